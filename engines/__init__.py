@@ -1,0 +1,1 @@
+"""Run a graph, wherever it runs."""

@@ -1,0 +1,1 @@
+"""What is learned, and what it is learned from."""

@@ -1,0 +1,1 @@
+"""One photo becomes an Identity bundle."""

@@ -1,0 +1,1 @@
+"""Pose windows and an Identity become frames."""

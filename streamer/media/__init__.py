@@ -1,0 +1,1 @@
+"""Sound in, packets out, on one media clock."""
