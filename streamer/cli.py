@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,12 +13,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from models.appearance.errors import EnrolmentRefused
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engines.base import EngineError
+from models.appearance.errors import EnrolmentRefused
 from streamer import __version__
 from streamer.config import Config, load_config
 from streamer.errors import BadRequest, VisavisError
@@ -28,6 +29,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+# typer carries its own copy of click in some versions and imports it in others; this is the base of
+# every usage error in both.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 _DataOption = Annotated[Path | None, typer.Option("--data", help="Where avatars live.")]
 _ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file.")]
 
@@ -36,16 +40,24 @@ def main() -> None:
     """Run the command line; anything foreseen ends in one sentence, never a traceback."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        sys.stderr.write(f"visavis: {error.format_message()}\n")
+    except _UsageError as error:
+        sys.stderr.write(f"visavis: {error.format_message()}\n")  # type: ignore[attr-defined]
         sys.exit(2)
     except (VisavisError, EngineError, EnrolmentRefused) as error:
         sys.stderr.write(f"visavis: {error}\n")
         sys.exit(1)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except Exception as error:
+        if os.environ.get("VISAVIS_DEBUG"):
+            raise
+        sys.stderr.write(
+            f"visavis: Something went wrong that should not ({type(error).__name__}: {error}); "
+            "set VISAVIS_DEBUG=1 to see where.\n"
+        )
+        sys.exit(70)
 
 
 def _version(wanted: bool) -> None:
@@ -182,11 +194,10 @@ def render(
     config: _ConfigOption = None,
 ) -> None:
     """Render a sound file to a video with the same models as live."""
+    from engines import select
     from models.appearance.identity import Identity
     from models.motion.stream import MOTION_GRAPH, MotionStream
     from models.renderer.renderer import Renderer
-
-    from engines import select
     from streamer.audio_file import duration_s, read_blocks
     from streamer.offline import render_file
 
@@ -217,7 +228,6 @@ def render(
 
 def _bundle(settings: Config, photo: Path | None, avatar: str | None, scratch: Path) -> Path:
     from models.appearance.enrol_process import enrol_photo_sync
-
     from streamer.avatars import AvatarStore
 
     if avatar is not None:

@@ -1,0 +1,47 @@
+# make run    install into .venv and serve http://127.0.0.1:8080
+# make test   install what the tests need and run them all
+# make lint   style only
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+	&& echo $$p && break; done)
+# A system package is installed only by root or by a sudo that asks nothing.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+# $(call apt,PACKAGES,WHY): install, or say in one line what is missing.
+apt = { command -v apt-get >/dev/null 2>&1 && echo "installing $(1) ($(2))" \
+	&& { $(SUDO) apt-get install -y -q --no-install-recommends $(1) >/dev/null 2>&1 \
+	|| { $(SUDO) apt-get update -q >/dev/null 2>&1 \
+	&& $(SUDO) apt-get install -y -q --no-install-recommends $(1) >/dev/null 2>&1; }; }; } \
+	|| { echo "Missing: $(2). Install it with: apt-get install $(1) (or your system's equivalent)"; false; }
+CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
+
+.PHONY: run test lint clean
+run: $(VENV)/.run
+	@$(BIN)/visavis serve $(ARGS)
+
+test: $(VENV)/.test
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(BIN)/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or 3.12 is needed: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(call apt,python3-venv,the venv module of Python) && $(PYTHON) -m venv $(VENV); }
+
+$(VENV)/.run: $(BIN)/python pyproject.toml
+	@echo "installing Vis-à-vis into $(VENV) (about two minutes the first time)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(call apt,libgl1 libglib2.0-0,libGL for reading photos)
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	@{ $(CHROMIUM); } >/dev/null 2>&1 || $(call apt,chromium,Chromium for the browser tests)
+	@{ command -v flite && command -v espeak-ng; } >/dev/null 2>&1 || $(call apt,flite espeak-ng,voices for the speech tests) || true
+	@touch $@

@@ -1,0 +1,45 @@
+"""Imports go one way: streamer -> engines -> models."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAY_IMPORT = {
+    "models": {"models"},
+    "engines": {"engines", "models"},
+    "streamer": {"streamer", "engines", "models", "web"},
+}
+# torch is for training; the server must start without it.
+TORCH_ALLOWED = {"models/motion/train.py", "models/motion/network.py"}
+OURS = {"models", "engines", "streamer", "web", "tests", "benchmarks"}
+
+
+def imported_packages(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", sorted(MAY_IMPORT))
+def test_imports_go_one_way(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        foreign = (imported_packages(path) & OURS) - MAY_IMPORT[package]
+        assert not foreign, f"{path.relative_to(ROOT)} imports {foreign}"
+
+
+def test_torch_stays_in_training() -> None:
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for package in MAY_IMPORT
+        for path in (ROOT / package).rglob("*.py")
+        if "torch" in imported_packages(path)
+    }
+    assert users <= TORCH_ALLOWED, users - TORCH_ALLOWED
