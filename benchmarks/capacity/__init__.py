@@ -1,0 +1,1 @@
+"""How many sessions one machine holds."""

@@ -1,0 +1,1 @@
+"""Mouth to lip in a real browser."""

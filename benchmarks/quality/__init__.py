@@ -1,0 +1,1 @@
+"""Motion and picture held against real speech."""
