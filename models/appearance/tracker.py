@@ -1,0 +1,327 @@
+"""Faces and people in a photo: 478 landmarks a face, and how surely each pixel is a person.
+
+MediaPipe's wheel carries its models and runs them without a network. It parses untrusted pictures
+in C++, so it belongs in the enrolment child and nowhere near the live path; it is imported only
+when a tracker is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+LANDMARKS = 478  # 468 of the mesh and five for each iris
+MAX_FACES = 4
+# The detector sees the picture at 192 px: a face below about 1/12 of its side is found only in a
+# tile. Width and height of a tile as a share of the picture's, and how many per side.
+_TILE_GRIDS = ((1.0, 1), (0.6, 2), (0.4, 4))
+_CROP_SIZE = 512  # px; the landmark model itself looks at 192-256 px of it
+_MIN_CROP_SIZE = 192
+_SAME_FACE_IOU = 0.3
+_SEGMENT_SIZE = 1024  # px; four times what the model sees, as fine as its guided edge gets
+
+
+@dataclass(frozen=True)
+class FaceLandmarks:
+    """One face.
+
+    Attributes:
+        points: ``(478, 3)`` float32; x right, y down in pixels of the photo, z away from the
+            viewer in the same unit (MediaPipe's, weak: about the right order of depth).
+        score: the detector's confidence, 0-1.
+        box: x0, y0, x1, y1 in pixels around the landmarks.
+    """
+
+    points: NDArray[np.float32]
+    score: float
+    box: tuple[float, float, float, float]
+
+    @property
+    def width(self) -> float:
+        """Width of the box in pixels."""
+        return self.box[2] - self.box[0]
+
+    @property
+    def height(self) -> float:
+        """Height of the box in pixels."""
+        return self.box[3] - self.box[1]
+
+    @property
+    def inter_ocular_px(self) -> float:
+        """Distance between the eye centres (means of both corners) in pixels."""
+        right = (self.points[33, :2] + self.points[133, :2]) / 2
+        left = (self.points[263, :2] + self.points[362, :2]) / 2
+        return float(np.hypot(*(left - right)))
+
+
+class FaceTracker(Protocol):
+    """Finds faces and people."""
+
+    def detect(self, photo: NDArray[np.uint8]) -> list[FaceLandmarks]:
+        """Return the faces of an ``(H, W, 3)`` RGB photo, largest first, at most four."""
+        ...
+
+    def segment(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return ``(H, W)`` float32: the probability that a pixel is a person."""
+        ...
+
+
+class MediaPipeTracker:
+    """MediaPipe's face detector, refined face mesh and selfie segmentation.
+
+    Args:
+        min_score: what the detector must be sure of.
+        zooms: crop sides in face sizes; the landmarks are the median over them, since one crop's
+            landmarks wander by up to a pixel with its framing.
+    """
+
+    def __init__(self, *, min_score: float = 0.5, zooms: Sequence[float] = (1.8, 2.1, 2.5)) -> None:
+        self._min_score = min_score
+        self._zooms = tuple(zooms)
+        with _quiet():
+            self._solutions = _import_solutions()
+            self._mesh = self._solutions.FaceMesh(
+                static_image_mode=True,
+                max_num_faces=1,
+                refine_landmarks=True,
+                min_detection_confidence=min_score,
+            )
+            # Its threads write their last warnings while they open, up to the first picture.
+            self._mesh.process(np.zeros((64, 64, 3), np.uint8))
+        self._detector: Any = None
+        self._segmenter: Any = None
+
+    def detect(self, photo: NDArray[np.uint8]) -> list[FaceLandmarks]:
+        """Return the faces of an ``(H, W, 3)`` RGB photo, largest first, at most four.
+
+        The detector looks at the whole and, until it finds something, at ever smaller tiles; every
+        face found is cut out and given to the landmark model at a good size.
+        """
+        faces: list[FaceLandmarks] = []
+        with _quiet():
+            for box, score in self._boxes(photo):
+                found = self._landmarks(photo, box, score)
+                if found is not None and all(_iou(found.box, f.box) < 0.5 for f in faces):
+                    faces.append(found)
+        return sorted(faces, key=lambda f: -f.width * f.height)[:MAX_FACES]
+
+    def track(self, frame: NDArray[np.uint8]) -> FaceLandmarks | None:
+        """Return the face of a frame that is mostly one face; one pass, for measuring video."""
+        with _quiet():
+            return self._mesh_points(frame, (0.0, 0.0), 1.0, 1.0)
+
+    def segment(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return ``(H, W)`` float32: the probability that a pixel is a person.
+
+        The model works at 256 px; its soft edge is then guided along the photo's own edges.
+        """
+        with _quiet():
+            if self._segmenter is None:
+                self._segmenter = self._solutions.SelfieSegmentation(model_selection=0)
+            small = _fit(photo, _SEGMENT_SIZE)
+            mask = np.asarray(self._segmenter.process(small).segmentation_mask, np.float32)
+        return _enlarge(_follow_edges(small, mask), photo.shape[1], photo.shape[0])
+
+    def close(self) -> None:
+        """Release the graphs."""
+        for graph in (self._mesh, self._detector, self._segmenter):
+            if graph is not None:
+                graph.close()
+
+    def _boxes(self, photo: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], float]]:
+        """Return detector boxes ``(x0, y0, x1, y1)`` and scores, most certain first."""
+        if self._detector is None:
+            self._detector = self._solutions.FaceDetection(
+                model_selection=1, min_detection_confidence=self._min_score
+            )
+        found: list[tuple[NDArray[np.float64], float]] = []
+        for share, per_side in _TILE_GRIDS:
+            for tile in _tiles(photo.shape[0], photo.shape[1], share, per_side):
+                x0, y0, x1, y1 = tile
+                picture = _fit(photo[y0:y1, x0:x1], 640)
+                answer = self._detector.process(picture)
+                for detection in answer.detections or ():
+                    b = detection.location_data.relative_bounding_box
+                    corners = np.array([b.xmin, b.ymin, b.xmin + b.width, b.ymin + b.height])
+                    corners = corners * np.tile([x1 - x0, y1 - y0], 2) + np.tile([x0, y0], 2)
+                    found.append((corners, float(detection.score[0])))
+            if found:
+                break
+        return _distinct(found)
+
+    def _landmarks(
+        self, photo: NDArray[np.uint8], box: NDArray[np.float64], score: float
+    ) -> FaceLandmarks | None:
+        x0, y0, x1, y1 = box
+        centre = ((x0 + x1) / 2, (y0 + y1) / 2)
+        face = max(x1 - x0, y1 - y0)
+        results = []
+        for zoom in self._zooms:
+            side = face * zoom
+            crop, corner, scale = _crop(photo, centre, side)
+            found = self._mesh_points(crop, corner, scale, score)
+            if found is not None:
+                results.append(found.points)
+        if not results:
+            return None
+        points = np.median(np.stack(results), axis=0).astype(np.float32)
+        return FaceLandmarks(points, score, _bounds(points))
+
+    def _mesh_points(
+        self,
+        picture: NDArray[np.uint8],
+        corner: tuple[float, float],
+        scale: float,
+        score: float,
+    ) -> FaceLandmarks | None:
+        answer = self._mesh.process(np.ascontiguousarray(picture)).multi_face_landmarks
+        if not answer:
+            return None
+        height, width = picture.shape[:2]
+        points = np.array([(p.x, p.y, p.z) for p in answer[0].landmark], np.float32)
+        points *= np.array([width, height, width], np.float32) * np.float32(scale)
+        points[:, :2] += np.array(corner, np.float32)
+        return FaceLandmarks(points, score, _bounds(points))
+
+
+def _bounds(points: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    low, high = points[:468, :2].min(axis=0), points[:468, :2].max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _tiles(height: int, width: int, share: float, per_side: int) -> Iterator[tuple[int, ...]]:
+    """Yield overlapping ``x0, y0, x1, y1``; none below the detector's own size."""
+    w, h = int(width * share), int(height * share)
+    if share < 1.0 and max(w, h) < 192:
+        return
+    for y in np.linspace(0, height - h, per_side).astype(int):
+        for x in np.linspace(0, width - w, per_side).astype(int):
+            yield int(x), int(y), int(x) + w, int(y) + h
+
+
+def _fit(picture: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
+    import cv2
+
+    scale = long_side / max(picture.shape[:2])
+    if scale >= 1.0:
+        return np.ascontiguousarray(picture)
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _crop(
+    photo: NDArray[np.uint8], centre: tuple[float, float], side: float
+) -> tuple[NDArray[np.uint8], tuple[float, float], float]:
+    """Cut a square, its outside filled by the photo's border; return it, its corner and px/px."""
+    import cv2
+
+    height, width = photo.shape[:2]
+    length = max(8, round(side))
+    x0, y0 = round(centre[0] - length / 2), round(centre[1] - length / 2)
+    inside = photo[max(0, y0) : max(0, y0 + length), max(0, x0) : max(0, x0 + length)]
+    before_y, before_x = max(0, -y0), max(0, -x0)
+    after_y, after_x = max(0, y0 + length - height), max(0, x0 + length - width)
+    square = cv2.copyMakeBorder(inside, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)
+    target = int(np.clip(length, _MIN_CROP_SIZE, _CROP_SIZE))
+    if target != length:
+        how = cv2.INTER_AREA if target < length else cv2.INTER_CUBIC
+        square = cv2.resize(square, (target, target), interpolation=how)
+    return np.asarray(square, np.uint8), (float(x0), float(y0)), length / target
+
+
+def _iou(a: Sequence[float], b: Sequence[float]) -> float:
+    w = min(a[2], b[2]) - max(a[0], b[0])
+    h = min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return float(w * h / (area - w * h))
+
+
+def _distinct(
+    found: list[tuple[NDArray[np.float64], float]],
+) -> list[tuple[NDArray[np.float64], float]]:
+    """Drop boxes that show a face already seen in another tile."""
+    kept: list[tuple[NDArray[np.float64], float]] = []
+    for box, score in sorted(found, key=lambda f: -f[1]):
+        if all(_iou(box, other) < _SAME_FACE_IOU for other, _ in kept):
+            kept.append((box, score))
+    return kept[: 2 * MAX_FACES]
+
+
+def _follow_edges(photo: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Guided filter (He, Sun and Tang 2010) of the mask along the photo's edges."""
+    import cv2
+
+    radius = max(2, round(max(photo.shape[:2]) / 100))
+    guide = np.ascontiguousarray(photo)
+    filtered = cv2.ximgproc.guidedFilter(guide, mask, radius, 1e-3 * 255**2)
+    return np.clip(np.asarray(filtered, np.float32), 0.0, 1.0)
+
+
+def _enlarge(mask: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    import cv2
+
+    if mask.shape == (height, width):
+        return mask
+    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _import_solutions() -> types.SimpleNamespace:
+    """Import three solutions without the rest of MediaPipe.
+
+    The package's own ``__init__`` imports its task library, PortAudio and matplotlib's pyplot:
+    1.7 s warm, and ten times that on a first start, for nothing that is used here. Empty packages
+    in their place let the submodules load alone in .15 s.
+    """
+    if "mediapipe" not in sys.modules:
+        spec = importlib.util.find_spec("mediapipe")
+        if spec is None or not spec.submodule_search_locations:
+            raise RuntimeError("MediaPipe, which finds faces in photos, is not installed.")
+        root = spec.submodule_search_locations[0]
+        _empty_package("mediapipe", root)
+        importlib.import_module("mediapipe.python")
+        _empty_package("mediapipe.python.solutions", os.path.join(root, "python", "solutions"))
+    base = "mediapipe.python.solutions"
+    return types.SimpleNamespace(
+        FaceMesh=importlib.import_module(f"{base}.face_mesh").FaceMesh,
+        FaceDetection=importlib.import_module(f"{base}.face_detection").FaceDetection,
+        SelfieSegmentation=importlib.import_module(
+            f"{base}.selfie_segmentation"
+        ).SelfieSegmentation,
+    )
+
+
+def _empty_package(name: str, folder: str) -> None:
+    package = types.ModuleType(name)
+    package.__path__ = [folder]
+    sys.modules[name] = package
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what the C++ side writes to file descriptor 2 nowhere; its log level has no setting."""
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error at all: nothing to silence
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
