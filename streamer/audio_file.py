@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -32,13 +33,11 @@ def read_blocks(
         BadRequest: the file is missing, holds no sound, or breaks off undecodably at its start.
     """
     channels = 1 if layout == "mono" else 2
-    resampler = av.AudioResampler(format="flt", layout=layout, rate=rate)
     pending: list[NDArray[np.float32]] = []
     held = 0
-    for frame in _decoded(path):
-        for out in resampler.resample(frame):
-            pending.append(out.to_ndarray().reshape(-1, channels))
-            held += len(pending[-1])
+    for planar in _decoded(path, rate):
+        pending.append(_mixed(planar, channels))
+        held += planar.shape[1]
         while held >= block:
             joined = np.concatenate(pending)
             yield _shape(joined[:block], channels)
@@ -66,7 +65,8 @@ def is_silent(block: NDArray[np.float32]) -> bool:
     return bool(np.sqrt(np.mean(np.square(block, dtype=np.float64))) < _SILENCE_RMS)
 
 
-def _decoded(path: Path) -> Iterator[av.AudioFrame]:
+def _decoded(path: Path, rate: int) -> Iterator[NDArray[np.float32]]:
+    """Yield ``(channels, samples)`` at ``rate``."""
     if not path.is_file():
         raise BadRequest(f"There is no file {path}.")
     decoded = False
@@ -74,9 +74,14 @@ def _decoded(path: Path) -> Iterator[av.AudioFrame]:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise BadRequest(f"There is no sound in {path.name}.")
-            for frame in container.decode(container.streams.audio[0]):
-                decoded = True
-                yield frame
+            # The resampler's own downmix of floats sums instead of averaging; ours is in _mixed.
+            resampler = av.AudioResampler(format="fltp", rate=rate)
+            for frame in chain(container.decode(container.streams.audio[0]), [None]):
+                if frame is None and not decoded:
+                    break
+                for out in resampler.resample(frame):
+                    decoded = True
+                    yield out.to_ndarray()
     except (av.FFmpegError, ValueError) as error:
         # A recording cut off at its end is still worth speaking; one that never began is not.
         if not decoded:
@@ -85,6 +90,13 @@ def _decoded(path: Path) -> Iterator[av.AudioFrame]:
         raise BadRequest(f"{path.name} holds no sound: it is zero seconds long.")
 
 
+def _mixed(planar: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Return ``(samples, channels)`` of clean sound from ``(any channels, samples)``."""
+    clean = np.nan_to_num(planar, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1.0, 1.0)
+    if clean.shape[0] != channels:
+        clean = np.repeat(clean.mean(0, keepdims=True), channels, 0)
+    return clean.T.astype(np.float32)
+
+
 def _shape(samples: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
-    clean = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1.0, 1.0)
-    return clean[:, 0] if channels == 1 else clean
+    return samples[:, 0] if channels == 1 else samples

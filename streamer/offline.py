@@ -131,7 +131,6 @@ class _Writer:
         self._video.width = self._video.height = size
         self._video.pix_fmt = "yuv420p"
         self._video.options = {"crf": "18", "preset": "veryfast", "threads": "1"}
-        self._video.time_base = Fraction(1, fps)
         self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
         self._fps = fps
         self._sound = sound
@@ -175,7 +174,7 @@ class _Writer:
                 continue  # keep draining, or the drawing thread would wait for ever
             try:
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                frame.pts, frame.time_base = count, self._video.time_base
+                frame.pts, frame.time_base = count, Fraction(1, self._fps)
                 count += 1
                 self._container.mux(self._video.encode(frame))
                 sound.send(count * AUDIO_RATE // self._fps)

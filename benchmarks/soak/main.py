@@ -1,4 +1,4 @@
-"""``visavis bench soak``: connect, watch, hang up, again; memory, files and threads must stay flat."""
+"""``visavis bench soak``: connect, watch, hang up, again; nothing may grow."""
 
 from __future__ import annotations
 

@@ -1,0 +1,76 @@
+"""Every wrong use ends in one sentence on stderr and a code, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def visavis(*arguments: str, data: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streamer", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        env={**os.environ, "VISAVIS_DATA": str(data), **environ},
+    )
+
+
+@pytest.fixture
+def tone(tmp_path: Path) -> Path:
+    path = tmp_path / "tone.wav"
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16_000)
+        out.writeframes(bytes(3200))
+    return path
+
+
+def test_version_goes_to_stdout(tmp_path: Path) -> None:
+    done = visavis("--version", data=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("visavis 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["avatarz"], "No such command"),
+        (["render", "--audio", "x.wav"], "--output"),
+        (["render", "--audio", "no.wav", "-o", "o.mp4", "--photo", "p.jpg"], "no file no.wav"),
+        (["render", "--audio", "TONE", "-o", "o.mp4"], "--photo or --avatar"),
+        (["render", "--audio", "TONE", "-o", "o.mp4", "--avatar", "../../etc"], "avatar"),
+        (["render", "--audio", "TONE", "-o", "o.mp4", "--photo", "no.jpg"], "cannot be read"),
+        (["render", "--audio", "TONE", "-o", "o.mp4", "--photo", "TONE"], "picture"),
+        (["render", "--audio", "TONE", "-o", "o.mp4", "--photo", "x", "--size", "99"], "256, 384"),
+        (
+            ["render", "--audio", "TONE", "-o", "o.mp4", "--photo", "x", "--engine", "torch"],
+            "engine torch",
+        ),
+        (["avatars", "show", "nobody"], "avatar"),
+        (["avatars", "frobnicate"], "avatars"),
+        (["bench", "speed"], "choose"),
+        (["train", "cats"], "choose"),
+        (["serve", "--port", "99999"], "port"),
+        (["serve", "--host", "0.0.0.0"], "token"),
+        (["enroll", "TONE", "--name", "x"], "agree"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    tmp_path: Path, tone: Path, arguments: list[str], says: str
+) -> None:
+    done = visavis(*[a.replace("TONE", str(tone)) for a in arguments], data=tmp_path)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("visavis: ") and says in last
+    assert not list(ROOT.glob("o.mp4"))
