@@ -1,0 +1,73 @@
+"""``python -m benchmarks.report``: the README's table of figures, from ``benchmarks/results``.
+
+Figures are never typed by hand: each row reads one key of one result file, and a row whose file is
+not there is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+_RESULTS = Path(__file__).parent / "results"
+_README = Path(__file__).parents[1] / "README.md"
+_BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
+
+# what, goal, file, how the figure reads
+_ROWS: tuple[tuple[str, str, str, str], ...] = (
+    ("mouth to lip, Chromium and server on the same two cores, 512²", "p50 ≤ 200, p95 ≤ 260 ms",
+     "latency", "p50 {mouth_to_lip_ms[p50]:.0f}, p95 {mouth_to_lip_ms[p95]:.0f}, "
+     "p99 {mouth_to_lip_ms[p99]:.0f} ms (n = {mouth_to_lip_ms[n]})"),
+    ("microphone to sound", "", "latency",
+     "p50 {mic_to_sound_ms[p50]:.0f}, p95 {mic_to_sound_ms[p95]:.0f}, "
+     "p99 {mic_to_sound_ms[p99]:.0f} ms"),
+    ("sound after picture at the viewer", "median within ±25 ms", "latency",
+     "p50 {av_skew_ms[p50]:+.0f}, p95 {av_skew_ms[p95]:+.0f} ms"),
+    ("frames in the live run of {settings[seconds]:.0f} s", "25 fps, < 1 % late or missing",
+     "latency", "{frames[fps]:.2f} fps, {frames[missing_percent]:.2f} % missing, "
+     "{frames[late_percent]:.2f} % late"),
+    ("connect to first frame, Chromium", "≤ 1.5 s", "latency", "{first_frame_ms:.0f} ms"),
+    ("enrolment", "≤ 10 s", "offline", "{enrolment_s:.1f} s"),
+    ("`visavis render` at 512²", "≥ 1.5 × real time", "offline",
+     "{render_512[times_real_time]:.1f} ×"),
+    ("one frame drawn, one thread, 512²", "", "offline",
+     "p50 {render_512[draw_ms][p50]:.1f}, p95 {render_512[draw_ms][p95]:.1f} ms"),
+    ("one frame drawn, one thread, 256²", "", "offline",
+     "p50 {render_256[draw_ms][p50]:.1f}, p95 {render_256[draw_ms][p95]:.1f} ms"),
+    ("memory over {connects} connects", "flat", "soak",
+     "{rss_mb[first]:.0f} → {rss_mb[last]:.0f} MB, {rss_kb_per_connect:.0f} kB a connect"),
+    ("sessions at {size}² on this machine, viewers included", "", "capacity", "{sessions_held}"),
+)  # fmt: skip
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """Return the Markdown table of every row whose result is there."""
+    lines = ["| what | asked | measured |", "|---|---|---|"]
+    for what, goal, source, form in _ROWS:
+        if source in results:
+            result = results[source]
+            lines.append(f"| {what.format(**result)} | {goal} | {form.format(**result)} |")
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table, or put it between the README's markers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="into README.md")
+    args = parser.parse_args(argv)
+    results = {p.stem: json.loads(p.read_text("utf-8")) for p in sorted(_RESULTS.glob("*.json"))}
+    text = table(results)
+    if not args.write:
+        sys.stdout.write(text + "\n")
+        return 0
+    head, rest = _README.read_text("utf-8").split(_BEGIN)
+    _, tail = rest.split(_END)
+    _README.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{tail}", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
