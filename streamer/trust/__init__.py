@@ -1,0 +1,1 @@
+"""What keeps the owner of a face in control: who did what, provably, without naming anybody."""

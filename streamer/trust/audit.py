@@ -1,0 +1,154 @@
+"""An audit log that shows tampering: JSON lines, each carrying the hash of the one before.
+
+It names avatars and sessions by their random ids and holds no personal data, so that it survives
+an erasure. A changed, removed or inserted entry breaks the chain. What a chain without a key
+cannot show is a log cut off at its end or written anew as a whole: keep a copy of the last hash
+elsewhere where that matters.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streamer.errors import VisavisError
+
+GENESIS = "0" * 64
+_LAST_ENTRY_BYTES = 16_384
+_FIELDS = ("n", "time", "event", "subject", "details", "prev", "hash")
+
+
+class AuditError(VisavisError):
+    """The log does not fit its hashes; the message says where."""
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One thing that happened.
+
+    Attributes:
+        n: position, from 1.
+        time: UTC, ISO 8601.
+        event: ``enrol``, ``ready``, ``refused``, ``erase``, ``session-start``, ``session-stop``...
+        subject: the random id it happened to.
+        details: numbers and short words; never a name, a photo or an address.
+        prev: hash of the entry before.
+        hash: SHA-256 over all of the above.
+    """
+
+    n: int
+    time: str
+    event: str
+    subject: str
+    details: Mapping[str, str | int | float | bool]
+    prev: str
+    hash: str
+
+
+def _utc_now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+class AuditLog:
+    """Appends to one file; several processes may share it.
+
+    Args:
+        path: the file; made on the first entry, readable by its owner only.
+        now: returns the time to write.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], str] = _utc_now) -> None:
+        self.path = path
+        self._now = now
+
+    def record(self, event: str, subject: str, **details: str | int | float | bool) -> AuditEntry:
+        """Append one entry and wait until it is on the disk.
+
+        Raises:
+            AuditError: the log's last entry cannot be continued.
+            OSError: the disk does not take it.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags, 0o600)
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            n, prev = self._last(descriptor)
+            body = {
+                "n": n + 1,
+                "time": self._now(),
+                "event": event,
+                "subject": subject,
+                "details": details,
+                "prev": prev,
+            }
+            entry = {**body, "hash": _hash(body)}
+            os.write(descriptor, _line(entry))
+            os.fsync(descriptor)
+        return AuditEntry(**entry)  # type: ignore[arg-type]
+
+    def _last(self, descriptor: int) -> tuple[int, str]:
+        size = os.fstat(descriptor).st_size
+        if size == 0:
+            return 0, GENESIS
+        tail = os.pread(descriptor, _LAST_ENTRY_BYTES, max(0, size - _LAST_ENTRY_BYTES))
+        whole, newline, torn = tail.rpartition(b"\n")
+        if torn:  # the power went while this was written: it never became an entry
+            os.ftruncate(descriptor, size - len(torn))
+        if not newline:
+            return 0, GENESIS
+        entry = _parse(whole.rpartition(b"\n")[2] + b"\n", "the last entry")
+        return entry["n"], entry["hash"]
+
+
+def verify(path: Path) -> int:
+    """Check every hash of a log.
+
+    Returns:
+        The number of entries.
+
+    Raises:
+        AuditError: an entry was changed, removed or inserted; the message says which.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise AuditError(f"The audit log {path} cannot be read: {error.strerror}.") from error
+    if data and not data.endswith(b"\n"):
+        raise AuditError("The audit log ends in the middle of an entry.")
+    prev, count = GENESIS, 0
+    for line in data.split(b"\n")[:-1]:
+        count += 1
+        entry = _parse(line + b"\n", f"entry {count}")
+        if entry["n"] != count or entry["prev"] != prev:
+            raise AuditError(f"The audit log is broken at entry {count}: it does not follow on.")
+        prev = entry["hash"]
+    return count
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    """Return an entry whose bytes are exactly what its hash was made over."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = None
+    if not isinstance(entry, dict) or tuple(entry) != _FIELDS or _line(entry) != line:
+        raise AuditError(f"The audit log is broken at {where}: it is not as it was written.")
+    body = {name: entry[name] for name in _FIELDS[:-1]}
+    if _hash(body) != entry["hash"]:
+        raise AuditError(f"The audit log is broken at {where}: its hash does not fit.")
+    return entry
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+
+
+def _hash(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_line(body)).hexdigest()
