@@ -1,0 +1,202 @@
+"""Enrolment: one photo becomes an Identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.appearance.basis import FaceBasis, load_basis
+from models.appearance.colours import (
+    EYE_CONTOUR,
+    eye_patch_size,
+    measure_colours,
+    polygon_mask,
+    take_eye,
+    take_teeth,
+)
+from models.appearance.errors import EnrolmentRefused
+from models.appearance.fit import OVAL, Fit, fit_face
+from models.appearance.identity import Identity
+from models.appearance.layers import (
+    FACE_WIDTHS,
+    Framing,
+    background_behind,
+    foreground_colour,
+    frame_face,
+    refine_matte,
+)
+from models.appearance.neutral import neutralise
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Progress = Callable[[float, str], None]
+
+SMALLEST_FACE = 96  # pixels across the face
+LARGEST_TURN = np.radians(35.0)
+MILD_TURN = np.radians(18.0)
+_WITH_EARS = 1.1  # of the mean of the oval's width and height
+_SECOND_FACE = 1 / 3  # of the largest one's width
+_DARKEST = 32.0  # mean of the face, 0-255
+_WORST_FIT = 0.035  # weighted rms over face width
+_TIGHT = 2.2  # face widths in the crop
+
+
+class Landmarks(Protocol):
+    """One face: 478 landmarks in pixels of the photo."""
+
+    points: Floats
+
+
+class Tracker(Protocol):
+    """What enrolment needs of a face tracker."""
+
+    def detect(self, photo: Image) -> list[Landmarks]:
+        """Return every face."""
+        ...
+
+    def segment(self, photo: Image) -> Floats:
+        """Return the probability of a person per pixel, ``(H, W)``."""
+        ...
+
+
+def enrol(
+    photo: Image, *, tracker: Tracker, size: int = 512, progress: Progress | None = None
+) -> Identity:
+    """Make an identity of a sanitised photo.
+
+    Args:
+        photo: ``(H, W, 3)`` RGB uint8.
+        tracker: finds landmarks and the person.
+        size: side of the avatar's square pictures in pixels.
+        progress: told the fraction that is done and the stage.
+
+    Raises:
+        EnrolmentRefused: the photo cannot serve; the message is one sentence.
+    """
+    tell = progress or (lambda fraction, stage: None)
+    tell(0.02, "Looking for the face")
+    landmarks = _only_face(tracker.detect(photo))
+    _check_light(photo, landmarks)
+    framing = frame_face(photo, landmarks, size)
+    picture = framing.cut(photo)
+    points = framing.points(landmarks)
+    tell(0.35, "Fitting the face in three dimensions")
+    basis = load_basis()
+    fit = fit_face(basis, points)
+    _check_fit(fit, points)
+    geometry = neutralise(basis, fit)
+    tell(0.5, "Separating the person from the background")
+    probability = _segment(tracker, picture, size)
+    alpha = refine_matte(picture, probability, _face_mask(points, size))
+    background = background_behind(picture, alpha)
+    foreground = foreground_colour(picture, alpha, background)
+    tell(0.8, "Preparing mouth and eyes")
+    teeth, foreground = take_teeth(foreground, points)
+    side = eye_patch_size(points)
+    eyes = [take_eye(picture, points, eye, side) for eye in (0, 1)]
+    centres = [points[list(c), :2].mean(0) for c in EYE_CONTOUR]
+    identity = Identity(
+        size=size,
+        inter_ocular_px=float(np.linalg.norm(centres[0] - centres[1])),
+        scale=fit.scale,
+        smile=geometry.smile,
+        opening=geometry.opening,
+        colours=measure_colours(picture, points, teeth),
+        eyes=(eyes[0].patch, eyes[1].patch),
+        notes=_notes(framing, fit, alpha),
+        photo=picture,
+        foreground=foreground,
+        alpha=np.rint(alpha * 255).astype(np.uint8),
+        background=background,
+        lids=np.stack([e.lids for e in eyes]),
+        eyeballs=np.stack([e.eyeball for e in eyes]),
+        teeth=teeth,
+        rotation=fit.rotation.astype(np.float32),
+        offset=fit.offset.astype(np.float32),
+        source=_pull_lips(basis, geometry.source, geometry.opening, size),
+        rest=geometry.rest,
+    )
+    tell(1.0, "Ready")
+    return identity
+
+
+def _width(points: Floats) -> float:
+    """Return the face's size across, with ears, from the oval's area, which changes least."""
+    return float(_WITH_EARS * np.sqrt(np.ptp(points[list(OVAL), :2], axis=0).prod()))
+
+
+def _only_face(faces: list[Landmarks]) -> Floats:
+    """Return the landmarks of the one face, or refuse."""
+    if not faces:
+        raise EnrolmentRefused("No face was found in the photo.")
+    ordered = sorted((face.points for face in faces), key=_width, reverse=True)
+    if len(ordered) > 1 and _width(ordered[1]) > _SECOND_FACE * _width(ordered[0]):
+        raise EnrolmentRefused("There are several faces in the photo; please use one of one person.")
+    if _width(ordered[0]) < SMALLEST_FACE:
+        raise EnrolmentRefused(
+            f"The face is too small: it is {round(_width(ordered[0]))} pixels across "
+            f"and needs at least {SMALLEST_FACE}."
+        )
+    return ordered[0].astype(np.float32)
+
+
+def _check_light(photo: Image, landmarks: Floats) -> None:
+    mask = polygon_mask(landmarks[list(OVAL), :2], photo.shape[:2])
+    if not mask.any() or float(photo[mask].mean()) < _DARKEST:
+        raise EnrolmentRefused("The photo is too dark to see the face.")
+
+
+def _check_fit(fit: Fit, points: Floats) -> None:
+    pitch, yaw, _ = fit.angles
+    if max(abs(pitch), abs(yaw)) > LARGEST_TURN:
+        raise EnrolmentRefused("The face is turned too far away; please look towards the camera.")
+    if not np.isfinite(fit.rms) or fit.rms > _WORST_FIT * _width(points):
+        raise EnrolmentRefused("The face could not be measured; it may be covered.")
+
+
+def _segment(tracker: Tracker, picture: Image, size: int) -> Floats:
+    probability = np.asarray(tracker.segment(picture), np.float32)
+    if probability.shape != (size, size):
+        probability = cv2.resize(probability, (size, size), interpolation=cv2.INTER_LINEAR)
+    return probability
+
+
+def _face_mask(points: Floats, size: int) -> NDArray[np.bool_]:
+    oval = points[list(OVAL), :2]
+    centre = oval.mean(0)
+    return polygon_mask(centre + (oval - centre) * 0.97, (size, size))
+
+
+def _pull_lips(basis: FaceBasis, source: Floats, opening: float, size: int) -> Floats:
+    """Pull the texture of the inner-lip ring into the lip, away from teeth and shadow."""
+    pulled = source.copy()
+    pixels = (1.5 if opening > 0.08 else 0.4) * size / 512
+    inner = np.flatnonzero(basis.inner_lip)
+    middle = (source[basis.ring_upper[20]] + source[basis.ring_lower[18]]) / 2
+    pulled[basis.ring_upper[2:-2], 1] -= pixels
+    pulled[basis.ring_lower[2:-2], 1] += pixels
+    for v in inner:  # what turns inwards shows the lip's own edge
+        ring = basis.ring_upper if basis.neutral[v, 1] > basis.neutral[basis.ring_lower[18], 1] \
+            else basis.ring_lower
+        near = ring[np.abs(source[ring, 0] - source[v, 0]).argmin()]
+        away = -1.0 if ring is basis.ring_upper else 1.0
+        pulled[v] = pulled[near] + (0.0, away * min(2.0 * pixels, abs(middle[1] - source[v, 1])))
+    return pulled
+
+
+def _notes(framing: Framing, fit: Fit, alpha: Floats) -> tuple[str, ...]:
+    notes = []
+    pitch, yaw, _ = fit.angles
+    if framing.tight < min(_TIGHT, FACE_WIDTHS):
+        notes.append("The photo is cropped tightly; one with some shoulder looks better.")
+    if framing.side < 0.6 * framing.size:
+        notes.append("The photo is small, so the picture will be soft.")
+    if max(abs(yaw), abs(pitch)) > MILD_TURN:
+        notes.append("The face is turned a little; a frontal photo moves more naturally.")
+    if float(alpha[: max(1, len(alpha) // 100)].mean()) > 0.10:
+        notes.append("The hair touches the upper edge of the photo; leave some room above it.")
+    return tuple(notes)

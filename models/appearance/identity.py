@@ -1,0 +1,214 @@
+"""The Identity bundle: everything the renderer needs of one person, in one file."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.appearance.basis import BASIS_VERSION
+
+IDENTITY_VERSION = 1
+_MAGIC = "visavis-identity"
+_LARGEST_ARRAY = 64 << 20  # bytes
+_LARGEST_META = 1 << 20
+
+
+class IdentityError(ValueError):
+    """The file is no usable identity; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class EyePatch:
+    """Where one eye is in the picture.
+
+    Attributes:
+        left: first column of the patch.
+        top: first row.
+        iris: centre ``(x, y)`` in pixels.
+        iris_radius: pixels.
+    """
+
+    left: int
+    top: int
+    iris: tuple[float, float]
+    iris_radius: float
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Colours measured in the photo, RGB 0-255.
+
+    Attributes:
+        skin: mean of the cheeks.
+        lip: mean of the lips.
+        teeth: of the photo's teeth, or white in the photo's light.
+        lash: of the upper lash line.
+        light: brightness of the face, 0-1.
+        grey: 1 for a monochrome photo, 0 for a coloured one.
+    """
+
+    skin: tuple[float, float, float]
+    lip: tuple[float, float, float]
+    teeth: tuple[float, float, float]
+    lash: tuple[float, float, float]
+    light: float
+    grey: float
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One enrolled person.
+
+    Attributes:
+        size: side of the square pictures in pixels.
+        inter_ocular_px: distance between the eye centres in pixels.
+        scale: pixels per model cm.
+        smile: strength of the photo's own mouth expression, 0-1.
+        opening: inner-lip gap in the photo, cm.
+        colours: measured colours.
+        eyes: the left and right eye patches (subject's sides).
+        notes: sentences about what could be better in the photo.
+        photo: ``(S, S, 3)`` uint8, the framed photo.
+        foreground: ``(S, S, 3)`` uint8, the person's colour, teeth filled.
+        alpha: ``(S, S)`` uint8, the person's opacity.
+        background: ``(S, S, 3)`` uint8, the picture without the person.
+        lids: ``(2, P, P, 3)`` uint8, closed-eye skin of the eye patches.
+        eyeballs: ``(2, P, P, 3)`` uint8, the eyes without lids.
+        teeth: ``(S, S, 4)`` uint8 crop of the photo's teeth with opacity, or empty.
+        rotation: ``(3, 3)`` model to view.
+        offset: ``(2,)`` pixels of the model's origin.
+        source: ``(V, 2)`` pixels where the photo shows each vertex.
+        rest: ``(V, 3)`` neutral face in model cm.
+        basis_version: of the face basis that ``rest`` belongs to.
+        version: of this format.
+    """
+
+    size: int
+    inter_ocular_px: float
+    scale: float
+    smile: float
+    opening: float
+    colours: Colours
+    eyes: tuple[EyePatch, EyePatch]
+    notes: tuple[str, ...]
+    photo: NDArray[np.uint8]
+    foreground: NDArray[np.uint8]
+    alpha: NDArray[np.uint8]
+    background: NDArray[np.uint8]
+    lids: NDArray[np.uint8]
+    eyeballs: NDArray[np.uint8]
+    teeth: NDArray[np.uint8]
+    rotation: NDArray[np.float32]
+    offset: NDArray[np.float32]
+    source: NDArray[np.float32]
+    rest: NDArray[np.float32]
+    basis_version: int = BASIS_VERSION
+    version: int = IDENTITY_VERSION
+
+    def save(self, path: Path) -> None:
+        """Write one file; it appears only when it is complete."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(self.to_bytes())
+        partial.replace(path)
+
+    @staticmethod
+    def load(path: Path) -> Identity:
+        """Read a bundle.
+
+        Raises:
+            IdentityError: the file is missing, damaged, foreign or of a newer version.
+        """
+        try:
+            return Identity.from_bytes(Path(path).read_bytes())
+        except OSError as error:
+            raise IdentityError(f"The identity {path} cannot be read.") from error
+
+    def to_bytes(self) -> bytes:
+        """Return the bundle: a zip of one JSON and one ``.npy`` per array."""
+        meta = {"magic": _MAGIC, "colours": asdict(self.colours)}
+        meta["eyes"] = [asdict(eye) for eye in self.eyes]
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle:
+            for field in fields(self):
+                value = getattr(self, field.name)
+                if isinstance(value, np.ndarray):
+                    buffer = io.BytesIO()
+                    np.save(buffer, value, allow_pickle=False)
+                    bundle.writestr(f"{field.name}.npy", buffer.getvalue())
+                elif field.name not in ("colours", "eyes"):
+                    meta[field.name] = value
+            bundle.writestr("identity.json", json.dumps(meta))
+        return out.getvalue()
+
+    @staticmethod
+    def from_bytes(data: bytes) -> Identity:
+        """Read a bundle from memory.
+
+        Raises:
+            IdentityError: the bytes are damaged, foreign or of a newer version.
+        """
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as bundle:
+                meta = _read_meta(bundle)
+                arrays = {
+                    field.name: _read_array(bundle, field.name)
+                    for field in fields(Identity)
+                    if field.type.startswith("NDArray")
+                }
+            colours = Colours(**{
+                k: tuple(v) if isinstance(v, list) else v for k, v in meta.pop("colours").items()
+            })
+            eyes = tuple(EyePatch(e["left"], e["top"], tuple(e["iris"]), e["iris_radius"])
+                         for e in meta.pop("eyes"))
+            meta["notes"] = tuple(meta["notes"])
+            meta.pop("magic")
+            identity = Identity(**meta, **arrays, colours=colours, eyes=eyes)
+            _check_shapes(identity)
+            return identity
+        except IdentityError:
+            raise
+        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError,
+                AttributeError, NotImplementedError, RuntimeError, zipfile.zlib.error) as error:
+            raise IdentityError("The file is no identity, or it is damaged.") from error
+
+
+def _read_meta(bundle: zipfile.ZipFile) -> dict:
+    if bundle.getinfo("identity.json").file_size > _LARGEST_META:
+        raise IdentityError("The file is no identity, or it is damaged.")
+    meta = json.loads(bundle.read("identity.json"))
+    if meta.get("magic") != _MAGIC:
+        raise IdentityError("The file is no identity, or it is damaged.")
+    if meta["version"] > IDENTITY_VERSION or meta["basis_version"] > BASIS_VERSION:
+        raise IdentityError("The identity was made by a newer version of this program.")
+    if meta["version"] != IDENTITY_VERSION or meta["basis_version"] != BASIS_VERSION:
+        raise IdentityError("The identity is of an older version: please enrol the photo again.")
+    return meta
+
+
+def _read_array(bundle: zipfile.ZipFile, name: str) -> NDArray:
+    info = bundle.getinfo(f"{name}.npy")
+    if info.file_size > _LARGEST_ARRAY:
+        raise IdentityError("The file is no identity, or it is damaged.")
+    return np.load(io.BytesIO(bundle.read(info)), allow_pickle=False)
+
+
+def _check_shapes(identity: Identity) -> None:
+    s, v = identity.size, len(identity.rest)
+    patch = identity.lids.shape[1:3]
+    wanted = {
+        "photo": (s, s, 3), "foreground": (s, s, 3), "alpha": (s, s), "background": (s, s, 3),
+        "lids": (2, *patch, 3), "eyeballs": (2, *patch, 3), "rotation": (3, 3), "offset": (2,),
+        "source": (v, 2), "rest": (v, 3),
+    }  # fmt: skip
+    finite = all(
+        np.isfinite(getattr(identity, n)).all() for n in ("rotation", "offset", "source", "rest")
+    )
+    if not finite or any(getattr(identity, n).shape != shape for n, shape in wanted.items()):
+        raise IdentityError("The file is no identity, or it is damaged.")

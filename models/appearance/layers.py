@@ -1,0 +1,159 @@
+"""Cut the photo into layers: framing, person matte, background behind the person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.appearance.fit import OVAL
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+FACE_WIDTHS = 3.0  # side of the crop
+_FACE_HEIGHT_IN_CROP = 0.44  # where the middle of the face sits, from the top
+_SURE = 0.98
+_NONE = 0.02
+
+
+@dataclass(frozen=True)
+class Framing:
+    """A square of the photo and the scale to the avatar's picture.
+
+    Attributes:
+        left: first column of the square.
+        top: first row.
+        side: pixels of the photo.
+        size: pixels of the avatar.
+        tight: face widths that fit in the square, ``FACE_WIDTHS`` when nothing was clamped.
+    """
+
+    left: int
+    top: int
+    side: int
+    size: int
+    tight: float
+
+    def points(self, landmarks: Floats) -> Floats:
+        """Map photo landmarks ``(N, 3)`` to pixels of the avatar's picture."""
+        scale = self.size / self.side
+        moved = (landmarks - (self.left, self.top, 0.0) + (0.5, 0.5, 0.0)) * scale
+        return (moved - (0.5, 0.5, 0.0)).astype(np.float32)
+
+    def cut(self, photo: Image) -> Image:
+        """Return the square, resampled to ``(size, size, 3)``."""
+        square = photo[self.top : self.top + self.side, self.left : self.left + self.side]
+        way = cv2.INTER_AREA if self.side > self.size else cv2.INTER_CUBIC
+        return cv2.resize(square, (self.size, self.size), interpolation=way)
+
+
+def frame_face(photo: Image, landmarks: Floats, size: int) -> Framing:
+    """Choose the square around head and shoulders that the photo has room for."""
+    height, width = photo.shape[:2]
+    oval = landmarks[list(OVAL), :2]
+    low, high = oval.min(0), oval.max(0)
+    face = float(high[0] - low[0])
+    side = int(min(FACE_WIDTHS * face, height, width))
+    centre = (low + high) / 2
+    left = int(np.clip(round(centre[0] - side / 2), 0, width - side))
+    top = int(np.clip(round(centre[1] - side * _FACE_HEIGHT_IN_CROP), 0, height - side))
+    return Framing(left, top, side, size, side / face)
+
+
+def push_pull(image: NDArray[np.floating], weight: NDArray[np.floating]) -> Floats:
+    """Fill where ``weight`` is 0 from where it is 1, smoothly at every distance.
+
+    Gortler et al., *The Lumigraph* (1996): average down a pyramid, fill back up.
+
+    Args:
+        image: ``(H, W, C)``.
+        weight: ``(H, W)`` in 0-1.
+
+    Returns:
+        ``(H, W, C)`` float32, equal to the image where the weight is 1.
+    """
+    weight = np.clip(weight, 0, 1).astype(np.float32)
+    image = image.astype(np.float32)
+    levels = []
+    colour, w = image * weight[..., None], weight
+    while min(w.shape) > 1:
+        levels.append((colour, w))
+        half = (max(1, (w.shape[1] + 1) // 2), max(1, (w.shape[0] + 1) // 2))
+        colour = cv2.resize(cv2.GaussianBlur(colour, (5, 5), 0), half, interpolation=cv2.INTER_AREA)
+        w = cv2.resize(cv2.GaussianBlur(w, (5, 5), 0), half, interpolation=cv2.INTER_AREA)
+        # Saturating the weight lets sparse samples speak at full strength further up.
+        gain = np.minimum(1.0, w * 4.0) / np.maximum(w, 1e-6)
+        colour, w = colour.reshape(*w.shape, -1) * gain[..., None], w * gain
+    filled = colour.reshape(*w.shape, -1) / np.maximum(w, 1e-6)[..., None]
+    for colour, w in reversed(levels):
+        up = cv2.resize(filled, (w.shape[1], w.shape[0]), interpolation=cv2.INTER_LINEAR)
+        filled = colour + up.reshape(colour.shape) * (1.0 - w[..., None])
+    return filled.astype(np.float32)
+
+
+def guided_filter(guide: Floats, target: Floats, radius: int, eps: float) -> Floats:
+    """Grey guided filter (He et al. 2013); guide and target in 0-1."""
+    kernel = (2 * radius + 1, 2 * radius + 1)
+    mean_g, mean_t = cv2.blur(guide, kernel), cv2.blur(target, kernel)
+    variance = cv2.blur(guide * guide, kernel) - mean_g**2
+    a = (cv2.blur(guide * target, kernel) - mean_g * mean_t) / (variance + eps)
+    b = mean_t - a * mean_g
+    return cv2.blur(a, kernel) * guide + cv2.blur(b, kernel)
+
+
+def refine_matte(picture: Image, probability: Floats, face: NDArray[np.bool_]) -> Floats:
+    """Return the person's opacity ``(H, W)`` in 0-1 with hair edges that follow the picture.
+
+    Args:
+        picture: ``(S, S, 3)`` RGB.
+        probability: ``(S, S)`` from the segmentation.
+        face: ``(S, S)`` pixels that surely belong to the person.
+    """
+    size = picture.shape[0]
+    p = np.clip((probability - 0.15) / 0.7, 0, 1).astype(np.float32)
+    p[face] = 1.0
+    unit = max(1, round(size / 128))
+    grown = np.ones((2 * unit + 1, 2 * unit + 1), np.uint8)
+    sure = cv2.erode((p > 0.9).astype(np.uint8), np.ones((4 * unit + 1,) * 2, np.uint8)) > 0
+    never = cv2.dilate((p > 0.08).astype(np.uint8), grown, iterations=2) == 0
+    total = np.zeros_like(p)
+    for channel in range(3):
+        guide = picture[..., channel].astype(np.float32) / 255.0
+        total += guided_filter(guide, p, 2 * unit, 2e-4)
+    alpha = np.clip((total / 3.0 - 0.12) / 0.76, 0, 1)
+    alpha[sure | face] = 1.0
+    alpha[never] = 0.0
+    return alpha.astype(np.float32)
+
+
+def background_behind(picture: Image, alpha: Floats) -> Image:
+    """Return the picture with the person filled from around; untouched where alpha is 0."""
+    unit = max(1, picture.shape[0] // 170)
+    free = (alpha <= _NONE).astype(np.uint8)
+    # Beside hair the picture still carries some of it; the fill starts a little further out.
+    seed = cv2.erode(free, np.ones((2 * unit + 1,) * 2, np.uint8)) > 0
+    if seed.mean() < 0.005:
+        seed = free > 0
+    if not seed.any():
+        return cv2.GaussianBlur(picture, (0, 0), picture.shape[0] / 8)
+    filled = push_pull(picture, seed)
+    blend = cv2.GaussianBlur((free == 0).astype(np.float32), (0, 0), 1.0)
+    blend = np.where(free == 0, np.maximum(blend, 0.85), 0.0)[..., None]
+    mixed = picture * (1 - blend) + filled * blend
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+
+def foreground_colour(picture: Image, alpha: Floats, background: Image) -> Image:
+    """Return the person's own colour, freed of the background at soft edges and beyond them."""
+    a = alpha[..., None]
+    back = background.astype(np.float32)
+    solved = (picture - (1 - a) * back) / np.maximum(a, 0.25)
+    inner = push_pull(picture, alpha > _SURE)
+    low, high = inner - 60.0, inner + 60.0
+    solved = np.clip(solved, low, high)
+    trust = np.clip((a - 0.15) / 0.45, 0, 1)
+    colour = np.where(a > _SURE, picture, solved * trust + inner * (1 - trust))
+    return np.clip(np.rint(colour), 0, 255).astype(np.uint8)

@@ -1,0 +1,145 @@
+"""From a fit to two geometries: where the photo's texture is, and the face at rest.
+
+The landmark residual is absorbed by a radial basis function in model space, evaluated with mouth
+and eyes open so that upper and lower lips (and lids) keep apart. The rest geometry loses the
+photo's smile and closes the lips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+
+from models.appearance.basis import FaceBasis
+from models.appearance.fit import LIPS, Fit, landmark_weights
+from models.appearance.seam import Seam, lid_edges, make_seam
+
+Floats = NDArray[np.float32]
+
+LIP_COLUMNS = 21
+LID_COLUMNS = 15
+_SMOOTHING = 0.05
+_SMILE_SMOOTHING = 12.0  # fangs appear at the corners of smiling mouths with less
+_KEPT = 0.12  # of a strong expression
+_SEALED = -0.015  # cm of overlap, so that no dark line shows
+_INCISORS_BELOW_LIPS = 0.40  # cm of upper teeth under the closed lip line
+_LOWER_RAISED = 0.05  # cm
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The two geometries of an enrolled face.
+
+    Attributes:
+        source: ``(V, 2)`` pixels of the photo where each vertex is seen.
+        rest: ``(V, 3)`` neutral face in model cm.
+        smile: strength of the photo's mouth expression, 0-1.
+        opening: inner-lip gap in the photo, cm.
+    """
+
+    source: Floats
+    rest: Floats
+    smile: float
+    opening: float
+
+
+def shape_at(basis: FaceBasis, expression: dict[str, float]) -> Floats:
+    """Return the offsets ``(V, 3)`` of named expressions."""
+    total = np.zeros_like(basis.neutral)
+    for name, value in expression.items():
+        total += value * basis.expression[basis.expression_names.index(name)]
+    return total
+
+
+def opened_face(basis: FaceBasis, base: Floats) -> Floats:
+    """Return ``base`` with mouth and eyes wide open, where edges that touch lie apart."""
+    wide = {"jawOpen": 0.6, "eyeWide_L": 0.5, "eyeWide_R": 0.5}
+    return (base + shape_at(basis, wide)).astype(np.float32)
+
+
+def lip_seam(basis: FaceBasis, rest: Floats) -> Seam:
+    """Return the seam between the lips; moves lips and the skin 1.1 cm around."""
+    return make_seam(
+        rest, opened_face(basis, rest), basis.ring_upper, basis.ring_lower,
+        basis.part_vertices("face"), columns=LIP_COLUMNS, reach=1.1, upper_share=0.45,
+    )  # fmt: skip
+
+
+def lid_seam(basis: FaceBasis, rest: Floats, eye: int) -> Seam:
+    """Return the seam between the lids of the left (0) or right (1) eye."""
+    upper, lower = lid_edges(basis.eye_loops[eye], rest)
+    return make_seam(
+        rest, opened_face(basis, rest), upper, lower, basis.part_vertices("face"),
+        columns=LID_COLUMNS, reach=0.8, upper_share=0.88,
+    )  # fmt: skip
+
+
+def _is_mouth(name: str) -> bool:
+    return name.startswith(("mouth", "jaw", "cheek", "nose"))
+
+
+def neutralise(basis: FaceBasis, fit: Fit) -> Geometry:
+    """Compute the photo's geometry and the rest geometry."""
+    base = basis.neutral + np.tensordot(fit.identity, basis.identity, 1).astype(np.float32)
+    names = basis.expression_names
+    mouth = np.array([_is_mouth(n) for n in names])
+    strength = float(np.clip(fit.expression[mouth].max(), 0, 1))
+    kept = np.interp(strength, [0.12, 0.40], [1.0, _KEPT])
+    seen = base + np.tensordot(fit.expression, basis.expression, 1).astype(np.float32)
+    calm = np.where(mouth, kept * fit.expression, fit.expression)
+    rest = base + np.tensordot(calm, basis.expression, 1).astype(np.float32)
+    correction = _residual_field(basis, fit, base, np.full(468, _SMOOTHING))
+    smoothing = np.full(468, _SMOOTHING)
+    if strength > 0.3:
+        smoothing[list(LIPS)] = _SMILE_SMOOTHING
+    rest_correction = _residual_field(basis, fit, base, smoothing)
+    seen, rest = seen + correction, rest + rest_correction
+    rest = np.ascontiguousarray(rest, np.float32)
+    seam = lip_seam(basis, rest)
+    opening = float(seam.gap(np.ascontiguousarray(seen, np.float32)).max())
+    _close_lips(seam, rest)
+    _place_teeth(basis, rest, base)
+    return Geometry(fit.project(seen).astype(np.float32), rest, strength, opening)
+
+
+def _residual_field(
+    basis: FaceBasis, fit: Fit, base: Floats, smoothing: NDArray[np.float64]
+) -> Floats:
+    """Spread the landmark residual over the face; ``(V, 3)`` model cm, other parts follow."""
+    trusted = landmark_weights(basis) > 0.2
+    opened = opened_face(basis, base)
+    # Rows of the rotation are the view axes in the model.
+    view = fit.residual / fit.scale * (1.0, -1.0)
+    offsets = view @ fit.rotation[:2]
+    field = RBFInterpolator(
+        opened[basis.landmarks[trusted]], offsets[trusted], kernel="linear",
+        smoothing=smoothing[trusted], degree=0,
+    )  # fmt: skip
+    result = np.zeros_like(base)
+    face = basis.part_vertices("face")
+    result[face] = field(opened[face])
+    inside = np.setdiff1d(np.arange(len(base)), face)
+    result[inside] = offsets[list(LIPS)].mean(0)
+    return result
+
+
+def _close_lips(seam: Seam, rest: Floats) -> None:
+    for _ in range(3):  # hats and columns are not exact inverses
+        seam.change(rest, (_SEALED - seam.gap(rest)).astype(np.float32))
+
+
+def _place_teeth(basis: FaceBasis, rest: Floats, base: Floats) -> None:
+    """Hang the teeth under the closed lip line; the kit's own hide behind the upper lip."""
+    line = float(rest[basis.ring_lower[len(basis.ring_lower) // 2], 1])
+    upper = basis.part_vertices("upper_teeth")
+    front = upper[np.abs(rest[upper, 0]) < 0.9]
+    drop = line - _INCISORS_BELOW_LIPS - float(rest[front, 1].min())
+    rest[upper, 1] += drop
+    rest[basis.part_vertices("upper_gum"), 1] += drop
+    lower = basis.part_vertices("lower_teeth")
+    rest[lower, 1] += _LOWER_RAISED + drop + 0.4
+    for name in ("lower_gum", "tongue"):
+        rest[basis.part_vertices(name), 1] += _LOWER_RAISED + drop + 0.4
