@@ -1,0 +1,197 @@
+"""Deterministic corpus of speech features with face curves, from speech synthesisers.
+
+``python -m models.motion.corpus --out DIR --shards N`` writes ``shard-0000.npz`` and so on. Each
+shard mixes all voices, stores every utterance clean and in augmented versions as *raw*
+(not yet gain-normalised) features, and adds sounds that are no voice with a closed mouth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.motion import augment, text, voices
+from models.motion.curves import build, phone_classes
+from models.motion.features import SAMPLE_RATE, RawFeatures
+from models.motion.phones import Phone, UnknownPhone
+from models.motion.voices import Utterance
+
+logger = logging.getLogger(__name__)
+HELD_OUT = ("festival/voice_ked_diphone",)  # a male voice that training never hears
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """How much of what goes into one shard.
+
+    Attributes:
+        flite: utterances per flite voice (those built from recordings of people).
+        festival: utterances per festival voice.
+        espeak: utterances with random espeak-ng voices.
+        negatives: three-second sounds without voice.
+        versions: augmented versions beside the clean one.
+    """
+
+    flite: int = 26
+    festival: int = 4
+    espeak: int = 90
+    negatives: int = 45
+    versions: int = 2
+
+
+def speech(config: CorpusConfig, seed: int) -> Iterator[Utterance]:
+    """Yield the utterances of one shard; synthesisers that are not installed are left out."""
+    rng = random.Random(seed)
+    have = voices.installed()
+    if have["flite"]:
+        for voice in ("slt", "rms", "awb"):
+            for _ in range(config.flite):
+                pitch = None if rng.random() < 0.6 else rng.uniform(85, 240)
+                said = text.english(rng)
+                yield voices.flite(said, voice, stretch=rng.uniform(0.8, 1.3), pitch=pitch)
+    if have["festival"]:
+        for fest in voices.FESTIVAL_VOICES:
+            texts = [text.sentence(fest.language, rng) for _ in range(config.festival)]
+            if f"festival/{fest.command}" not in HELD_OUT:
+                yield from voices.festival(fest, texts, stretch=rng.uniform(0.85, 1.25))
+    if have["espeak"]:
+        espeak = voices.Espeak()
+        for _ in range(config.espeak):
+            name, language = voices.random_espeak_voice(rng)
+            said = text.sentence(language, rng)
+            rate, pitch, spread = rng.randint(125, 215), rng.randint(20, 80), rng.randint(20, 90)
+            try:
+                yield espeak.speak(said, name, rate=rate, pitch=pitch, spread=spread)
+            except (UnknownPhone, ValueError) as error:
+                logger.debug("skipped: %s", error)
+
+
+def version(
+    utterance: Utterance, rng: np.random.Generator, strength: int, babble: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], tuple[Phone, ...]]:
+    """Return the raw features and phones of one augmented version.
+
+    Args:
+        utterance: clean speech.
+        rng: decides everything.
+        strength: 0 clean apart from its level, 1 another throat, 2 also another source or place.
+        babble: other speech, used as noise.
+    """
+    pcm, phones = utterance.pcm, utterance.phones
+    lead = int(rng.uniform(0.05, 0.6) * SAMPLE_RATE)
+    pcm = np.concatenate([np.zeros(lead, np.float32), pcm, np.zeros(4800, np.float32)])
+    shift = lead / SAMPLE_RATE
+    phones = (
+        Phone(0.0, shift, "SIL"),
+        *(Phone(p.start + shift, p.end + shift, p.name, p.stress) for p in phones),
+        Phone(phones[-1].end + shift, len(pcm) / SAMPLE_RATE, "SIL"),
+    )
+    if strength > 0:
+        if rng.random() < 0.7:
+            pcm = augment.warp_formants(pcm, float(rng.uniform(0.80, 1.25)))
+        if rng.random() < 0.6:
+            pcm, phones = augment.change_speed(pcm, phones, float(rng.uniform(0.82, 1.22)))
+        if rng.random() < 0.3:
+            pcm = augment.reexcite(pcm, phones, rng)
+    if strength > 1:
+        pcm = augment.degrade(pcm, rng, babble)
+    else:
+        level = 10 ** (rng.uniform(-24, -1) / 20)
+        pcm = (pcm / (np.max(np.abs(pcm)) + 1e-6) * level).astype(np.float32)
+        pcm = pcm + rng.standard_normal(len(pcm)).astype(np.float32) * 10 ** rng.uniform(-5, -3.4)
+    raw = RawFeatures().whole(np.asarray(pcm, np.float32))
+    if rng.random() < (0.5 if strength == 0 else 0.8):
+        raw, phones = augment.walk_durations(raw, phones, rng)
+    return raw, phones
+
+
+def make_shard(path: Path, index: int, seed: int, config: CorpusConfig) -> int:
+    """Write one shard; return its hops. The same arguments give the same shard."""
+    rng = np.random.default_rng([seed, index])
+    said = list(speech(config, seed * 100003 + index))
+    rows: list[tuple[NDArray[np.float32], tuple[Phone, ...], str]] = []
+    babble = np.concatenate([u.pcm for u in said[:6]]) if said else np.zeros(0, np.float32)
+    for utterance in said:
+        if len(utterance.phones) < 3:
+            continue
+        for strength in range(config.versions + 1):
+            raw, phones = version(utterance, rng, min(strength, 2), babble)
+            rows.append((raw, phones, utterance.voice))
+    for _ in range(config.negatives):
+        raw = RawFeatures().whole(augment.negative(rng))
+        rows.append((raw, (Phone(0.0, len(raw) / 100, "SIL"),), "negative"))
+    curves = [build(phones, len(raw)) for raw, phones, _ in rows]
+    hops = np.array([len(raw) for raw, _, _ in rows])
+    partial = path.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        raw=np.concatenate([raw for raw, _, _ in rows]).astype(np.float16),
+        channels=np.concatenate([c for c, _ in curves]).astype(np.float16),
+        closure=np.concatenate([c for _, c in curves]).astype(np.float16),
+        phone=np.concatenate([phone_classes(p, len(r)) for r, p, _ in rows]).astype(np.uint8),
+        hops=hops,
+        voice=np.array([v for _, _, v in rows]),
+    )
+    os.replace(partial, path)
+    return int(hops.sum())
+
+
+def make(out: Path, shards: int, seed: int, workers: int, config: CorpusConfig) -> None:
+    """Write what is missing of ``shards`` shards and a description beside them."""
+    out.mkdir(parents=True, exist_ok=True)
+    todo = [i for i in range(shards) if not (out / f"shard-{i:04d}.npz").is_file()]
+    about = {
+        "seed": seed,
+        "config": config.__dict__,
+        "installed": voices.installed(),
+        "flite": _version(["flite", "--version"]),
+        "espeak-ng": _version(["espeak-ng", "--version"]),
+        "festival": _version(["festival", "--version"]),
+    }
+    (out / "corpus.json").write_text(json.dumps(about, indent=1))
+    with ProcessPoolExecutor(workers) as pool:
+        jobs = {
+            i: pool.submit(make_shard, out / f"shard-{i:04d}.npz", i, seed, config) for i in todo
+        }
+        for i, job in jobs.items():
+            logger.info("shard %d: %.1f minutes", i, job.result() / 6000)
+
+
+def _version(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "not installed"
+    return (done.stdout or done.stderr).strip().splitlines()[0]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Make a corpus from the command line."""
+    parser = argparse.ArgumentParser(description="Make the corpus of the motion predictor.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--shards", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not any(voices.installed().values()):
+        parser.error(
+            "No speech synthesiser is installed; apt-get install flite espeak-ng festival."
+        )
+    make(args.out, args.shards, args.seed, args.workers, CorpusConfig())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

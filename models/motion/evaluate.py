@@ -1,0 +1,270 @@
+"""How good the lips are, measured on speech whose phones are known. Pure functions.
+
+Closure is scored on what is seen, the opening of the lips, not on a network's inner opinion.
+Scores are taken per token: a bilabial counts with its narrowest moment (its alignment widened by
+20 ms), a vowel with its narrowest audible moment in the inner 60 % (alignments drift into silence
+at the edges). Energy alone must be in the same table, because energy alone closes the mouth in
+most stops: only the *place* of articulation tells lips from loudness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import butter, sosfiltfilt
+
+from models.motion.curves import CHANNEL, LIP_GAP_PER_UNIT, RATE, build, lip_gap, seal
+from models.motion.features import HOP, SAMPLE_RATE
+from models.motion.phones import Phone, timed_arpabet
+from models.motion.predictor import Graph, MotionPredictor
+
+Labels = Sequence[tuple[float, float, str]]
+
+BILABIALS = frozenset({"P", "B", "M"})
+OTHER_STOPS = frozenset({"T", "D", "N", "K", "G", "NG"})
+ROUNDED = frozenset({"UW", "OW", "UH", "W"})
+SPREAD = frozenset({"IY", "IH", "EY", "EH"})
+ARPABET_VOWELS = frozenset(
+    ["AA", "AE", "AH", "AO", "AW", "AX", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"]
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Track:
+    """What a method says about one recording, at 100 Hz.
+
+    Attributes:
+        aperture: ``(hops,)`` opening of the lips in units of jawOpen.
+        rounding: ``(hops,)`` pucker and funnel less stretch and smile; None if it has no opinion.
+        jaw: ``(hops,)`` jawOpen.
+    """
+
+    aperture: NDArray[np.float32]
+    rounding: NDArray[np.float32] | None
+    jaw: NDArray[np.float32]
+
+
+def from_channels(channels: NDArray[np.float32]) -> Track:
+    """Make a track of curves ``(hops, len(CHANNELS))``."""
+    names = ("mouthPucker", "mouthFunnel", "mouthStretch", "mouthSmile")
+    pucker, funnel, stretch, smile = (channels[:, CHANNEL[n]] for n in names)
+    gap = lip_gap(channels) / np.float32(LIP_GAP_PER_UNIT["jawOpen"])
+    return Track(gap, pucker + funnel - stretch - smile, channels[:, 0])
+
+
+def predict(engine: Graph, pcm: NDArray[np.float32], look_ahead_ms: int = 80) -> Track:
+    """Run the predictor over a whole recording, its look-ahead taken off again."""
+    lag = look_ahead_ms // 10
+    padded = np.concatenate([pcm, np.zeros(lag * HOP + (-len(pcm)) % HOP, np.float32)])
+    predictor = MotionPredictor(engine)
+    got = predictor.step(padded[None], predictor.init_state(1), look_ahead_ms)
+    channels = got.curves[0, lag:].copy()
+    shut = np.clip((got.closure[0, lag:] - 0.3) / 0.4, 0.0, 1.0)
+    seal(channels, shut * shut * (3 - 2 * shut))
+    return from_channels(channels)
+
+
+def envelope(pcm: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the 300-3000 Hz amplitude envelope at 100 Hz, smoothed over 20 ms."""
+    band = butter(2, [300, 3000], "band", fs=SAMPLE_RATE, output="sos")
+    power = sosfiltfilt(band, np.asarray(pcm, np.float64)) ** 2
+    hops = len(power) // HOP
+    rms = np.sqrt(power[: hops * HOP].reshape(hops, HOP).mean(axis=1))
+    return np.asarray(gaussian_filter1d(rms, 2.0))
+
+
+def energy_jaw(pcm: NDArray[np.float32]) -> Track:
+    """The baseline: a jaw that follows loudness, scaled to the usual amplitude."""
+    loud = envelope(pcm)
+    jaw = 0.45 * np.sqrt(np.clip(loud / (np.percentile(loud, 95) + 1e-9), 0, 1.5))
+    return Track(jaw.astype(np.float32), None, jaw.astype(np.float32))
+
+
+def area_under_curve(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """Return the probability that a positive scores above a negative (ties count half)."""
+    if len(positive) == 0 or len(negative) == 0:
+        return float("nan")
+    values = np.concatenate([positive, negative])
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2.0)[inverse]
+    n, m = len(positive), len(negative)
+    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def narrowest(track: Track, start: float, end: float, audible: NDArray[np.bool_] | None) -> float:
+    """Return minus the smallest aperture between two times; nan if no hop counts."""
+    first, last = max(0, int(start * RATE)), min(len(track.aperture), int(np.ceil(end * RATE)))
+    part = track.aperture[first:last]
+    if audible is not None:
+        part = part[audible[first:last]]
+    return -float(part.min()) if len(part) else float("nan")
+
+
+def token_scores(track: Track, pcm: NDArray[np.float32], labels: Labels) -> dict[str, list[float]]:
+    """Return closure scores of ``bilabial``, ``vowel`` and ``stop`` tokens, and roundings."""
+    loud = envelope(pcm)
+    audible = loud > 0.1 * np.percentile(loud, 95)
+    audible = np.resize(audible, len(track.aperture)) if len(audible) else audible
+    out: dict[str, list[float]] = {
+        k: [] for k in ("bilabial", "vowel", "stop", "rounded", "spread")
+    }
+    for start, end, name in labels:
+        if name in BILABIALS:
+            out["bilabial"].append(narrowest(track, start - 0.02, end + 0.02, None))
+        elif name in OTHER_STOPS:
+            out["stop"].append(narrowest(track, start, end, None))
+        elif name in ARPABET_VOWELS:
+            edge = 0.2 * (end - start)
+            score = narrowest(track, start + edge, end - edge, audible)
+            if np.isfinite(score):
+                out["vowel"].append(score)
+        if track.rounding is not None and (name in ROUNDED or name in SPREAD):
+            part = track.rounding[int(start * RATE) : max(int(end * RATE), int(start * RATE) + 1)]
+            if len(part):
+                out["rounded" if name in ROUNDED else "spread"].append(float(part.mean()))
+    out["bilabial"] = [s for s in out["bilabial"] if np.isfinite(s)]
+    out["stop"] = [s for s in out["stop"] if np.isfinite(s)]
+    return out
+
+
+def recall_at(bilabial: Sequence[float], vowel: Sequence[float], false_rate: float = 0.05) -> float:
+    """Return the share of bilabials that close more than all but ``false_rate`` of vowels."""
+    if not len(bilabial) or not len(vowel):
+        return float("nan")
+    return float(np.mean(np.asarray(bilabial) > np.quantile(vowel, 1.0 - false_rate)))
+
+
+def d_prime(high: Sequence[float], low: Sequence[float]) -> float:
+    """Return the distance of two groups in units of their pooled standard deviation."""
+    if len(high) < 2 or len(low) < 2:
+        return float("nan")
+    spread = np.sqrt(0.5 * (np.var(high) + np.var(low))) + 1e-9
+    return float((np.mean(high) - np.mean(low)) / spread)
+
+
+def correlation_and_lag(
+    moving: NDArray[np.floating], sound: NDArray[np.floating], reach: int = 20
+) -> tuple[float, float, int]:
+    """Return (r at lag 0, best r, best lag in hops); a positive lag means motion comes late."""
+    count = min(len(moving), len(sound))
+    a = np.asarray(moving[:count], float) - np.mean(moving[:count])
+    b = np.asarray(sound[:count], float) - np.mean(sound[:count])
+    scale = np.sqrt(np.sum(a * a) * np.sum(b * b)) + 1e-12
+    values = []
+    for lag in range(-reach, reach + 1):
+        late, early = (a[lag:], b[: count - lag]) if lag >= 0 else (a[:lag], b[-lag:])
+        values.append(float(np.sum(late * early) / scale))
+    best = int(np.argmax(values))
+    return values[reach], values[best], best - reach
+
+
+def summarise(
+    tracks: Mapping[str, Track],
+    sounds: Mapping[str, NDArray[np.float32]],
+    labels: Mapping[str, Labels],
+) -> dict[str, float]:
+    """Return every figure over a set of recordings.
+
+    Args:
+        tracks: by recording.
+        sounds: 16 kHz samples the method heard *without* any added disturbance.
+        labels: (start, end, ARPAbet) per recording.
+    """
+    pooled: dict[str, list[float]] = {}
+    moving, target, sound = [], [], []
+    for name, track in tracks.items():
+        for key, scores in token_scores(track, sounds[name], labels[name]).items():
+            pooled.setdefault(key, []).extend(scores)
+        wanted = phone_built(labels[name], len(track.aperture))
+        gap = np.zeros(60, np.float32)  # keeps recordings apart under a shift
+        moving += [track.aperture, gap]
+        target += [wanted.aperture, gap]
+        loud = envelope(sounds[name])
+        loud = np.pad(loud, (0, max(0, len(track.aperture) - len(loud))))[: len(track.aperture)]
+        sound += [loud / (np.percentile(loud, 95) + 1e-9), gap]
+    m, t, s = (np.concatenate(x) for x in (moving, target, sound))
+    speaking = t > 0.02
+    r_target, _, lag_target = correlation_and_lag(m, t)
+    r_sound, _, lag_sound = correlation_and_lag(m, s)
+    jaw = np.concatenate([tr.jaw for tr in tracks.values()])
+    return {
+        "closure_auc": area_under_curve(pooled["bilabial"], pooled["vowel"]),
+        "closure_recall_5": recall_at(pooled["bilabial"], pooled["vowel"]),
+        "place_auc": area_under_curve(pooled["bilabial"], pooled["stop"]),
+        "aperture_r": r_target,
+        "aperture_lag_ms": 10.0 * lag_target,
+        "envelope_r": r_sound,
+        "envelope_lag_ms": 10.0 * lag_sound,
+        "amplitude_ratio": float(np.percentile(m[speaking], 90) / np.percentile(t[speaking], 90)),
+        "rounding_d": d_prime(pooled["rounded"], pooled["spread"]),
+        "aperture_p50": float(np.percentile(m[speaking], 50)),
+        "aperture_p95": float(np.percentile(m[speaking], 95)),
+        "jaw_p95": float(np.percentile(jaw, 95)),
+        "bilabials": float(len(pooled["bilabial"])),
+        "vowels": float(len(pooled["vowel"])),
+    }
+
+
+def phone_built(labels: Labels, hops: int) -> Track:
+    """Return the track of the curve generator for aligned ARPAbet phones."""
+    phones: list[Phone] = timed_arpabet(labels, hops / RATE)
+    channels, _ = build(phones, hops)
+    return from_channels(channels)
+
+
+def disturbed(pcm: NDArray[np.float32], how: str, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the recording under one named condition.
+
+    ``clean``, ``noise10`` (white-to-brown noise at 10 dB), ``room``, ``telephone`` (300-3400 Hz)
+    or ``quiet`` (-20 dB).
+
+    Raises:
+        ValueError: no such condition.
+    """
+    if how == "clean":
+        return pcm
+    if how == "quiet":
+        return pcm * np.float32(0.1)
+    if how == "telephone":
+        band = butter(4, [300, 3400], "band", fs=SAMPLE_RATE, output="sos")
+        return sosfiltfilt(band, pcm).astype(np.float32)
+    if how == "noise10":
+        noise = gaussian_filter1d(rng.standard_normal(len(pcm)), 0.7)
+        speech = np.abs(pcm) > 0.02 * np.abs(pcm).max()
+        rms = np.sqrt(np.mean(pcm[speech] ** 2)) if speech.any() else 0.0
+        return (pcm + noise / noise.std() * rms * 10**-0.5).astype(np.float32)
+    if how == "room":
+        length = int(0.5 * SAMPLE_RATE)
+        tail = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length) * 0.03
+        tail[0] = 1.0
+        return np.convolve(pcm, tail)[: len(pcm)].astype(np.float32)
+    raise ValueError(f"There is no condition {how!r}.")
+
+
+def non_speech(seconds: float = 6.0) -> dict[str, NDArray[np.float32]]:
+    """Return sounds without a voice: silence, white noise, tones, and something like music."""
+    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    rng = np.random.default_rng(7)
+    tone = 0.2 * np.sin(2 * np.pi * 440 * time)
+    beat = np.exp(-(time % 0.4) * 6)
+    chord = [220.0, 277.2, 329.6, 440.0, 554.4]
+    tune = sum(np.sin(2 * np.pi * f * (1 + (time // 0.8) % 3 * 0.125) * time) for f in chord)
+    hiss = rng.standard_normal(len(time))
+    return {
+        "silence": np.zeros(len(time), np.float32),
+        "hiss": (0.001 * hiss).astype(np.float32),
+        "white_noise": (0.05 * hiss).astype(np.float32),
+        "tone": tone.astype(np.float32),
+        "music": (0.05 * tune * beat + 0.02 * hiss * (time % 0.8 < 0.05)).astype(np.float32),
+    }
+
+
+__all__ = [
+    "Track", "area_under_curve", "correlation_and_lag", "d_prime", "disturbed",
+    "energy_jaw", "envelope", "from_channels", "non_speech", "phone_built", "predict",
+    "recall_at", "summarise", "token_scores",
+]  # fmt: skip

@@ -1,0 +1,233 @@
+"""One session's motion: samples in, frames of coefficients out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.coefficients import COUNT, INDEX
+from models.motion.behaviour import Behaviour, Drive
+from models.motion.curves import CHANNELS, GAP_WEIGHTS, expand, seal
+from models.motion.features import HOP
+from models.motion.layout import STEP_HOPS
+from models.motion.predictor import Graph, MotionPredictor, Prediction, head_of
+
+MOTION_GRAPH = Path(__file__).resolve().parents[1] / "weights" / "motion" / "motion.onnx"
+
+APERTURE_GAIN = 1.0
+"""The one constant that scales how wide speech opens the mouth (all curves but closing)."""
+
+EASE_S = 0.2  # a barge-in brings the face to rest within this
+_POOL_GAP = 0.05  # inter-ocular distances; smaller makes a frame take its narrowest moment harder
+_POOL_CLOSURE = 6.0
+_LIPS = tuple(
+    INDEX[n] for n in INDEX if n.startswith(("jaw", "mouth", "tongue")) and "Smile" not in n
+)
+
+
+def load_motion_engine_path() -> Path:
+    """Return the shipped graph after checking it against its manifest.
+
+    Raises:
+        FileNotFoundError: the weights are not there.
+        ValueError: the file is not the one its manifest describes.
+    """
+    if not MOTION_GRAPH.is_file():
+        raise FileNotFoundError(
+            f"The motion weights are missing at {MOTION_GRAPH}; reinstall, or run "
+            "'visavis train motion --make-corpus'."
+        )
+    manifest = json.loads((MOTION_GRAPH.parent / "manifest.json").read_text())
+    if hashlib.sha256(MOTION_GRAPH.read_bytes()).hexdigest() != manifest["sha256"]:
+        raise ValueError("The motion weights do not match their manifest; reinstall them.")
+    return MOTION_GRAPH
+
+
+def checked_pcm(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return samples that are safe to use: finite and within [-1, 1].
+
+    Raises:
+        ValueError: not a one-dimensional float32 or float64 array.
+    """
+    if not isinstance(pcm, np.ndarray) or pcm.dtype not in (np.float32, np.float64):
+        kind = getattr(pcm, "dtype", type(pcm).__name__)
+        raise ValueError(f"Sound must be float32 samples in [-1, 1], not {kind}.")
+    if pcm.ndim != 1:
+        raise ValueError(f"Sound must be one channel of samples, not of shape {pcm.shape}.")
+    clean = np.nan_to_num(pcm, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.clip(clean, -1.0, 1.0).astype(np.float32)
+
+
+class MotionStream:
+    """One session: predictor, behaviour, and the bookkeeping of frames.
+
+    Frame *n* covers samples ``[n * 16000 / fps, (n + 1) * 16000 / fps)`` and is emitted as soon
+    as its last sample plus the look-ahead was pushed. The computation is scheduled by frames, not
+    by pushes, so the output does not depend on the chunking at all.
+
+    Args:
+        engine: runs the motion graph.
+        fps: frames per second of media time.
+        look_ahead_ms: 0-120; the longest trained look-ahead that fits is used.
+        seed: of the behaviour.
+
+    Raises:
+        ValueError: ``fps`` or the look-ahead is out of range.
+    """
+
+    SAMPLE_RATE = 16000
+
+    def __init__(
+        self, engine: Graph, *, fps: int = 25, look_ahead_ms: int = 80, seed: int = 0
+    ) -> None:
+        if not 1 <= fps <= 100:
+            raise ValueError(f"Frames per second must be between 1 and 100, not {fps}.")
+        self._head = head_of(look_ahead_ms)
+        self._fps = fps
+        self._look_ahead = look_ahead_ms * self.SAMPLE_RATE // 1000
+        self._predictor = MotionPredictor(engine)
+        self._behaviour = Behaviour(fps, seed)
+        self._last = np.zeros(COUNT, np.float32)
+        self._held = np.zeros(COUNT, np.float32)
+        self._ease = 1.0
+        self._restart()
+
+    @property
+    def fps(self) -> int:
+        """Frames per second of media time."""
+        return self._fps
+
+    def _restart(self) -> None:
+        self._state = self._predictor.init_state(1)
+        self._frame = 0
+        self._pcm = np.zeros(0, np.float32)
+        self._received = 0  # samples since the restart
+        self._hops = 0  # hops the predictor has seen
+        self._first_hop = 0  # hop of the first row of the queues
+        self._skip = self._head // 10  # predictions that belong before the first sample
+        self._curves = np.zeros((0, len(CHANNELS)), np.float32)
+        self._closure = np.zeros(0, np.float32)
+        self._voice = np.zeros(0, np.float32)
+        self._loudness = np.zeros(0, np.float32)
+
+    def reset(self) -> None:
+        """Barge-in: forget the past; the lips ease from where they are within 200 ms.
+
+        Frames count from zero again at the next pushed sample. Head, gaze and blinks go on.
+        """
+        self._held = self._last.copy()
+        self._ease = 0.0
+        self._restart()
+
+    def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take samples and return the frames that became complete.
+
+        Args:
+            pcm: ``(samples,)`` float32 in [-1, 1], mono at 16 kHz, any number. What is not
+                finite counts as 0, what is out of range is clipped.
+
+        Returns:
+            ``(k, COUNT)`` float32.
+
+        Raises:
+            ValueError: wrong dtype or shape.
+        """
+        self._pcm = np.concatenate([self._pcm, checked_pcm(pcm)])
+        self._received += len(pcm)
+        frames: list[NDArray[np.float32]] = []
+        taken = 0
+        while self._received >= (due := self._end_of(self._frame) + self._look_ahead):
+            taken = self._run_to(due // HOP, taken)
+            frames.append(self._make_frame())
+            self._frame += 1
+        self._pcm = self._pcm[taken:]
+        return np.stack(frames) if frames else np.zeros((0, COUNT), np.float32)
+
+    def _end_of(self, frame: int) -> int:
+        """First sample after ``frame``."""
+        return -(-(frame + 1) * self.SAMPLE_RATE // self._fps)
+
+    def _run_to(self, hop: int, taken: int) -> int:
+        """Run the predictor up to ``hop``; return how much of the buffer is used."""
+        while self._hops < hop:
+            count = min(STEP_HOPS, hop - self._hops)
+            block = self._pcm[taken : taken + count * HOP]
+            self._keep(self._predictor.step(block[None], self._state, self._head))
+            taken += count * HOP
+            self._hops += count
+        return taken
+
+    def _keep(self, got: Prediction) -> None:
+        skip = min(self._skip, got.curves.shape[1])
+        self._skip -= skip
+        self._curves = np.concatenate([self._curves, got.curves[0, skip:]])
+        self._closure = np.concatenate([self._closure, got.closure[0, skip:]])
+        self._voice = np.concatenate([self._voice, 1.0 - got.phones[0, skip:, 0]])
+        self._loudness = np.concatenate([self._loudness, got.loudness[0]])
+
+    def _make_frame(self) -> NDArray[np.float32]:
+        """Pool the hops of the current frame and add the behaviour."""
+        # A hop belongs to the frame that its centre falls into.
+        first = self._hop_after(self._frame) - self._first_hop
+        last = self._hop_after(self._frame + 1) - self._first_hop
+        last = min(last, len(self._curves))
+        first = min(first, max(last - 1, 0))
+        lips = pool(self._curves[first:last], self._closure[first:last])
+        drive = Drive(
+            float(self._voice[first:last].mean()),
+            float(self._loudness[first:last].mean()),
+            float(lips[0]),
+        )
+        for name in ("_curves", "_closure", "_voice", "_loudness"):
+            setattr(self, name, getattr(self, name)[first:])
+        self._first_hop += first
+        face = self._behaviour.step(drive)
+        smile = face[[INDEX["mouthSmileLeft"], INDEX["mouthSmileRight"]]]
+        expand(lips, face)
+        face[[INDEX["mouthSmileLeft"], INDEX["mouthSmileRight"]]] += smile
+        np.clip(face[: INDEX["tongueOut"] + 1], 0.0, 1.0, out=face[: INDEX["tongueOut"] + 1])
+        self._blend(face)
+        self._last = face
+        return face.copy()
+
+    def _hop_after(self, frame: int) -> int:
+        """Return the first hop whose centre is not before the start of ``frame``."""
+        return -(-(2 * frame * 100 - self._fps) // (2 * self._fps))
+
+    def _blend(self, face: NDArray[np.float32]) -> None:
+        """After a reset, move from the held lips to the new ones within ``EASE_S``."""
+        if self._ease >= 1.0:
+            return
+        self._ease = min(1.0, self._ease + 1.0 / (self._fps * EASE_S))
+        share = np.float32(self._ease * self._ease * (3.0 - 2.0 * self._ease))
+        lips = list(_LIPS)
+        face[lips] = self._held[lips] * (1 - share) + face[lips] * share
+
+
+def pool(curves: NDArray[np.float32], closure: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Make one frame of several hops such that a short closure survives.
+
+    Minimum-aperture pooling, softly: each hop weighs ``exp(-gap / 0.05 + 6 * closure)``, so a
+    shut hop wins over its open neighbours and steady hops are averaged.
+
+    Args:
+        curves: ``(hops, len(CHANNELS))``.
+        closure: ``(hops,)`` in [0, 1].
+
+    Returns:
+        ``(len(CHANNELS),)`` float32 with the gain applied.
+    """
+    if len(curves) == 0:
+        return np.zeros(len(CHANNELS), np.float32)
+    scaled = curves * np.float32(APERTURE_GAIN)
+    # The closure head is sure or it is not; the middle would leave every stop half open.
+    shut = np.clip((closure - 0.3) / 0.4, 0.0, 1.0)
+    shut = shut * shut * (3.0 - 2.0 * shut)
+    seal(scaled, shut)
+    gap = np.maximum(scaled @ GAP_WEIGHTS, 0.0)
+    weight = np.exp(-gap / _POOL_GAP + _POOL_CLOSURE * shut)
+    return np.asarray(weight @ scaled / weight.sum(), np.float32)

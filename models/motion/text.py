@@ -1,0 +1,138 @@
+"""Sentences for the synthesisers: made here from small word lists, never copied from a corpus.
+
+The words were picked for their lips: plenty of bilabials and labiodentals beside open and
+rounded vowels. Meaning is not needed, phones are.
+"""
+
+from __future__ import annotations
+
+import random
+
+_EN: dict[str, str] = {
+    "name": "Bob Mabel Pam Pippa Wim Faye Vera Thea Ruth Owen Joan Chuck Sheila George Yolanda "
+    "Zoe Hugo Leo Max Amy Abby Ben Oprah Umberto Phoebe Victor Bea Tom Emma Paul Bruno Maeve",
+    "noun": "bubble map pepper mambo window forest village thumb leather treasure judge yacht "
+    "zipper honey ladder rabbit mirror wolf engine onion apple umbrella bamboo puppy baby "
+    "movie wave photo fever olive voice tooth bath weather feather path shoe ship fish "
+    "measure garage church watch picture bridge jacket magic king finger song bank lake "
+    "road river wheel quartz water wood book foot moon soup tool food cow house mouth crowd "
+    "toy coin oyster boat phone stone rope home paper plate train game bed pencil letter "
+    "milk pillow tree sheep field pea car garden farm father box clock dog office ball law "
+    "camera problem number member company lemon drummer family system program problem shop",
+    "adj": "big small plump bitter modern damp empty famous blue purple warm soft rough heavy "
+    "vivid brave thick smooth other sharp fresh huge yellow young happy lovely real quiet "
+    "wooden awful cool loud brown royal moist slow open plain great simple common proper "
+    "public impossible broken fabulous marvellous pompous bumpy",
+    "verb": "bumps paints moves borrows drops copies maps wipes buys pulls meets brings forgets "
+    "fills loves views offers follows thanks breathes bathes watches pushes reaches joins "
+    "uses hears holds wraps wants worries walks likes needs calls opens throws shows makes "
+    "becomes remembers empties numbers imagines pumps grabs puts keeps hopes jumps",
+    "adv": "slowly maybe often perhaps never above by now before supper beautifully at home "
+    "quickly together somewhere every morning by the bay without a map for a moment",
+    "prep": "with by for above below from behind over under beneath among beyond into upon",
+    "num": "one two three four five six seven eight nine ten eleven twelve fifteen twenty "
+    "seventy million ninety-five half",
+    "say": "yes|no|maybe|please|wow|oh my|well|hmm|okay|goodbye|welcome back|pardon me|"
+    "thank you very much|by all means|of course|what a view|whoops|bravo",
+}
+_EN_WORDS = {k: v.split("|") if k == "say" else v.split() for k, v in _EN.items()}
+_EN_TEMPLATES = (
+    "{name} {verb} the {adj} {noun} {prep} the {noun}.",
+    "{say}, {name}, the {noun} {verb} a {adj} {noun}.",
+    "Why would {name} and {name} {verb} {num} {adj} {noun}s {adv}?",
+    "{num} {noun}s, {num} {noun}s, and {num} {adj} {noun}s.",
+    "The {noun} of {name} {verb} {adv}, but the {noun} {verb} {name}.",
+    "My {noun} is {adj}, your {noun} is {adj}, and {name} {verb} both.",
+    "I believe we may {adv} find a {adj} {noun} {prep} {name}'s {noun}.",
+    "{say}! {say}. {name} {verb} it.",
+    "Call {num} {num} {num}, extension {num} {num}.",
+    "{noun}, {noun}, {noun}; {adj} {noun}, {adj} {adj} {noun}.",
+    "Please press {num} to hear about the {adj} {noun}, or say {noun}.",
+    "How do you do, {name}? Could you show the {noun} to my {adj} {noun}?",
+    "If {name} {verb} {adv}, who {verb} the {noun} of the {adj} {noun}?",
+    "We were at {num} {noun} road, above the {adj} {noun}, {adv}.",
+    "Spell it: {spell}.",
+    "{name} has never {verb} so {adj} a {noun}.",
+)
+
+_WORDS: dict[str, str] = {
+    "de": "Mama Papa Bub Pumpe Baum lieben leben gehen schön Tür fünf über Vater Wasser Buch "
+    "Straße schreiben Freund Öl Hund Affe Apfel Kopf offen möchte Mutter Abend Blume möglich "
+    "wunderbar sprechen machen Zeit jetzt bitte danke Morgen immer vielleicht haben blau rot "
+    "grün gelb weiß Fenster Himmel Problem Bahnhof Kaffee kommen bleiben",
+    "fr": "maman papa bonjour beau bleu bouche peuple pomme femme homme vous nous lune rue deux "
+    "neuf oeuf vin bon blanc main pain enfant chanter je jamais chaque vieux feuille oui "
+    "pluie nuit voiture famille merci beaucoup possible problème petit grand rouge vert école "
+    "monde champ montagne soupe fou amour ami boire vivre",
+    "es": "mamá papá bueno abuelo vino beber amigo hombre mujer pueblo campo tiempo nombre ombligo "
+    "favor fuego agua huevo puerta perro calle lluvia niño joven jueves gente chico mucho "
+    "siempre nunca quizás problema imposible blanco verde azul rojo sombra bomba primo cumbre "
+    "voz vaca baile abrir comprar empezar subir poder querer llamar",
+    "it": "mamma babbo buono bambino pomodoro piove bocca febbre amico uomo uovo vivo favola fumo "
+    "gatto cane gnocchi famiglia figlio sogno cielo ciao giorno giovane zio pizza acqua "
+    "quando sempre forse problema possibile bello brutto verde rosso bianco campo tempo ombra "
+    "aprire comprare bere vedere parlare chiamare gruppo troppo tubo",
+    "pt": "mamãe papai bom boa bebê pombo fome homem mulher amigo vinho vida povo campo tempo "
+    "nome sombra bomba falar beber viver abrir comprar ruim chuva jovem gente hoje sempre "
+    "nunca talvez problema impossível branco verde azul vermelho pão mão coração água porta",
+    "ru": "мама папа баба пол мыло рыба вода волк воробей фабрика шапка жизнь чай щука хлеб город "
+    "дом время имя память любовь берег бумага поле море небо обед привет спасибо пожалуйста "
+    "хорошо плохо большой маленький белый синий зелёный быстро медленно помню пробую бегу "
+    "пою вижу говорю возможно проблема",
+    "pl": "mama tata baba pies ryba woda chleb dom okno szkoła życie człowiek dobry biały żółty "
+    "czerwony zielony mówić pić być widzieć bułka pomoc problem możliwy kobieta babcia wujek "
+    "śnieg ćma dźwięk pamięć drzewo morze niebo ulica powoli szybko zawsze nigdy",
+    "tr": "baba anne bebek kapı pembe mavi sabah akşam mümkün problem köpek kedi ekmek su çay göl "
+    "gül öğretmen büyük küçük güzel yavaş hızlı bilmek vermek yapmak komşu orman deniz yıldız "
+    "ışık kırmızı yeşil beyaz buğday üzüm elma armut müzik",
+    "nl": "mama papa boom buurman blauw boek huis muis vuur vrouw vijf water wonen praten lopen "
+    "bloem appel problem mogelijk misschien altijd nooit leuk deur straat schip school fiets "
+    "gezellig goed groen geel rood wit bruin morgen avond komen bellen spreken schrijven",
+    "sv": "mamma pappa barn bok blå blomma vatten vinter sommar öppna bröd hund björn sjö skön "
+    "kyrka tjugo sjunga fem sju åtta nio problem möjligt kanske alltid aldrig vacker gul grön "
+    "röd vit hem höra prata bo måne pojke flicka sova vakna",
+    "fi": "äiti isä poika pappa mummo hyvä päivä vesi puu pöytä lumi pimeä yö työ syödä juoda "
+    "puhua elämä ilma meri metsä suomi vuosi piippu pyyhe höyry löytää ehkä aina ongelma "
+    "mahdollinen sininen vihreä punainen valkoinen musta kaupunki perhe vapaa viisi",
+    "cs": "máma táta babička pes ryba voda chléb dům okno škola život člověk dobrý bílý žlutý "
+    "červený zelený mluvit pít být vidět pomoc problém možný žena strýc sníh zvuk paměť strom "
+    "moře nebe ulice pomalu rychle vždy nikdy řeka tři přítel kůň",
+    "ca": "mare pare bon dia pa vi poble camp temps nom ombra bomba foc aigua ou porta gos carrer "
+    "pluja noi jove gent molt sempre mai problema impossible blanc verd blau vermell veu vaca "
+    "ball obrir comprar pujar poder voler cridar peix caixa muntanya home",
+    "hi": "माँ पापा बाप पानी फूल भाई बहन मकान पुस्तक आम बाबू भारत मुंबई समय प्रेम वर्षा विश्व "
+    "हम तुम आप क्या कब कहाँ अच्छा बुरा बड़ा छोटा लाल पीला नीला हरा सफेद बोलना पीना देखना सुनना "
+    "खाना जाना आना मित्र कमल भोजन बादल पवन",
+    "ja": "はは ちち ぼく みみ うみ やま かわ みず ひ ほん まど ぶどう ぱん べんとう ふね ふゆ "
+    "はる なつ あき おはよう こんばんは ありがとう むら まち みんな もも ばら びょういん ぷりん "
+    "たべる のむ みる よむ はなす わたし あなた",
+    "cmn-latn-pinyin": "ma1ma5 ba4ba5 peng2you3 ming2tian1 fei1ji1 shui3 huo3 wo3 ni3 ta1 bu4 "
+    "hao3 mei3 bei3jing1 fan4 shu1 yu2 yue4 lü4 nü3 mao1 gou3 niao3 hua1 pao3 bi3 mi3 fu4mu3 "
+    "bai2 hei1 hong2 lan2 zhong1guo2 xie4xie5 zai4jian4 qing3 wen4 sheng1yin1 zui3ba5 ke3yi3",
+}
+LANGUAGES = tuple(_WORDS)
+
+
+def english(rng: random.Random) -> str:
+    """Return one English sentence."""
+    template = rng.choice(_EN_TEMPLATES)
+    while "{" in template:
+        head, rest = template.split("{", 1)
+        key, tail = rest.split("}", 1)
+        if key == "spell":
+            word = " ".join(rng.sample("ABCDEFGHIJKLMNOPQRSTUVWXYZ", rng.randint(3, 6)))
+        else:
+            word = rng.choice(_EN_WORDS[key])
+        template = head + word + tail
+    return template[0].upper() + template[1:]
+
+
+def sentence(language: str, rng: random.Random) -> str:
+    """Return one utterance in ``language`` (``en`` or one of ``LANGUAGES``)."""
+    if language == "en":
+        return english(rng)
+    words = _WORDS[language].split()
+    picked = [rng.choice(words) for _ in range(rng.randint(4, 9))]
+    if rng.random() < 0.4:
+        picked[rng.randrange(1, len(picked))] += ","
+    return " ".join(picked) + rng.choice((".", ".", "?", "!"))
