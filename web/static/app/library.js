@@ -1,0 +1,74 @@
+/** The avatars as the page knows them: records, small pictures, and the token that opens them. */
+
+import { Avatars } from "../../client.js";
+import { askForToken, knownToken } from "./access.js";
+import { paint } from "./dom.js";
+
+export class Library {
+  #avatars;
+  #pictures = new Map();
+  token;
+  records = [];
+  loaded = false;
+
+  constructor() {
+    this.token = knownToken();
+    this.#avatars = new Avatars({ token: this.token });
+  }
+
+  /** Run something that may need a token; ask and repeat when it does. */
+  async allowed(action) {
+    for (;;) {
+      try {
+        return await action();
+      } catch (error) {
+        if (error.code !== "token") throw error;
+        const token = await askForToken();
+        if (!token) throw error;
+        this.token = this.#avatars.token = token;
+      }
+    }
+  }
+
+  async refresh() {
+    const records = await this.allowed(() => this.#avatars.list());
+    this.records = records.filter(({ status }) => status !== "failed");
+    this.loaded = true;
+    return this.records;
+  }
+
+  get ready() {
+    return this.records.filter(({ status }) => status === "ready");
+  }
+
+  find(id) {
+    return this.records.find((record) => record.id === id);
+  }
+
+  create(order) {
+    return this.allowed(() => this.#avatars.create(order));
+  }
+
+  async remove(id) {
+    await this.allowed(() => this.#avatars.remove(id));
+    this.#pictures.delete(id);
+    this.records = this.records.filter((record) => record.id !== id);
+  }
+
+  /** Draw an avatar's picture; a canvas, since an <img> could not carry the token. */
+  async draw(id, canvas) {
+    canvas.dataset.avatar = id;
+    if (!this.#pictures.has(id)) this.#pictures.set(id, this.#picture(id));
+    const picture = await this.#pictures.get(id);
+    if (!picture) this.#pictures.delete(id); // ask again next time
+    else if (canvas.dataset.avatar === id) paint(canvas, picture);
+  }
+
+  async #picture(id) {
+    try {
+      return await createImageBitmap(await this.allowed(() => this.#avatars.preview(id)));
+    } catch {
+      return null; // the grey tile stays
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import { CallError } from "./errors.js";
+import { Server, sleep } from "./server.js";
+
+const PROGRESS_POLL_MS = 250;
+
+/** The avatars of one server: list, make, look at and delete them. */
+export class Avatars {
+  #server;
+
+  /** @param {{baseUrl?: string, token?: string}} [options] */
+  constructor(options) {
+    this.#server = new Server(options);
+  }
+
+  set token(token) {
+    this.#server.token = token;
+  }
+
+  /** @returns {Promise<object[]>} every record, newest last */
+  async list() {
+    return (await (await this.#server.request("api/avatars")).json()).avatars;
+  }
+
+  async get(id) {
+    return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}`)).json();
+  }
+
+  /** The picture as a Blob: fetched, because an <img> cannot carry the token. */
+  async preview(id) {
+    return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}/preview.jpg`)).blob();
+  }
+
+  async remove(id) {
+    await this.#server.request(`api/avatars/${encodeURIComponent(id)}`, { method: "DELETE" });
+  }
+
+  /**
+   * Make an avatar from one photo.
+   *
+   * @param {{photo: Blob, name: string, consent: boolean, statement?: string,
+   *   onprogress?: (record: object) => void, signal?: AbortSignal}} order
+   * @returns {Promise<object>} the record, ready
+   * @throws {CallError} code "refused" with the reason when the photo cannot serve
+   */
+  async create({ photo, name, consent, statement = "", onprogress, signal }) {
+    const form = new FormData();
+    form.append("photo", photo, photo.name || "photo.jpg");
+    form.append("name", name);
+    form.append("consent", String(Boolean(consent)));
+    if (statement) form.append("statement", statement);
+    let record = await (await this.#server.request("api/avatars", { method: "POST", form, signal })).json();
+    while (record.status === "enrolling") {
+      onprogress?.(record);
+      await sleep(PROGRESS_POLL_MS, signal);
+      record = await this.get(record.id);
+    }
+    if (record.status === "failed") {
+      await this.remove(record.id).catch(() => {}); // a refused photo leaves nothing behind
+      throw new CallError("refused", record.reason || "The photo could not be used.");
+    }
+    onprogress?.(record);
+    return record;
+  }
+}
