@@ -35,6 +35,7 @@ _LINE_BYTES = 16_384
 _MAX_LINES = 2_000
 _SENTENCE = 300  # characters
 _KEPT_STDERR = 4_000  # bytes
+_UNHEARD = 1  # exit code of a child that is stopped for what it says
 _PREVIEW_BYTES = 4 << 20
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
@@ -145,15 +146,18 @@ async def _run_child(
         async with asyncio.timeout(timeout_s):
             await _feed(child.stdin, data)
             last = await _listen(child.stdout, progress)
-            code = await child.wait()
+            code = await child.wait() if last else _UNHEARD
     except TimeoutError:
         raise EnrolmentFailed(
             f"Reading the photo took longer than {timeout_s:g} seconds and was stopped."
         ) from None
     finally:
         _kill(child)
+        # Before Python 3.12.4 ``wait`` hangs for as long as unread output holds a pipe open.
+        while child.stdout is not None and await child.stdout.read(1 << 16):
+            pass
         await child.wait()
-        said = await errors  # ends with the child: it can start no other that holds the pipe
+        said = await errors
     return _verdict(last, code, said)
 
 
@@ -183,7 +187,10 @@ async def _feed(pipe: asyncio.StreamWriter | None, data: bytes) -> None:
 
 
 async def _listen(pipe: asyncio.StreamReader | None, progress: Progress | None) -> dict[str, Any]:
-    """Return the child's last word; a child may have been taken over, so nothing is believed."""
+    """Return the child's last word, or nothing where it talks nonsense or without end.
+
+    A child may have been taken over by its photo, so nothing that it says is believed.
+    """
     assert pipe is not None
     last: dict[str, Any] = {}
     for _ in range(_MAX_LINES):

@@ -1,0 +1,207 @@
+"""The child may crash, hang, lie or flood: its parent says one sentence and leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from models.appearance.enrol_process import (
+    EnrolmentFailed,
+    EnrolmentResult,
+    enrol_photo,
+    enrol_photo_sync,
+)
+from models.appearance.errors import EnrolmentRefused
+from models.appearance.photo import PhotoRefused
+
+pytestmark = pytest.mark.timeout(60)
+FAKE = "tests.fakes.enrol_child"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def jpeg_that(says: str) -> bytes:
+    return b"\xff\xd8\xff\0" + says.encode()
+
+
+def run(says: str, out: Path, timeout_s: float = 20.0, **options: object) -> EnrolmentResult:
+    return enrol_photo_sync(
+        jpeg_that(says), out, size=512, timeout_s=timeout_s, module=FAKE, **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("says", "timeout_s", "sentence"),
+    [
+        ("crash", 20, "broke off"),
+        ("silent", 20, "broke off"),
+        ("noise", 20, "broke off"),
+        ("longline", 20, "broke off"),
+        ("flood", 20, "broke off"),
+        ("spin", 20, "processor time"),
+        ("hang", 1.5, "longer than 1.5 seconds"),
+        ("lie", 20, "no usable result"),
+        ("link", 20, "no usable result"),
+    ],
+)
+def test_a_broken_child_is_one_sentence(
+    tmp_path: Path, says: str, timeout_s: float, sentence: str
+) -> None:
+    with pytest.raises(EnrolmentFailed, match=sentence) as caught:
+        run(says, tmp_path / "identity.vav", timeout_s)
+    assert "traceback" not in str(caught.value) and str(caught.value).endswith(".")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_is_told_apart_and_cleaned(tmp_path: Path) -> None:
+    with pytest.raises(EnrolmentRefused, match="No face was found") as caught:
+        run("refuse", tmp_path / "identity.vav")
+    assert str(caught.value).isprintable() and len(str(caught.value)) <= 300
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_child_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VISAVIS_TOKEN", "secret")
+    result = run("environment", tmp_path / "identity.vav")
+    assert "VISAVIS_TOKEN" not in result.notes and "OMP_NUM_THREADS" in result.notes
+    assert result.held[0].startswith(str(tmp_path))  # its working folder, which is gone
+    assert [p.name for p in tmp_path.iterdir()] == ["identity.vav"]
+    assert (tmp_path / "identity.vav").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_no_picture_starts_no_child(tmp_path: Path) -> None:
+    with pytest.raises(PhotoRefused):
+        enrol_photo_sync(b"GIF89a", tmp_path / "x", size=512, timeout_s=5, module="no.such.module")
+
+
+async def test_cancelling_kills_the_child(tmp_path: Path) -> None:
+    started = asyncio.Event()
+    task = asyncio.ensure_future(
+        enrol_photo(
+            jpeg_that("hang"),
+            tmp_path / "identity.vav",
+            size=512,
+            timeout_s=60,
+            module=FAKE,
+            progress=lambda done, stage: started.set(),
+        )
+    )
+    await asyncio.wait_for(started.wait(), 30)
+    children = [c for c in psutil.Process().children() if FAKE in c.cmdline()]
+    assert len(children) == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not children[0].is_running()
+    assert os.listdir(tmp_path) == []
+
+
+# --- the real child -------------------------------------------------------------------------
+
+
+def astronaut() -> bytes:
+    from skimage.data import astronaut
+
+    out = io.BytesIO()
+    Image.fromarray(astronaut()).save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def enrolled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EnrolmentResult, list, float]:
+    out = tmp_path_factory.mktemp("avatar") / "identity.vav"
+    said: list[tuple[float, str]] = []
+    began = time.monotonic()
+    result = enrol_photo_sync(
+        astronaut(), out, size=512, timeout_s=120, progress=lambda d, s: said.append((d, s))
+    )
+    return out, result, said, time.monotonic() - began
+
+
+def test_a_real_photo_becomes_a_bundle(enrolled: tuple) -> None:
+    from models.appearance.identity import Identity
+
+    out, result, _, _ = enrolled
+    identity = Identity.load(out)
+    assert identity.inter_ocular_px > 50
+    assert Image.open(io.BytesIO(result.preview)).size == (512, 512)
+    assert [p.name for p in out.parent.iterdir()] == ["identity.vav"]
+
+
+def test_progress_only_grows(enrolled: tuple) -> None:
+    shares = [done for done, _ in enrolled[2]]
+    assert len(shares) >= 5 and shares == sorted(shares)
+    assert 0 < shares[0] < 0.2 and shares[-1] >= 0.9
+
+
+def test_the_child_is_confined_and_says_how(enrolled: tuple) -> None:
+    assert {"limits", "dies-with-parent"} <= set(enrolled[1].held)
+    assert {"enrol", "photo", "tracker", "all"} <= set(enrolled[1].timing)
+
+
+def test_a_photo_without_a_face_is_refused(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (400, 400), (90, 120, 150)).save(out, "PNG")
+    with pytest.raises(EnrolmentRefused, match="No face"):
+        enrol_photo_sync(out.getvalue(), tmp_path / "x", size=512, timeout_s=60)
+
+
+def test_a_damaged_photo_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnrolmentRefused, match="damaged"):
+        enrol_photo_sync(astronaut()[:9000], tmp_path / "x", size=512, timeout_s=60)
+
+
+PROBE = """
+import json, os, socket, subprocess, sys, threading
+from pathlib import Path
+from models.appearance.confine import ProcessLimits, confine
+folder, secret, parent = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+held = confine(ProcessLimits(), readable=[Path(sys.argv[4])], writable=[folder])
+def tried(act):
+    try:
+        act()
+    except (OSError, MemoryError) as error:
+        return type(error).__name__
+    return "done"
+big = lambda: bytearray(8 << 30)
+print(json.dumps({"held": held,
+    "socket": tried(lambda: socket.create_connection(("127.0.0.1", 9))),
+    "program": tried(lambda: subprocess.run(["true"])),
+    "fork": tried(os.fork), "signal": tried(lambda: os.kill(parent, 0)),
+    "read": tried(secret.read_text), "write": tried(lambda: secret.write_text("x")),
+    "peek": tried(lambda: open(f"/proc/{parent}/environ").read()),
+    "memory": tried(big), "own": tried(lambda: (folder / "a").write_text("x")),
+    "thread": tried(lambda: threading.Thread(target=int).start())}))
+"""
+
+
+def test_what_a_taken_over_child_can_still_do(tmp_path: Path) -> None:
+    own, secret = tmp_path / "own", tmp_path / "secret"
+    own.mkdir()
+    secret.write_text("another person's avatar")
+    arguments = [str(own), str(secret), str(psutil.Process().pid), str(ROOT / "models")]
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments],
+        capture_output=True,
+        cwd=ROOT,
+        timeout=60,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    held = set(found.pop("held"))
+    assert found["memory"] == "MemoryError" and found["own"] == found["thread"] == "done"
+    if "syscalls" in held:  # x86-64 and arm64 with seccomp
+        denied = {found[name] for name in ("socket", "program", "fork", "signal")}
+        assert denied == {"PermissionError"}
+    if "files" in held:  # Linux 5.13 and later with Landlock
+        assert {found["read"], found["write"], found["peek"]} == {"PermissionError"}
+        assert secret.read_text() == "another person's avatar"
