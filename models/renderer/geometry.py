@@ -1,0 +1,260 @@
+"""The rig of one identity: coefficients to vertices in pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.appearance.basis import FaceBasis
+from models.appearance.identity import Identity
+from models.appearance.neutral import lid_seam, lip_seam
+from models.appearance.seam import Seam
+from models.coefficients import INDEX
+from models.renderer.expression import Expression, ExpressionMap, Eye
+
+Floats = NDArray[np.float32]
+
+_PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
+_YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
+_SHIFT = 0.6  # inter-ocular distances
+_CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
+_SEALED_GAP = -0.012  # cm
+
+
+def soft_limit(value: float, limit: float) -> float:
+    """Return the value, bent so that it never passes ``limit``; straight below 60 % of it."""
+    knee = 0.6 * limit
+    if abs(value) <= knee or not np.isfinite(value):
+        return value if np.isfinite(value) else 0.0
+    rest = limit - knee
+    return float(np.sign(value) * (knee + rest * np.tanh((abs(value) - knee) / rest)))
+
+
+@dataclass(frozen=True)
+class HeadPose:
+    """Rigid motion of the head and of the torso, in pixels of the picture.
+
+    Attributes:
+        matrix: ``(3, 3)`` rotation and scale about the pivot.
+        shift: ``(3,)`` pixels.
+        breath: 0-1.
+        shrug: 0-1.
+        lean: radians.
+        sway: radians.
+    """
+
+    matrix: Floats
+    shift: Floats
+    breath: float
+    shrug: float
+    lean: float
+    sway: float
+
+
+def head_pose(coefficients: Floats, inter_ocular: float) -> HeadPose:
+    """Read the pose part of a coefficient vector, within limits."""
+    def value(name: str) -> float:
+        return float(coefficients[INDEX[name]])
+
+    yaw = soft_limit(value("headYaw"), _YAW)
+    pitch = soft_limit(value("headPitch"), _PITCH)
+    roll = soft_limit(value("headRoll"), _ROLL)
+    cy, sy, cp, sp, cr, sr = (
+        np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll),
+    )  # fmt: skip
+    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    tip = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    near = 1.0 / (1.0 - soft_limit(value("headZ"), 1.2) / _CAMERA)
+    shift = inter_ocular * np.array(
+        [soft_limit(value("headX"), _SHIFT), soft_limit(value("headY"), _SHIFT), 0.0]
+    )
+    return HeadPose(
+        (near * (tip @ turn @ nod)).astype(np.float32),
+        shift.astype(np.float32),
+        float(np.clip(np.nan_to_num(value("torsoBreath")), 0, 1)),
+        float(np.clip(np.nan_to_num(value("torsoShrug")), 0, 1)),
+        soft_limit(value("torsoLean"), 0.35),
+        soft_limit(value("torsoSway"), 0.15),
+    )
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _move(points, head_weight, neck, matrix, shift, pivot, torso, foot, unit, out):
+    """Apply head and torso motion to ``(N, 3)`` pixels.
+
+    ``torso`` is breath, shrug, lean scale, sway; ``neck`` (x, y) is where the shoulders begin;
+    ``foot`` is the row that stays; ``unit`` the inter-ocular distance.
+    """
+    breath, shrug, near, sway = torso[0], torso[1], torso[2], torso[3]
+    for i in range(points.shape[0]):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        w = head_weight[i]
+        if w > 0.0:
+            px, py, pz = x - pivot[0], y - pivot[1], z - pivot[2]
+            hx = matrix[0, 0] * px + matrix[0, 1] * py + matrix[0, 2] * pz + pivot[0] + shift[0]
+            hy = matrix[1, 0] * px + matrix[1, 1] * py + matrix[1, 2] * pz + pivot[1] + shift[1]
+            hz = matrix[2, 0] * px + matrix[2, 1] * py + matrix[2, 2] * pz + pivot[2]
+            mx, my, mz = x + w * (hx - x), y + w * (hy - y), z + w * (hz - z)
+        else:
+            mx, my, mz = x, y, z
+        # Everything rises a little with a breath; the chest rises and widens most.
+        height = min(1.0, max(0.0, (foot - y) / (1.6 * unit)))
+        height = height * height * (3.0 - 2.0 * height)
+        below = min(1.0, max(0.0, (y - neck[1] + 0.6 * unit) / (1.2 * unit)))
+        side = (x - neck[0]) / unit
+        away = min(1.0, max(0.0, abs(side) - 0.45) / 0.9)
+        away = away * away * (3.0 - 2.0 * away) * below
+        my -= height * unit * (breath * (0.018 + 0.030 * below) + shrug * (0.015 + 0.14 * away))
+        mx += height * unit * breath * 0.014 * below * min(1.5, max(-1.5, side))
+        mx += (near - 1.0) * (x - neck[0]) * height
+        my += (near - 1.0) * (y - foot) * height
+        mx += sway * (foot - y) * height
+        out[i, 0] = mx
+        out[i, 1] = my
+        out[i, 2] = mz
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _blend(rest, shapes, rows, weights, out):
+    """Write ``rest + sum of weights * shapes[rows]`` on flat arrays."""
+    for i in range(rest.shape[0]):
+        out[i] = rest[i]
+    for r in range(rows.shape[0]):
+        w = weights[r]
+        shape = shapes[rows[r]]
+        for i in range(rest.shape[0]):
+            out[i] += w * shape[i]
+
+
+class Rig:
+    """Moves one identity's vertices.
+
+    Attributes:
+        face_count: the first vertices belong to the face, the others to the mouth's inside.
+        source: ``(V, 2)`` pixels at the renderer's size.
+        scale: pixels per cm.
+        unit: inter-ocular distance in pixels.
+    """
+
+    def __init__(self, basis: FaceBasis, identity: Identity, size: int) -> None:
+        """Prepare the matrices of an identity for pictures of ``size`` pixels."""
+        factor = size / identity.size
+        self.size = size
+        self.scale = identity.scale * factor
+        self.unit = identity.inter_ocular_px * factor
+        self.source = ((identity.source + 0.5) * factor - 0.5).astype(np.float32)
+        self._offset = ((identity.offset + 0.5) * factor - 0.5).astype(np.float32)
+        # Model to picture: y turns over, z stays towards the viewer.
+        self._view = (self.scale * np.diag([1.0, -1.0, 1.0]) @ identity.rotation).astype(np.float32)
+        self.face_count = int(basis.part("face").max()) + 1
+        self.map = ExpressionMap(basis.expression_names)
+        self._rest = np.ascontiguousarray(identity.rest, np.float32)
+        n = self.face_count
+        flat = basis.expression.reshape(len(basis.expression), -1)
+        self._face_shapes = np.ascontiguousarray(flat[:, : n * 3])
+        self._inner_shapes = np.ascontiguousarray(flat[:, n * 3 :])
+        self._inner_moving = np.abs(self._inner_shapes).max(1) > 0.05
+        self._model = self._rest.copy()
+        self.points = np.zeros_like(self._rest)
+        self.weight = self.head_weight(self._rest)
+        self._pivot = self.project(np.array([_PIVOT], np.float32))[0]
+        neck = self.project(np.array([[0.0, -13.0, 0.0]], np.float32))[0]
+        self._neck, self._foot = neck[:2].copy(), np.float32(size)
+        self.lips: Seam = lip_seam(basis, self._rest)
+        self.lids = tuple(lid_seam(basis, self._rest, eye) for eye in (0, 1))
+        self._blink_rows = tuple(
+            basis.expression_names.index(n) for n in ("eyeBlink_L", "eyeBlink_R")
+        )
+        blinks = [self._face_shapes[row].reshape(-1, 3) for row in self._blink_rows]
+        self._blink_vertices = tuple(np.flatnonzero(np.abs(b).max(1) > 1e-3) for b in blinks)
+        self._blinks = tuple(b[v] for b, v in zip(blinks, self._blink_vertices, strict=True))
+        self._tongue = self._tongue_field(basis)
+        self._tongue_rows = basis.part_vertices("tongue")
+
+    def _tongue_field(self, basis: FaceBasis) -> Floats:
+        """Return the offsets of the tongue's vertices at ``tongueOut`` 1, cm."""
+        rows = basis.part_vertices("tongue")
+        z = basis.neutral[rows, 2]
+        along = np.clip((z - np.percentile(z, 30)) / (z.max() - np.percentile(z, 30)), 0, 1)
+        field = np.zeros((len(rows), 3), np.float32)
+        field[:, 2] = 1.5 * along
+        field[:, 1] = 0.75 * along**1.5
+        return field
+
+    def head_weight(self, model: Floats) -> Floats:
+        """Return how far a model point follows the head: 1 skull, 0 torso."""
+        x, y = np.abs(model[:, 0]), model[:, 1]
+        far = np.clip((x - 8.0) / 3.0, 0, 1)
+        low, high = -18.0 + 5.0 * far, -9.5 + 3.0 * far
+        t = np.clip((y - low) / (high - low), 0, 1)
+        return (t * t * (3 - 2 * t)).astype(np.float32)
+
+    def project(self, model: Floats) -> Floats:
+        """Return model points ``(N, 3)`` in pixels, head at rest."""
+        points = model @ self._view.T
+        points[:, :2] += self._offset
+        return points
+
+    def to_model(self, pixels: Floats) -> Floats:
+        """Return the model points of ``(N, 3)`` pixels with depth (inverse of ``project``)."""
+        moved = pixels.astype(np.float32).copy()
+        moved[:, :2] -= self._offset
+        return moved @ np.linalg.inv(self._view).T
+
+    def express(self, expression: Expression) -> Floats:
+        """Return the model vertices of an expression ``(V, 3)`` cm; valid until the next call."""
+        n, weights = self.face_count, expression.weights
+        rows = np.flatnonzero(np.abs(weights) > 1e-4)
+        _blend(self._rest[:n].reshape(-1), self._face_shapes, rows, weights[rows],
+               self._model[:n].reshape(-1))
+        rows = rows[self._inner_moving[rows]]
+        _blend(self._rest[n:].reshape(-1), self._inner_shapes, rows, weights[rows],
+               self._model[n:].reshape(-1))
+        model = self._model
+        if expression.tongue > 0:
+            model[self._tongue_rows] += expression.tongue * self._tongue
+        self._meet_lips(model, expression.seal)
+        for side, eye in enumerate(expression.eyes):
+            self._close_lid(model, side, eye)
+        return model
+
+    def _meet_lips(self, model: Floats, seal: float) -> None:
+        """Close the lips as far as asked, and never let them pass through each other."""
+        for _ in range(2):
+            gap = self.lips.gap(model)
+            wanted = np.maximum(gap, 0.0) * (1.0 - seal)
+            wanted = np.where(wanted < 1e-3, _SEALED_GAP, wanted)
+            delta = (wanted - gap).astype(np.float32)
+            if np.abs(delta).max() < 2e-3:
+                return
+            self.lips.change(model, delta)
+
+    def _close_lid(self, model: Floats, side: int, eye: Eye) -> None:
+        seam = self.lids[side]
+        gap = seam.gap(model)
+        wanted = np.maximum(gap, 0.0)
+        if eye.blink > 1e-3:
+            model[self._blink_vertices[side]] += eye.blink * self._blinks[side]
+            # A closed lid overlaps a little, or the corners stay open by a hair.
+            wanted = wanted * (1.0 - eye.blink) - 0.02 * max(0.0, eye.blink - 0.9) * 10
+        for _ in range(2):
+            delta = (wanted - seam.gap(model)).astype(np.float32)
+            if np.abs(delta).max() < 1e-3:
+                break
+            seam.change(model, delta)
+
+    def move(self, points: Floats, weight: Floats, pose: HeadPose, out: Floats) -> None:
+        """Apply head and torso motion to points in pixels ``(N, 3)``."""
+        near = 1.0 / (1.0 - np.sin(pose.lean) * 3.0 / _CAMERA)
+        torso = np.array([pose.breath, pose.shrug, near, np.tan(pose.sway)], np.float32)
+        _move(points, weight, self._neck, pose.matrix, pose.shift, self._pivot, torso,
+              self._foot, np.float32(self.unit), out)
+
+    def pose(self, model: Floats, pose: HeadPose) -> Floats:
+        """Return all vertices in pixels; valid until the next call."""
+        self.move(self.project(model), self.weight, pose, self.points)
+        return self.points

@@ -1,0 +1,182 @@
+"""The inside of the mouth: inner lips, teeth, gums, tongue and the dark behind them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from models.appearance.basis import FaceBasis
+from models.appearance.identity import Identity
+from models.renderer.geometry import Rig
+from models.renderer.warp import FAR, rasterise
+
+Floats = NDArray[np.float32]
+
+_LIGHT = np.array([0.0, 0.42, 0.91], np.float32)
+# Darkening is warm: what little light there is has passed through lips and cheeks.
+_WARM = np.array([0.88, 1.15, 1.22], np.float32)
+_AMBIENT = 0.50
+_DEPTH_START, _DEPTH_FALL = 0.9, 1.5  # cm behind the lips
+_LIP_SHADOW = 0.50
+_LIP_SHADOW_REACH = 0.42  # cm
+_THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
+_THIN_COLOUR = 0.42  # of the lip's colour
+_FINE = 2  # samples per pixel and axis
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _shade(points, base, light, warm, front, scale, ring_x, ring_y, gaps, thin, out):
+    """Light the inner vertices of one frame; see the constants for the terms."""
+    last = ring_x.shape[0] - 1
+    for i in range(points.shape[0]):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        k = 0
+        while k < last - 1 and ring_x[k + 1] < x:
+            k += 1
+        t = (x - ring_x[k]) / max(ring_x[k + 1] - ring_x[k], np.float32(1e-3))
+        t = min(np.float32(1.0), max(np.float32(0.0), t))
+        edge = ring_y[k] + t * (ring_y[k + 1] - ring_y[k])
+        gap = gaps[k] + t * (gaps[k + 1] - gaps[k])
+        below = max(np.float32(0.0), (y - edge) / scale) / np.float32(_LIP_SHADOW_REACH)
+        shadow = np.float32(1.0) - np.float32(_LIP_SHADOW) * np.exp(-below * below)
+        behind = max(np.float32(0.0), (front - z) / scale - np.float32(_DEPTH_START))
+        level = light[i] * shadow * np.exp(-behind / np.float32(_DEPTH_FALL))
+        s = min(np.float32(1.0), max(np.float32(0.0), (gap - np.float32(0.05)) / np.float32(0.25)))
+        s = s * s * (np.float32(3.0) - np.float32(2.0) * s)
+        for c in range(3):
+            lit = base[i, c] * level ** warm[c]
+            out[i, c] = thin[c] + s * (lit - thin[c])
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _mix(out, interior, coverage, left, top):
+    """Put the doubled interior behind partly covered skin."""
+    for y in range(coverage.shape[0]):
+        for x in range(coverage.shape[1]):
+            c = np.int64(coverage[y, x])
+            if c < 16:
+                for k in range(3):
+                    value = 0.25 * (
+                        interior[2 * y, 2 * x, k] + interior[2 * y, 2 * x + 1, k]
+                        + interior[2 * y + 1, 2 * x, k] + interior[2 * y + 1, 2 * x + 1, k]
+                    )
+                    out[y + top, x + left, k] = int(
+                        (c * out[y + top, x + left, k] + (16 - c) * value) / 16.0 + 0.5
+                    )
+
+
+def vertex_normals(points: Floats, tris: NDArray[np.int32]) -> Floats:
+    """Return unit normals per vertex, area-weighted; zero where no triangle touches."""
+    face = np.cross(points[tris[:, 1]] - points[tris[:, 0]], points[tris[:, 2]] - points[tris[:, 0]])
+    normals = np.zeros_like(points)
+    for corner in range(3):
+        np.add.at(normals, tris[:, corner], face)
+    return normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9)
+
+
+class MouthPainter:
+    """Paints the inside of one identity's mouth."""
+
+    def __init__(self, rig: Rig, basis: FaceBasis, identity: Identity) -> None:
+        """Prepare triangles and unlit colours."""
+        self._rig = rig
+        face = basis.part("face")
+        lining = face[basis.inner_lip[face].any(1)]
+        parts = ("upper_teeth", "lower_teeth", "upper_gum", "lower_gum", "tongue", "socket")
+        self._tris = np.ascontiguousarray(
+            np.concatenate([lining, *(basis.part(p) for p in parts)]), np.int32
+        )
+        used = np.unique(self._tris)
+        number = np.zeros(len(basis.neutral), np.int32)
+        number[used] = np.arange(len(used))
+        self._used = used
+        self._local = np.ascontiguousarray(number[self._tris])
+        self._base, self._light = self._unlit(rig, basis, identity, lining)
+        lip = np.array(identity.colours.lip, np.float32)
+        self._thin = (_THIN_COLOUR * lip).astype(np.float32)
+        self._dark = (lip * np.array([0.20, 0.11, 0.11], np.float32)).astype(np.float32)
+        if identity.colours.grey > 0.5:
+            self._dark[:] = self._dark.mean()
+        self._colours = np.zeros((len(used), 3), np.float32)
+
+    def _unlit(
+        self, rig: Rig, basis: FaceBasis, identity: Identity, lining: NDArray[np.int32]
+    ) -> tuple[Floats, Floats]:
+        colours = identity.colours
+        lip, teeth = np.array(colours.lip), np.array(colours.teeth)
+        level = colours.light
+        base = np.zeros((len(basis.neutral), 3), np.float32)
+        flesh = {
+            "socket": 0.45 * lip * (1.0, 0.62, 0.62),
+            "upper_gum": 0.5 * lip * (1.0, 0.75, 0.78) + 0.5 * level * np.array([196, 118, 116]),
+            "lower_gum": 0.5 * lip * (0.95, 0.7, 0.72) + 0.5 * level * np.array([186, 108, 108]),
+            "tongue": 0.4 * lip * (1.0, 0.8, 0.8) + 0.6 * level * np.array([196, 112, 110]),
+            "upper_teeth": teeth,
+            "lower_teeth": 0.94 * teeth,
+        }
+        for name, colour in flesh.items():
+            base[basis.part_vertices(name)] = colour
+        rows = np.unique(lining)
+        base[rows] = self._lip_texture(identity, rows)
+        if colours.grey > 0.5:
+            base[:] = base.mean(1, keepdims=True)
+        rest = np.asarray(identity.rest, np.float32)
+        light = np.ones(len(rest), np.float32)
+        for name in flesh:
+            normals = vertex_normals(rest, basis.part(name))
+            members = basis.part_vertices(name)
+            facing = np.clip(normals[members] @ _LIGHT, 0, 1)
+            light[members] = _AMBIENT + (1 - _AMBIENT) * facing
+        return (
+            np.ascontiguousarray(base[self._used], np.float32),
+            np.ascontiguousarray(light[self._used], np.float32),
+        )
+
+    @staticmethod
+    def _lip_texture(identity: Identity, rows: NDArray[np.int32]) -> Floats:
+        size = identity.size
+        at = np.clip(np.rint(identity.source[rows]), 0, size - 1).astype(np.int64)
+        return identity.foreground[at[:, 1], at[:, 0]].astype(np.float32)
+
+    def box(self, points: Floats) -> tuple[int, int, int, int]:
+        """Return (x0, y0, x1, y1) around the inner-lip ring, clipped to the picture."""
+        seam = self._rig.lips
+        ring = np.concatenate([points[seam.upper, :2], points[seam.lower, :2]])
+        low, high = np.floor(ring.min(0)) - 2, np.ceil(ring.max(0)) + 3
+        x0, y0 = (int(np.clip(v, 0, self._rig.size)) for v in low)
+        x1, y1 = (int(np.clip(v, 0, self._rig.size)) for v in high)
+        return x0, y0, x1, y1
+
+    def paint(
+        self, out: NDArray[np.uint8], coverage: NDArray[np.uint8], left: int, top: int,
+        points: Floats, model: Floats,
+    ) -> Floats:  # fmt: skip
+        """Paint the inside behind the lips; return it, ``(2h, 2w, 3)`` float32 in 0-255.
+
+        Args:
+            out: ``(S, S, 3)`` frame, skin already in place.
+            coverage: ``(h, w)`` skin samples per pixel, 0-16.
+            left: first column of the box.
+            top: first row of the box.
+            points: ``(V, 3)`` the frame's vertices in pixels.
+            model: ``(V, 3)`` the same in model cm.
+        """
+        rig, seam = self._rig, self._rig.lips
+        vertices = points[self._used]
+        ring = points[seam.upper]
+        order = np.argsort(ring[:, 0], kind="stable")
+        ring_x = seam.read_upper @ ring[:, 0]
+        ring_y = seam.read_upper @ ring[:, 1]
+        front = np.float32(ring[order[len(order) // 2], 2])
+        _shade(vertices, self._base, self._light, _WARM, front, np.float32(rig.scale),
+               ring_x, ring_y, np.maximum(seam.gap(model), 0), self._thin, self._colours)
+        rows, columns = coverage.shape
+        depth = np.full((rows * _FINE, columns * _FINE), FAR, np.float32)
+        interior = np.empty((rows * _FINE, columns * _FINE, 3), np.float32)
+        interior[:] = self._dark
+        fine = vertices * np.array([_FINE, _FINE, 1], np.float32)
+        fine[:, :2] += 0.5 * (_FINE - 1)
+        rasterise(self._local, fine, self._colours, depth, interior, left * _FINE, top * _FINE)
+        _mix(out, interior, coverage, left, top)
+        return interior

@@ -1,0 +1,239 @@
+"""Renderer: one coefficient vector and an Identity become a picture."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.appearance.basis import load_basis
+from models.appearance.identity import Identity, IdentityError
+from models.coefficients import COUNT, neutral
+from models.renderer.eyes import EyePainter
+from models.renderer.expression import Expression
+from models.renderer.geometry import HeadPose, Rig, head_pose
+from models.renderer.mouth import MouthPainter
+from models.renderer.pictures import IdentityPictures, pictures_at
+from models.renderer.refiner import Refiner, RefinerInput, apply_refinement
+from models.renderer.shell import STEP, Shell, face_blend
+from models.renderer.warp import FAR, FULL, close_edges, composite, count_bits, cover, rasterise
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Box = tuple[int, int, int, int]
+
+_HOLE_REACH = 5.5  # cm around a hole whose skin triangles can cover it
+_OPEN = 0.012  # cm of gap from which the inside of the mouth is drawn
+
+
+class Renderer:
+    """Draws one identity; runs on one core, holds no state but the refiner's.
+
+    The picture that ``render`` returns is a buffer of the renderer: it is valid until the next
+    call.
+    """
+
+    def __init__(
+        self, identity: Identity, *, size: int = 512, refiner: Refiner | None = None
+    ) -> None:
+        """Prepare an identity for square pictures.
+
+        Args:
+            identity: the enrolled person.
+            size: side of the picture in pixels, a multiple of 4.
+            refiner: repairs the warp; None costs nothing.
+
+        Raises:
+            IdentityError: the identity does not fit the installed face basis.
+        """
+        basis = load_basis()
+        if len(identity.rest) != len(basis.neutral):
+            raise IdentityError("The identity does not fit the installed face basis.")
+        self.identity = identity
+        self.size = size
+        self._rig = Rig(basis, identity, size)
+        face = basis.part("face")
+        self._skin = np.ascontiguousarray(face[~basis.inner_lip[face].any(1)])
+        self._rig.pose(self._rig.express(self._rig.map(neutral())), self._pose(neutral()))
+        blend = face_blend(basis, face)
+        self._values = np.zeros((len(basis.neutral), 3), np.float32)
+        self._values[:, :2] = self._rig.source
+        self._values[:, 2] = blend
+        self._pictures: IdentityPictures = pictures_at(identity, size)
+        self._shell = Shell(self._rig, basis, self._skin, blend)
+        self._mouth = MouthPainter(self._rig, basis, identity)
+        self._eyes = tuple(EyePainter(self._rig, identity, s, size) for s in (0, 1))
+        self._hole_tris = self._near_holes(basis.neutral)
+        self._out = self._pictures.background.copy()
+        self._source = np.zeros((size, size, 2), np.float32)
+        self._outline_depth = self._rig.points[:, 2].copy()
+        self._person = self._person_box()
+        self._refiner = refiner
+        self._previous: Image | None = None
+        self.warm_up()
+
+    def _pose(self, coefficients: Floats) -> HeadPose:
+        return head_pose(coefficients, self._rig.unit)
+
+    def _near_holes(self, points: Floats) -> list[NDArray[np.int32]]:
+        """Return the skin triangles that can cover mouth, left and right eye."""
+        centres = points[self._skin].mean(1)
+        rings = [self._rig.lips.upper, self._eyes[0].loop, self._eyes[1].loop]
+        reach = [_HOLE_REACH, 3.0, 3.0]
+        return [
+            np.ascontiguousarray(
+                self._skin[np.linalg.norm(centres - points[r].mean(0), axis=1) < limit]
+            )
+            for r, limit in zip(rings, reach, strict=True)
+        ]
+
+    def _person_box(self) -> NDArray[np.int64]:
+        """Return the box outside of which nothing ever moves."""
+        solid = self._pictures.texture[::2, ::2, 3] > 0
+        rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+        if len(rows) == 0:
+            return np.array([0, 0, self.size, self.size], np.int64)
+        pad = int(0.75 * self._rig.unit)
+        box = [columns[0] - pad, rows[0] - pad, columns[-1] + 1 + pad, rows[-1] + 1 + pad]
+        return np.clip(np.array(box), 0, self.size).astype(np.int64)
+
+    def warm_up(self) -> None:
+        """Compile (or load) every inner loop, so that the first frame is not the slow one."""
+        values = neutral()
+        values[:52] = 0.3
+        previous, self._previous, refiner, self._refiner = self._previous, None, self._refiner, None
+        self.render(values)
+        self.render(neutral())
+        self._previous, self._refiner = previous, refiner
+
+    def reset(self) -> None:
+        """Forget the refiner's past."""
+        self._previous = None
+        if self._refiner is not None:
+            self._refiner.reset()
+
+    def mouth_opening(self, coefficients: Floats) -> float:
+        """Return the projected inner-lip gap over the inter-ocular distance."""
+        vector = self._vector(coefficients)
+        points = self._rig.pose(self._rig.express(self._rig.map(vector)), self._pose(vector))
+        lips = self._rig.lips
+        upper, lower = lips.read_upper @ points[lips.upper], lips.read_lower @ points[lips.lower]
+        gap = np.linalg.norm(upper[:, :2] - lower[:, :2], axis=1)
+        gap[(lips.gap(self._rig._model) <= 0)] = 0.0
+        return float(gap.max()) / self._rig.unit
+
+    @staticmethod
+    def _vector(coefficients: Floats) -> Floats:
+        vector = np.asarray(coefficients, np.float32).ravel()
+        if vector.shape != (COUNT,):
+            raise ValueError(f"Expected {COUNT} coefficients, got {vector.size}.")
+        return np.nan_to_num(vector)
+
+    def render(self, coefficients: Floats) -> Image:
+        """Draw one frame.
+
+        Args:
+            coefficients: ``(COUNT,)`` in the order of ``models.coefficients``.
+
+        Returns:
+            ``(size, size, 3)`` uint8 RGB, valid until the next call.
+        """
+        vector = self._vector(coefficients)
+        pose = self._pose(vector)
+        expression = self._rig.map(vector)
+        model = self._rig.express(expression)
+        points = self._rig.pose(model, pose)
+        self._update_shell(points, pose)
+        depth, flow, left, top = self._draw_face(points)
+        mouth, eyes = self._coverages(points, model, depth, flow, left, top)
+        composite(
+            self._pictures.texture, self._pictures.background, self._shell.flow,
+            np.float32(STEP), depth, flow, left, top, self._source, self._person, self._out,
+        )  # fmt: skip
+        self._paint_eyes(eyes, points, pose, expression)
+        interior = None
+        if mouth is not None:
+            (x0, y0, _, _), coverage = mouth
+            interior = self._mouth.paint(self._out, coverage, x0, y0, points, model)
+        if self._refiner is not None:
+            self._refine(depth, left, top, mouth, eyes, interior)
+        return self._out
+
+    def _update_shell(self, points: Floats, pose: HeadPose) -> None:
+        shell, rig = self._shell, self._rig
+        home = shell.outline_home(self._outline_depth)
+        moved = np.empty_like(home)
+        rig.move(home, rig.weight[shell.contour], pose, moved)
+        shell.update(moved[:, :2], points, pose)
+
+    def _draw_face(self, points: Floats) -> tuple[Floats, Floats, int, int]:
+        face = points[: self._rig.face_count, :2]
+        low, high = np.floor(face.min(0)).astype(int), np.ceil(face.max(0)).astype(int) + 1
+        x0, y0 = (int(np.clip(v, 0, self.size - 1)) for v in low)
+        x1, y1 = (int(np.clip(v, 1, self.size)) for v in high)
+        depth = np.full((max(y1 - y0, 1), max(x1 - x0, 1)), FAR, np.float32)
+        flow = np.empty((*depth.shape, 3), np.float32)
+        rasterise(self._skin, points, self._values, depth, flow, x0, y0)
+        return depth, flow, x0, y0
+
+    def _coverages(
+        self, points: Floats, model: Floats, depth: Floats, flow: Floats, left: int, top: int
+    ) -> tuple[tuple[Box, Image] | None, list[tuple[Box, Image]]]:
+        """Measure how much skin each pixel at mouth and eyes has; complete the flow there."""
+        found = []
+        boxes = [self._mouth.box(points), *(eye.box(points) for eye in self._eyes)]
+        is_open = float(self._rig.lips.gap(model).max()) > _OPEN
+        for i, (box, tris) in enumerate(zip(boxes, self._hole_tris, strict=True)):
+            x0, y0, x1, y1 = box
+            coverage = np.zeros((max(0, y1 - y0), max(0, x1 - x0)), np.uint8)
+            if coverage.size:
+                masks = np.zeros(coverage.shape, np.uint16)
+                cover(tris, points, masks, x0, y0)
+                count_bits(masks, coverage)
+                if i == 0 and not is_open:
+                    # Closed lips: what the samples miss along the seam is skin all the same.
+                    coverage[:] = FULL
+                close_edges(depth, flow, coverage, x0 - left, y0 - top)
+            found.append((box, coverage))
+        return (found[0] if is_open else None), found[1:]
+
+    def _paint_eyes(
+        self, eyes: list[tuple[Box, Image]], points: Floats, pose: HeadPose, expression: Expression
+    ) -> None:
+        for painter, eye, ((x0, y0, _, _), coverage) in zip(
+            self._eyes, expression.eyes, eyes, strict=True
+        ):
+            if coverage.size:
+                painter.paint(self._out, self._source, coverage, x0, y0, points, pose, eye)
+
+    def _refine(
+        self, depth: Floats, left: int, top: int, mouth: tuple[Box, Image] | None,
+        eyes: list[tuple[Box, Image]], interior: Floats | None,
+    ) -> None:  # fmt: skip
+        size = self.size
+        semantics = np.zeros((size, size), np.uint8)
+        confidence = np.ones((size, size), np.float32)
+        inside = np.zeros((size, size, 3), np.uint8)
+        rows, columns = depth.shape
+        semantics[top : top + rows, left : left + columns][depth > FAR * 0.5] = 1
+        for (x0, y0, x1, y1), coverage in eyes:
+            semantics[y0:y1, x0:x1][coverage < FULL // 2] = 3
+            confidence[y0:y1, x0:x1] = np.minimum(confidence[y0:y1, x0:x1], 0.7)
+        if mouth is not None and interior is not None:
+            (x0, y0, x1, y1), coverage = mouth
+            hole = coverage < FULL
+            semantics[y0:y1, x0:x1][hole] = 2
+            confidence[y0:y1, x0:x1] = np.where(hole, 0.0, 0.6)
+            small = interior.reshape(y1 - y0, 2, x1 - x0, 2, 3).mean((1, 3))
+            inside[y0:y1, x0:x1][hole] = np.clip(small[hole], 0, 255).astype(np.uint8)
+        face = (left, top, left + columns, top + rows)
+        x0, y0, x1, y1 = self._refiner.box(size, face)
+        crop = np.s_[y0:y1, x0:x1]
+        previous = self._out if self._previous is None else self._previous
+        frame = RefinerInput(
+            self._out[crop].copy(), self._pictures.photo[crop], inside[crop], self._source[crop],
+            semantics[crop], confidence[crop], previous[crop].copy(),
+        )  # fmt: skip
+        apply_refinement(self._out[crop], self._refiner.refine(frame))
+        self._previous = self._out.copy()
+
+

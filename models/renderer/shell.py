@@ -1,0 +1,130 @@
+"""Everything but the face: hair, ears, neck, torso, as one sheet over the picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.appearance.basis import FaceBasis
+from models.appearance.layers import push_pull
+from models.renderer.geometry import HeadPose, Rig
+from models.renderer.warp import FAR, invert_grid, rasterise
+
+Floats = NDArray[np.float32]
+
+NODES = 61
+STEP = 4  # pixels per cell of the inverse flow
+_OUTSIDE = 0.16  # of the picture, on every side
+_DEPTH_SIGMA = 10 / 512  # of the picture
+_HAIR_BEHIND = 1.0  # cm behind the rim of the head
+_CONTOUR = 120  # points of the face's outline
+_REACH = 0.42  # inter-ocular distances over which the outline's movement fades
+_FADE = (0.4, 2.4)  # cm from the face mesh's border over which it hands over to the shell
+
+
+def face_blend(basis: FaceBasis, face: NDArray[np.int32]) -> Floats:
+    """Return how far each vertex's pixels follow the face mesh rather than the shell."""
+    edges = {(int(t[i]), int(t[(i + 1) % 3])) for t in face for i in range(3)}
+    rim = np.unique([a for a, b in edges if (b, a) not in edges])
+    holes = np.concatenate([basis.mouth_loop, *basis.eye_loops])
+    rim = np.setdiff1d(rim, holes)
+    gaps = basis.neutral[:, None, :] - basis.neutral[rim][None]
+    distance = np.sqrt((gaps**2).sum(2)).min(1)
+    t = np.clip((distance - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+class Shell:
+    """The sheet: nodes with depth, a head weight, and the pull of the face's outline.
+
+    Attributes:
+        flow: ``(h, w, 2)`` inverse flow of the last ``update``, every ``STEP`` pixels.
+    """
+
+    def __init__(self, rig: Rig, basis: FaceBasis, face: NDArray[np.int32], blend: Floats) -> None:
+        """Lay the sheet over the identity's picture."""
+        size = rig.size
+        self._rig = rig
+        axis = np.linspace(-_OUTSIDE * size, (1 + _OUTSIDE) * size, NODES, dtype=np.float32)
+        xx, yy = np.meshgrid(axis, axis)
+        depth = self._depth(rig, basis, axis)
+        self._nodes = np.stack([xx, yy, depth], -1).reshape(-1, 3).astype(np.float32)
+        self.uv = np.ascontiguousarray(np.stack([xx, yy], -1), np.float32)
+        self._weight = rig.head_weight(rig.to_model(self._nodes))
+        self._moved = np.zeros_like(self._nodes)
+        cells = size // STEP + 2
+        self._scratch = np.zeros((cells, cells), np.float32)
+        self.flow = np.zeros((cells, cells, 2), np.float32)
+        self._contour, pull = self._outline(rig, face, blend)
+        self._near = np.flatnonzero(pull.sum(1) > 1e-3)
+        self._pull = np.ascontiguousarray(pull[self._near])
+        self._home = rig.source[self._contour].copy()
+
+    def _depth(self, rig: Rig, basis: FaceBasis, axis: Floats) -> Floats:
+        """Depth of the nodes: the head's surface, continued outwards."""
+        face = rig.project(rig.express(rig.map(np.zeros(64, np.float32))))[: rig.face_count].copy()
+        skull = rig.project(basis.skull)
+        points = np.concatenate([face, skull])
+        step = float(axis[1] - axis[0])
+        cell = np.rint((points[:, :2] - axis[0]) / step).astype(np.int64)
+        inside = ((cell >= 0) & (cell < NODES)).all(1)
+        depth = np.full((NODES, NODES), -np.inf)
+        np.maximum.at(depth, (cell[inside, 1], cell[inside, 0]), points[inside, 2])
+        known = np.isfinite(depth)
+        rim = known & ~(cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
+        depth[rim] = np.minimum(depth[rim], -_HAIR_BEHIND * rig.scale)
+        filled = push_pull(np.where(known, depth, 0)[..., None], known)[..., 0]
+        sigma = _DEPTH_SIGMA * rig.size / step
+        return cv2.GaussianBlur(filled, (0, 0), max(sigma, 0.6))
+
+    def _outline(
+        self, rig: Rig, face: NDArray[np.int32], blend: Floats
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """Choose vertices on the visible outline and how they pull the nodes."""
+        size = rig.size
+        depth = np.full((size, size), FAR, np.float32)
+        seen = np.zeros((size, size, 1), np.float32)
+        points = np.concatenate([rig.source, rig.points[:, 2:]], 1).astype(np.float32)
+        rasterise(face, points, blend[:, None].copy(), depth, seen, 0, 0)
+        mask = ((depth > FAR) & (seen[..., 0] > 0.5)).astype(np.uint8)
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8), iterations=3)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if not outlines:
+            return np.zeros(0, np.int64), np.zeros((len(self._nodes), 0), np.float32)
+        line = max(outlines, key=len)[:, 0].astype(np.float32)
+        line = line[np.linspace(0, len(line) - 1, min(_CONTOUR, len(line))).astype(np.int64)]
+        vertices = np.unique(face)
+        solid = vertices[blend[vertices] > 0.6]
+        nearest = np.linalg.norm(line[:, None] - rig.source[solid][None], axis=2).argmin(1)
+        contour = solid[nearest].astype(np.int64)
+        gap = np.linalg.norm(self._nodes[:, None, :2] - line[None], axis=2)
+        weight = np.exp(-((gap / (0.22 * rig.unit)) ** 2)) + 1e-12
+        fade = np.exp(-((gap.min(1) / (_REACH * rig.unit)) ** 2))
+        fade[fade < 0.004] = 0.0
+        pull = weight / weight.sum(1, keepdims=True) * fade[:, None]
+        return contour, pull.astype(np.float32)
+
+    def update(self, posed_rest: Floats, points: Floats, pose: HeadPose) -> None:
+        """Move the sheet for one frame.
+
+        Args:
+            posed_rest: ``(C, 2)`` where the photo's outline would be with head motion only.
+            points: ``(V, 3)`` the frame's vertices in pixels.
+            pose: head and torso motion.
+        """
+        self._rig.move(self._nodes, self._weight, pose, self._moved)
+        if len(self._contour):
+            offset = points[self._contour, :2] - posed_rest
+            self._moved[self._near, :2] += self._pull @ offset
+        grid = self._moved.reshape(NODES, NODES, 3)
+        invert_grid(grid, self.uv, np.float32(STEP), self._scratch, self.flow)
+
+    def outline_home(self, depth: Floats) -> Floats:
+        """Return the photo's outline as ``(C, 3)`` pixels with the vertices' depth."""
+        return np.concatenate([self._home, depth[self._contour, None]], 1).astype(np.float32)
+
+    @property
+    def contour(self) -> NDArray[np.int64]:
+        """Vertices on the face's outline."""
+        return self._contour

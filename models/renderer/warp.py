@@ -1,0 +1,298 @@
+"""Compiled inner loops: rasterise meshes into flow, sample the photo, composite.
+
+Pictures are ``(rows, columns, ...)``; vertices are in pixels, x right, y down, z to the viewer.
+Source coordinates are pixels of the identity's picture at the renderer's size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+FAR = np.float32(-1e9)
+FULL = 16  # samples per pixel of the coverage masks
+
+_jit = njit(cache=True, fastmath=True, nogil=True, boundscheck=False)
+
+
+@_jit
+def rasterise(tris, points, values, depth, out, left, top):  # noqa: D103 - see rasterise_into
+    rows, columns = depth.shape
+    channels = values.shape[1]
+    for t in range(tris.shape[0]):
+        a, b, c = tris[t, 0], tris[t, 1], tris[t, 2]
+        ax, ay = points[a, 0] - left, points[a, 1] - top
+        bx, by = points[b, 0] - left, points[b, 1] - top
+        cx, cy = points[c, 0] - left, points[c, 1] - top
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if abs(area) < 1e-6:
+            continue
+        x0 = max(0, math.ceil(min(ax, bx, cx)))
+        x1 = min(columns - 1, math.floor(max(ax, bx, cx)))
+        y0 = max(0, math.ceil(min(ay, by, cy)))
+        y1 = min(rows - 1, math.floor(max(ay, by, cy)))
+        if x1 < x0 or y1 < y0:
+            continue
+        inverse = np.float32(1.0) / area
+        wb_dx, wb_dy = (cy - ay) * inverse, -(cx - ax) * inverse
+        wc_dx, wc_dy = -(by - ay) * inverse, (bx - ax) * inverse
+        az, bz, cz = points[a, 2], points[b, 2], points[c, 2]
+        for y in range(y0, y1 + 1):
+            wb = (x0 - ax) * wb_dx + (y - ay) * wb_dy
+            wc = (x0 - ax) * wc_dx + (y - ay) * wc_dy
+            for x in range(x0, x1 + 1):
+                wa = np.float32(1.0) - wb - wc
+                if wa >= -1e-5 and wb >= -1e-5 and wc >= -1e-5:
+                    z = wa * az + wb * bz + wc * cz
+                    if z > depth[y, x]:
+                        depth[y, x] = z
+                        for k in range(channels):
+                            out[y, x, k] = (
+                                wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
+                            )
+                wb += wb_dx
+                wc += wc_dx
+
+
+@_jit
+def cover(tris, points, masks, left, top):
+    """Set a bit per 4x4 sub-sample that any triangle covers; ``masks`` is ``(h, w)`` uint16."""
+    rows, columns = masks.shape
+    for t in range(tris.shape[0]):
+        a, b, c = tris[t, 0], tris[t, 1], tris[t, 2]
+        # Sub-sample i lies at (i + .5) / 4 - .5 pixels; in this space it lies at i.
+        ax, ay = (points[a, 0] - left) * 4 + 1.5, (points[a, 1] - top) * 4 + 1.5
+        bx, by = (points[b, 0] - left) * 4 + 1.5, (points[b, 1] - top) * 4 + 1.5
+        cx, cy = (points[c, 0] - left) * 4 + 1.5, (points[c, 1] - top) * 4 + 1.5
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if abs(area) < 1e-6:
+            continue
+        x0 = max(0, math.ceil(min(ax, bx, cx)))
+        x1 = min(columns * 4 - 1, math.floor(max(ax, bx, cx)))
+        y0 = max(0, math.ceil(min(ay, by, cy)))
+        y1 = min(rows * 4 - 1, math.floor(max(ay, by, cy)))
+        inverse = np.float32(1.0) / area
+        wb_dx, wb_dy = (cy - ay) * inverse, -(cx - ax) * inverse
+        wc_dx, wc_dy = -(by - ay) * inverse, (bx - ax) * inverse
+        for y in range(y0, y1 + 1):
+            wb = (x0 - ax) * wb_dx + (y - ay) * wb_dy
+            wc = (x0 - ax) * wc_dx + (y - ay) * wc_dy
+            for x in range(x0, x1 + 1):
+                if wb >= -1e-5 and wc >= -1e-5 and wb + wc <= 1.00001:
+                    masks[y >> 2, x >> 2] |= np.uint16(1 << ((y & 3) * 4 + (x & 3)))
+                wb += wb_dx
+                wc += wc_dx
+
+
+@_jit
+def count_bits(masks, out):
+    """Write the number of set bits, 0-16."""
+    for y in range(masks.shape[0]):
+        for x in range(masks.shape[1]):
+            v = np.uint32(masks[y, x])
+            v = v - ((v >> np.uint32(1)) & np.uint32(0x5555))
+            v = (v & np.uint32(0x3333)) + ((v >> np.uint32(2)) & np.uint32(0x3333))
+            v = (v + (v >> np.uint32(4))) & np.uint32(0x0F0F)
+            out[y, x] = np.uint8((v + (v >> np.uint32(8))) & np.uint32(0x1F))
+
+
+@_jit
+def close_edges(depth, flow, coverage, left, top):
+    """Give partly covered pixels without flow the mean flow of their neighbours.
+
+    ``coverage`` is a box of the flow picture whose corner is at ``(left, top)`` of it.
+    """
+    rows, columns = coverage.shape
+    for y in range(rows):
+        fy = y + top
+        if fy < 1 or fy >= depth.shape[0] - 1:
+            continue
+        for x in range(columns):
+            fx = x + left
+            if coverage[y, x] == 0 or fx < 1 or fx >= depth.shape[1] - 1:
+                continue
+            if depth[fy, fx] > FAR * np.float32(0.5):
+                continue
+            total, u, v, w = 0, np.float32(0), np.float32(0), np.float32(0)
+            for dy in range(-1, 2):
+                for dx in range(-1, 2):
+                    if depth[fy + dy, fx + dx] > FAR * np.float32(0.1):
+                        total += 1
+                        u += flow[fy + dy, fx + dx, 0]
+                        v += flow[fy + dy, fx + dx, 1]
+                        w += flow[fy + dy, fx + dx, 2]
+            if total > 0:
+                depth[fy, fx] = FAR * np.float32(0.25)  # covered, but no seed for others
+                flow[fy, fx, 0] = u / total
+                flow[fy, fx, 1] = v / total
+                flow[fy, fx, 2] = w / total
+
+
+@_jit
+def invert_grid(points, uv, step, depth, flow):
+    """Rasterise a moved regular grid into its inverse flow at ``1/step`` resolution.
+
+    Args:
+        points: ``(n, n, 3)`` moved nodes in pixels.
+        uv: ``(n, n, 2)`` their source pixels.
+        step: pixels per cell of ``flow``.
+        depth: ``(h, w)`` scratch.
+        flow: ``(h, w, 2)``; cell ``(j, i)`` belongs to pixel ``(j*step, i*step)``.
+    """
+    rows, columns = depth.shape
+    for j in range(rows):
+        for i in range(columns):
+            depth[j, i] = FAR
+            flow[j, i, 0] = i * step
+            flow[j, i, 1] = j * step
+    inverse_step = np.float32(1.0) / step
+    n = points.shape[0]
+    for j in range(n - 1):
+        for i in range(n - 1):
+            for half in range(2):
+                j1, i1 = j, i + 1
+                j2, i2 = j + 1, i
+                j0, i0 = (j, i) if half == 0 else (j + 1, i + 1)
+                ax, ay = points[j0, i0, 0] * inverse_step, points[j0, i0, 1] * inverse_step
+                bx, by = points[j1, i1, 0] * inverse_step, points[j1, i1, 1] * inverse_step
+                cx, cy = points[j2, i2, 0] * inverse_step, points[j2, i2, 1] * inverse_step
+                area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+                if abs(area) < 1e-9:
+                    continue
+                x0 = max(0, math.ceil(min(ax, bx, cx) - 1e-4))
+                x1 = min(columns - 1, math.floor(max(ax, bx, cx) + 1e-4))
+                y0 = max(0, math.ceil(min(ay, by, cy) - 1e-4))
+                y1 = min(rows - 1, math.floor(max(ay, by, cy) + 1e-4))
+                inverse = np.float32(1.0) / area
+                for y in range(y0, y1 + 1):
+                    for x in range(x0, x1 + 1):
+                        wb = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) * inverse
+                        wc = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) * inverse
+                        wa = np.float32(1.0) - wb - wc
+                        if wa < -1e-4 or wb < -1e-4 or wc < -1e-4:
+                            continue
+                        z = (wa * points[j0, i0, 2] + wb * points[j1, i1, 2]
+                             + wc * points[j2, i2, 2])
+                        if z > depth[y, x]:
+                            depth[y, x] = z
+                            flow[y, x, 0] = (wa * uv[j0, i0, 0] + wb * uv[j1, i1, 0]
+                                             + wc * uv[j2, i2, 0])
+                            flow[y, x, 1] = (wa * uv[j0, i0, 1] + wb * uv[j1, i1, 1]
+                                             + wc * uv[j2, i2, 1])
+
+
+@_jit
+def sample_twice(texture, u, v, out):
+    """Sample a texture of doubled resolution at source pixel ``(u, v)``, bilinearly."""
+    rows, columns, channels = texture.shape
+    x = min(max(u * np.float32(2.0), np.float32(0.0)), np.float32(columns - 2))
+    y = min(max(v * np.float32(2.0), np.float32(0.0)), np.float32(rows - 2))
+    # 1/128 steps make an unmoved pixel exactly itself.
+    xf = np.int64(x * np.float32(128.0) + np.float32(0.5))
+    yf = np.int64(y * np.float32(128.0) + np.float32(0.5))
+    xi, yi = xf >> 7, yf >> 7
+    fx, fy = xf & 127, yf & 127
+    w11 = fx * fy
+    w10 = (fx << 7) - w11
+    w01 = (fy << 7) - w11
+    w00 = 16384 - (fx << 7) - w01
+    for k in range(channels):
+        out[k] = (w00 * texture[yi, xi, k] + w10 * texture[yi, xi + 1, k]
+                  + w01 * texture[yi + 1, xi, k] + w11 * texture[yi + 1, xi + 1, k] + 8192) >> 14
+
+
+@_jit
+def composite(texture, background, shell, step, depth, flow, face_left, face_top, source, box, out):
+    """Warp the person over the background inside ``box`` (x0, y0, x1, y1).
+
+    Args:
+        texture: ``(2S, 2S, 4)`` uint8 person with opacity, doubled.
+        background: ``(S, S, 3)`` uint8.
+        shell: ``(h, w, 2)`` inverse flow of everything but the face, at ``1/step``.
+        step: pixels per shell cell.
+        depth: ``(fh, fw)`` depth of the rasterised face, ``FAR`` where there is none.
+        flow: ``(fh, fw, 3)`` source pixel and weight of the face.
+        face_left: column of the face pictures in the output.
+        face_top: row of the same.
+        source: ``(S, S, 2)`` written: the source pixel that was shown.
+        box: ``(4,)`` int64.
+        out: ``(S, S, 3)`` uint8 written.
+    """
+    colour = np.empty(4, np.int64)
+    inverse_step = np.float32(1.0) / step
+    for y in range(box[1], box[3]):
+        gy = y * inverse_step
+        j = min(int(gy), shell.shape[0] - 2)
+        fy = gy - j
+        for x in range(box[0], box[2]):
+            gx = x * inverse_step
+            i = min(int(gx), shell.shape[1] - 2)
+            fx = gx - i
+            fi = x - face_left
+            fj = y - face_top
+            w = np.float32(0.0)
+            u = v = np.float32(0.0)
+            if 0 <= fi < depth.shape[1] and 0 <= fj < depth.shape[0] and (
+                depth[fj, fi] > FAR * np.float32(0.5)
+            ):
+                w = flow[fj, fi, 2]
+                u, v = flow[fj, fi, 0], flow[fj, fi, 1]
+            if w < np.float32(0.999):
+                w11 = fx * fy
+                w10, w01 = fx - w11, fy - w11
+                w00 = np.float32(1.0) - fx - w01
+                su = (w00 * shell[j, i, 0] + w10 * shell[j, i + 1, 0]
+                      + w01 * shell[j + 1, i, 0] + w11 * shell[j + 1, i + 1, 0])
+                sv = (w00 * shell[j, i, 1] + w10 * shell[j, i + 1, 1]
+                      + w01 * shell[j + 1, i, 1] + w11 * shell[j + 1, i + 1, 1])
+                u = w * u + (np.float32(1.0) - w) * su
+                v = w * v + (np.float32(1.0) - w) * sv
+            source[y, x, 0] = u
+            source[y, x, 1] = v
+            sample_twice(texture, u, v, colour)
+            a = colour[3]
+            if a >= 255:
+                out[y, x, 0] = colour[0]
+                out[y, x, 1] = colour[1]
+                out[y, x, 2] = colour[2]
+            elif a == 0:
+                out[y, x, 0] = background[y, x, 0]
+                out[y, x, 1] = background[y, x, 1]
+                out[y, x, 2] = background[y, x, 2]
+            else:
+                for k in range(3):
+                    out[y, x, k] = (a * colour[k] + (255 - a) * background[y, x, k] + 127) // 255
+
+
+def double(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the picture at twice the resolution; even pixels are the originals.
+
+    The half-way samples come from a windowed sinc of eight taps, so that reading the result
+    bilinearly keeps nearly all of the sharpness that bilinear reading of the original loses.
+    """
+    offsets = np.arange(-3.5, 4.0)
+    taps = np.sinc(offsets) * np.cos(np.pi * offsets / 9.0) ** 2
+    taps /= taps.sum()
+    work = picture.astype(np.float32)
+    for axis in (0, 1):
+        pad = [(0, 0)] * work.ndim
+        pad[axis] = (3, 4)
+        padded = np.pad(work, pad, mode="edge")
+        length = work.shape[axis]
+        middle = sum(
+            float(t) * np.take(padded, np.arange(i, i + length), axis) for i, t in enumerate(taps)
+        )
+        shape = list(work.shape)
+        shape[axis] *= 2
+        wide = np.empty(shape, np.float32)
+        even = [slice(None)] * work.ndim
+        even[axis] = slice(0, None, 2)
+        odd = list(even)
+        odd[axis] = slice(1, None, 2)
+        wide[tuple(even)] = work
+        wide[tuple(odd)] = middle
+        work = wide
+    return np.clip(np.rint(work), 0, 255).astype(np.uint8)
