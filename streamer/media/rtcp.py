@@ -1,0 +1,170 @@
+"""What aiortc's sender leaves out: honest reports, requests by the viewer, ``playout-delay``.
+
+A sender report pairs an RTP timestamp with wall-clock time. aiortc pairs the last packet with the
+moment it was sent, which hides any skew of the pipeline. Ours pairs, for both tracks alike, the
+media time that is due now with now; so the viewer can line the tracks up whatever happened on the
+way.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiortc import RTCRtpSender
+from aiortc.rtcrtpparameters import RTCRtpParameters
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    AnyRtcpPacket,
+    HeaderExtensions,
+    HeaderExtensionsMap,
+    RtcpPsfbPacket,
+    RtcpSenderInfo,
+    RtcpSrPacket,
+    pack_header_extensions,
+    unpack_header_extensions,
+    unpack_remb_fci,
+)
+
+PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+_NTP_EPOCH = 2_208_988_800  # seconds between 1900 and 1970
+
+
+class WallClock:
+    """NTP time for reports: the machine's wall clock read once, then carried by the monotonic one.
+
+    A step of the wall clock during a call must not look like skew between the tracks.
+
+    Args:
+        now: monotonic seconds.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._base = time.time() + _NTP_EPOCH - now
+
+    def ntp(self, now: float) -> int:
+        """Return the 64-bit NTP timestamp of a monotonic time."""
+        return int((self._base + now) * (1 << 32)) & 0xFFFFFFFFFFFFFFFF
+
+
+class _Track(Protocol):
+    last_pts: int | None
+
+
+@dataclass
+class SenderHooks:
+    """What a session wants to hear from, and tell, one sender.
+
+    Attributes:
+        track: the track that is sent; its ``last_pts`` is in units of ``clock_rate``.
+        clock_rate: RTP ticks a second.
+        media_time: seconds of media that are due now; None before there are any.
+        ntp: NTP timestamp of now.
+        keyframe: the viewer asks for a keyframe (PLI or FIR).
+        bitrate: the viewer estimates its line at this many bit/s (REMB).
+        playout_delay_ms: upper bound asked of the viewer's jitter buffer.
+    """
+
+    track: _Track
+    clock_rate: int
+    media_time: Callable[[], float | None]
+    ntp: Callable[[], int]
+    keyframe: Callable[[], None] = lambda: None
+    bitrate: Callable[[int], None] = lambda bps: None
+    playout_delay_ms: int = 0
+
+
+def sender_report(
+    packet: RtcpSrPacket, origin: int, media_time: float, clock_rate: int, ntp: int
+) -> RtcpSrPacket:
+    """Return the report with its clock pair replaced: ``media_time`` is due at ``ntp``."""
+    info = packet.sender_info
+    return RtcpSrPacket(
+        ssrc=packet.ssrc,
+        sender_info=RtcpSenderInfo(
+            ntp_timestamp=ntp,
+            rtp_timestamp=(origin + round(media_time * clock_rate)) & 0xFFFFFFFF,
+            packet_count=info.packet_count,
+            octet_count=info.octet_count,
+        ),
+        reports=packet.reports,
+    )
+
+
+class PlayoutDelayMap(HeaderExtensionsMap):
+    """aiortc's extension writer that also writes ``playout-delay``.
+
+    Args:
+        minimum_ms: lower bound of the viewer's delay.
+        maximum_ms: upper bound of it; both are sent in units of 10 ms.
+    """
+
+    def __init__(self, minimum_ms: int, maximum_ms: int) -> None:
+        super().__init__()
+        bounds = min(minimum_ms // 10, 0xFFF) << 12 | min(maximum_ms // 10, 0xFFF)
+        self._value = struct.pack("!I", bounds)[1:]
+        self._id: int | None = None
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        """Learn the negotiated ids."""
+        super().configure(parameters)
+        for extension in parameters.headerExtensions:
+            if extension.uri == PLAYOUT_DELAY_URI:
+                self._id = extension.id
+
+    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+        """Return profile and bytes of a packet's extensions."""
+        profile, packed = super().set(values)
+        if self._id is None:
+            return profile, packed
+        return pack_header_extensions(
+            [*unpack_header_extensions(profile, packed), (self._id, self._value)]
+        )
+
+
+def install(sender: RTCRtpSender, hooks: SenderHooks) -> None:
+    """Attach the hooks to one sender, before it starts."""
+    private: Any = sender
+    for name in ("rtp_header_extensions_map", "rtp_timestamp", "packet_count", "lsr"):
+        if not hasattr(sender, f"_RTCRtpSender__{name}"):
+            raise RuntimeError("This version of aiortc keeps its sender's state elsewhere.")
+    if sender.kind == "video":
+        extensions = PlayoutDelayMap(0, hooks.playout_delay_ms)
+        private._RTCRtpSender__rtp_header_extensions_map = extensions
+    handle, send = sender._handle_rtcp_packet, sender._send_rtcp
+
+    async def handle_rtcp(packet: AnyRtcpPacket) -> None:
+        if isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
+            if (bps := _estimate(packet, sender._ssrc)) is not None:
+                hooks.bitrate(bps)
+            return
+        await handle(packet)
+
+    async def send_rtcp(packets: list[AnyRtcpPacket]) -> None:
+        if packets and isinstance(packets[0], RtcpSrPacket):
+            media_time, pts = hooks.media_time(), hooks.track.last_pts
+            if media_time is None or pts is None or not private._RTCRtpSender__packet_count:
+                return  # nothing honest can be said yet
+            # No task switch lies between the track's return and the packet on the wire, so these
+            # two always belong together.
+            origin = private._RTCRtpSender__rtp_timestamp - pts
+            ntp = hooks.ntp()
+            report = sender_report(packets[0], origin, media_time, hooks.clock_rate, ntp)
+            packets = [report, *packets[1:]]
+            private._RTCRtpSender__lsr = (ntp >> 16) & 0xFFFFFFFF  # for the round trip
+        await send(packets)
+
+    private._handle_rtcp_packet = handle_rtcp
+    private._send_rtcp = send_rtcp
+    private._send_keyframe = hooks.keyframe
+
+
+def _estimate(packet: RtcpPsfbPacket, ssrc: int) -> int | None:
+    try:
+        bitrate, ssrcs = unpack_remb_fci(packet.fci)
+    except (ValueError, struct.error, IndexError):
+        return None
+    return bitrate if ssrc in ssrcs else None

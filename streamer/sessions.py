@@ -1,0 +1,149 @@
+"""All sessions of a server: offers in, endings out."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from streamer import signaling
+from streamer.admission import Admission
+from streamer.errors import BadRequest, NotFound
+from streamer.session import Session, SessionContext
+
+SIZES = (256, 384, 512)
+_ID_BYTES = 12
+
+
+@dataclass(frozen=True)
+class OfferRequest:
+    """The body of ``POST /api/offer``, read but not believed."""
+
+    sdp: object
+    type: object
+    pc_id: object = None
+    avatar_id: object = None
+    size: object = None
+    probe: object = None
+
+    @classmethod
+    def from_json(cls, body: object) -> OfferRequest:
+        """Read the fields.
+
+        Raises:
+            BadRequest: the body is no JSON object.
+        """
+        if not isinstance(body, dict):
+            raise BadRequest("The body must be a JSON object with sdp and type.")
+        wishes = body.get("request_data", body.get("requestData")) or {}
+        if not isinstance(wishes, dict):
+            raise BadRequest("The field request_data must be an object.")
+        return cls(
+            body.get("sdp"),
+            body.get("type"),
+            body.get("pc_id"),
+            wishes.get("avatar_id"),
+            wishes.get("size"),
+            wishes.get("probe"),
+        )
+
+
+class SessionManager:
+    """Owns the sessions.
+
+    Args:
+        context: what sessions share.
+        admission: who gets in.
+    """
+
+    def __init__(self, context: SessionContext, admission: Admission) -> None:
+        self._context = context
+        self._admission = admission
+        self._sessions: dict[str, Session] = {}
+        self._closing = False
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    async def offer(self, request: OfferRequest) -> dict[str, str]:
+        """Begin a session; return ``sdp``, ``type`` and ``pc_id``.
+
+        Raises:
+            VisavisError: whatever is wrong, in one sentence.
+        """
+        config = self._context.config
+        offer = signaling.check_offer(request.sdp, request.type, config.limits)
+        size = config.media.size if request.size is None else request.size
+        if size not in SIZES or isinstance(size, bool):
+            raise BadRequest("The size must be 256, 384 or 512.")
+        if request.avatar_id is not None and not isinstance(request.avatar_id, str):
+            raise BadRequest("The avatar_id must be a string.")
+        avatar = self._context.find_avatar(request.avatar_id or "")
+        if isinstance(request.pc_id, str) and request.pc_id in self._sessions:
+            await self.end(request.pc_id, "The viewer started over.", cause="restart")
+        self._admission.enter()
+        session = Session(
+            secrets.token_urlsafe(_ID_BYTES),
+            self._context,
+            avatar,
+            self._ended,
+            size=size,
+            probe=request.probe is True,
+        )
+        self._sessions[session.id] = session
+        self._context.metrics.started.inc()
+        try:
+            sdp = await session.answer(offer)
+        except BaseException:
+            await session.end("The offer could not be answered.", cause="refused")
+            raise
+        return {"sdp": sdp, "type": "answer", "pc_id": session.id}
+
+    async def add_candidates(self, session_id: object, candidates: object) -> None:
+        """Hand trickled candidates to a session.
+
+        Raises:
+            NotFound: there is no such session.
+            BadRequest: this is no list of candidates.
+        """
+        if not isinstance(candidates, list):
+            raise BadRequest("The field candidates must be a list.")
+        await self._get(session_id).add_candidates(candidates)
+
+    async def end(self, session_id: str, reason: str, *, cause: str = "hangup") -> None:
+        """End a session.
+
+        Raises:
+            NotFound: there is no such session.
+        """
+        await self._get(session_id).end(reason, cause=cause)
+
+    async def end_avatar(self, avatar_id: str) -> None:
+        """End every session that shows an avatar which is being erased."""
+        await self._end_all(
+            [s for s in self._sessions.values() if s.avatar.id == avatar_id],
+            "This avatar was deleted.",
+            "deleted",
+        )
+
+    async def close(self) -> None:
+        """End all sessions."""
+        await self._end_all(list(self._sessions.values()), "The server is stopping.", "shutdown")
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Return every session as ``/api/sessions`` lists it."""
+        return [session.describe() for session in self._sessions.values()]
+
+    async def _end_all(self, sessions: list[Session], reason: str, cause: str) -> None:
+        await asyncio.gather(*(session.end(reason, cause=cause) for session in sessions))
+
+    def _get(self, session_id: object) -> Session:
+        session = self._sessions.get(session_id) if isinstance(session_id, str) else None
+        if session is None:
+            raise NotFound("There is no such session.")
+        return session
+
+    def _ended(self, session: Session) -> None:
+        if self._sessions.pop(session.id, None) is not None:
+            self._admission.leave()

@@ -1,0 +1,155 @@
+"""The edge's end of one worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from streamer.worker.pipeline import WorkerSettings
+from streamer.worker.protocol import Decoder, Kind, Message, ProtocolError
+
+logger = logging.getLogger(__name__)
+COMMAND = (sys.executable, "-m", "streamer.worker.worker")
+MAX_UNSENT = 512 * 1024  # bytes that a worker may leave unread before it counts as hung
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class WorkerClient(asyncio.Protocol):
+    """Starts a worker and speaks with it.
+
+    Args:
+        received: told every message but READY.
+        lost: told once when the process or its connection is gone.
+    """
+
+    def __init__(
+        self, received: Callable[[Message], None], lost: Callable[[WorkerClient], None]
+    ) -> None:
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready.add_done_callback(lambda f: f.cancelled() or f.exception())
+        self._received = received
+        self._lost = lost
+        self._decoder = Decoder()
+        self._transport: asyncio.Transport | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._gone = False
+
+    async def start(self, command: Sequence[str], settings: WorkerSettings) -> None:
+        """Start the process; :attr:`ready` is done once it has loaded its models."""
+        ours, theirs = socket.socketpair()
+        try:
+            environ = {**os.environ, "PYTHONPATH": _python_path(), **_threads(settings.threads)}
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                "--fd",
+                str(theirs.fileno()),
+                "--settings",
+                json.dumps(asdict(settings)),
+                pass_fds=(theirs.fileno(),),
+                stdin=asyncio.subprocess.DEVNULL,
+                env=environ,
+            )
+            ours.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.create_unix_connection(lambda: self, sock=ours)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended."""
+        return self._gone
+
+    def send(self, message: Message) -> None:
+        """Send without waiting; a worker that stops reading is killed."""
+        if self._transport is None or self._gone:
+            return
+        if self._transport.get_write_buffer_size() > MAX_UNSENT:
+            logger.error("worker %d does not read any more", self.pid)
+            self.kill()
+            return
+        self._transport.write(message.encode())
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def close(self, limit_s: float = 2.0) -> None:
+        """End it politely, then by force; returns when the process is gone."""
+        self._gone = True  # nobody is to be told
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(Message(Kind.SHUTDOWN).encode())
+            self._transport.close()
+        if self._process is not None:
+            try:
+                await asyncio.wait_for(self._process.wait(), limit_s)
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
+        self.ready.cancel()
+
+    async def reap(self) -> None:
+        """Wait for a process that is ending."""
+        if self._process is not None:
+            await self._process.wait()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on complete messages."""
+        try:
+            for message in self._decoder.feed(data):
+                if message.kind is Kind.READY:
+                    if not self.ready.done():
+                        self.ready.set_result(None)
+                else:
+                    self._received(message)
+        except ProtocolError:
+            logger.exception("worker %d speaks nonsense", self.pid)
+            self.kill()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Say so, once."""
+        if not self.ready.done():
+            self.ready.set_exception(ConnectionError("The worker ended before it was ready."))
+        if not self._gone:
+            self._gone = True
+            self.kill()
+            self._lost(self)
+
+
+def _python_path() -> str:
+    """The package must be importable in the child, however it was in ours."""
+    inherited = os.environ.get("PYTHONPATH", "")
+    return os.pathsep.join(p for p in (str(_ROOT), inherited) if p)
+
+
+def _threads(count: int) -> dict[str, str]:
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    return {name: str(count) for name in names}

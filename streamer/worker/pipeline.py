@@ -1,0 +1,163 @@
+"""The models of one session: sound in, pictures out. What a slot drives and knows no more about."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from models.motion.stream import MotionStream
+    from models.renderer.renderer import Renderer
+
+RATE = 16_000  # samples per second of the sound that models hear
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker is started with.
+
+    Attributes:
+        slots: how many sessions it can hold.
+        engine: the engine to run graphs on.
+        threads: threads per graph.
+        warm: an avatar's bundle to warm everything up with; empty if there is none yet.
+        size: width and height in pixels of that warm-up.
+    """
+
+    slots: int = 16
+    engine: str = "auto"
+    threads: int = 1
+    warm: str = ""
+    size: int = 512
+
+
+@dataclass(frozen=True)
+class SlotSpec:
+    """What a session asks of its slot."""
+
+    bundle: str
+    size: int = 512
+    fps: int = 25
+    look_ahead_ms: int = 80
+    ring_ms: int = 120
+    bitrate_kbps: int = 1200
+    codec: str = "H264"
+    seed: int = 0
+    probe: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> SlotSpec:
+        """Read the fields; unknown ones are ignored."""
+        return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
+
+
+class Drawer(Protocol):
+    """Draws one avatar."""
+
+    def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return (size, size, 3) RGB for (COUNT,) coefficients; valid until the next call."""
+        ...
+
+
+class Pipeline(Protocol):
+    """One session's motion and its present avatar."""
+
+    def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take mono 16 kHz samples; return (k, COUNT), the frames that became complete."""
+        ...
+
+    def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Draw one frame, (size, size, 3) RGB uint8; valid until the next call."""
+        ...
+
+    def reset(self) -> None:
+        """Barge-in: forget the sound so far and ease to neutral; frames keep their count."""
+        ...
+
+    def show(self, drawer: Drawer) -> None:
+        """Draw another avatar from the next frame on."""
+        ...
+
+
+class Pipelines(Protocol):
+    """Makes pipelines; may take long, so it is called beside the live slots."""
+
+    def open(self, spec: SlotSpec) -> Pipeline:
+        """Return a fresh session on an avatar."""
+        ...
+
+    def drawer(self, bundle: str, size: int) -> Drawer:
+        """Load an avatar."""
+        ...
+
+
+class AvatarPipeline:
+    """Motion predictor and renderer of one session."""
+
+    def __init__(self, motion: MotionStream, drawer: Drawer) -> None:
+        self._motion = motion
+        self._drawer = drawer
+        self._owed = 0  # samples pushed that no emitted frame has covered
+        self._step = RATE // motion.fps
+
+    def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take sound; return the coefficients of the frames that became complete."""
+        frames = self._motion.push(pcm)
+        self._owed += len(pcm) - len(frames) * self._step
+        return frames
+
+    def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Draw one frame."""
+        return self._drawer.render(coefficients)
+
+    def reset(self) -> None:
+        """Forget the sound so far; as much silence takes its place, so that frames keep count."""
+        self._motion.reset()
+        self._motion.push(np.zeros(self._owed, np.float32))
+
+    def show(self, drawer: Drawer) -> None:
+        """Draw another avatar from now on."""
+        self._drawer = drawer
+
+
+class AvatarPipelines:
+    """The real thing: one motion graph for all sessions, one renderer each.
+
+    Raises:
+        EngineError: the graph cannot be run here.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        import cv2
+
+        from engines import select
+        from models.motion.stream import MOTION_GRAPH
+
+        cv2.setNumThreads(settings.threads)
+        self._engine = select.load(MOTION_GRAPH, settings.engine, threads=settings.threads)
+
+    def open(self, spec: SlotSpec) -> AvatarPipeline:
+        """Return a fresh session on an avatar."""
+        from models.motion.stream import MotionStream
+
+        motion = MotionStream(
+            self._engine, fps=spec.fps, look_ahead_ms=spec.look_ahead_ms, seed=spec.seed
+        )
+        return AvatarPipeline(motion, self.drawer(spec.bundle, spec.size))
+
+    def drawer(self, bundle: str, size: int) -> Renderer:
+        """Load an avatar and draw it once, so that the first live frame is not the slow one."""
+        from models.appearance.identity import Identity
+        from models.renderer.renderer import Renderer
+
+        renderer = Renderer(Identity.load(Path(bundle)), size=size)
+        renderer.warm_up()
+        return renderer

@@ -1,0 +1,240 @@
+"""One session inside a worker: sound in, coefficients, pictures, packets out at their tick.
+
+Two threads meet here. The compute thread calls :meth:`Slot.work`; the media thread feeds sound and
+asks for packets at ticks. The lock covers the queues only, never a model or an encoder, so a tick
+is answered at once while a frame is being drawn.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.media.encoder import Codec, VideoEncoder, to_yuv
+from streamer.media.ring import FrameRing
+from streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
+from streamer.worker.probe import Probe
+from streamer.worker.protocol import Packet
+
+MAX_BACKLOG_S = 1.0  # of sound that waits for the models; beyond, the slot starts over at now
+
+
+@dataclass
+class _Pending:
+    """A frame whose coefficients are known."""
+
+    frame: int
+    coefficients: NDArray[np.float32]
+    heard_at: float  # its last sample arrived
+    known_at: float
+    motion_s: float
+
+
+@dataclass
+class _Picture:
+    """A frame that is drawn."""
+
+    yuv: av.VideoFrame
+    source: _Pending
+    drawn_at: float
+    draw_s: float
+    new_avatar: bool
+
+
+class Slot:
+    """The live state of one session.
+
+    Args:
+        spec: what the session asked for.
+        pipeline: its models.
+        now: monotonic seconds; ages and urgency only, never media time.
+    """
+
+    def __init__(
+        self, spec: SlotSpec, pipeline: Pipeline, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.spec = spec
+        self._pipeline = pipeline
+        self._now = now
+        self._lock = threading.Lock()
+        self._encoder = _encoder(spec)
+        self._ring: FrameRing[_Picture] = FrameRing(spec.ring_ms, spec.fps)
+        self._probe = Probe(RATE, spec.fps) if spec.probe else None
+        self._inbox: deque[tuple[float, NDArray[np.float32]]] = deque()
+        self._pending: deque[_Pending] = deque()
+        self._position: int | None = None  # of the next sample expected
+        self._first_frame = 0
+        self._emitted = 0
+        self._tick_at = 0.0
+        self._generation = 0
+        self._resets = False
+        self._next_drawer: Drawer | None = None
+
+    # ------------------------------------------------------------------ media thread
+
+    def feed(self, position: int, pcm: NDArray[np.int16]) -> None:
+        """Take sound whose first sample is at ``position`` (16 kHz samples of media time)."""
+        samples = pcm.astype(np.float32) / 32_768.0
+        with self._lock:
+            if self._position is None:
+                position, samples = self._start_at(position, samples)
+            gap = position - self._position if self._position is not None else 0
+            if gap < 0:
+                samples = samples[-gap:]
+            elif gap > 0:
+                samples = np.concatenate([np.zeros(min(gap, RATE), np.float32), samples])
+            if len(samples):
+                self._position = (self._position or 0) + len(samples)
+                self._inbox.append((self._now(), samples))
+            if sum(len(s) for _, s in self._inbox) > MAX_BACKLOG_S * RATE:
+                self._hush_inbox()
+
+    def _start_at(
+        self, position: int, samples: NDArray[np.float32]
+    ) -> tuple[int, NDArray[np.float32]]:
+        """Begin at the first frame boundary from ``position`` on."""
+        fps = self.spec.fps
+        self._first_frame = -(-position * fps // RATE)
+        start = self._first_frame * RATE // fps
+        self._position = start
+        return max(position, start), samples[max(0, start - position) :]
+
+    def tick(self, frame: int) -> Packet | None:
+        """Encode what frame number ``frame`` shows; None before the first picture."""
+        began = self._now()
+        with self._lock:
+            self._tick_at = began
+            picture, is_new = self._ring.release(frame)
+            counters = self._ring.counters
+            late, repeats, dropped = counters.late, counters.repeated, counters.dropped
+        if picture is None:
+            return None
+        if is_new and picture.new_avatar:
+            self._encoder.request_keyframe()
+        data, keyframe = self._encoder.encode(picture.yuv)
+        encode_s = self._now() - began
+        source = picture.source
+        return Packet(
+            frame=frame,
+            keyframe=keyframe,
+            repeated=not is_new,
+            late=late,
+            repeats=repeats,
+            dropped=dropped,
+            motion_ms=1e3 * (source.known_at - source.heard_at),
+            render_ms=1e3 * (picture.drawn_at - source.known_at),
+            ring_ms=1e3 * (began - picture.drawn_at),
+            encode_ms=1e3 * encode_s,
+            busy_ms=1e3 * (source.motion_s + picture.draw_s + encode_s),
+            data=data,
+        )
+
+    def request_keyframe(self) -> None:
+        """Make the next packet decodable on its own."""
+        self._encoder.request_keyframe()
+
+    def set_bitrate(self, kbps: int) -> None:
+        """Aim at another bitrate."""
+        self._encoder.set_bitrate(kbps)
+
+    def interrupt(self) -> None:
+        """Barge-in: drop sound, coefficients and pictures that wait; the count goes on."""
+        with self._lock:
+            self._hush_inbox()
+            self._pending.clear()
+            self._ring.clear()
+            self._generation += 1
+            self._resets = True
+
+    def show(self, drawer: Drawer) -> None:
+        """Swap the avatar at the next frame; the first new picture is a keyframe."""
+        with self._lock:
+            self._next_drawer = drawer
+
+    def _hush_inbox(self) -> None:
+        """Silence what waits but keep its length: media time is a count of samples."""
+        self._inbox = deque((at, np.zeros_like(s)) for at, s in self._inbox)
+
+    # ------------------------------------------------------------------ compute thread
+
+    def deadline(self) -> float | None:
+        """Return when the most urgent work must be done, or None if there is none."""
+        with self._lock:
+            if not self._inbox and not self._pending:
+                return None
+            frame = self._pending[0].frame if self._pending else self._first_frame + self._emitted
+            last = self._ring.last_tick
+            if last < 0:
+                return self._now()
+            return self._tick_at + (frame - last) / self.spec.fps
+
+    def work(self) -> None:
+        """Do one piece of work: hear what has arrived, else draw one frame."""
+        with self._lock:
+            inbox, self._inbox = list(self._inbox), deque()
+            resets, self._resets = self._resets, False
+            generation = self._generation
+        if resets:
+            self._pipeline.reset()
+        if inbox:
+            self._hear(inbox, generation)
+            return
+        with self._lock:
+            pending = self._choose()
+            drawer, self._next_drawer = self._next_drawer, None
+        if pending is not None:
+            self._draw(pending, drawer, generation)
+        elif drawer is not None:
+            self._pipeline.show(drawer)
+
+    def _hear(self, inbox: list[tuple[float, NDArray[np.float32]]], generation: int) -> None:
+        began = self._now()
+        samples = np.concatenate([s for _, s in inbox])
+        if self._probe is not None:
+            self._probe.listen(samples)
+        values = self._pipeline.push(samples)
+        known_at = self._now()
+        share = (known_at - began) / max(1, len(values))
+        with self._lock:
+            for row in values:
+                frame = self._first_frame + self._emitted
+                self._emitted += 1
+                if generation == self._generation:
+                    heard_at = inbox[-1][0]
+                    self._pending.append(_Pending(frame, row.copy(), heard_at, known_at, share))
+
+    def _choose(self) -> _Pending | None:
+        """Return the next frame worth drawing: in order, but nothing that a newer one replaces."""
+        while self._pending:
+            pending = self._pending.popleft()
+            replaced = bool(self._pending) and self._pending[0].frame <= self._ring.last_tick
+            if not replaced and not self._ring.skips(pending.frame):
+                return pending
+            self._ring.skip()
+        return None
+
+    def _draw(self, pending: _Pending, drawer: Drawer | None, generation: int) -> None:
+        if drawer is not None:
+            self._pipeline.show(drawer)
+        began = self._now()
+        rgb = self._pipeline.render(pending.coefficients)
+        if self._probe is not None:
+            self._probe.stamp(rgb, pending.frame - self._first_frame)
+        yuv = to_yuv(rgb)
+        drawn_at = self._now()
+        picture = _Picture(yuv, pending, drawn_at, drawn_at - began, drawer is not None)
+        with self._lock:
+            if generation == self._generation or drawer is not None:
+                self._ring.push(pending.frame, picture)
+
+
+def _encoder(spec: SlotSpec) -> VideoEncoder:
+    codec: Codec = "VP8" if spec.codec == "VP8" else "H264"
+    return VideoEncoder(codec, size=spec.size, fps=spec.fps, bitrate_kbps=spec.bitrate_kbps)

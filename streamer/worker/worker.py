@@ -1,0 +1,237 @@
+"""A worker process: fixed slots, each with motion, renderer, ring and encoder.
+
+Started by the edge process as ``python -m streamer.worker.worker --fd N --settings JSON`` with one
+end of a Unix socket pair; it has no other way in or out. Three threads: the media thread reads
+messages and encodes at ticks, the compute thread runs the models, the loader opens avatars beside
+the live ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from streamer.worker import protocol
+from streamer.worker.pipeline import RATE, Pipelines, SlotSpec, WorkerSettings
+from streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
+from streamer.worker.scheduler import Scheduler
+from streamer.worker.slot import Slot
+
+logger = logging.getLogger(__name__)
+_SWITCH_INTERVAL_S = 0.0005  # so that the media thread need not wait 5 ms for the interpreter lock
+_CALIBRATION_FRAMES = 25
+
+
+class Worker:
+    """Serves one edge process until it hangs up.
+
+    Args:
+        connection: the socket to the edge process.
+        settings: slots and engine.
+        pipelines: what makes the models of a session.
+    """
+
+    def __init__(
+        self, connection: socket.socket, settings: WorkerSettings, pipelines: Pipelines
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._pipelines = pipelines
+        self._sending = threading.Lock()
+        self._wanted: dict[int, int] = {}  # slot -> which opening is the valid one
+        self._scheduler = Scheduler(self._slot_failed)
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._handlers: dict[Kind, Callable[[Message], None]] = {
+            Kind.OPEN: self._open,
+            Kind.CLOSE: self._close,
+            Kind.PCM: self._pcm,
+            Kind.TICK: self._tick,
+            Kind.KEYFRAME: lambda m: self._on_slot(m, Slot.request_keyframe),
+            Kind.BITRATE: self._bitrate,
+            Kind.INTERRUPT: lambda m: self._on_slot(m, Slot.interrupt),
+            Kind.AVATAR: self._avatar,
+            Kind.CALIBRATE: self._calibrate,
+            Kind.PING: lambda m: self._send(control(Kind.PONG, busy_s=self._scheduler.busy_s)),
+        }
+
+    def run(self) -> None:
+        """Serve until the edge process closes the connection or asks to shut down."""
+        self._scheduler.start()
+        self._send(control(Kind.READY, pid=os.getpid(), slots=self._settings.slots))
+        decoder = Decoder()
+        try:
+            while data := self._connection.recv(1 << 16):
+                for message in decoder.feed(data):
+                    if message.kind is Kind.SHUTDOWN:
+                        return
+                    self._handle(message)
+        except (ConnectionError, ProtocolError) as error:
+            logger.info("connection ended: %s", error)
+        finally:
+            self._scheduler.stop()
+            self._loader.shutdown(wait=False, cancel_futures=True)
+
+    def _handle(self, message: Message) -> None:
+        handler = self._handlers.get(message.kind)
+        if handler is None or message.slot >= self._settings.slots:
+            raise ProtocolError(f"A worker does not take {message.kind.name}.")
+        try:
+            handler(message)
+        except ProtocolError:
+            raise
+        except Exception as error:  # an encoder's bug must stay in its slot
+            logger.exception("slot %d failed", message.slot)
+            self._scheduler.remove(message.slot)
+            self._slot_failed(message.slot, error)
+
+    def _send(self, message: Message) -> None:
+        with self._sending:
+            self._connection.sendall(message.encode())
+
+    def _slot_failed(self, index: int, error: Exception) -> None:
+        self._send(control(Kind.SLOT_FAILED, index, error=f"{type(error).__name__}: {error}"))
+
+    def _on_slot(self, message: Message, action: Callable[[Slot], None]) -> None:
+        slot = self._scheduler.get(message.slot)
+        if slot is not None:
+            action(slot)
+            self._scheduler.wake()
+
+    def _open(self, message: Message) -> None:
+        spec = SlotSpec.from_json(message.json())
+        index = message.slot
+        self._scheduler.remove(index)
+        opening = self._wanted[index] = self._wanted.get(index, 0) + 1
+
+        def load() -> None:
+            try:
+                slot = Slot(spec, self._pipelines.open(spec))
+            except Exception as error:  # a broken bundle must not take the worker down
+                logger.exception("slot %d could not be opened", index)
+                self._slot_failed(index, error)
+                return
+            if self._wanted.get(index) == opening:
+                self._scheduler.put(index, slot)
+                self._send(control(Kind.OPENED, index))
+
+        self._loader.submit(load)
+
+    def _close(self, message: Message) -> None:
+        self._wanted[message.slot] = self._wanted.get(message.slot, 0) + 1
+        self._scheduler.remove(message.slot)
+
+    def _pcm(self, message: Message) -> None:
+        position, samples = protocol.read_pcm(message)
+        self._on_slot(message, lambda slot: slot.feed(position, samples))
+
+    def _tick(self, message: Message) -> None:
+        frame = protocol.read_tick(message)
+        slot = self._scheduler.get(message.slot)
+        packet = slot.tick(frame) if slot is not None else None
+        if packet is not None:
+            self._send(packet.message(message.slot))
+
+    def _bitrate(self, message: Message) -> None:
+        kbps = int(message.json().get("kbps", 0))
+        self._on_slot(message, lambda slot: slot.set_bitrate(kbps))
+
+    def _avatar(self, message: Message) -> None:
+        values = message.json()
+        slot, index = self._scheduler.get(message.slot), message.slot
+        if slot is None:
+            return
+
+        def load() -> None:
+            try:
+                slot.show(self._pipelines.drawer(str(values["bundle"]), slot.spec.size))
+            except Exception as error:
+                logger.exception("avatar of slot %d could not be loaded", index)
+                state = {"state": "failed", "error": str(error)}
+            else:
+                state = {"state": "ready"}
+                self._scheduler.wake()
+            self._send(control(Kind.AVATAR_STATE, index, id=values.get("id", ""), **state))
+
+        self._loader.submit(load)
+
+    def _calibrate(self, message: Message) -> None:
+        values = message.json()
+
+        def measure() -> None:
+            try:
+                cost = time_pipeline(self._pipelines, SlotSpec.from_json(values))
+            except Exception as error:
+                logger.warning("calibration failed: %s", error)
+                return
+            self._send(control(Kind.CALIBRATED, frame_ms=cost * 1e3))
+
+        self._loader.submit(measure)
+
+
+def time_pipeline(pipelines: Pipelines, spec: SlotSpec) -> float:
+    """Return the median seconds of processor time that one frame costs, encoding included."""
+    slot = Slot(spec, pipelines.open(spec), time.thread_time)
+    rng = np.random.default_rng(0)
+    block = RATE // spec.fps
+    noise = (rng.standard_normal(block * _CALIBRATION_FRAMES) * 2000).astype(np.int16)
+    costs = []
+    frame = 0
+    for start in range(0, len(noise), block):
+        slot.feed(start, noise[start : start + block])
+        began = time.thread_time()
+        while slot.deadline() is not None:
+            slot.work()
+        if slot.tick(frame) is not None:
+            costs.append(time.thread_time() - began)
+            frame += 1
+    return float(np.median(costs))
+
+
+def warm_up(pipelines: Pipelines, settings: WorkerSettings) -> None:
+    """Draw a few frames, so that compiled code is loaded before the first session."""
+    if settings.warm:
+        try:
+            time_pipeline(pipelines, SlotSpec(bundle=settings.warm, size=settings.size))
+        except Exception as error:  # a broken avatar must not keep the worker from starting
+            logger.warning("warm-up failed: %s", error)
+
+
+def serve(make_pipelines: Callable[[WorkerSettings], Pipelines]) -> None:
+    """Run the process: read the command line, load, say ready, serve."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--settings", default="{}")
+    args = parser.parse_args()
+    logging.basicConfig(
+        level=os.environ.get("VISAVIS_WORKER_LOG", "WARNING"),
+        format="%(asctime)s %(levelname)s worker %(name)s: %(message)s",
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the edge's to handle
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    settings = WorkerSettings(**json.loads(args.settings))
+    connection = socket.socket(fileno=args.fd)
+    pipelines = make_pipelines(settings)
+    warm_up(pipelines, settings)
+    Worker(connection, settings, pipelines).run()
+
+
+def _real(settings: WorkerSettings) -> Pipelines:
+    from streamer.worker.pipeline import AvatarPipelines
+
+    return AvatarPipelines(settings)
+
+
+if __name__ == "__main__":
+    serve(_real)
+    os._exit(0)  # nothing to save, and a stuck model thread must not keep the process

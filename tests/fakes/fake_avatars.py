@@ -1,0 +1,65 @@
+"""An avatar store without photos: bundles are empty files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from streamer.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True)
+class FakeRecord:
+    id: str
+    name: str
+    status: str = "ready"
+    progress: float = 1.0
+    stage: str = "Ready"
+    reason: str = ""
+    created: str = ""
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+
+class FakeAvatars:
+    """Knows the avatars it is given by name; a name is also the id."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self._folder = folder
+        self._records: dict[str, FakeRecord] = {}
+        for name in names:
+            self.add(name)
+
+    def add(self, name: str, status: str = "ready") -> None:
+        created = f"2026-01-01T00:00:{len(self._records):02d}Z"
+        self._records[name] = FakeRecord(name, name, status, created=created)
+        (self._folder / f"{name}.vav").write_bytes(b"")
+
+    def list(self) -> list[FakeRecord]:
+        return [r for r in self._records.values()]
+
+    def get(self, avatar_id: str) -> FakeRecord:
+        if avatar_id not in self._records:
+            raise NotFound("There is no such avatar.")
+        return self._records[avatar_id]
+
+    def bundle_path(self, avatar_id: str) -> Path:
+        if self.get(avatar_id).status != "ready":
+            raise Conflict("This avatar is not ready.")
+        return self._folder / f"{avatar_id}.vav"
+
+    def erase(self, avatar_id: str) -> None:
+        self.get(avatar_id)
+        del self._records[avatar_id]
+
+    async def start_enrolment(
+        self, data: bytes, name: str, statement: str, consent: bool
+    ) -> FakeRecord:
+        self.add(name)
+        return self._records[name]
+
+    async def wait(self, avatar_id: str) -> FakeRecord:
+        return self.get(avatar_id)
+
+    def preview(self, avatar_id: str) -> bytes:
+        self.get(avatar_id)
+        return b"\xff\xd8\xff\xd9"

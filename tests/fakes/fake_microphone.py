@@ -1,0 +1,194 @@
+"""A microphone that plays samples, paced by the real clock, and a viewer that watches."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from numpy.typing import NDArray
+
+from streamer import ice
+
+RATE = 48_000
+
+
+def beeps(seconds: float, every_s: float = 1.0, length_s: float = 0.12) -> NDArray[np.int16]:
+    """Silence with a tone at the start of every second."""
+    t = np.arange(int(seconds * RATE)) / RATE
+    tone = 0.5 * np.sin(2 * np.pi * 440 * t) * ((t % every_s) < length_s)
+    return (tone * 32_767).astype(np.int16)
+
+
+class FakeMicrophone(MediaStreamTrack):
+    """Plays mono or stereo int16 samples in 20 ms frames, then silence."""
+
+    kind = "audio"
+
+    def __init__(self, samples: NDArray[np.int16], channels: int = 1) -> None:
+        super().__init__()
+        self._samples = samples
+        self._layout = "mono" if channels == 1 else "stereo"
+        self._channels = channels
+        self._position = 0
+        self._start: float | None = None
+        self.sending = True
+
+    async def recv(self) -> av.AudioFrame:
+        if self.readyState != "live":
+            raise MediaStreamError
+        if self._start is None:
+            self._start = time.monotonic()
+        while True:
+            due = self._start + (self._position + 960) / RATE
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            block = np.zeros(960, np.int16)
+            part = self._samples[self._position : self._position + 960]
+            block[: len(part)] = part
+            self._position += 960
+            if self.sending:
+                break
+        interleaved = np.repeat(block, self._channels)[None, :]
+        frame = av.AudioFrame.from_ndarray(interleaved, format="s16", layout=self._layout)
+        frame.sample_rate = RATE
+        frame.pts = self._position - 960
+        frame.time_base = Fraction(1, RATE)
+        return frame
+
+
+@dataclass
+class Seen:
+    """One decoded picture: arrival, timestamp in seconds, brightness of its middle."""
+
+    at: float
+    media_s: float
+    level: float
+
+
+@dataclass
+class Heard:
+    """One decoded block of sound."""
+
+    at: float
+    media_s: float
+    peak: float
+
+
+@dataclass
+class Viewer:
+    """A browser's part, played by aiortc."""
+
+    http: httpx.AsyncClient
+    microphone: MediaStreamTrack | None = None
+    avatar: str | None = None
+    audio_codec: str = "opus"
+    video_codec: str | None = None
+    request: dict[str, Any] = field(default_factory=dict)
+    alter: Callable[[str], str] = lambda sdp: sdp
+    frames: list[Seen] = field(default_factory=list)
+    sounds: list[Heard] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    pc_id: str = ""
+    answer: str = ""
+    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def __post_init__(self) -> None:
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.control = self.pc.createDataChannel("control", ordered=True)
+        self.control.on("message", self._message)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.pc.on("track", lambda t: self._tasks.append(asyncio.ensure_future(self._watch(t))))
+
+    async def offer(self) -> httpx.Response:
+        """Send the offer and return the server's answer, whatever it is."""
+        audio = self.pc.addTransceiver(self.microphone or "audio")
+        capability = {
+            "opus": RTCRtpCodecCapability("audio/opus", 48_000, 2),
+            "pcmu": RTCRtpCodecCapability("audio/PCMU", 8000, 1),
+            "g722": RTCRtpCodecCapability("audio/G722", 8000, 1),
+        }[self.audio_codec]
+        audio.setCodecPreferences([capability])
+        video = self.pc.addTransceiver("video", direction="recvonly")
+        if self.video_codec:
+            codecs = [
+                c
+                for c in video.receiver.getCapabilities("video").codecs
+                if c.name.upper() == self.video_codec
+            ]
+            video.setCodecPreferences(codecs)
+        offer = await self.pc.createOffer()
+        for connection in ice.connections(self.pc):
+            ice.harden(connection)  # for machines that have nothing but the loopback device
+        await self.pc.setLocalDescription(offer)
+        wishes = {"avatar_id": self.avatar} if self.avatar else {}
+        return await self.http.post(
+            "/api/offer",
+            json={
+                "sdp": self.alter(self.pc.localDescription.sdp),
+                "type": "offer",
+                "request_data": {**wishes, **self.request},
+            },
+        )
+
+    async def connect(self) -> None:
+        response = await self.offer()
+        assert response.status_code == 200, response.text
+        body = response.json()
+        self.pc_id, self.answer = body["pc_id"], body["sdp"]
+        await self.pc.setRemoteDescription(RTCSessionDescription(body["sdp"], body["type"]))
+
+    async def until(self, condition: Callable[[], Any], limit_s: float = 10.0) -> None:
+        """Wait until something the viewer sees is so."""
+        async with asyncio.timeout(limit_s), self.changed:
+            await self.changed.wait_for(condition)
+
+    async def send(self, **message: Any) -> None:
+        await self.until(lambda: self.control.readyState == "open")
+        self.control.send(json.dumps(message))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [m for m in self.messages if m["type"] == kind]
+
+    async def close(self) -> None:
+        await self.pc.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _message(self, text: str) -> None:
+        self.messages.append(json.loads(text))
+        self._notify()
+
+    def _notify(self) -> None:
+        async def tell() -> None:
+            async with self.changed:
+                self.changed.notify_all()
+
+        self._tasks.append(asyncio.ensure_future(tell()))
+
+    async def _watch(self, track: MediaStreamTrack) -> None:
+        try:
+            while True:
+                frame = await track.recv()
+                media_s = float(frame.pts * frame.time_base)
+                if track.kind == "video":
+                    luma = frame.to_ndarray()[: frame.height]
+                    level = float(luma[frame.height // 2, frame.width // 2])
+                    self.frames.append(Seen(time.monotonic(), media_s, level))
+                else:
+                    peak = float(np.abs(frame.to_ndarray().astype(np.int32)).max())
+                    self.sounds.append(Heard(time.monotonic(), media_s, peak))
+                async with self.changed:
+                    self.changed.notify_all()
+        except MediaStreamError:
+            pass

@@ -1,0 +1,78 @@
+"""A pipeline that costs nothing: grey pictures whose brightness follows the sound.
+
+The picture's top-left 64 px block shows the frame number's parity, the middle the loudness; a
+bundle file named ``broken`` cannot be opened, one named ``raising`` fails while drawing, one named
+``slow`` takes 60 ms a frame.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.worker.pipeline import RATE, SlotSpec
+
+
+class FakeDrawer:
+    def __init__(self, bundle: str, size: int) -> None:
+        self.name = Path(bundle).stem
+        self.size = size
+        self.shade = 40 + sum(self.name.encode()) % 60
+        self.drawn = 0
+
+    def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
+        self.drawn += 1
+        if self.name == "raising" and self.drawn > 10:
+            raise ValueError("this avatar always fails")
+        if self.name == "slow":
+            time.sleep(0.06)
+        level = int(min(1.0, float(coefficients[0]) * 4) * 150)
+        picture = np.full((self.size, self.size, 3), self.shade + level, np.uint8)
+        picture[:64, :64] = 255 * (int(coefficients[1]) % 2)
+        return picture
+
+
+class FakePipeline:
+    """Emits frame n once its samples and the look-ahead were pushed, like the real one."""
+
+    def __init__(self, spec: SlotSpec) -> None:
+        self._drawer = FakeDrawer(spec.bundle, spec.size)
+        self._step = RATE // spec.fps
+        self._ahead = spec.look_ahead_ms * RATE // 1000
+        self._sound = np.zeros(0, np.float32)
+        self._frames = 0
+        self.resets = 0
+
+    def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._sound = np.concatenate([self._sound, pcm])
+        rows = []
+        while len(self._sound) >= self._step + self._ahead:
+            loudness = float(np.sqrt(np.mean(self._sound[: self._step] ** 2)))
+            rows.append([loudness, self._frames])
+            self._frames += 1
+            self._sound = self._sound[self._step :]
+        return np.asarray(rows, np.float32).reshape(-1, 2)
+
+    def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return self._drawer.render(coefficients)
+
+    def reset(self) -> None:
+        self.resets += 1
+        self._sound[:] = 0
+
+    def show(self, drawer: FakeDrawer) -> None:
+        self._drawer = drawer
+
+
+class FakePipelines:
+    def open(self, spec: SlotSpec) -> FakePipeline:
+        self.drawer(spec.bundle, spec.size)
+        return FakePipeline(spec)
+
+    def drawer(self, bundle: str, size: int) -> FakeDrawer:
+        if Path(bundle).stem == "broken" or not Path(bundle).exists():
+            raise ValueError("this bundle cannot be read")
+        return FakeDrawer(bundle, size)

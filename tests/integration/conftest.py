@@ -1,0 +1,71 @@
+"""A real server in the test's own event loop, with real worker processes around a fake pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from streamer.config import Config, LimitsConfig, MediaConfig, ServerConfig
+from streamer.server import Services, create_app
+from tests.fakes.fake_avatars import FakeAvatars
+
+FAKE_WORKER = (sys.executable, "-m", "tests.fakes.fake_worker")
+
+
+@dataclass
+class Live:
+    """A running server."""
+
+    services: Services
+    http: httpx.AsyncClient
+    avatars: FakeAvatars
+    url: str
+
+
+StartServer = Callable[..., AbstractAsyncContextManager[Live]]
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> StartServer:
+    @contextlib.asynccontextmanager
+    async def start(
+        avatars: tuple[str, ...] = ("anna",),
+        media: dict[str, Any] | None = None,
+        limits: dict[str, Any] | None = None,
+        **server: Any,
+    ) -> AsyncIterator[Live]:
+        config = Config(
+            data_dir=tmp_path,
+            server=ServerConfig(port=0, **server),
+            media=MediaConfig(**({"size": 256} | (media or {}))),
+            limits=LimitsConfig(**({"max_sessions": 4} | (limits or {}))),
+        )
+        store = FakeAvatars(tmp_path, *avatars)
+        app = create_app(config, avatars=store, worker_command=FAKE_WORKER)  # type: ignore[arg-type]
+        settings = uvicorn.Config(app, port=0, log_level="warning", access_log=False)
+        web = uvicorn.Server(settings)
+        sock = settings.bind_socket()
+        running = asyncio.ensure_future(web.serve([sock]))
+        async with asyncio.timeout(20):
+            while not web.started:
+                assert not running.done(), "the server ended"
+                await asyncio.sleep(0.01)
+        url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        async with httpx.AsyncClient(base_url=url, timeout=10) as http:
+            try:
+                yield Live(app.state.services, http, store, url)
+            finally:
+                web.should_exit = True
+                await running
+
+    return start
