@@ -15,6 +15,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -95,6 +96,7 @@ class AvatarStore:
         self._size = size
         self._enroller = enroller
         self._running: dict[str, _Running] = {}
+        self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
         self._seen: dict[str, _Seen] = {}
         try:
@@ -188,17 +190,20 @@ class AvatarStore:
         Raises:
             NotFound: there is no such avatar.
         """
-        if not _ID.fullmatch(avatar_id) or not (self._root / avatar_id).is_dir():
+        folder = self._root / avatar_id
+        if not _ID.fullmatch(avatar_id) or folder.is_symlink() or not folder.is_dir():
             raise NotFound("There is no such avatar.")
         running = self._running.pop(avatar_id, None)
         self._seen.pop(avatar_id, None)
         # Out of sight by one rename: nothing can be half erased. ``_tidy`` ends an interrupted one.
         gone = self._root / f".erased-{uuid.uuid4().hex}"
-        (self._root / avatar_id).rename(gone)
+        folder.rename(gone)
         if running is not None:
             os.close(running.lock)
             if running.task is not None:
                 running.task.cancel()
+                self._stopping.add(running.task)
+                running.task.add_done_callback(self._stopping.discard)
         shutil.rmtree(gone, ignore_errors=True)
         self._note("erase", avatar_id)
 
@@ -207,7 +212,7 @@ class AvatarStore:
         tasks = [r.task for r in self._running.values() if r.task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._stopping, return_exceptions=True)
         for running in tuple(self._running.values()):
             self._finish(running, status="failed", reason=_INTERRUPTED)
 
@@ -289,8 +294,10 @@ class AvatarStore:
             return running.record
         path = self._root / avatar_id / _RECORD
         try:
-            found = path.stat()
+            found = path.lstat()
         except OSError:
+            found = None
+        if found is None or not stat.S_ISREG(found.st_mode) or path.parent.is_symlink():
             self._seen.pop(avatar_id, None)
             return None
         stamp = (found.st_mtime_ns, found.st_ino)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import math
@@ -34,6 +35,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _LINE_BYTES = 16_384
 _MAX_LINES = 2_000
 _SENTENCE = 300  # characters
+_COMPILED = "numba"  # folder
 _KEPT_STDERR = 4_000  # bytes
 _UNHEARD = 1  # exit code of a child that is stopped for what it says
 _PREVIEW_BYTES = 4 << 20
@@ -102,6 +104,7 @@ async def enrol_photo(
             "limits": asdict(limits),
             "readable": [str(_ROOT / "models"), str(_ROOT / "engines")],
         }
+        await asyncio.to_thread(_lend_compiled, folder)
         done = await _run_child(module, job, data, timeout_s, progress)
         return _collect(done, folder, out, limits.file_bytes)
     finally:
@@ -172,8 +175,32 @@ def _environment(folder: str) -> dict[str, str]:
         "PYTHONIOENCODING": "utf-8",
         "HOME": folder,
         "TMPDIR": folder,
-        "NUMBA_CACHE_DIR": str(Path(folder) / "numba"),
+        "NUMBA_CACHE_DIR": str(Path(folder) / _COMPILED),
     }
+
+
+def _lend_compiled(folder: Path) -> None:
+    """Copy what numba has compiled for us into the child's own cache: seven seconds saved.
+
+    The child may not write where its parents read code from, and numba will not use a cache it
+    cannot write; so it gets a copy, which goes with it. Layout: numba.core.caching.
+    """
+    for package in sorted(p for p in (_ROOT / "models").iterdir() if (p / "__init__.py").is_file()):
+        name = f"{package.name}_{hashlib.sha1(str(package).encode()).hexdigest()}"
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        for source in (
+            Path(os.environ.get("NUMBA_CACHE_DIR") or "/nonexistent") / name,
+            package / "__pycache__",
+            Path(cache) / "numba" / name,
+        ):
+            if not (found := [*source.glob("*.nbi"), *source.glob("*.nbc")]):
+                continue
+            target = folder / _COMPILED / name
+            target.mkdir(parents=True)
+            with contextlib.suppress(OSError):  # replaced meanwhile: the child compiles again
+                for file in found:
+                    shutil.copyfile(file, target / file.name)
+            break
 
 
 async def _feed(pipe: asyncio.StreamWriter | None, data: bytes) -> None:

@@ -1,0 +1,90 @@
+"""The audit log: whatever is changed in it is noticed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from streamer.trust.audit import GENESIS, AuditError, AuditLog, verify
+
+
+def filled(path: Path, entries: int = 3) -> AuditLog:
+    log = AuditLog(path, now=lambda: "2026-01-02T03:04:05.000+00:00")
+    for i in range(entries):
+        log.record("enrol", f"{i:032x}", statement_sha256="ab" * 32, size=512)
+    return log
+
+
+def test_entries_follow_on(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    assert filled(path).record("erase", "0" * 32).n == 4
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [e["n"] for e in entries] == [1, 2, 3, 4]
+    assert entries[0]["prev"] == GENESIS and entries[3]["prev"] == entries[2]["hash"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert verify(path) == 4
+    assert AuditLog(path).record("erase", "1" * 32).n == 5  # another process goes on
+    assert verify(path) == 5
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    filled(path, 2)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 1 << (0, 3, 5, 7)[place % 4]
+        path.write_bytes(bytes(data))
+        with pytest.raises(AuditError):
+            verify(path)
+    path.write_bytes(whole)
+    assert verify(path) == 2
+
+
+def test_removed_swapped_and_cut_entries_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    filled(path)
+    a, b, c = path.read_bytes().splitlines(keepends=True)
+    for changed in (b + c, a + c, a + c + b, a + b + c + c, a + b + c[:-9], a + b"\n" + b + c):
+        path.write_bytes(changed)
+        with pytest.raises(AuditError):
+            verify(path)
+
+
+def test_a_torn_entry_never_was_one(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = filled(path)
+    path.write_bytes(path.read_bytes() + b'{"n":4,"time":"20')
+    with pytest.raises(AuditError, match="middle"):
+        verify(path)
+    assert log.record("erase", "0" * 32).n == 4
+    assert verify(path) == 4
+
+
+def test_a_broken_log_is_not_continued(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = filled(path)
+    path.write_bytes(path.read_bytes().replace(b'"n":3', b'"n":9'))
+    with pytest.raises(AuditError, match="last entry"):
+        log.record("erase", "0" * 32)
+    with pytest.raises(AuditError, match="cannot be read"):
+        verify(tmp_path / "absent.jsonl")
+
+
+def _write_many(path: str) -> None:
+    for i in range(25):
+        AuditLog(Path(path)).record("session-start", f"{i:032x}")
+
+
+def test_several_processes_share_a_log(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_write_many, args=(str(path),)) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert verify(path) == 75
