@@ -153,6 +153,11 @@ def take_teeth(picture: Image, landmarks: Floats) -> tuple[Image, Image]:
     mouth = polygon_mask(inner, size)
     hole = _grow(mouth, max(1.0, 0.008 * face))
     near = _grow(mouth, 0.05 * face) & polygon_mask(landmarks[list(_OUTER_LIPS), :2], size)
+    # The dark corners of a smile lie outside the contour; they must not colour the lips.
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    level = float(np.median(grey[near & ~hole])) if (near & ~hole).any() else 128.0
+    dark = _grow(mouth, 0.045 * face) & (grey < 0.72 * level)
+    hole |= _grow(dark, 1)
     known = near & ~hole
     y0, y1, x0, x1 = _box(_grow(hole, 0.08 * face))
     window = np.s_[y0:y1, x0:x1]

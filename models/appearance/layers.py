@@ -113,7 +113,7 @@ def refine_matte(picture: Image, probability: Floats, face: NDArray[np.bool_]) -
         face: ``(S, S)`` pixels that surely belong to the person.
     """
     size = picture.shape[0]
-    p = np.clip((probability - 0.15) / 0.7, 0, 1).astype(np.float32)
+    p = np.clip((probability - 0.25) / 0.4, 0, 1).astype(np.float32)
     p[face] = 1.0
     unit = max(1, round(size / 128))
     grown = np.ones((2 * unit + 1, 2 * unit + 1), np.uint8)
@@ -132,17 +132,19 @@ def refine_matte(picture: Image, probability: Floats, face: NDArray[np.bool_]) -
 def background_behind(picture: Image, alpha: Floats) -> Image:
     """Return the picture with the person filled from around; untouched where alpha is 0."""
     unit = max(1, picture.shape[0] // 170)
-    free = (alpha <= _NONE).astype(np.uint8)
-    # Beside hair the picture still carries some of it; the fill starts a little further out.
-    seed = cv2.erode(free, np.ones((2 * unit + 1,) * 2, np.uint8)) > 0
+    taken = (alpha > _NONE).astype(np.uint8)
+    # Beside hair the picture still carries some of it, so a rim is filled too.
+    near = cv2.dilate(taken, np.ones((2 * unit + 1,) * 2, np.uint8))
+    seed = cv2.dilate(near, np.ones((2 * unit + 1,) * 2, np.uint8)) == 0
     if seed.mean() < 0.005:
-        seed = free > 0
+        seed = taken == 0
     if not seed.any():
         return cv2.GaussianBlur(picture, (0, 0), picture.shape[0] / 8)
     filled = push_pull(picture, seed)
-    blend = cv2.GaussianBlur((free == 0).astype(np.float32), (0, 0), 1.0)
-    blend = np.where(free == 0, np.maximum(blend, 0.85), 0.0)[..., None]
-    mixed = picture * (1 - blend) + filled * blend
+    grown = cv2.dilate(near, np.ones((unit + 1,) * 2, np.uint8)).astype(np.float32)
+    blend = np.maximum(cv2.GaussianBlur(grown, (0, 0), 0.6 * unit), near)
+    blend[grown == 0] = 0.0
+    mixed = picture * (1 - blend[..., None]) + filled * blend[..., None]
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 

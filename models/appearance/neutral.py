@@ -22,11 +22,11 @@ Floats = NDArray[np.float32]
 LIP_COLUMNS = 21
 LID_COLUMNS = 15
 _SMOOTHING = 0.05
-_SMILE_SMOOTHING = 12.0  # fangs appear at the corners of smiling mouths with less
+_SMILE_SMOOTHING = 6.0  # a smile's lip contour is not that of the mouth at rest
 _KEPT = 0.12  # of a strong expression
 _SEALED = -0.015  # cm of overlap, so that no dark line shows
-_INCISORS_BELOW_LIPS = 0.40  # cm of upper teeth under the closed lip line
-_LOWER_RAISED = 0.05  # cm
+_INCISORS_BELOW_LIPS = 0.48  # cm of upper teeth under the closed lip line
+_LOWER_EDGE = 0.12  # cm of lower teeth above the closed lip line, hidden behind the upper
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ def _place_teeth(basis: FaceBasis, rest: Floats, base: Floats) -> None:
     rest[upper, 1] += drop
     rest[basis.part_vertices("upper_gum"), 1] += drop
     lower = basis.part_vertices("lower_teeth")
-    rest[lower, 1] += _LOWER_RAISED + drop + 0.4
-    for name in ("lower_gum", "tongue"):
-        rest[basis.part_vertices(name), 1] += _LOWER_RAISED + drop + 0.4
+    front = lower[np.abs(rest[lower, 0]) < 0.9]
+    rise = line + _LOWER_EDGE - float(rest[front, 1].max())
+    for name in ("lower_teeth", "lower_gum", "tongue"):
+        rest[basis.part_vertices(name), 1] += rise

@@ -21,6 +21,7 @@ _PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
 _YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
 _SHIFT = 0.6  # inter-ocular distances
 _CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
+_TONGUE_RISE = 1.5  # cm at jawOpen 1
 _SEALED_GAP = -0.012  # cm
 
 
@@ -215,6 +216,8 @@ class Rig:
         _blend(self._rest[n:].reshape(-1), self._inner_shapes, rows, weights[rows],
                self._model[n:].reshape(-1))
         model = self._model
+        # A jaw that drops leaves the tongue higher than its own hinge would.
+        model[self._tongue_rows, 1] += _TONGUE_RISE * expression.jaw
         if expression.tongue > 0:
             model[self._tongue_rows] += expression.tongue * self._tongue
         self._meet_lips(model, expression.seal)

@@ -16,13 +16,38 @@ Floats = NDArray[np.float32]
 _LIGHT = np.array([0.0, 0.42, 0.91], np.float32)
 # Darkening is warm: what little light there is has passed through lips and cheeks.
 _WARM = np.array([0.88, 1.15, 1.22], np.float32)
-_AMBIENT = 0.50
+_AMBIENT = 0.62
 _DEPTH_START, _DEPTH_FALL = 0.9, 1.5  # cm behind the lips
-_LIP_SHADOW = 0.50
-_LIP_SHADOW_REACH = 0.42  # cm
+_LIP_SHADOW = 0.30
+_LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
 _THIN_COLOUR = 0.42  # of the lip's colour
 _FINE = 2  # samples per pixel and axis
+_SEAM = 0.065  # cm, half width of the line between closed lips
+_SEAM_DARK = 0.33
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _draw_seam(out, line, strength, half, left, top, right, bottom):
+    """Darken along the line where closed lips meet; ``strength`` per point, 0-1."""
+    for y in range(top, bottom):
+        for x in range(left, right):
+            best = np.float32(0.0)
+            for s in range(line.shape[0] - 1):
+                if x < line[s, 0] - 2 * half or x > line[s + 1, 0] + 2 * half:
+                    continue
+                ex, ey = line[s + 1, 0] - line[s, 0], line[s + 1, 1] - line[s, 1]
+                px, py = x - line[s, 0], y - line[s, 1]
+                t = (px * ex + py * ey) / (ex * ex + ey * ey + np.float32(1e-6))
+                t = min(np.float32(1.0), max(np.float32(0.0), t))
+                gx, gy = px - t * ex, py - t * ey
+                d = (gx * gx + gy * gy) / (half * half)
+                best = max(best, (strength[s] + t * (strength[s + 1] - strength[s])) * np.exp(-d))
+            if best > 0.004:
+                for k in range(3):
+                    # Blue and green go first: the line is flesh in shadow, not ink.
+                    fade = np.float32(0.85) if k == 0 else np.float32(1.0)
+                    out[y, x, k] = int(out[y, x, k] * (np.float32(1.0) - fade * best) + 0.5)
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -99,6 +124,26 @@ class MouthPainter:
         if identity.colours.grey > 0.5:
             self._dark[:] = self._dark.mean()
         self._colours = np.zeros((len(used), 3), np.float32)
+        # A mouth that is closed in the photo brings its own line.
+        self._seam_dark = np.float32(_SEAM_DARK * min(1.0, max(0.0, identity.opening - 0.1) / 0.2))
+        ends = np.clip(4.0 * rig.lips.stations * (1.0 - rig.lips.stations), 0, 1)
+        self._seam_profile = (ends**0.4).astype(np.float32)
+
+    def draw_seam(self, out: NDArray[np.uint8], points: Floats, model: Floats) -> None:
+        """Draw the line between lips that touch, where the photo has none."""
+        if self._seam_dark <= 0:
+            return
+        seam = self._rig.lips
+        gap = seam.gap(model)
+        shut = np.clip(1.0 - gap / 0.08, 0, 1).astype(np.float32)
+        strength = self._seam_dark * self._seam_profile * shut
+        if strength.max() < 0.01:
+            return
+        upper, lower = seam.read_upper @ points[seam.upper], seam.read_lower @ points[seam.lower]
+        line = np.ascontiguousarray((0.5 * (upper + lower))[:, :2], np.float32)
+        half = np.float32(max(0.8, _SEAM * self._rig.scale))
+        x0, y0, x1, y1 = self.box(points)
+        _draw_seam(out, line, strength, half, x0, y0, x1, y1)
 
     def _unlit(
         self, rig: Rig, basis: FaceBasis, identity: Identity, lining: NDArray[np.int32]

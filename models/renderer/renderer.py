@@ -11,7 +11,7 @@ from models.coefficients import COUNT, neutral
 from models.renderer.eyes import EyePainter
 from models.renderer.expression import Expression
 from models.renderer.geometry import HeadPose, Rig, head_pose
-from models.renderer.mouth import MouthPainter
+from models.renderer.mouth import MouthPainter, vertex_normals
 from models.renderer.pictures import IdentityPictures, pictures_at
 from models.renderer.refiner import Refiner, RefinerInput, apply_refinement
 from models.renderer.shell import STEP, Shell, face_blend
@@ -23,6 +23,23 @@ Box = tuple[int, int, int, int]
 
 _HOLE_REACH = 5.5  # cm around a hole whose skin triangles can cover it
 _OPEN = 0.012  # cm of gap from which the inside of the mouth is drawn
+
+
+def _seen_in_photo(tris: NDArray[np.int32], source: Floats) -> NDArray[np.bool_]:
+    """Say which triangles face the viewer in the photo; the others have no texture of their own.
+
+    Lips, lids and nostrils keep theirs: small folds there turn over without harm.
+    """
+    a, b, c = (source[tris[:, i]] for i in range(3))
+    area = np.cross(b - a, c - a)
+    middle = np.linalg.norm(tris_centre(tris, source) - source[tris].mean((0, 1)), axis=1)
+    inner = middle < 0.55 * np.percentile(middle, 95)
+    return (area < 0) | inner  # y points down, so facing triangles turn clockwise
+
+
+def tris_centre(tris: NDArray[np.int32], points: Floats) -> Floats:
+    """Return the triangles' centres."""
+    return points[tris].mean(1)
 
 
 class Renderer:
@@ -54,7 +71,9 @@ class Renderer:
         face = basis.part("face")
         self._skin = np.ascontiguousarray(face[~basis.inner_lip[face].any(1)])
         self._rig.pose(self._rig.express(self._rig.map(neutral())), self._pose(neutral()))
-        blend = face_blend(basis, face)
+        facing = vertex_normals(self._rig.points * np.array([1, -1, 1], np.float32), face)[:, 2]
+        blend = face_blend(basis, face, facing)
+        self._skin = self._skin[_seen_in_photo(self._skin, self._rig.source)]
         self._values = np.zeros((len(basis.neutral), 3), np.float32)
         self._values[:, :2] = self._rig.source
         self._values[:, 2] = blend
@@ -78,7 +97,7 @@ class Renderer:
         """Return the skin triangles that can cover mouth, left and right eye."""
         centres = points[self._skin].mean(1)
         rings = [self._rig.lips.upper, self._eyes[0].loop, self._eyes[1].loop]
-        reach = [_HOLE_REACH, 3.0, 3.0]
+        reach = [_HOLE_REACH, 4.5, 4.5]
         return [
             np.ascontiguousarray(
                 self._skin[np.linalg.norm(centres - points[r].mean(0), axis=1) < limit]
@@ -154,6 +173,7 @@ class Renderer:
         if mouth is not None:
             (x0, y0, _, _), coverage = mouth
             interior = self._mouth.paint(self._out, coverage, x0, y0, points, model)
+        self._mouth.draw_seam(self._out, points, model)
         if self._refiner is not None:
             self._refine(depth, left, top, mouth, eyes, interior)
         return self._out

@@ -20,11 +20,21 @@ _DEPTH_SIGMA = 10 / 512  # of the picture
 _HAIR_BEHIND = 1.0  # cm behind the rim of the head
 _CONTOUR = 120  # points of the face's outline
 _REACH = 0.42  # inter-ocular distances over which the outline's movement fades
+_TURNED = (0.08, 0.42)  # z of the normal over which a rim hands over to the shell
 _FADE = (0.4, 2.4)  # cm from the face mesh's border over which it hands over to the shell
 
 
-def face_blend(basis: FaceBasis, face: NDArray[np.int32]) -> Floats:
-    """Return how far each vertex's pixels follow the face mesh rather than the shell."""
+def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats) -> Floats:
+    """Return how far each vertex's pixels follow the face mesh rather than the shell.
+
+    Fades towards the mesh's border, and where cheeks and jaw turn away in the photo: beyond that
+    rim the photo shows something else, and one sheet has to carry both sides without a step.
+
+    Args:
+        basis: the face basis.
+        face: ``(F, 3)`` face triangles.
+        facing: ``(V,)`` z of the photo's unit normals.
+    """
     edges = {(int(t[i]), int(t[(i + 1) % 3])) for t in face for i in range(3)}
     rim = np.unique([a for a, b in edges if (b, a) not in edges])
     holes = np.concatenate([basis.mouth_loop, *basis.eye_loops])
@@ -32,7 +42,12 @@ def face_blend(basis: FaceBasis, face: NDArray[np.int32]) -> Floats:
     gaps = basis.neutral[:, None, :] - basis.neutral[rim][None]
     distance = np.sqrt((gaps**2).sum(2)).min(1)
     t = np.clip((distance - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    border = t * t * (3 - 2 * t)
+    t = np.clip((facing - _TURNED[0]) / (_TURNED[1] - _TURNED[0]), 0, 1)
+    rim_fade = t * t * (3 - 2 * t)
+    x, y = np.abs(basis.neutral[:, 0]), basis.neutral[:, 1]
+    outer = np.maximum(np.clip((x - 4.2) / 1.2, 0, 1), np.clip((-6.5 - y) / 1.0, 0, 1))
+    return (border * (1 - outer * (1 - rim_fade))).astype(np.float32)
 
 
 class Shell:
