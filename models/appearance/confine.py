@@ -40,7 +40,7 @@ class ProcessLimits:
     address_space: int = 4 << 30
     file_bytes: int = 128 << 20
     open_files: int = 128
-    niceness: int = 10
+    niceness: int = 5
 
 
 def confine(

@@ -1,0 +1,104 @@
+"""The doctor: right on this machine, and right about what is broken on purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from models.appearance.photo import sanitise
+from models.appearance.tracker import MediaPipeTracker
+from streamer import doctor
+from streamer.config import Config, EngineConfig, ServerConfig
+from streamer.portrait import synthetic_portrait
+
+
+def config_at(path: Path, port: int = 0) -> Config:
+    return Config(data_dir=path, server=ServerConfig(port=port))
+
+
+def test_everything_needed_works_here(tmp_path: Path) -> None:
+    checks = {c.name: c for c in doctor.run_checks(config_at(tmp_path / "data"))}
+    assert [c for c in checks.values() if c.verdict == "fail"] == []
+    expected = {"Python", "engine cpu", "model face", "model motion", "codec H264", "codec VP8"}
+    assert expected | {"codec Opus", "face tracker", "speed", "network", "port"} <= set(checks)
+    assert "ms a frame" in checks["speed"].detail
+    for check in checks.values():
+        assert check.detail.endswith(".") and (check.verdict == "ok" or check.advice)
+
+
+def test_a_changed_model_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "weights"
+    for path in doctor._WEIGHTS.glob("*/manifest.json"):
+        shutil.copytree(path.parent, weights / path.parent.name)
+    monkeypatch.setattr(doctor, "_WEIGHTS", weights)
+    assert {c.verdict for c in doctor._models()} == {"ok"}
+    manifest = json.loads((weights / "motion" / "manifest.json").read_text())
+    graph = weights / "motion" / manifest["file"]
+    data = bytearray(graph.read_bytes())
+    data[len(data) // 2] ^= 1
+    graph.write_bytes(bytes(data))
+    verdicts = {c.name: c.verdict for c in doctor._models()}
+    assert verdicts["model motion"] == "fail" and verdicts["model face"] == "ok"
+    graph.unlink()
+    assert "missing" in next(c.detail for c in doctor._models() if c.name == "model motion")
+    shutil.rmtree(weights)
+    assert [c.verdict for c in doctor._models()] == ["fail"]
+
+
+def test_a_taken_port_and_a_foreign_address_are_told_apart(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        (check,) = doctor._port(config_at(tmp_path, taken.getsockname()[1]))
+    assert check.verdict == "warn" and "taken" in check.detail
+    foreign = dataclasses.replace(
+        config_at(tmp_path), server=ServerConfig(host="203.0.113.9", port=0)
+    )
+    (check,) = doctor._port(foreign)
+    assert check.verdict == "fail" and "refused" in check.detail
+
+
+def test_a_data_folder_that_is_a_file_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (check,) = doctor._data_folder(config_at(tmp_path / "file"))
+    assert check.verdict == "fail" and "--data" in check.advice
+
+
+def test_an_engine_that_is_asked_for_and_missing_fails(tmp_path: Path) -> None:
+    wanted = dataclasses.replace(config_at(tmp_path), engine=EngineConfig(engine="tensorrt"))
+    verdicts = {c.name: c.verdict for c in doctor._engines(wanted)}
+    assert verdicts["engine tensorrt"] == verdicts["engine in use"] == "fail"
+
+
+def test_one_broken_check_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("oops")
+
+    for name in ("_engines", "_enrolment"):
+        monkeypatch.setattr(doctor, name, lambda config: iter(()))
+    monkeypatch.setattr(doctor, "_codecs", broken)
+    checks = {c.name: c for c in doctor.run_checks(config_at(tmp_path))}
+    assert checks["codecs"].verdict == "fail" and "oops" in checks["codecs"].detail
+    assert checks["Python"].verdict == "ok" and "port" in checks
+
+
+def test_what_the_kernel_refuses_is_said() -> None:
+    held = ("limits", "dies-with-parent", "network-namespace", "files", "syscalls")
+    assert doctor._isolation(held).verdict == "ok"
+    partial = doctor._isolation(held[:3])
+    assert partial.verdict == "warn"
+    assert "no files" in partial.detail and "no network" not in partial.detail
+
+
+def test_the_drawn_person_has_one_face_of_a_useful_size() -> None:
+    tracker = MediaPipeTracker()
+    (face,) = tracker.detect(sanitise(synthetic_portrait()))
+    tracker.close()
+    assert face.width > 200 and face.score > 0.8
