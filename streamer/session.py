@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +26,7 @@ from streamer.clock import Clock
 from streamer.config import Config
 from streamer.control import ControlChannel
 from streamer.errors import BadRequest, VisavisError
+from streamer.figures import SessionFigures
 from streamer.media import rtcp
 from streamer.media.audio_in import AudioIn, drain_receiver, tap_receiver
 from streamer.media.delay import ReleaseDelay
@@ -44,7 +44,6 @@ from streamer.worker.supervisor import Supervisor, WorkerSlot
 logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for
 STATS_S = 1.0
-_KEPT_FIGURES = 250  # frames that the statistics speak of, 10 s
 
 
 @dataclass(frozen=True)
@@ -120,13 +119,7 @@ class Session:
         self._next_avatar: Avatar | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._candidates = 0
-        self._counted = (0, 0, 0)
-        self._last_totals = (0, 0, 0)
-        self._heard = (0, 0)
-        self._sent = 0
-        self._mouth_to_lip: deque[float] = deque(maxlen=_KEPT_FIGURES)
-        self._skews: deque[float] = deque(maxlen=_KEPT_FIGURES)
-        self._sent_times: deque[float] = deque(maxlen=2 * self._media.fps)
+        self._figures = SessionFigures(context.metrics, self._media.fps)
 
     # ------------------------------------------------------------------ signalling
 
@@ -270,7 +263,7 @@ class Session:
             elif self._control.silent_s > limits.idle_timeout_s:
                 self._run(self.end("The viewer has gone silent.", cause="idle"))
             elif self._live:
-                self._count_audio()
+                self._figures.sound(self._timeline)
                 self._control.send({"type": "stats", **self.figures()})
 
     # ------------------------------------------------------------------ media
@@ -333,7 +326,9 @@ class Session:
             self._slot.keyframe()
 
     def _estimated(self, bits_per_second: int) -> None:
-        kbps = self._governor.observe(bits_per_second, self._clock.now())
+        kbps = self._governor.observe(
+            bits_per_second, self._figures.bits_per_second, self._clock.now()
+        )
         if kbps is not None and self._slot is not None:
             self._slot.bitrate(kbps)
 
@@ -343,46 +338,15 @@ class Session:
         """Send a picture on and keep its figures."""
         now, fps = self._clock.now(), self._media.fps
         self._video.put(packet.frame, packet.data, packet.keyframe)
-        self._sent += 1
-        self._sent_times.append(now)
-        totals = (packet.late, packet.repeats, packet.dropped)
-        on_time = totals[:2] == self._last_totals[:2]
+        on_time = self._figures.packet(packet, now)
         self._delay.observe(on_time=on_time, waited_ms=packet.ring_ms)
-        self._count(packet, totals)
+        self._context.metrics.delay.set(1e3 * self._delay.seconds)
         middle = round((packet.frame + 0.5) * RATE / fps)
-        arrival = self._timeline.arrival(middle)
-        if arrival is not None:
-            self._mouth_to_lip.append(1e3 * (now - arrival))
-            self._context.metrics.age.labels("mouth_to_lip").observe(1e3 * (now - arrival))
+        self._figures.age(self._timeline.arrival(middle), now)
         if self._audio is not None and self._audio.sent_at:
             sound = self._audio.sent_at - self._release(self._audio.sent_position)
             picture = now - self._release(round(packet.frame * RATE / fps))
-            self._skews.append(1e3 * (picture - sound))
-            self._context.metrics.skew.observe(self._skews[-1])
-
-    def _count(self, packet: Packet, totals: tuple[int, int, int]) -> None:
-        metrics = self._context.metrics
-        metrics.frame(packet)
-        metrics.delay.set(1e3 * self._delay.seconds)
-        last = self._last_totals
-        if any(new < old for new, old in zip(totals, last, strict=True)):  # a new worker counts
-            last = (0, 0, 0)
-        steps = [new - old for new, old in zip(totals, last, strict=True)]
-        for fate, step in zip(("late", "repeated", "dropped"), steps, strict=True):
-            metrics.frames.labels(fate).inc(step)
-        self._counted = (
-            self._counted[0] + steps[0],
-            self._counted[1] + steps[1],
-            self._counted[2] + steps[2],
-        )
-        self._last_totals = totals
-
-    def _count_audio(self) -> None:
-        concealed, refused = self._timeline.concealed, self._timeline.refused
-        audio = self._context.metrics.audio
-        audio.labels("concealed").inc((concealed - self._heard[0]) * 1000 / RATE)
-        audio.labels("refused").inc((refused - self._heard[1]) * 1000 / RATE)
-        self._heard = (concealed, refused)
+            self._figures.skew(picture - sound)
 
     def on_worker(self, state: str) -> None:
         """Tell the viewer that the worker was lost or is back."""
@@ -444,17 +408,8 @@ class Session:
 
     def figures(self) -> dict[str, Any]:
         """Return what the viewer and ``/api/sessions`` are told once a second."""
-        times = self._sent_times
-        span = times[-1] - times[0] if len(times) > 1 else 0.0
-        late, repeated, dropped = self._counted
         return {
-            "mouth_to_lip_ms": _percentiles(self._mouth_to_lip),
-            "fps": round((len(times) - 1) / span, 1) if span else 0.0,
-            "sent": self._sent,
-            "late": late,
-            "repeated": repeated,
-            "dropped": dropped,
-            "av_skew_ms": round(float(np.median(self._skews)), 1) if self._skews else None,
+            **self._figures.describe(),
             "look_ahead_ms": self._media.look_ahead_ms,
             "delay_ms": round(1e3 * self._delay.seconds),
         }
@@ -476,7 +431,7 @@ class Session:
         if self.state == "ended":
             return
         self.state = "ended"
-        self._control.send({"type": "ended", "reason": reason})
+        self._control.send({"type": "ended", "reason": reason, "cause": cause})
         await asyncio.sleep(0)  # lets the message out before the connection closes
         current = asyncio.current_task()
         others = [task for task in self._tasks if task is not current]
@@ -509,10 +464,3 @@ class Session:
             logger.error("session %s failed", self.id, exc_info=error)
             if self.state != "ended":
                 self._run(self.end("Something went wrong in this session.", cause="error"))
-
-
-def _percentiles(values: deque[float]) -> dict[str, float | None]:
-    if not values:
-        return {"p50": None, "p95": None}
-    p50, p95 = np.percentile(np.asarray(values), [50, 95])
-    return {"p50": round(float(p50), 1), "p95": round(float(p95), 1)}

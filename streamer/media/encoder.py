@@ -130,33 +130,46 @@ def to_yuv(rgb: NDArray[np.uint8]) -> av.VideoFrame:
 class BitrateGovernor:
     """Turns a viewer's wavering estimate into few, meaningful bitrate changes.
 
-    Down at once when the estimate falls clearly below the present rate; up again only after it
-    has stayed clearly above for a while. Nothing in between.
+    An estimate is capped by what was sent, and a quiet face needs little; so an estimate says
+    something only when it is below what is being sent. Then the rate falls at once. It climbs back
+    in steps after the line has carried everything for a while. Nothing in between.
 
     Args:
         full_kbps: the locked bitrate; the estimate only ever clamps it.
-        clock_now: monotonic seconds of the first observation, for the hold time.
+        now: monotonic seconds.
     """
 
-    FALL = 0.85  # of the present rate
-    RISE = 1.25
-    HOLD_S = 8.0  # between changes upward
-    SETTLE_S = 2.0  # between changes downward
+    CONGESTED = 0.95  # estimate over what is sent
+    RISE = 1.5
+    HOLD_S = 6.0  # without congestion before a step up
+    SETTLE_S = 2.0  # between steps down
 
-    def __init__(self, full_kbps: int, clock_now: float) -> None:
+    def __init__(self, full_kbps: int, now: float) -> None:
         self.kbps = full_kbps
         self._full = full_kbps
-        self._changed_at = clock_now - self.HOLD_S
-
-    def observe(self, estimate_bps: int, now: float) -> int | None:
-        """Take an estimate; return the new rate in kb/s if it should change."""
-        usable = max(MIN_KBPS, min(self._full, int(estimate_bps * 0.9 / 1000)))
-        waited = now - self._changed_at
-        falls = usable < self.kbps * self.FALL and waited >= self.SETTLE_S
-        full_again = usable == self._full and self.kbps < self._full
-        rises = (usable > self.kbps * self.RISE or full_again) and waited >= self.HOLD_S
-        if not (falls or rises):
-            return None
-        self.kbps = usable
         self._changed_at = now
-        return usable
+        self._congested_at = now
+
+    def observe(self, estimate_bps: int, sent_bps: float, now: float) -> int | None:
+        """Take an estimate; return the new rate in kb/s if it should change.
+
+        Args:
+            estimate_bps: what the viewer thinks its line carries.
+            sent_bps: what was really sent of late.
+            now: monotonic seconds.
+        """
+        if estimate_bps < self.CONGESTED * sent_bps:
+            self._congested_at = now
+            usable = max(MIN_KBPS, int(0.9 * estimate_bps / 1000))
+            if usable < self.kbps and now - self._changed_at >= self.SETTLE_S:
+                return self._change(usable, now)
+        elif self.kbps < self._full:
+            calm = now - max(self._congested_at, self._changed_at)
+            if calm >= self.HOLD_S:
+                return self._change(min(self._full, int(self.kbps * self.RISE) + 1), now)
+        return None
+
+    def _change(self, kbps: int, now: float) -> int:
+        self.kbps = kbps
+        self._changed_at = now
+        return kbps

@@ -16,6 +16,7 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from aiortc.rtp import RtcpSrPacket
 from numpy.typing import NDArray
 
 from streamer import ice
@@ -101,6 +102,8 @@ class Viewer:
     pc_id: str = ""
     answer: str = ""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    origins: dict[str, int] = field(default_factory=dict)  # first RTP timestamp, by kind
+    reports: dict[str, tuple[float, int]] = field(default_factory=dict)  # last (NTP s, RTP)
 
     def __post_init__(self) -> None:
         self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -145,7 +148,57 @@ class Viewer:
         assert response.status_code == 200, response.text
         body = response.json()
         self.pc_id, self.answer = body["pc_id"], body["sdp"]
+        for transceiver in self.pc.getTransceivers():
+            self._spy(transceiver.kind, transceiver.receiver)
         await self.pc.setRemoteDescription(RTCSessionDescription(body["sdp"], body["type"]))
+
+    def _spy(self, kind: str, receiver: Any) -> None:
+        """Note RTP origins and sender reports on their way to aiortc."""
+        handle_rtp, handle_rtcp = receiver._handle_rtp_packet, receiver._handle_rtcp_packet
+
+        async def rtp(packet: Any, arrival_time_ms: int) -> None:
+            self.origins.setdefault(kind, packet.timestamp)
+            await handle_rtp(packet, arrival_time_ms)
+
+        async def rtcp(packet: Any) -> None:
+            if isinstance(packet, RtcpSrPacket):
+                info = packet.sender_info
+                self.reports[kind] = (info.ntp_timestamp / 2**32, info.rtp_timestamp)
+                self._notify()
+            await handle_rtcp(packet)
+
+        receiver._handle_rtp_packet = rtp
+        receiver._handle_rtcp_packet = rtcp
+
+    def ntp(self, kind: str, media_s: float) -> float:
+        """Return the sender's NTP seconds of a decoded timestamp, by its last report."""
+        rate = 90_000 if kind == "video" else 48_000
+        ntp, rtp = self.reports[kind]
+        ticks = (self.origins[kind] + round(media_s * rate) - rtp) & 0xFFFFFFFF
+        return ntp + (ticks - (1 << 32 if ticks >= 1 << 31 else 0)) / rate
+
+    def lose(self, every: int) -> None:
+        """Drop every n-th RTP packet that is sent from now on."""
+        for connection in ice.connections(self.pc):
+            send, count = connection.send, 0
+
+            async def lossy(data: bytes, send: Any = send) -> None:
+                nonlocal count
+                if 127 < data[0] < 192 and not 191 < data[1] < 224:
+                    count += 1
+                    if count % every == 0:
+                        return
+                await send(data)
+
+            connection.send = lossy  # type: ignore[method-assign]
+            for transceiver in self.pc.getTransceivers():
+                transceiver.sender.transport.transport._send = lossy
+
+    def vanish(self) -> None:
+        """Stop answering without a word, as a machine that loses its power."""
+        for connection in ice.connections(self.pc):
+            for protocol in connection._protocols:
+                protocol.transport.abort()
 
     async def until(self, condition: Callable[[], Any], limit_s: float = 10.0) -> None:
         """Wait until something the viewer sees is so."""

@@ -1,0 +1,211 @@
+"""Whole sessions over real sockets: an aiortc viewer, the real edge, a real worker process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from tests.fakes.fake_microphone import RATE, FakeMicrophone, Viewer, beeps
+from tests.integration.conftest import Live, StartServer
+
+LOUD = 30  # brightness above the picture's own that a beep causes
+
+
+def onsets(times: list[float], values: list[float], threshold: float) -> list[float]:
+    """Return the times at which a signal rises above the threshold after 0.3 s below it."""
+    found: list[float] = []
+    last_high = -1.0
+    for time, value in zip(times, values, strict=True):
+        if value > threshold:
+            if time - last_high > 0.3:
+                found.append(time)
+            last_high = time
+    return found
+
+
+async def watch(live: Live, viewer: Viewer, frames: int) -> None:
+    await viewer.connect()
+    await viewer.until(lambda: len(viewer.frames) >= frames, 20)
+
+
+@pytest.mark.parametrize("video_codec", ["VP8", "H264"])
+async def test_picture_and_sound_come_together(start_server: StartServer, video_codec: str) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(20)), video_codec=video_codec)
+        await watch(live, viewer, 20)
+        await viewer.until(lambda: {"audio", "video"} <= viewer.reports.keys())
+        dark = min(f.level for f in viewer.frames)
+
+        def seen() -> list[float]:
+            times = [viewer.ntp("video", f.media_s) for f in viewer.frames]
+            return onsets(times, [f.level for f in viewer.frames], dark + LOUD)
+
+        def heard() -> list[float]:
+            times = [viewer.ntp("audio", s.media_s) for s in viewer.sounds]
+            return onsets(times, [s.peak for s in viewer.sounds], 3000)
+
+        await viewer.until(lambda: min(len(seen()), len(heard())) >= 4, 20)
+        await viewer.until(lambda: viewer.of("stats"))
+        steps = np.diff([f.media_s for f in viewer.frames])
+        assert (steps > 0).all()
+        assert np.isclose(steps, 0.04, atol=0.001).mean() > 0.95, steps
+        # By the sender's own clock a beep is seen within its frame's 40 ms (and an encoder's few)
+        # of being heard.
+        sounds = heard()
+        for picture in seen()[1:-1]:
+            sound = min(sounds, key=lambda h, picture=picture: abs(h - picture))
+            assert abs(sound - picture - 0.02) < 0.045, (picture, sound)
+        figures = viewer.of("stats")[-1]
+        assert figures["fps"] == pytest.approx(25, abs=2)
+        assert abs(figures["av_skew_ms"]) < 20
+        assert 60 < figures["mouth_to_lip_ms"]["p50"] < 300
+        assert "a=ptime:10" in viewer.answer and "useinbandfec=1" in viewer.answer
+        await viewer.close()
+
+
+async def test_five_percent_loss_leaves_the_pace_alone(start_server: StartServer) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(8, every_s=0.5, length_s=0.4)))
+        await viewer.connect()
+        await viewer.until(lambda: len(viewer.frames) >= 25)
+        viewer.lose(20)
+        await viewer.until(lambda: len(viewer.frames) >= 125)
+        steps = np.diff([f.media_s for f in viewer.frames])
+        assert np.isclose(steps, 0.04, atol=0.001).mean() > 0.95
+        text = (await live.http.get("/metrics")).text
+        line = next(ln for ln in text.splitlines() if 'audio_ms_total{fate="concealed"}' in ln)
+        assert float(line.split()[-1]) > 20
+        assert abs(viewer.of("stats")[-1]["av_skew_ms"]) < 45
+        await viewer.close()
+
+
+async def test_without_sound_the_picture_goes_on(start_server: StartServer) -> None:
+    async with start_server() as live:
+        microphone = FakeMicrophone(beeps(20))
+        viewer = Viewer(live.http, microphone)
+        await viewer.connect()
+        await viewer.until(lambda: len(viewer.frames) >= 10)
+        microphone.sending = False
+        count = len(viewer.frames)
+        await viewer.until(lambda: len(viewer.frames) >= count + 50)
+        steps = np.diff([f.media_s for f in viewer.frames])
+        assert np.isclose(steps, 0.04, atol=0.001).mean() > 0.95
+        microphone.sending = True
+        dark = viewer.frames[-1].level
+        await viewer.until(lambda: viewer.frames[-1].level > dark + LOUD)
+        await viewer.close()
+
+
+@pytest.mark.parametrize("codec", ["pcmu", "g722"])
+async def test_telephone_sound(start_server: StartServer, codec: str) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(6)), audio_codec=codec)
+        await viewer.connect()
+        await viewer.until(lambda: len(viewer.frames) >= 10)
+        dark = min(f.level for f in viewer.frames)
+        await viewer.until(lambda: viewer.frames[-1].level > dark + LOUD)
+        await viewer.until(lambda: viewer.sounds and viewer.sounds[-1].peak > 3000)
+        await viewer.close()
+
+
+async def test_stereo_sound(start_server: StartServer) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(6), channels=2))
+        await viewer.connect()
+        await viewer.until(lambda: len(viewer.frames) >= 10)
+        dark = min(f.level for f in viewer.frames)
+        await viewer.until(lambda: viewer.frames[-1].level > dark + LOUD)
+        await viewer.close()
+
+
+async def test_interrupt_silences_what_is_on_its_way(start_server: StartServer) -> None:
+    async with start_server() as live:
+        tone = beeps(20, every_s=20, length_s=20)
+        viewer = Viewer(live.http, FakeMicrophone(tone))
+        await viewer.connect()
+        dark = 40 + sum(b"anna") % 60
+        await viewer.until(lambda: viewer.frames and viewer.frames[-1].level > dark + LOUD)
+        await viewer.until(lambda: len(viewer.sounds) > 50 and viewer.sounds[-1].peak > 3000)
+        sounds, frames = len(viewer.sounds), len(viewer.frames)
+        await viewer.send(type="interrupt")
+        await viewer.until(lambda: viewer.sounds[-1].peak < 300)
+        await viewer.until(lambda: viewer.sounds[-1].peak > 3000)  # the next sound is heard again
+        quiet = [s for s in viewer.sounds[sounds:] if s.peak < 300]
+        block_s = 0.01 if len(quiet) > 8 else 0.02
+        assert 0.06 < len(quiet) * block_s < 0.4
+        assert min(f.level for f in viewer.frames[frames:]) < dark + LOUD
+        await viewer.close()
+
+
+async def test_mute_is_silence(start_server: StartServer) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(20, every_s=20, length_s=20)))
+        await viewer.connect()
+        await viewer.until(lambda: viewer.sounds and viewer.sounds[-1].peak > 3000)
+        await viewer.send(type="mute", on=True)
+        await viewer.until(lambda: viewer.sounds[-1].peak < 100)
+        await viewer.send(type="mute", on=False)
+        await viewer.until(lambda: viewer.sounds[-1].peak > 3000)
+        await viewer.close()
+
+
+async def test_avatar_switch_while_live(start_server: StartServer) -> None:
+    async with start_server(avatars=("anna", "zoe", "broken")) as live:
+        viewer = Viewer(live.http, FakeMicrophone(np.zeros(RATE, np.int16)), avatar="anna")
+        await viewer.connect()
+        await viewer.until(lambda: len(viewer.frames) >= 10)
+        before = viewer.frames[-1].level
+        await viewer.send(type="avatar", id="zoe")
+        await viewer.until(
+            lambda: [m["state"] for m in viewer.of("avatar")] == ["loading", "ready"]
+        )
+        await viewer.until(lambda: abs(viewer.frames[-1].level - before) > 5)
+        await viewer.send(type="avatar", id="nobody")
+        await viewer.until(lambda: len(viewer.of("error")) == 1)
+        await viewer.send(type="avatar", id="broken")
+        await viewer.until(lambda: len(viewer.of("error")) == 2)
+        count = len(viewer.frames)
+        await viewer.until(lambda: len(viewer.frames) > count + 10)
+        assert live.services.sessions.describe()[0]["avatar_id"] == "zoe"
+        assert (np.diff([f.media_s for f in viewer.frames]) > 0).all()
+        await viewer.close()
+
+
+async def test_ping_and_nonsense_on_the_control_channel(start_server: StartServer) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(2)))
+        await viewer.connect()
+        await viewer.send(type="ping", t=12.5)
+        await viewer.until(lambda: viewer.of("pong"))
+        assert viewer.of("pong")[0]["t"] == 12.5
+        for text in ("", "{", "[]", '{"type":3}', '{"type":"no"}', "x" * 20_000, "[" * 9000):
+            viewer.control.send(text)
+        await viewer.until(lambda: len(viewer.of("error")) >= 7)
+        await viewer.send(type="ping", t=1)
+        await viewer.until(lambda: len(viewer.of("pong")) == 2)
+        await viewer.close()
+
+
+async def test_hang_up_over_http(start_server: StartServer) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(2)))
+        await watch(live, viewer, 5)
+        assert (await live.http.delete(f"/api/sessions/{viewer.pc_id}")).status_code == 204
+        await viewer.until(lambda: viewer.of("ended"))
+        assert len(live.services.sessions) == 0 and live.services.admission.held == 0
+        assert (await live.http.delete(f"/api/sessions/{viewer.pc_id}")).status_code == 404
+        await viewer.close()
+
+
+async def test_deleting_an_avatar_ends_its_sessions(start_server: StartServer) -> None:
+    async with start_server(avatars=("anna", "zoe")) as live:
+        one = Viewer(live.http, FakeMicrophone(beeps(2)), avatar="anna")
+        two = Viewer(live.http, FakeMicrophone(beeps(2)), avatar="zoe")
+        await asyncio.gather(watch(live, one, 5), watch(live, two, 5))
+        assert (await live.http.delete("/api/avatars/anna")).status_code == 204
+        await one.until(lambda: one.of("ended"))
+        count = len(two.frames)
+        await two.until(lambda: len(two.frames) > count + 10)
+        await asyncio.gather(one.close(), two.close())
