@@ -20,7 +20,7 @@ from models.motion.layout import LOOK_AHEADS_MS
 from models.motion.predictor import MotionPredictor
 from models.motion.stream import MOTION_GRAPH
 
-CONDITIONS = ("clean", "noise10", "room", "telephone", "quiet")
+CONDITIONS = ("clean", "noise10", "room", "telephone", "quiet", "short", "long", "whisper")
 
 
 def read_sound(path: Path) -> NDArray[np.float32]:
@@ -91,8 +91,9 @@ def main(argv: list[str] | None = None) -> int:
     rows = measure(args.graph, args.speech, args.limit)
     args.json.write_text(json.dumps(rows, indent=1) + "\n")
     shown = (
-        "closure_auc", "closure_recall_5", "place_auc", "aperture_r", "aperture_lag_ms",
-        "envelope_r", "envelope_lag_ms", "amplitude_ratio", "rounding_d", "aperture_p95",
+        "closure_auc", "closure_recall_5", "place_auc", "aperture_r", "aperture_r_speaking",
+        "aperture_lag_ms", "envelope_r", "envelope_lag_ms", "amplitude_ratio", "rounding_d",
+        "aperture_p95",
     )  # fmt: skip
     print(f"{'':24s}" + " ".join(f"{s[:12]:>12s}" for s in shown))
     for name, row in rows.items():

@@ -91,6 +91,14 @@ def reexcite(pcm: Pcm, phones: Sequence[Phone], rng: np.random.Generator) -> Pcm
     return _istft(flat[:count] * np.exp(envelope[:count]), samples)
 
 
+def whisper(pcm: Pcm, rng: np.random.Generator) -> Pcm:
+    """Give the envelope of the speech a source of noise alone."""
+    envelope = _envelope(np.abs(_stft(pcm)))
+    excitation = _stft(rng.standard_normal(len(pcm)).astype(np.float32) * 0.1)
+    flat = excitation * np.exp(-_envelope(np.abs(excitation)))
+    return _istft(flat * np.exp(envelope), len(pcm))
+
+
 def _voiced(phones: Sequence[Phone], samples: int) -> NDArray[np.float32]:
     names = {*VOWELS, "B", "M", "V", "DH", "D", "N", "Z", "ZH", "G", "NG", "L", "R", "RR", "W",
              "Y", "NY", "BH"}  # fmt: skip

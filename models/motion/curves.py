@@ -34,6 +34,7 @@ LIP_GAP_PER_UNIT: dict[str, float] = {
     "mouthShrugUpper": 0.082,
 }  # fmt: skip
 GAP_WEIGHTS = np.array([LIP_GAP_PER_UNIT.get(name, 0.0) for name in CHANNELS], np.float32)
+_LIP_PRESS = 0.004  # inter-ocular distances that soft lips may be pushed into each other
 
 # class: (jaw, lowerDown, upperUp, funnel, pucker, stretch, smile)
 _SHAPES: dict[str, tuple[float, float, float, float, float, float, float]] = {
@@ -123,6 +124,14 @@ def seal(channels: NDArray[np.float32], closed: NDArray[np.float32]) -> None:
         channels[..., CHANNEL[name]] *= 1.0 - closed
     gap = np.maximum(channels @ GAP_WEIGHTS, 0.0)
     channels[..., CHANNEL["mouthClose"]] += closed * gap / -LIP_GAP_PER_UNIT["mouthClose"]
+
+
+def rest_lips(channels: NDArray[np.float32]) -> None:
+    """Take back, in place, closing beyond contact: lips that touch do not pass each other."""
+    close = CHANNEL["mouthClose"]
+    other = channels @ GAP_WEIGHTS - channels[..., close] * GAP_WEIGHTS[close]
+    limit = (np.maximum(other, 0.0) + _LIP_PRESS) / -GAP_WEIGHTS[close]
+    np.minimum(channels[..., close], limit, out=channels[..., close])
 
 
 def expand(channels: NDArray[np.float32], out: NDArray[np.float32]) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 
+from models.motion import augment
 from models.motion.curves import CHANNEL, LIP_GAP_PER_UNIT, RATE, build, lip_gap, seal
 from models.motion.features import HOP, SAMPLE_RATE
 from models.motion.phones import Phone, timed_arpabet
@@ -189,6 +190,7 @@ def summarise(
     m, t, s = (np.concatenate(x) for x in (moving, target, sound))
     speaking = t > 0.02
     r_target, _, lag_target = correlation_and_lag(m, t)
+    r_speaking, _, _ = correlation_and_lag(m[speaking], t[speaking], reach=1)
     r_sound, _, lag_sound = correlation_and_lag(m, s)
     jaw = np.concatenate([tr.jaw for tr in tracks.values()])
     return {
@@ -196,6 +198,7 @@ def summarise(
         "closure_recall_5": recall_at(pooled["bilabial"], pooled["vowel"]),
         "place_auc": area_under_curve(pooled["bilabial"], pooled["stop"]),
         "aperture_r": r_target,
+        "aperture_r_speaking": r_speaking,
         "aperture_lag_ms": 10.0 * lag_target,
         "envelope_r": r_sound,
         "envelope_lag_ms": 10.0 * lag_sound,
@@ -219,8 +222,8 @@ def phone_built(labels: Labels, hops: int) -> Track:
 def disturbed(pcm: NDArray[np.float32], how: str, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return the recording under one named condition.
 
-    ``clean``, ``noise10`` (white-to-brown noise at 10 dB), ``room``, ``telephone`` (300-3400 Hz)
-    or ``quiet`` (-20 dB).
+    ``clean``, ``noise10`` (noise at 10 dB), ``room`` (0.5 s), ``telephone`` (300-3400 Hz),
+    ``quiet`` (-20 dB), ``short`` and ``long`` throat (formants x 1.22 and x 0.84), ``whisper``.
 
     Raises:
         ValueError: no such condition.
@@ -229,6 +232,12 @@ def disturbed(pcm: NDArray[np.float32], how: str, rng: np.random.Generator) -> N
         return pcm
     if how == "quiet":
         return pcm * np.float32(0.1)
+    if how == "short":
+        return augment.warp_formants(pcm, 1.22)
+    if how == "long":
+        return augment.warp_formants(pcm, 0.84)
+    if how == "whisper":
+        return augment.whisper(pcm, rng)
     if how == "telephone":
         band = butter(4, [300, 3400], "band", fs=SAMPLE_RATE, output="sos")
         return sosfiltfilt(band, pcm).astype(np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.coefficients import COUNT, INDEX
 from models.motion.behaviour import Behaviour, Drive
-from models.motion.curves import CHANNELS, GAP_WEIGHTS, expand, seal
+from models.motion.curves import CHANNELS, GAP_WEIGHTS, expand, rest_lips, seal
 from models.motion.features import HOP
 from models.motion.layout import STEP_HOPS
 from models.motion.predictor import Graph, MotionPredictor, Prediction, head_of
@@ -230,4 +230,6 @@ def pool(curves: NDArray[np.float32], closure: NDArray[np.float32]) -> NDArray[n
     seal(scaled, shut)
     gap = np.maximum(scaled @ GAP_WEIGHTS, 0.0)
     weight = np.exp(-gap / _POOL_GAP + _POOL_CLOSURE * shut)
-    return np.asarray(weight @ scaled / weight.sum(), np.float32)
+    pooled = np.asarray(weight @ scaled / weight.sum(), np.float32)
+    rest_lips(pooled)
+    return pooled
