@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 from torch import Tensor
 from torch.nn import functional
 
@@ -102,7 +103,8 @@ def disturb(
     gain = rng.uniform(-1.5, 1.0, batch) * dirty
     out[..., :MELS] += (curve + gain[:, None])[:, None]
     out[..., MELS] += gain[:, None]
-    noisy = dirty & (rng.random(batch) < 0.45)
+    _reverberate(out, dirty & (rng.random(batch) < 0.3), rng)
+    noisy = dirty & (rng.random(batch) < 0.55)
     loud = np.percentile(out[..., MELS], 90, axis=1)
     snr = rng.uniform(0.5, 8.0, batch)  # natural log of power: 2 to 35 dB
     floor = np.where(noisy, loud - snr, -30.0)
@@ -115,6 +117,24 @@ def disturb(
     out[..., MELS] = np.logaddexp(clean_energy, floor[:, None])
     out[..., MELS + 1] *= np.exp(clean_energy - out[..., MELS])
     return np.asarray(out, np.float32)
+
+
+def _reverberate(
+    raw: NDArray[np.float32], wet: NDArray[np.bool_], rng: np.random.Generator
+) -> None:
+    """Add an exponentially decaying tail of power in every band, in place.
+
+    The statistical model of late reverberation (Polack, 1988): the tail has a decay time and a
+    level against the direct sound, and begins some 20 ms after it.
+    """
+    for i in np.flatnonzero(wet):
+        decay = float(np.exp(-0.138 / rng.uniform(0.15, 0.9)))  # -60 dB in that many seconds
+        ratio = 10 ** (-rng.uniform(0.0, 14.0) / 10)  # tail against direct sound
+        tail = [0.0, 0.0, ratio * (1 - decay)]
+        power = np.exp(raw[i, :, : MELS + 1])
+        wet_power = power + lfilter(tail, [1.0, -decay], power, axis=0)
+        raw[i, :, : MELS + 1] = np.log(wet_power)
+        raw[i, :, MELS + 1] *= (power[:, MELS] / wet_power[:, MELS]) ** 0.5
 
 
 def mask(

@@ -17,8 +17,12 @@ from models.motion.stream import MOTION_GRAPH
 from tests.unit.motion_sounds import AH, noise, tone, vowel, vowel_and_silence
 
 HAVE = voices.installed()
-needs_flite = pytest.mark.skipif(not HAVE["flite"], reason="no training data: flite is not installed")
-needs_espeak = pytest.mark.skipif(not HAVE["espeak"], reason="no training data: espeak-ng is not installed")
+needs_flite = pytest.mark.skipif(
+    not HAVE["flite"], reason="no training data: flite is not installed"
+)
+needs_espeak = pytest.mark.skipif(
+    not HAVE["espeak"], reason="no training data: espeak-ng is not installed"
+)
 
 
 def envelope_centre(sound: np.ndarray) -> float:
