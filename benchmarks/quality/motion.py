@@ -80,15 +80,35 @@ def measure(graph: Path, speech: Path, limit: int | None = None) -> dict[str, di
     return rows
 
 
+def capture_rows(engine: OnnxEngine, folder: Path) -> dict[str, dict[str, float]]:
+    """Compare jaws with captured ones: ``*_blendshapes.npz`` beside FLAC files (FACEGOOD)."""
+    rows: dict[str, dict[str, float]] = {}
+    for shapes in sorted(folder.glob("*_blendshapes.npz")):
+        name = shapes.name.removesuffix("_blendshapes.npz")
+        with np.load(shapes, allow_pickle=False) as data:
+            names = [str(n) for n in data["names"]]
+            captured = data["values"][:, names.index("mouth_stretch_c")].astype(float)
+            fps = float(data["fps"])
+        sound = read_sound(folder / f"{name}.flac")
+        jaw = evaluate.predict(engine, sound).jaw
+        rows[f"{name}, network"] = evaluate.against_capture(jaw, captured, fps)
+        energy = evaluate.energy_jaw(sound).jaw
+        rows[f"{name}, energy"] = evaluate.against_capture(energy, captured, fps)
+    return rows
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure from the command line."""
     parser = argparse.ArgumentParser(description="Measure the motion predictor on real speech.")
     parser.add_argument("--speech", type=Path, required=True)
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--graph", type=Path, default=MOTION_GRAPH)
+    parser.add_argument("--captured", type=Path, help="folder of captured takes (FACEGOOD)")
     parser.add_argument("--limit", type=int, default=None, help="first N recordings only")
     args = parser.parse_args(argv)
     rows = measure(args.graph, args.speech, args.limit)
+    if args.captured is not None:
+        rows |= capture_rows(OnnxEngine(args.graph), args.captured)
     args.json.write_text(json.dumps(rows, indent=1) + "\n")
     shown = (
         "closure_auc", "closure_recall_5", "place_auc", "aperture_r", "aperture_r_speaking",

@@ -212,6 +212,43 @@ def summarise(
     }
 
 
+def against_capture(
+    jaw: NDArray[np.floating], captured: NDArray[np.floating], fps: float
+) -> dict[str, float]:
+    """Compare a predicted jaw with a captured one.
+
+    Loudness alone follows a jaw well, so a high figure here proves little; it is the amplitude,
+    the lag and the speed that this table is for.
+
+    Args:
+        jaw: ``(hops,)`` at 100 Hz.
+        captured: ``(frames,)`` at ``fps``.
+        fps: of the capture.
+
+    Returns:
+        ``r`` and ``lag_ms`` of the 1.2-8 Hz band in speech, medians and 95th percentiles of both
+        in speech, and the 99th percentile of the speed per second.
+    """
+    hops = min(len(jaw), int(len(captured) / fps * RATE))
+    times = (np.arange(hops) + 0.5) / RATE
+    real = np.interp(times, (np.arange(len(captured)) + 0.5) / fps, captured)
+    ours = np.asarray(jaw[:hops], float)
+    speaking = gaussian_filter1d((real > 0.03).astype(float), 12) > 0.4
+    band = butter(2, [1.2, 8.0], "band", fs=RATE, output="sos")
+    a, b = (sosfiltfilt(band, x) * speaking for x in (ours, real))
+    _, best, lag = correlation_and_lag(a, b)
+    return {
+        "r": best,
+        "lag_ms": 10.0 * lag,
+        "p50": float(np.median(ours[speaking])),
+        "p95": float(np.percentile(ours[speaking], 95)),
+        "captured_p50": float(np.median(real[speaking])),
+        "captured_p95": float(np.percentile(real[speaking], 95)),
+        "speed_p99": float(np.percentile(np.abs(np.diff(ours)) * RATE, 99)),
+        "captured_speed_p99": float(np.percentile(np.abs(np.diff(captured)) * fps, 99)),
+    }
+
+
 def phone_built(labels: Labels, hops: int) -> Track:
     """Return the track of the curve generator for aligned ARPAbet phones."""
     phones: list[Phone] = timed_arpabet(labels, hops / RATE)
@@ -273,7 +310,7 @@ def non_speech(seconds: float = 6.0) -> dict[str, NDArray[np.float32]]:
 
 
 __all__ = [
-    "Track", "area_under_curve", "correlation_and_lag", "d_prime", "disturbed",
+    "Track", "against_capture", "area_under_curve", "correlation_and_lag", "d_prime", "disturbed",
     "energy_jaw", "envelope", "from_channels", "non_speech", "phone_built", "predict",
     "recall_at", "summarise", "token_scores",
 ]  # fmt: skip

@@ -208,3 +208,13 @@ def test_disturbances_keep_length_and_stay_finite(how: str) -> None:
 def test_an_unknown_disturbance_is_refused() -> None:
     with pytest.raises(ValueError, match="no condition"):
         evaluate.disturbed(np.zeros(10, np.float32), "underwater", np.random.default_rng(0))
+
+
+def test_a_late_jaw_is_found_late_against_capture() -> None:
+    rng = np.random.default_rng(0)
+    jaw = np.abs(np.convolve(rng.standard_normal(2000), np.hanning(25), "same")) * 0.1
+    captured = np.interp(np.arange(600) / 30 + 1 / 60, (np.arange(2000) + 0.5) / 100, jaw)
+    figures = evaluate.against_capture(np.roll(jaw, 4), captured, 30.0)
+    assert figures["lag_ms"] == pytest.approx(40.0, abs=10.0)
+    assert figures["r"] > 0.85
+    assert figures["p95"] == pytest.approx(figures["captured_p95"], rel=0.1)
