@@ -88,17 +88,39 @@ def take_eye(picture: Image, landmarks: Floats, eye: int, side: int) -> EyeTextu
 
 
 def _closed_skin(crop: Image, opening: Mask, width: float) -> Image:
-    """Fill the eye and its lashes with the skin around."""
-    lashes = _grow(opening, max(1.5, 0.11 * width))
-    # Lashes and the shadow of the fold are dark; the fill should not start from them.
+    """Fill the eye and its lashes with skin from just around them.
+
+    Above and below the eye only the brighter half counts: not brow, lash, glasses or fold.
+    """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    near = _grow(opening, 0.30 * width) & ~lashes
-    level = np.median(grey[near]) if near.any() else 128.0
-    dark = near & (grey < 0.80 * level)
-    filled = push_pull(crop, ~(lashes | dark))
-    soft = cv2.GaussianBlur(_grow(lashes | dark, 1).astype(np.float32), (0, 0), 1.2)[..., None]
-    soft = np.maximum(soft, lashes[..., None])
+    lashes = _grow(opening, max(1.5, 0.12 * width))
+    near = _grow(opening, 0.34 * width) & ~lashes
+    rows = np.flatnonzero(opening.any(1))
+    middle = float(rows.mean()) if len(rows) else crop.shape[0] / 2
+    above = np.broadcast_to(np.arange(crop.shape[0])[:, None] < middle, near.shape)
+    known = np.zeros_like(near)
+    for half in (near & above, near & ~above):
+        if half.any():
+            known |= half & (grey >= np.percentile(grey[half], 50))
+    filled = push_pull(cv2.GaussianBlur(crop, (0, 0), 0.02 * width), known | _far(near, lashes))
+    filled *= _lid_relief(opening, width)[..., None]
+    soft = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), 0.05 * width)
+    soft = np.clip(soft * 1.6, 0, 1)[..., None]
     return np.clip(np.rint(crop * (1 - soft) + filled * soft), 0, 255).astype(np.uint8)
+
+
+def _far(near: Mask, lashes: Mask) -> Mask:
+    """Return nothing if there is any skin near the eye, else all that is no lash."""
+    return np.zeros_like(near) if near.any() else ~lashes
+
+
+def _lid_relief(opening: Mask, width: float) -> Floats:
+    """Shade a closed lid: a touch darker in the fold and towards the lashes."""
+    rows = np.flatnonzero(opening.any(1))
+    top = float(rows[0]) if len(rows) else opening.shape[0] / 2
+    yy = np.arange(opening.shape[0], dtype=np.float32)[:, None]
+    fold = np.exp(-(((yy - (top - 0.17 * width)) / (0.06 * width)) ** 2))
+    return np.broadcast_to(1.0 - 0.10 * fold, opening.shape).astype(np.float32)
 
 
 def _whole_eyeball(
@@ -119,6 +141,10 @@ def _whole_eyeball(
     # The eyeball turns away from the light towards its rim and under the upper lid.
     rim = np.clip((distance - 1.3 * radius) / (1.6 * radius), 0, 1)[..., None]
     filled *= 1.0 - 0.25 * rim
+    rows = np.flatnonzero(opening.any(1))
+    if len(rows):
+        top = rows[0] + 0.25 * len(rows)
+        filled *= 1.0 - 0.35 * np.clip((top - yy) / (0.12 * width), 0, 1)[..., None]
     seen_iris = inner & (distance < 1.02 * radius)
     if seen_iris.sum() > 12:
         rings = np.clip((distance / radius * 8).astype(np.int64), 0, 8)

@@ -23,6 +23,7 @@ LIP_COLUMNS = 21
 LID_COLUMNS = 15
 _SMOOTHING = 0.05
 _SMILE_SMOOTHING = 6.0  # a smile's lip contour is not that of the mouth at rest
+_LID_THICKNESS = 0.32  # cm from the mesh's edge to the lid's visible rim, at most
 _KEPT = 0.12  # of a strong expression
 _SEALED = -0.015  # cm of overlap, so that no dark line shows
 _INCISORS_BELOW_LIPS = 0.48  # cm of upper teeth under the closed lip line
@@ -69,12 +70,43 @@ def lip_seam(basis: FaceBasis, rest: Floats) -> Seam:
 
 
 def lid_seam(basis: FaceBasis, rest: Floats, eye: int) -> Seam:
-    """Return the seam between the lids of the left (0) or right (1) eye."""
-    upper, lower = lid_edges(basis.eye_loops[eye], rest)
+    """Return the seam between the lids of the left (0) or right (1) eye.
+
+    The mesh ends behind the lids' rims; the seam runs along the rims, which are what is seen.
+    """
+    upper, lower = _lid_rims(basis, rest, eye)
     return make_seam(
         rest, opened_face(basis, rest), upper, lower, basis.part_vertices("face"),
-        columns=LID_COLUMNS, reach=0.8, upper_share=0.88,
+        columns=LID_COLUMNS, reach=0.8, upper_share=0.80,
     )  # fmt: skip
+
+
+def _lid_rims(
+    basis: FaceBasis, rest: Floats, eye: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the lids' visible rims, ordered along x, with the corners shared."""
+    name = ("eyeBlink_L", "eyeBlink_R")[eye]
+    drop = basis.expression[basis.expression_names.index(name)][:, 1]
+    half = rest + shape_at(basis, {name: 0.5})
+    edges = lid_edges(basis.eye_loops[eye], rest)
+    face = np.setdiff1d(basis.part_vertices("face"), basis.eye_loops[eye])
+    upper_lid = face[drop[face] < 0.3 * drop.min()]
+    lower_lid = face[np.abs(drop[face]) < 0.12 * np.abs(drop).max()]
+    rims = []
+    for edge, lid, sign in zip(edges, (upper_lid, lower_lid), (-1.0, 1.0), strict=True):
+        rim = [int(edge[0])]
+        for v in edge[1:-1]:
+            near = lid[
+                (np.linalg.norm(rest[lid] - rest[v], axis=1) < _LID_THICKNESS)
+                & (np.abs(rest[lid, 0] - rest[v, 0]) < 0.14)
+            ]
+            if len(near):
+                rim.append(int(near[(sign * half[near, 1]).argmax()]))
+        rim.append(int(edge[-1]))
+        low, high = rest[edge[[0, -1]], 0]
+        inside = {v for v in rim if low <= rest[v, 0] <= high}
+        rims.append(np.array(sorted(inside, key=lambda v: rest[v, 0]), np.int64))
+    return rims[0], rims[1]
 
 
 def _is_mouth(name: str) -> bool:

@@ -28,6 +28,7 @@ _TILE_GRIDS = ((1.0, 1), (0.6, 2), (0.4, 4))
 _CROP_SIZE = 512  # px; the landmark model itself looks at 192-256 px of it
 _MIN_CROP_SIZE = 192
 _SAME_FACE_IOU = 0.3
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 _SEGMENT_SIZE = 1024  # px; four times what the model sees, as fine as its guided edge gets
 
 
@@ -44,7 +45,7 @@ class FaceLandmarks:
 
     points: NDArray[np.float32]
     score: float
-    box: tuple[float, float, float, float]
+    box: Box
 
     @property
     def width(self) -> float:
@@ -138,13 +139,13 @@ class MediaPipeTracker:
             if graph is not None:
                 graph.close()
 
-    def _boxes(self, photo: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], float]]:
+    def _boxes(self, photo: NDArray[np.uint8]) -> list[tuple[Box, float]]:
         """Return detector boxes ``(x0, y0, x1, y1)`` and scores, most certain first."""
         if self._detector is None:
             self._detector = self._solutions.FaceDetection(
                 model_selection=1, min_detection_confidence=self._min_score
             )
-        found: list[tuple[NDArray[np.float64], float]] = []
+        found: list[tuple[Box, float]] = []
         for share, per_side in _TILE_GRIDS:
             for tile in _tiles(photo.shape[0], photo.shape[1], share, per_side):
                 x0, y0, x1, y1 = tile
@@ -152,16 +153,14 @@ class MediaPipeTracker:
                 answer = self._detector.process(picture)
                 for detection in answer.detections or ():
                     b = detection.location_data.relative_bounding_box
-                    corners = np.array([b.xmin, b.ymin, b.xmin + b.width, b.ymin + b.height])
-                    corners = corners * np.tile([x1 - x0, y1 - y0], 2) + np.tile([x0, y0], 2)
-                    found.append((corners, float(detection.score[0])))
+                    left, top = x0 + b.xmin * (x1 - x0), y0 + b.ymin * (y1 - y0)
+                    right, bottom = left + b.width * (x1 - x0), top + b.height * (y1 - y0)
+                    found.append(((left, top, right, bottom), float(detection.score[0])))
             if found:
                 break
         return _distinct(found)
 
-    def _landmarks(
-        self, photo: NDArray[np.uint8], box: NDArray[np.float64], score: float
-    ) -> FaceLandmarks | None:
+    def _landmarks(self, photo: NDArray[np.uint8], box: Box, score: float) -> FaceLandmarks | None:
         x0, y0, x1, y1 = box
         centre = ((x0 + x1) / 2, (y0 + y1) / 2)
         face = max(x1 - x0, y1 - y0)
@@ -194,7 +193,7 @@ class MediaPipeTracker:
         return FaceLandmarks(points, score, _bounds(points))
 
 
-def _bounds(points: NDArray[np.float32]) -> tuple[float, float, float, float]:
+def _bounds(points: NDArray[np.float32]) -> Box:
     low, high = points[:468, :2].min(axis=0), points[:468, :2].max(axis=0)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
@@ -239,7 +238,7 @@ def _crop(
     return np.asarray(square, np.uint8), (float(x0), float(y0)), length / target
 
 
-def _iou(a: Sequence[float], b: Sequence[float]) -> float:
+def _iou(a: Box, b: Box) -> float:
     w = min(a[2], b[2]) - max(a[0], b[0])
     h = min(a[3], b[3]) - max(a[1], b[1])
     if w <= 0 or h <= 0:
@@ -249,10 +248,10 @@ def _iou(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _distinct(
-    found: list[tuple[NDArray[np.float64], float]],
-) -> list[tuple[NDArray[np.float64], float]]:
+    found: list[tuple[Box, float]],
+) -> list[tuple[Box, float]]:
     """Drop boxes that show a face already seen in another tile."""
-    kept: list[tuple[NDArray[np.float64], float]] = []
+    kept: list[tuple[Box, float]] = []
     for box, score in sorted(found, key=lambda f: -f[1]):
         if all(_iou(box, other) < _SAME_FACE_IOU for other, _ in kept):
             kept.append((box, score))

@@ -18,13 +18,13 @@ Floats = NDArray[np.float32]
 
 _EYEBALL = 1.18  # cm, radius
 _SHIFT_LIMIT = 0.95  # iris radii
-_LASH = 0.055  # cm, half width of the lash line
+_LASH = 0.042  # cm, half width of the lash line
 
 
 @njit(cache=True, fastmath=True, nogil=True)
 def _paint(
     out, source, coverage, left, top, ball, lid, patch, inverse, centre, radius, shift,
-    lid_mix, line, lash, lash_mix, half_width, shade,
+    lid_mix, line, lash, lash_mix, half_width, shade, hole,
 ):  # fmt: skip
     """Put lid texture on the skin, the eyeball behind it and the lash line on top."""
     colour = np.empty(3, np.int64)
@@ -44,7 +44,7 @@ def _paint(
                         out[oy, ox, k] = (
                             (256 - lid_mix) * out[oy, ox, k] + lid_mix * colour[k] + 128
                         ) >> 8
-            if c < 16:
+            if c < 16 and hole[0] <= ox < hole[2] and hole[1] <= oy < hole[3]:
                 sx = inverse[0, 0] * ox + inverse[0, 1] * oy + inverse[0, 2]
                 sy = inverse[1, 0] * ox + inverse[1, 1] * oy + inverse[1, 2]
                 # Two rounds invert the shift, which fades outwards from the iris.
@@ -110,6 +110,12 @@ class EyePainter:
         self._weight = rig.weight[self._anchor]
         self._moved = np.zeros_like(self._still)
 
+    def _lash_line(self, points: Floats) -> Floats:
+        """Return the upper lid's rim, smoothed a little."""
+        line = points[self._upper, :2].copy()
+        line[1:-1] = 0.25 * line[:-2] + 0.5 * line[1:-1] + 0.25 * line[2:]
+        return np.ascontiguousarray(line)
+
     def box(self, points: Floats) -> tuple[int, int, int, int]:
         """Return (x0, y0, x1, y1) around the lids' margins, clipped to the picture."""
         loop = points[self.loop, :2]
@@ -119,6 +125,11 @@ class EyePainter:
         x0, y0 = (int(np.clip(v, 0, size)) for v in low)
         x1, y1 = (int(np.clip(v, 0, size)) for v in high)
         return x0, y0, x1, y1
+
+    def _hole(self, points: Floats) -> Floats:
+        """Return the bounds of the gap between the lids (x0, y0, x1, y1)."""
+        loop = points[self.loop, :2]
+        return np.concatenate([loop.min(0) - 1.0, loop.max(0) + 1.5]).astype(np.float32)
 
     def paint(
         self, out: NDArray[np.uint8], source: Floats, coverage: NDArray[np.uint8],
@@ -140,12 +151,13 @@ class EyePainter:
         inverse = self._to_source(self._moved[:, :2].astype(np.float64))
         shift = self._shift(eye)
         lid_mix = int(256 * smoothstep(0.04, 0.5, eye.blink))
-        lash_mix = smoothstep(0.25, 0.75, eye.blink) * 0.82
-        line = np.ascontiguousarray(points[self._upper, :2])
+        lash_mix = smoothstep(0.04, 0.5, eye.blink) * 0.70
+        line = self._lash_line(points)
         shade = np.float32(1.0 - 0.22 * smoothstep(0.1, 0.9, eye.blink))
         _paint(out, source, coverage, left, top, self._ball, self._lid, self._patch, inverse,
                self._centre, self._radius, shift, lid_mix, line, self._lash,
-               np.float32(lash_mix), np.float32(_LASH * self._rig.scale), shade)
+               np.float32(lash_mix), np.float32(_LASH * self._rig.scale), shade,
+               self._hole(points))
 
     def _to_source(self, now: NDArray[np.float64]) -> Floats:
         """Return the affine map (2, 3) from the frame's pixels to the photo's, by least squares."""

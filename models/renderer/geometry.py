@@ -137,6 +137,7 @@ class Rig:
     Attributes:
         face_count: the first vertices belong to the face, the others to the mouth's inside.
         source: ``(V, 2)`` pixels at the renderer's size.
+        rest: ``(V, 3)`` neutral face in model cm.
         scale: pixels per cm.
         unit: inter-ocular distance in pixels.
     """
@@ -153,20 +154,20 @@ class Rig:
         self._view = (self.scale * np.diag([1.0, -1.0, 1.0]) @ identity.rotation).astype(np.float32)
         self.face_count = int(basis.part("face").max()) + 1
         self.map = ExpressionMap(basis.expression_names)
-        self._rest = np.ascontiguousarray(identity.rest, np.float32)
+        self.rest = np.ascontiguousarray(identity.rest, np.float32)
         n = self.face_count
         flat = basis.expression.reshape(len(basis.expression), -1)
         self._face_shapes = np.ascontiguousarray(flat[:, : n * 3])
         self._inner_shapes = np.ascontiguousarray(flat[:, n * 3 :])
         self._inner_moving = np.abs(self._inner_shapes).max(1) > 0.05
-        self._model = self._rest.copy()
-        self.points = np.zeros_like(self._rest)
-        self.weight = self.head_weight(self._rest)
+        self._model = self.rest.copy()
+        self.points = np.zeros_like(self.rest)
+        self.weight = self.head_weight(self.rest)
         self._pivot = self.project(np.array([_PIVOT], np.float32))[0]
         neck = self.project(np.array([[0.0, -13.0, 0.0]], np.float32))[0]
         self._neck, self._foot = neck[:2].copy(), np.float32(size)
-        self.lips: Seam = lip_seam(basis, self._rest)
-        self.lids = tuple(lid_seam(basis, self._rest, eye) for eye in (0, 1))
+        self.lips: Seam = lip_seam(basis, self.rest)
+        self.lids = tuple(lid_seam(basis, self.rest, eye) for eye in (0, 1))
         self._blink_rows = tuple(
             basis.expression_names.index(n) for n in ("eyeBlink_L", "eyeBlink_R")
         )
@@ -210,10 +211,10 @@ class Rig:
         """Return the model vertices of an expression ``(V, 3)`` cm; valid until the next call."""
         n, weights = self.face_count, expression.weights
         rows = np.flatnonzero(np.abs(weights) > 1e-4)
-        _blend(self._rest[:n].reshape(-1), self._face_shapes, rows, weights[rows],
+        _blend(self.rest[:n].reshape(-1), self._face_shapes, rows, weights[rows],
                self._model[:n].reshape(-1))
         rows = rows[self._inner_moving[rows]]
-        _blend(self._rest[n:].reshape(-1), self._inner_shapes, rows, weights[rows],
+        _blend(self.rest[n:].reshape(-1), self._inner_shapes, rows, weights[rows],
                self._model[n:].reshape(-1))
         model = self._model
         # A jaw that drops leaves the tongue higher than its own hinge would.
@@ -243,7 +244,7 @@ class Rig:
         if eye.blink > 1e-3:
             model[self._blink_vertices[side]] += eye.blink * self._blinks[side]
             # A closed lid overlaps a little, or the corners stay open by a hair.
-            wanted = wanted * (1.0 - eye.blink) - 0.02 * max(0.0, eye.blink - 0.9) * 10
+            wanted = wanted * (1.0 - eye.blink) - 0.03 * max(0.0, eye.blink - 0.9) * 10
         for _ in range(2):
             delta = (wanted - seam.gap(model)).astype(np.float32)
             if np.abs(delta).max() < 1e-3:

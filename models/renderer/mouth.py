@@ -17,7 +17,7 @@ _LIGHT = np.array([0.0, 0.42, 0.91], np.float32)
 # Darkening is warm: what little light there is has passed through lips and cheeks.
 _WARM = np.array([0.88, 1.15, 1.22], np.float32)
 _AMBIENT = 0.62
-_DEPTH_START, _DEPTH_FALL = 0.9, 1.5  # cm behind the lips
+_DEPTH_START, _DEPTH_FALL = 0.9, 2.1  # cm behind the lips
 _LIP_SHADOW = 0.30
 _LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
@@ -120,7 +120,7 @@ class MouthPainter:
         self._base, self._light = self._unlit(rig, basis, identity, lining)
         lip = np.array(identity.colours.lip, np.float32)
         self._thin = (_THIN_COLOUR * lip).astype(np.float32)
-        self._dark = (lip * np.array([0.20, 0.11, 0.11], np.float32)).astype(np.float32)
+        self._dark = (lip * np.array([0.27, 0.17, 0.17], np.float32)).astype(np.float32)
         if identity.colours.grey > 0.5:
             self._dark[:] = self._dark.mean()
         self._colours = np.zeros((len(used), 3), np.float32)
@@ -153,10 +153,10 @@ class MouthPainter:
         level = colours.light
         base = np.zeros((len(basis.neutral), 3), np.float32)
         flesh = {
-            "socket": 0.45 * lip * (1.0, 0.62, 0.62),
+            "socket": 0.55 * lip * (1.0, 0.66, 0.66),
             "upper_gum": 0.5 * lip * (1.0, 0.75, 0.78) + 0.5 * level * np.array([196, 118, 116]),
             "lower_gum": 0.5 * lip * (0.95, 0.7, 0.72) + 0.5 * level * np.array([186, 108, 108]),
-            "tongue": 0.4 * lip * (1.0, 0.8, 0.8) + 0.6 * level * np.array([196, 112, 110]),
+            "tongue": 0.4 * lip * (1.0, 0.85, 0.85) + 0.6 * level * np.array([214, 132, 128]),
             "upper_teeth": teeth,
             "lower_teeth": 0.94 * teeth,
         }

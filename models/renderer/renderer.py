@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,13 +16,14 @@ from models.renderer.mouth import MouthPainter, vertex_normals
 from models.renderer.pictures import IdentityPictures, pictures_at
 from models.renderer.refiner import Refiner, RefinerInput, apply_refinement
 from models.renderer.shell import STEP, Shell, face_blend
-from models.renderer.warp import FAR, FULL, close_edges, composite, count_bits, cover, rasterise
+from models.renderer.warp import FAR, FULL, close_edges, composite, count_bits, cover, rasterise, soften_steps
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 
 _HOLE_REACH = 5.5  # cm around a hole whose skin triangles can cover it
+_STEP = 4.5  # pixels of a 512 picture: a larger jump of the flow is an edge, not a stretch
 _OPEN = 0.012  # cm of gap from which the inside of the mouth is drawn
 
 
@@ -84,8 +86,10 @@ class Renderer:
         self._hole_tris = self._near_holes(basis.neutral)
         self._out = self._pictures.background.copy()
         self._source = np.zeros((size, size, 2), np.float32)
+        self._scratch = np.zeros_like(self._out)
         self._outline_depth = self._rig.points[:, 2].copy()
         self._person = self._person_box()
+        self._empty = self._empty_cells()
         self._refiner = refiner
         self._previous: Image | None = None
         self.warm_up()
@@ -113,7 +117,16 @@ class Renderer:
             return np.array([0, 0, self.size, self.size], np.int64)
         pad = int(0.75 * self._rig.unit)
         box = [columns[0] - pad, rows[0] - pad, columns[-1] + 1 + pad, rows[-1] + 1 + pad]
-        return np.clip(np.array(box), 0, self.size).astype(np.int64)
+        box = np.clip(np.array(box), 0, self.size)
+        return np.concatenate([box[:2] // STEP, -(-box[2:] // STEP)]).astype(np.int64) * STEP
+
+    def _empty_cells(self) -> NDArray[np.bool_]:
+        """Return which cells of the flow have no person within two cells."""
+        cells = self._shell.flow.shape[:2]
+        person = np.zeros((cells[0] * STEP, cells[1] * STEP), np.uint8)
+        person[: self.size, : self.size] = self._pictures.texture[::2, ::2, 3]
+        blocks = person.reshape(cells[0], STEP, cells[1], STEP).max((1, 3))
+        return cv2.dilate(blocks, np.ones((5, 5), np.uint8)) == 0
 
     def warm_up(self) -> None:
         """Compile (or load) every inner loop, so that the first frame is not the slow one."""
@@ -165,9 +178,11 @@ class Renderer:
         depth, flow, left, top = self._draw_face(points)
         mouth, eyes = self._coverages(points, model, depth, flow, left, top)
         composite(
-            self._pictures.texture, self._pictures.background, self._shell.flow,
-            np.float32(STEP), depth, flow, left, top, self._source, self._person, self._out,
+            self._pictures.texture, self._pictures.background, self._empty, self._shell.flow,
+            STEP, depth, flow, left, top, self._source, self._person, self._out,
         )  # fmt: skip
+        soften_steps(self._out, self._source, depth, left, top, np.float32(_STEP * self.size / 512),
+                     self._scratch)
         self._paint_eyes(eyes, points, pose, expression)
         interior = None
         if mouth is not None:

@@ -205,66 +205,147 @@ def sample_twice(texture, u, v, out):
 
 
 @_jit
-def composite(texture, background, shell, step, depth, flow, face_left, face_top, source, box, out):
+def _person_over(texture, background, u, v, x, y, out):
+    """Write one pixel: the person at source pixel ``(u, v)`` over the background."""
+    fx = min(max(u * np.float32(2.0), np.float32(0.0)), np.float32(texture.shape[1] - 2))
+    fy = min(max(v * np.float32(2.0), np.float32(0.0)), np.float32(texture.shape[0] - 2))
+    # 1/128 steps make an unmoved pixel exactly itself.
+    xf = np.int32(fx * np.float32(128.0) + np.float32(0.5))
+    yf = np.int32(fy * np.float32(128.0) + np.float32(0.5))
+    xi, yi = xf >> 7, yf >> 7
+    fx, fy = np.int32(xf & 127), np.int32(yf & 127)
+    w11 = np.int32(fx * fy)
+    w10 = np.int32((fx << 7) - w11)
+    w01 = np.int32((fy << 7) - w11)
+    w00 = np.int32(16384 - (fx << 7) - w01)
+    a00, a10 = np.int32(texture[yi, xi, 3]), np.int32(texture[yi, xi + 1, 3])
+    a01, a11 = np.int32(texture[yi + 1, xi, 3]), np.int32(texture[yi + 1, xi + 1, 3])
+    a = np.int32((w00 * a00 + w10 * a10 + w01 * a01 + w11 * a11 + 8192) >> 14)
+    if a == 0:
+        out[y, x, 0] = background[y, x, 0]
+        out[y, x, 1] = background[y, x, 1]
+        out[y, x, 2] = background[y, x, 2]
+        return
+    for k in range(3):
+        c = np.int32(
+            (w00 * np.int32(texture[yi, xi, k]) + w10 * np.int32(texture[yi, xi + 1, k])
+             + w01 * np.int32(texture[yi + 1, xi, k]) + w11 * np.int32(texture[yi + 1, xi + 1, k])
+             + 8192) >> 14
+        )
+        if a < 255:
+            c = np.int32((a * c + (255 - a) * np.int32(background[y, x, k]) + 127) // 255)
+        out[y, x, k] = c
+
+
+@_jit
+def _is_empty(empty, u, v, inverse_step):
+    i = min(max(int(u * inverse_step + np.float32(0.5)), 0), empty.shape[1] - 1)
+    j = min(max(int(v * inverse_step + np.float32(0.5)), 0), empty.shape[0] - 1)
+    return empty[j, i]
+
+
+@_jit
+def composite(
+    texture, background, empty, shell, step, depth, flow, face_left, face_top, source, box, out
+):
     """Warp the person over the background inside ``box`` (x0, y0, x1, y1).
 
     Args:
         texture: ``(2S, 2S, 4)`` uint8 person with opacity, doubled.
         background: ``(S, S, 3)`` uint8.
-        shell: ``(h, w, 2)`` inverse flow of everything but the face, at ``1/step``.
+        empty: ``(h, w)`` bool, source cells with no person anywhere near.
+        shell: ``(h, w, 2)`` inverse flow of everything but the face, one cell per ``step`` pixels.
         step: pixels per shell cell.
         depth: ``(fh, fw)`` depth of the rasterised face, ``FAR`` where there is none.
         flow: ``(fh, fw, 3)`` source pixel and weight of the face.
         face_left: column of the face pictures in the output.
         face_top: row of the same.
         source: ``(S, S, 2)`` written: the source pixel that was shown.
-        box: ``(4,)`` int64.
+        box: ``(4,)`` int64, a multiple of ``step``.
         out: ``(S, S, 3)`` uint8 written.
     """
-    colour = np.empty(4, np.int64)
-    inverse_step = np.float32(1.0) / step
-    for y in range(box[1], box[3]):
-        gy = y * inverse_step
-        j = min(int(gy), shell.shape[0] - 2)
-        fy = gy - j
-        for x in range(box[0], box[2]):
-            gx = x * inverse_step
-            i = min(int(gx), shell.shape[1] - 2)
-            fx = gx - i
-            fi = x - face_left
-            fj = y - face_top
-            w = np.float32(0.0)
-            u = v = np.float32(0.0)
-            if 0 <= fi < depth.shape[1] and 0 <= fj < depth.shape[0] and (
-                depth[fj, fi] > FAR * np.float32(0.5)
+    one = np.float32(1.0)
+    inverse_step = one / np.float32(step)
+    rows, columns = depth.shape
+    for j in range(box[1] // step, box[3] // step):
+        for i in range(box[0] // step, box[2] // step):
+            u00, v00 = shell[j, i, 0], shell[j, i, 1]
+            u10, v10 = shell[j, i + 1, 0], shell[j, i + 1, 1]
+            u01, v01 = shell[j + 1, i, 0], shell[j + 1, i, 1]
+            u11, v11 = shell[j + 1, i + 1, 0], shell[j + 1, i + 1, 1]
+            left, top = i * step - face_left, j * step - face_top
+            face = left + step > 0 and top + step > 0 and left < columns and top < rows
+            if (
+                not face and _is_empty(empty, u00, v00, inverse_step)
+                and _is_empty(empty, u10, v10, inverse_step)
+                and _is_empty(empty, u01, v01, inverse_step)
+                and _is_empty(empty, u11, v11, inverse_step)
             ):
-                w = flow[fj, fi, 2]
-                u, v = flow[fj, fi, 0], flow[fj, fi, 1]
-            if w < np.float32(0.999):
-                w11 = fx * fy
-                w10, w01 = fx - w11, fy - w11
-                w00 = np.float32(1.0) - fx - w01
-                su = (w00 * shell[j, i, 0] + w10 * shell[j, i + 1, 0]
-                      + w01 * shell[j + 1, i, 0] + w11 * shell[j + 1, i + 1, 0])
-                sv = (w00 * shell[j, i, 1] + w10 * shell[j, i + 1, 1]
-                      + w01 * shell[j + 1, i, 1] + w11 * shell[j + 1, i + 1, 1])
-                u = w * u + (np.float32(1.0) - w) * su
-                v = w * v + (np.float32(1.0) - w) * sv
-            source[y, x, 0] = u
-            source[y, x, 1] = v
-            sample_twice(texture, u, v, colour)
-            a = colour[3]
-            if a >= 255:
-                out[y, x, 0] = colour[0]
-                out[y, x, 1] = colour[1]
-                out[y, x, 2] = colour[2]
-            elif a == 0:
-                out[y, x, 0] = background[y, x, 0]
-                out[y, x, 1] = background[y, x, 1]
-                out[y, x, 2] = background[y, x, 2]
-            else:
-                for k in range(3):
-                    out[y, x, k] = (a * colour[k] + (255 - a) * background[y, x, k] + 127) // 255
+                for y in range(j * step, (j + 1) * step):
+                    for x in range(i * step, (i + 1) * step):
+                        for k in range(3):
+                            out[y, x, k] = background[y, x, k]
+                continue
+            for dy in range(step):
+                y = j * step + dy
+                t = dy * inverse_step
+                u, du = u00 + t * (u01 - u00), u10 + t * (u11 - u10)
+                v, dv = v00 + t * (v01 - v00), v10 + t * (v11 - v10)
+                du, dv = (du - u) * inverse_step, (dv - v) * inverse_step
+                for dx in range(step):
+                    x = i * step + dx
+                    pu, pv = u + dx * du, v + dx * dv
+                    if face:
+                        fi, fj = left + dx, top + dy
+                        if 0 <= fi < columns and 0 <= fj < rows and (
+                            depth[fj, fi] > FAR * np.float32(0.5)
+                        ):
+                            w = flow[fj, fi, 2]
+                            pu = w * flow[fj, fi, 0] + (one - w) * pu
+                            pv = w * flow[fj, fi, 1] + (one - w) * pv
+                    source[y, x, 0] = pu
+                    source[y, x, 1] = pv
+                    _person_over(texture, background, pu, pv, x, y, out)
+
+
+@_jit
+def soften_steps(out, source, depth, left, top, limit, scratch):
+    """Average across steps of the flow, where one part of the face hides another.
+
+    Args:
+        out: ``(S, S, 3)`` uint8, changed in place.
+        source: ``(S, S, 2)`` source pixels.
+        depth: depth picture of the face; only its box is looked at.
+        left: first column of that box.
+        top: first row of it.
+        limit: step in source pixels from which the edge is softened.
+        scratch: ``(S, S, 3)`` uint8.
+    """
+    rows, columns = depth.shape
+    size = out.shape[0]
+    y0, y1 = max(1, top - 1), min(size - 1, top + rows + 1)
+    x0, x1 = max(1, left - 1), min(size - 1, left + columns + 1)
+    for again in range(2):
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                u, v = source[y, x, 0], source[y, x, 1]
+                step = np.float32(0.0)
+                step = max(step, abs(source[y, x + 1, 0] - u) + abs(source[y, x + 1, 1] - v))
+                step = max(step, abs(source[y, x - 1, 0] - u) + abs(source[y, x - 1, 1] - v))
+                step = max(step, abs(source[y + 1, x, 0] - u) + abs(source[y + 1, x, 1] - v))
+                step = max(step, abs(source[y - 1, x, 0] - u) + abs(source[y - 1, x, 1] - v))
+                if step <= limit:
+                    continue
+                if again == 0:
+                    for k in range(3):
+                        around = (
+                            np.int64(out[y, x + 1, k]) + out[y, x - 1, k]
+                            + out[y + 1, x, k] + out[y - 1, x, k]
+                        )
+                        scratch[y, x, k] = (4 * np.int64(out[y, x, k]) + around + 4) >> 3
+                else:
+                    for k in range(3):
+                        out[y, x, k] = scratch[y, x, k]
 
 
 def double(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
