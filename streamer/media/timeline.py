@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 RATE = 48_000
 KEEP = 4 * RATE  # samples that can still be read
-GRACE = RATE * 60 // 1000  # how late sound may come before it is concealed
+GRACE = RATE // 10  # how late sound may come before it is concealed
 DEAD_LAG = RATE // 100  # what silence stays behind the clock once nothing comes at all
 MAX_AHEAD = RATE // 5  # of the clock; beyond, timestamps are not to be believed
 CONCEAL = RATE * 30 // 1000  # the last block is repeated and faded out over this
@@ -24,6 +24,7 @@ _RAMP = RATE // 400  # fade back in, 2.5 ms
 _WINDOW_S = 1.0  # over which the smallest lateness is taken as the path's own
 _TOLERANCE = RATE * 2 // 1000  # lateness that is left alone
 _MAX_STRETCH = 0.02
+_CUT = RATE * 40 // 1000  # sound that is ahead by more than this for good is cut, not shrunk
 _MAX_REFUSED = RATE // 5  # sound refused in a row before the source is placed anew
 
 
@@ -52,11 +53,20 @@ class Timeline:
         self._least_late: int | None = None
         self._window_from = start
         self._owed = 0  # samples to insert (positive) or leave out (negative)
+        self._applied = 0  # of these, since the source was placed
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=512)
 
     def due(self, now: float) -> int:
         """Return the media time that the clock has reached, in samples."""
         return round((now - self.start) * RATE)
+
+    def _place(self, source_time: int, length: int, due: int) -> int:
+        """Put the source where its sound ends now; return the media time of ``source_time``."""
+        position = max(self.written, due - length)
+        self._offset = position - source_time
+        self._owed = self._applied = self._refused_in_a_row = 0
+        self._least_late = None
+        return position
 
     def push(self, source_time: int, samples: NDArray[np.int16], now: float) -> None:
         """Write sound.
@@ -69,11 +79,10 @@ class Timeline:
         self._heard_at = now
         due, length = self.due(now), len(samples)
         if self._offset is None:
-            self._offset = max(self.written, due - length) - source_time
-        position = source_time + self._offset
+            self._place(source_time, length, due)
+        position = source_time + (self._offset or 0)
         if position + length > due + MAX_AHEAD or position < self.written - KEEP:
-            self._offset = max(self.written, due - length) - source_time
-            position = source_time + self._offset
+            position = self._place(source_time, length, due)
             if position + length > due + MAX_AHEAD:  # a flood: nothing of it can be real time
                 self.refused += length
                 return
@@ -86,7 +95,7 @@ class Timeline:
             self.refused += late
             self._refused_in_a_row += late
             if self._refused_in_a_row > _MAX_REFUSED:  # the path has become longer for good
-                self._offset, self._refused_in_a_row = None, 0
+                self._offset = None
         if len(samples):
             self._refused_in_a_row = 0
             self._append(self._stretch(samples))
@@ -131,12 +140,19 @@ class Timeline:
 
     def _observe(self, lateness: int, now: float) -> None:
         """Follow the smallest lateness of a window: jitter passes, drift and path stay."""
+        original = lateness + self._applied
         least = self._least_late
-        self._least_late = lateness if least is None else min(least, lateness)
-        if now - self._window_from >= _WINDOW_S:
-            if abs(self._least_late) > _TOLERANCE:
-                self._owed = self._least_late
-            self._window_from, self._least_late = now, None
+        self._least_late = original if least is None else min(least, original)
+        if now - self._window_from < _WINDOW_S:
+            return
+        left = self._least_late - self._applied
+        self._window_from, self._least_late = now, None
+        if left < -_CUT and self._offset is not None:
+            # A burst placed the source too far ahead: what overlaps is refused, once.
+            self._offset += left
+            self._refused_in_a_row = left
+        elif abs(left) > _TOLERANCE:
+            self._owed = left
 
     def _stretch(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         most = int(len(samples) * _MAX_STRETCH)
@@ -145,6 +161,7 @@ class Timeline:
             return samples
         assert self._offset is not None
         self._owed -= change
+        self._applied += change
         self._offset += change
         at = np.linspace(0, len(samples) - 1, len(samples) + change)
         return np.interp(at, np.arange(len(samples)), samples).astype(np.int16)

@@ -50,7 +50,7 @@ async def test_picture_and_sound_come_together(start_server: StartServer, video_
         await viewer.until(lambda: viewer.of("stats"))
         steps = np.diff([f.media_s for f in viewer.frames])
         assert (steps > 0).all()
-        assert np.isclose(steps, 0.04, atol=0.001).mean() > 0.95, steps
+        assert np.isclose(steps, 0.04, atol=0.001).mean() > 0.9, steps
         # By the sender's own clock a beep is seen within its frame's 40 ms (and an encoder's few)
         # of being heard.
         sounds = heard()
@@ -73,7 +73,7 @@ async def test_five_percent_loss_leaves_the_pace_alone(start_server: StartServer
         viewer.lose(20)
         await viewer.until(lambda: len(viewer.frames) >= 125)
         steps = np.diff([f.media_s for f in viewer.frames])
-        assert np.isclose(steps, 0.04, atol=0.001).mean() > 0.95
+        assert np.isclose(steps, 0.04, atol=0.001).mean() > 0.9
         text = (await live.http.get("/metrics")).text
         line = next(ln for ln in text.splitlines() if 'audio_ms_total{fate="concealed"}' in ln)
         assert float(line.split()[-1]) > 20
@@ -91,7 +91,7 @@ async def test_without_sound_the_picture_goes_on(start_server: StartServer) -> N
         count = len(viewer.frames)
         await viewer.until(lambda: len(viewer.frames) >= count + 50)
         steps = np.diff([f.media_s for f in viewer.frames])
-        assert np.isclose(steps, 0.04, atol=0.001).mean() > 0.95
+        assert np.isclose(steps, 0.04, atol=0.001).mean() > 0.9
         microphone.sending = True
         dark = viewer.frames[-1].level
         await viewer.until(lambda: viewer.frames[-1].level > dark + LOUD)
