@@ -107,7 +107,7 @@ def _draw_features(
     for eye in _EYES:
         ring = outline(eye)
         mask = np.zeros(image.shape[:2], np.uint8)
-        cv2.fillPoly(mask, [ring], 255, cv2.LINE_AA)
+        cv2.fillPoly(mask, [ring], (255.0,), cv2.LINE_AA)
         white = np.full_like(image, (235, 230, 225))
         centre = tuple(int(c) for c in np.rint(ring.mean(0)))
         cv2.circle(white, centre, round(0.017 * side), (70, 90, 60), -1, cv2.LINE_AA)
