@@ -48,7 +48,7 @@ export class ChooseView {
     this.element.setAttribute("aria-labelledby", this.title.id);
     const list = byId("avatars");
     list.hidden = records.length === 0;
-    list.replaceChildren(newCard(), ...records.toReversed().map((record) => this.#card(record)));
+    list.replaceChildren(newCard(), ...records.map((record) => this.#card(record)));
   }
 
   #card(record) {

@@ -255,7 +255,7 @@ export class StageView {
   #showSwitcher(current) {
     const { ready } = this.#library;
     this.element.querySelector(".switcher").hidden = ready.length < 2;
-    const items = ready.toReversed().map((record) => {
+    const items = ready.map((record) => {
       const item = document.createElement("li");
       const button = document.createElement("button");
       const canvas = Object.assign(document.createElement("canvas"), { width: 128, height: 128 });

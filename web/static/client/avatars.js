@@ -16,7 +16,7 @@ export class Avatars {
     this.#server.token = token;
   }
 
-  /** @returns {Promise<object[]>} every record, newest last */
+  /** @returns {Promise<object[]>} every record, newest first */
   async list() {
     return (await (await this.#server.request("api/avatars")).json()).avatars;
   }

@@ -7,6 +7,9 @@ import { statsCollector } from "./stats.js";
 const SWITCH_LIMIT_MS = 10_000;
 const BACKOFF_MS = [300, 1000, 2000, 4000, 8000];
 const RECONNECT_ATTEMPTS = 20;
+// Why the server may end a call that its user still wants: a laptop slept, a worker was slow to load.
+const RESTORABLE = ["connection", "idle", "timeout", "avatar", "worker", "error"];
+const FAULTS = 3; // so many in a row without one picture, and it is no use
 
 /** A live call with an avatar. States: idle, microphone, connecting, live, waiting, reconnecting, ended, failed. */
 export class AvatarCall {
@@ -17,6 +20,7 @@ export class AvatarCall {
   #ownsMicrophone = false;
   #switching = null;
   #collector = null;
+  #faults = 0; // losses since the last picture
 
   state = "idle";
   avatarId;
@@ -69,6 +73,7 @@ export class AvatarCall {
     const run = (this.#run = new AbortController());
     addEventListener("pagehide", this.#leave);
     this.stats = { firstFrameMs: null, mouthToLipMs: null, networkMs: null, bufferMs: null, server: null };
+    this.#faults = 0;
     try {
       this.#ownsMicrophone = !stream;
       if (!stream) {
@@ -244,6 +249,7 @@ export class AvatarCall {
       onmessage: ours((message) => this.#message(message)),
       onsoundblocked: ours(() => this.#options.onsoundblocked?.()),
       onfirstframe: ours((ms) => {
+        this.#faults = 0;
         this.stats.firstFrameMs ??= Math.round(ms);
         this.#options.onfirstframe?.(Math.round(ms));
       }),
@@ -251,11 +257,16 @@ export class AvatarCall {
     };
   }
 
+  #restorable(cause) {
+    return this.state === "live" && RESTORABLE.includes(cause) && this.#faults < FAULTS;
+  }
+
   async #reconnect(run) {
     this.#set("reconnecting", "The connection was lost. Reconnecting", { attempt: 0 });
     this.#switching?.resolve(); // the next offer names the wanted avatar
     try {
-      await sleep(BACKOFF_MS[0], run.signal);
+      await sleep(BACKOFF_MS[this.#faults], run.signal);
+      this.#faults += 1;
       await this.#connect(run, true);
     } catch (error) {
       if (!run.signal.aborted) this.#fail(error);
@@ -273,6 +284,9 @@ export class AvatarCall {
       const error = new CallError("server", sentence(message.message, "The server reported a problem."));
       if (this.#switching) this.#switching.reject(error);
       else this.#options.onerror?.(error);
+    } else if (message.type === "ended" && this.#restorable(message.cause)) {
+      this.#peer?.close();
+      this.#reconnect(this.#run);
     } else if (message.type === "ended") {
       const error = new CallError("ended", sentence(message.reason, "The server ended the call."));
       this.#end("ended", error.message);

@@ -1,0 +1,141 @@
+"""``client.js`` as another page embeds it: errors as sentences, the element, no outside server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.driving import until, wait_for
+from tests.browser.serving import Serving
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+
+START = """async (options) => {
+  const { AvatarCall } = await import("/client.js");
+  const video = document.body.appendChild(document.createElement("video"));
+  const told = (window.told = { states: [], errors: [] });
+  const call = (window.call = new AvatarCall({
+    ...options, video,
+    onstate: (state, detail) => told.states.push({ state, ...detail }),
+    onerror: ({ code, message }) => told.errors.push({ code, message }),
+  }));
+  try { await call.start(); return null } catch ({ code, message, retryAfterS }) {
+    return { code, message, retryAfterS };
+  }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "words"),
+    [
+        (
+            404,
+            '{"error": "There is no such avatar."}',
+            "unknown-avatar",
+            "There is no such avatar.",
+        ),
+        (401, '{"error": "This server asks for an access token."}', "token", "access token"),
+        (500, "<html>a proxy's page</html>", "server", "error 500"),
+        (0, "", "unreachable", "cannot be reached"),
+    ],
+)
+def test_every_answer_becomes_a_sentence(
+    server: Serving, open_page: OpenPage, status: int, body: str, code: str, words: str
+) -> None:
+    page = open_page(server.url + "#new")
+    page.route(
+        "**/api/offer",
+        lambda route: route.fulfill(status=status, body=body) if status else route.abort(),
+    )
+    error = page.evaluate(START, {})
+    assert error["code"] == code
+    assert words in error["message"]
+    assert page.evaluate("[call.state, call.active, told.errors.length]") == ["failed", False, 1]
+
+
+def test_full_server_counts_down_and_stop_ends_the_wait(
+    server: Serving, open_page: OpenPage
+) -> None:
+    page = open_page(server.url + "#new")
+    full = '{"error": "All places are taken."}'
+    headers = {"Retry-After": "7"}
+    page.route("**/api/offer", lambda route: route.fulfill(status=503, body=full, headers=headers))
+    page.evaluate(f"(argument) => {{ ({START})(argument) }}", {})
+    counted = "told.states.filter(({ retryInS }) => retryInS).map(({ retryInS }) => retryInS)"
+    wait_for(lambda: page.evaluate(f"window.told && {counted}.length >= 2"), "it counts down")
+    assert page.evaluate(counted)[:2] == [7, 6]
+    page.evaluate("call.stop()")
+    assert page.evaluate("[call.state, call.active]") == ["idle", False]
+    assert page.evaluate("told.errors") == []
+
+
+def test_no_ice_server_and_no_request_elsewhere(
+    server: Serving, avatars: tuple[str, str], open_page: OpenPage
+) -> None:
+    page = open_page(server.url + "#new")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(
+        """() => {
+          window.configurations = [];
+          const Real = window.RTCPeerConnection;
+          window.RTCPeerConnection = class extends Real {
+            constructor(configuration) {
+              super(configuration);
+              window.configurations.push(configuration);
+            }
+          };
+        }"""
+    )
+    assert page.evaluate(START, {"avatarId": avatars[0]}) is None
+    assert page.evaluate("call.state") == "live"
+    until(page, "call.stats.firstFrameMs > 0")
+    assert page.evaluate("configurations.map(({ iceServers }) => iceServers.length)") == [0]
+    assert asked and all(url.startswith(server.url) for url in asked)
+    page.evaluate("call.stop()")
+    wait_for(lambda: not server.sessions(), "the server is told of the end")
+
+
+def test_own_stream_is_left_running(
+    server: Serving, avatars: tuple[str, str], open_page: OpenPage
+) -> None:
+    page = open_page(server.url + "#new")
+    page.evaluate(
+        """async (avatarId) => {
+          const { AvatarCall } = await import("/client.js");
+          const video = document.body.appendChild(document.createElement("video"));
+          window.own = await navigator.mediaDevices.getUserMedia({ audio: true });
+          window.call = new AvatarCall({ avatarId, video });
+          await window.call.start(window.own);
+          window.call.stop();
+        }""",
+        avatars[0],
+    )
+    assert page.evaluate("own.getAudioTracks()[0].readyState") == "live"
+
+
+def test_custom_element(server: Serving, avatars: tuple[str, str], open_page: OpenPage) -> None:
+    page = open_page(server.url + "#new")
+    page.evaluate(
+        """async (avatar) => {
+          await import("/client.js");
+          window.states = [];
+          const element = document.createElement("visavis-avatar");
+          element.setAttribute("avatar", avatar);
+          const keep = ({ detail }) => window.states.push(detail.state);
+          element.addEventListener("visavis-state", keep);
+          document.body.prepend(element);
+        }""",
+        avatars[0],
+    )
+    element = page.locator("visavis-avatar")
+    expect(element.get_by_text("AI avatar", exact=True)).to_be_visible()
+    element.get_by_role("button", name="Go live").click()
+    wait_for(lambda: "live" in page.evaluate("states"), "the element goes live", 30)
+    until(page, "document.querySelector('visavis-avatar').call.stats.firstFrameMs > 0")
+    element.get_by_role("button", name="Stop").click()
+    assert page.evaluate("states.at(-1)") == "idle"
+    assert page.complaints == []
