@@ -160,7 +160,9 @@ def make(out: Path, shards: int, seed: int, workers: int, config: CorpusConfig) 
         "festival": _version(["festival", "--version"]),
     }
     (out / "corpus.json").write_text(json.dumps(about, indent=1))
-    with ProcessPoolExecutor(workers) as pool:
+    # espeak-ng carries state from one utterance to the next: a fresh process per shard keeps a
+    # shard the same whatever was made before it.
+    with ProcessPoolExecutor(workers, max_tasks_per_child=1) as pool:
         jobs = {
             i: pool.submit(make_shard, out / f"shard-{i:04d}.npz", i, seed, config) for i in todo
         }

@@ -191,6 +191,7 @@ class Espeak:
         if found is None:
             raise FileNotFoundError("The espeak-ng library is not installed.")
         self._lib = ctypes.CDLL(found)
+        self._libc = ctypes.CDLL(None)
         # 2: synchronous retrieval; 1 | 2: phoneme events, with IPA names
         self._rate: int = self._lib.espeak_Initialize(2, 200, None, 3)
         self._chunks: list[NDArray[np.int16]] = []
@@ -231,6 +232,8 @@ class Espeak:
         self._chunks.clear()
         self._events.clear()
         data = text.encode()
+        # Its noise sources use the C library's rand(): the same words give the same sound.
+        self._libc.srand(1)
         self._lib.espeak_Synth(data, len(data) + 1, 0, 1, 0, 1, None, None)  # 1: UTF-8
         self._lib.espeak_Synchronize()
         if not self._chunks:
