@@ -157,9 +157,9 @@ class Timeline:
     def _stretch(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
         most = int(len(samples) * _MAX_STRETCH)
         change = max(-most, min(most, self._owed))
-        if not change:
+        # Without an offset the source is about to be placed anew; there is nothing to correct.
+        if not change or self._offset is None:
             return samples
-        assert self._offset is not None
         self._owed -= change
         self._applied += change
         self._offset += change

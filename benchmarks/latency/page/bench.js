@@ -32,7 +32,10 @@ const readStamp = (context2d, video) => {
 window.runBench = async ({ avatarId, seconds, soundUrl }) => {
   const context = new AudioContext({ sampleRate: 48000, latencyHint: "interactive" });
   await context.resume();
-  await context.audioWorklet.addModule("/__bench/detector.js");
+  // A worklet's own request cannot be answered by the harness; a blob needs none.
+  const worklet = await (await fetch("/__bench/detector.js")).blob();
+  const module = URL.createObjectURL(new Blob([worklet], { type: "text/javascript" }));
+  await context.audioWorklet.addModule(module);
   const data = await (await fetch(soundUrl)).arrayBuffer();
   const source = new AudioBufferSourceNode(context, {
     buffer: await context.decodeAudioData(data),
