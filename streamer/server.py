@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -50,6 +50,15 @@ class Services:
     admission: Admission
     sessions: SessionManager
     avatars: AvatarStore
+
+
+class _Pages(StaticFiles):
+    """The page's files; browsers ask each time, so modules of two versions never meet."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 def create_app(
@@ -96,7 +105,7 @@ def create_app(
     )
     app.state.services = services
     app.include_router(router)
-    app.mount("/static", StaticFiles(directory=STATIC_DIR), name="static")
+    app.mount("/static", _Pages(directory=STATIC_DIR), name="static")
     _handle_errors(app, services.metrics)
     app.add_middleware(Guard, config=config, refused=_count_refusals(services.metrics))
     return app

@@ -42,7 +42,7 @@ def launch(playwright: Playwright, path: str, microphone: Path | None, permissio
     return playwright.chromium.launch(executable_path=path, args=flags)
 
 
-def until(page: Page, condition: str, timeout_s: float = 20.0) -> Any:
+def until(page: Page, condition: str, timeout_s: float = 30.0) -> Any:
     """Wait until an expression is true in the page; return its value.
 
     Playwright's own wait compiles text in the page, which the page's policy rightly forbids.
@@ -50,7 +50,7 @@ def until(page: Page, condition: str, timeout_s: float = 20.0) -> Any:
     return wait_for(lambda: page.evaluate(condition), condition, timeout_s)
 
 
-def wait_for(look: Callable[[], Any], what: str, timeout_s: float = 20.0) -> Any:
+def wait_for(look: Callable[[], Any], what: str, timeout_s: float = 30.0) -> Any:
     """Look until what is seen is true; fail with what was waited for."""
     deadline = time.monotonic() + timeout_s
     while not (value := look()):
@@ -64,13 +64,13 @@ def state(page: Page) -> str:
     return str(page.evaluate("document.getElementById('screen').dataset.state"))
 
 
-def go_live(page: Page, timeout_s: float = 30.0) -> None:
+def go_live(page: Page, timeout_s: float = 60.0) -> None:
     """Press the button and wait for the first frame."""
     page.click("#go-live")
     live(page, timeout_s)
 
 
-def live(page: Page, timeout_s: float = 30.0) -> None:
+def live(page: Page, timeout_s: float = 60.0) -> None:
     """Wait until the call is live and its picture is on screen."""
     try:
         until(page, "document.querySelector('#screen[data-state=live].seen') !== null", timeout_s)
@@ -79,7 +79,7 @@ def live(page: Page, timeout_s: float = 30.0) -> None:
         raise AssertionError(f"not live but {words!r}, saying {notice(page)!r}") from error
 
 
-def frames_shown(page: Page, at_least: int = 10, timeout_s: float = 20.0) -> None:
+def frames_shown(page: Page, at_least: int = 10, timeout_s: float = 30.0) -> None:
     """Wait until so many more frames have been shown."""
     count = "document.getElementById('avatar-video').getVideoPlaybackQuality().totalVideoFrames"
     before = page.evaluate(count)
