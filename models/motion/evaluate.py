@@ -25,6 +25,7 @@ from models.motion.predictor import Graph, MotionPredictor
 
 Labels = Sequence[tuple[float, float, str]]
 
+_SILENT = 0.01  # peak below which a recording holds no speech
 BILABIALS = frozenset({"P", "B", "M"})
 OTHER_STOPS = frozenset({"T", "D", "N", "K", "G", "NG"})
 ROUNDED = frozenset({"UW", "OW", "UH", "W"})
@@ -178,6 +179,8 @@ def summarise(
     pooled: dict[str, list[float]] = {}
     moving, target, sound = [], [], []
     for name, track in tracks.items():
+        if np.max(np.abs(sounds[name]), initial=0.0) < _SILENT:
+            continue  # a recording of nothing cannot have the phones it is labelled with
         for key, scores in token_scores(track, sounds[name], labels[name]).items():
             pooled.setdefault(key, []).extend(scores)
         wanted = phone_built(labels[name], len(track.aperture))

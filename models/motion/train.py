@@ -29,7 +29,7 @@ from models.motion.network import MotionNet, export_onnx
 
 logger = logging.getLogger(__name__)
 _HEAD_WEIGHTS = (0.7, 0.9, 1.2, 1.0)  # of the look-aheads; 80 ms is what ships as default
-_WARM_UP = 12  # hops at the start of a crop that are not scored
+_WARM_UP = 3  # hops at the start of a crop that are not scored
 
 
 @dataclass(frozen=True)
