@@ -37,6 +37,7 @@ class MediaConfig:
     ring_ms: int = 120  # frame ring capacity
     bitrate_kbps: int = 1200
     playout_delay_max_ms: int = 0  # upper bound asked of the viewer's jitter buffer
+    sound_lead_ms: int = 40  # sound leaves earlier: a browser's way to the ear is longer by this
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ def _check(config: Config) -> Config:
         (media.size in (256, 384, 512), "media.size must be 256, 384 or 512"),
         (media.fps in (20, 25), "media.fps must be 20 or 25"),
         (media.look_ahead_ms in (0, 40, 80, 120), "media.look_ahead_ms must be 0, 40, 80 or 120"),
+        (0 <= media.sound_lead_ms <= 80, "media.sound_lead_ms must be between 0 and 80"),
         (40 <= media.ring_ms <= 1000, "media.ring_ms must be between 40 and 1000"),
         (100 <= media.bitrate_kbps <= 8000, "media.bitrate_kbps must be between 100 and 8000"),
         (config.engine.engine in _ENGINES, f"engine.engine must be one of {', '.join(_ENGINES)}"),

@@ -175,7 +175,7 @@ class Session:
         audio, video = first["audio"], first["video"]
         codec = audio._codecs[0]
         opus = codec.name.lower() == "opus"
-        self._audio = AvatarAudioTrack(self._clock, self._read, self._release, encoded=opus)
+        self._audio = AvatarAudioTrack(self._clock, self._read, self._release_sound, encoded=opus)
         self._microphone = AudioIn(audio._codecs, self._sound)
         tap_receiver(audio.receiver, self._microphone.take)
         drain_receiver(video.receiver)
@@ -272,6 +272,15 @@ class Session:
         """Return when a media time, in 48 kHz samples, is due."""
         return self._timeline.start + position / RATE + self._delay.seconds
 
+    def _release_sound(self, position: int) -> float:
+        """Return when sound must leave to be heard when its picture, due then, is seen.
+
+        A browser holds sound back longer than pictures (its jitter buffer and the sound device's
+        blocks against ``playout-delay`` 0). The sender reports know nothing of this lead: they say
+        what belongs together, not when it was sent.
+        """
+        return self._release(position) - self._media.sound_lead_ms / 1000
+
     def _media_time(self) -> float | None:
         """Return the seconds of media that are due now."""
         if not self._live:
@@ -344,7 +353,7 @@ class Session:
         middle = round((packet.frame + 0.5) * RATE / fps)
         self._figures.age(self._timeline.arrival(middle), now)
         if self._audio is not None and self._audio.sent_at:
-            sound = self._audio.sent_at - self._release(self._audio.sent_position)
+            sound = self._audio.sent_at - self._release_sound(self._audio.sent_position)
             picture = now - self._release(round(packet.frame * RATE / fps))
             self._figures.skew(picture - sound)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-WINDOW = 25  # ticks that are judged together
-CALM = 250  # ticks without a late one before the delay may shrink
+WINDOW = 50  # ticks that are judged together
+HICCUPS = 2  # separate ones within a window that call for more delay; one is a stall of the machine
+MANY = 10  # late ticks within a window that do in any case
+CALM = 125  # ticks without a late one before the delay may shrink
 _STEP_UP_MS = 10.0
 _STEP_DOWN_MS = 5.0
 _SPARE_MS = 14.0  # the smallest wait in the ring that calls for less delay
@@ -29,7 +31,8 @@ class ReleaseDelay:
         self._fixed_ms = 1000 / fps + look_ahead_ms
         self._most_ms = most_ms
         self.headroom_ms = min(_START_MS, most_ms)
-        self._ticks = self._bad = self._calm = 0
+        self._ticks = self._bad = self._hiccups = self._calm = 0
+        self._was_on_time = True
         self._least_wait_ms = float("inf")
 
     @property
@@ -45,13 +48,18 @@ class ReleaseDelay:
             self._least_wait_ms = min(self._least_wait_ms, waited_ms)
         else:
             self._bad += 1
+            self._hiccups += self._was_on_time
             self._calm, self._least_wait_ms = 0, float("inf")
-        if self._bad >= 2:
-            self.headroom_ms = min(self._most_ms, self.headroom_ms + _STEP_UP_MS)
-            self._ticks = self._bad = 0
-        elif self._ticks >= WINDOW:
-            self._ticks = self._bad = 0
+        self._was_on_time = on_time
+        if self._hiccups >= HICCUPS or self._bad >= MANY:
+            self._change(_STEP_UP_MS)
+            self._ticks = WINDOW
+        if self._ticks >= WINDOW:
+            self._ticks = self._bad = self._hiccups = 0
         if self._calm >= CALM:
             if self._least_wait_ms > _SPARE_MS:
-                self.headroom_ms = max(_LEAST_MS, self.headroom_ms - _STEP_DOWN_MS)
+                self._change(-_STEP_DOWN_MS)
             self._calm, self._least_wait_ms = 0, float("inf")
+
+    def _change(self, step_ms: float) -> None:
+        self.headroom_ms = max(_LEAST_MS, min(self._most_ms, self.headroom_ms + step_ms))
