@@ -38,6 +38,7 @@ export class AvatarCall {
    * @param {string} [options.token]
    * @param {string} [options.microphoneId] a deviceId
    * @param {number} [options.size] 256, 384 or 512 px
+   * @param {boolean} [options.probe] have measuring marks burnt into the picture
    * @param {(state: string, detail: {message: string, retryInS?: number, attempt?: number}) => void} [options.onstate]
    * @param {(stats: object) => void} [options.onstats] once per second while live
    * @param {(error: CallError) => void} [options.onerror] everything the user should read
@@ -200,7 +201,8 @@ export class AvatarCall {
       this.#peer = peer;
       try {
         const { microphone, avatarId } = this;
-        await peer.connect({ microphone, avatarId, size: this.#options.size ?? 512, signal: run.signal });
+        const { size = 512, probe = false } = this.#options;
+        await peer.connect({ microphone, avatarId, size, probe, signal: run.signal });
         if (!run.signal.aborted) this.#wentLive(run);
         return;
       } catch (error) {

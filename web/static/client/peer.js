@@ -29,7 +29,7 @@ export class Peer {
   }
 
   /** Resolves when media flows; rejects with a CallError. */
-  async connect({ microphone, avatarId, size, signal }) {
+  async connect({ microphone, avatarId, size, probe, signal }) {
     if (typeof RTCPeerConnection === "undefined") {
       throw new CallError("unsupported", "This browser cannot make live calls. Use a current Chrome, Edge, Firefox or Safari.");
     }
@@ -49,7 +49,7 @@ export class Peer {
     await gathered(pc, signal);
     const { sdp, type } = pc.localDescription;
     this.#lateCandidates = []; // those until here are in the offer
-    const request_data = { size, ...(avatarId ? { avatar_id: avatarId } : {}) };
+    const request_data = { size, ...(avatarId ? { avatar_id: avatarId } : {}), ...(probe ? { probe } : {}) };
     const answer = await (
       await this.#server.request("api/offer", { method: "POST", json: { sdp, type, request_data } })
     ).json(); // never aborted: only the answer's id lets us hang up what the server has begun
