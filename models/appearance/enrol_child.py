@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from models.appearance.tracker import FaceTracker
+    from models.appearance.tracker import FaceLandmarks, FaceTracker
 
 BUNDLE = "identity.vav"
 PREVIEW = "preview.jpg"
@@ -78,12 +78,15 @@ def _enrol(
     pipe.say(progress=_FACE_AT, stage="Looking for the face")
     import cv2
 
+    from models.appearance.covered import refuse_covered
     from models.appearance.tracker import MediaPipeTracker
 
     cv2.setNumThreads(1)
-    tracker = MediaPipeTracker()
+    tracker = _Remembering(MediaPipeTracker())
     clock.lap("tracker")
     photo, notes = upright(photo, tracker)
+    if faces := tracker.detect(photo):
+        refuse_covered(photo, faces[0].points)
     clock.lap("face")
     pipe.say(progress=_ENROL_AT, stage="Measuring the face")
     from models.appearance.enrol import enrol
@@ -125,7 +128,7 @@ def upright(photo: NDArray[np.uint8], tracker: FaceTracker) -> tuple[NDArray[np.
     import numpy as np
 
     for turns in (0, 1, 3, 2):  # quarter turns, counter-clockwise
-        turned = np.ascontiguousarray(np.rot90(photo, turns))
+        turned = np.ascontiguousarray(np.rot90(photo, turns)) if turns else photo
         faces = tracker.detect(turned)
         if not faces:
             continue
@@ -139,6 +142,23 @@ def upright(photo: NDArray[np.uint8], tracker: FaceTracker) -> tuple[NDArray[np.
         note = "The photo was lying on its side or upside down and has been turned upright."
         return np.ascontiguousarray(np.rot90(photo, total)), [note]
     return photo, []
+
+
+class _Remembering:
+    """A tracker that looks at the same photo once; three steps ask for its faces."""
+
+    def __init__(self, tracker: FaceTracker) -> None:
+        self._tracker = tracker
+        self._seen: NDArray[np.uint8] | None = None
+        self._faces: list[FaceLandmarks] = []
+
+    def detect(self, photo: NDArray[np.uint8]) -> list[FaceLandmarks]:
+        if self._seen is None or photo is not self._seen:
+            self._seen, self._faces = photo, self._tracker.detect(photo)
+        return self._faces
+
+    def segment(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._tracker.segment(photo)
 
 
 class _Stopwatch:

@@ -12,7 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
+from models.appearance.covered import refuse_covered
 from models.appearance.enrol_child import upright
+from models.appearance.errors import EnrolmentRefused
 from models.appearance.tracker import LANDMARKS, FaceLandmarks, MediaPipeTracker
 
 Image = NDArray[np.uint8]
@@ -117,6 +119,34 @@ def test_a_video_frame_is_tracked_in_one_pass(
     back = found.points[:, :2] * (200 / 512) + [120, 20]
     assert np.abs(back - face.points[:, :2]).mean() < 1.5
     assert tracker.track(np.zeros((256, 256, 3), np.uint8)) is None
+
+
+def test_a_plain_face_is_not_covered(photo: Image, face: FaceLandmarks) -> None:
+    refuse_covered(photo, face.points)
+    grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    refuse_covered(grey, face.points)
+
+
+@pytest.mark.parametrize("colour", [(20, 20, 25), (200, 220, 235), (214, 170, 145)])
+def test_a_covered_mouth_is_refused(
+    photo: Image, face: FaceLandmarks, colour: tuple[int, int, int]
+) -> None:
+    masked = photo.copy()
+    lower = face.points[[234, 93, 132, 58, 172, 136, 152, 365, 397, 288, 361, 323, 454, 5], :2]
+    cv2.fillPoly(masked, [cv2.convexHull(np.rint(lower).astype(np.int32))], colour)
+    shade = np.random.default_rng(0).normal(0, 3, photo.shape[:2])[..., None]  # a fabric's grain
+    masked = np.clip(masked + cv2.GaussianBlur(shade, (0, 0), 1)[..., None], 0, 255)
+    with pytest.raises(EnrolmentRefused, match="mouth cannot be seen"):
+        refuse_covered(masked.astype(np.uint8), face.points)
+
+
+def test_dark_glasses_are_refused(photo: Image, face: FaceLandmarks) -> None:
+    masked = photo.copy()
+    for eye in ((33, 133), (263, 362)):
+        centre = np.rint(face.points[list(eye), :2].mean(axis=0)).astype(int)
+        cv2.ellipse(masked, (int(centre[0]), int(centre[1])), (18, 14), 0, 0, 360, (25, 25, 28), -1)
+    with pytest.raises(EnrolmentRefused, match="dark glasses"):
+        refuse_covered(masked, face.points)
 
 
 def test_it_is_quiet_and_loads_nothing_heavy() -> None:
