@@ -52,7 +52,7 @@ class BehaviourConfig:
     saccade_per_degree_s: float = 0.0024
     avert_max_degrees: float = 11.0
     head_talk_degrees: tuple[float, float, float] = (0.9, 1.3, 0.8)
-    head_rest_share: float = 0.45
+    head_rest_share: float = 0.6
     nod_degrees: float = 1.8
     breaths_per_minute: float = 15.0
     smile_listen: float = 0.10
@@ -94,6 +94,11 @@ class _Drift:
     def step(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
         self.first += (1 - self._keep) * (noise - self.first)
         self.second += (1 - self._keep) * (self.first - self.second)
+        return self.now
+
+    @property
+    def now(self) -> NDArray[np.float64]:
+        """The latest values."""
         return self.second * self._scale
 
 
@@ -211,7 +216,7 @@ class _Gaze:
             else:
                 mean = _mix(config.hold_listen_s, config.hold_talk_s, talking)
                 self._saccade(rng.normal(0.0, 0.5, 2))
-            self._left = float(rng.gamma(2.0, mean / 2.0))
+            self._left = max(0.24, float(rng.gamma(2.0, mean / 2.0)))  # no glance is shorter
             self._until_small = float(rng.exponential(1.2))
         elif self._until_small <= 0:
             # Between the viewer's eyes and mouth, a degree or so.
@@ -280,7 +285,7 @@ class Behaviour:
         self._gaze = _Gaze(self._config, gaze)
         self._breath = _Breath(self._config, breath)
         self._head_rng, self._stress_rng = head, stress
-        self._posture = _Drift(0.12, fps, 8)
+        self._posture = _Drift(0.12, fps, 9)
         self._lively = _Drift(0.55, fps, 3)
         self._nod = _Pulse(0.18, 0.34)
         self._brow = _Pulse(0.14, 0.42)
@@ -310,6 +315,7 @@ class Behaviour:
         out[INDEX["torsoBreath"]] = breath
         out[INDEX["torsoShrug"]] = 0.05 * breath
         goal = _mix(config.smile_listen, config.smile_talk, talking)
+        goal *= 1.0 + 0.25 * float(np.clip(self._posture.now[8], -1.5, 1.5))  # a living face
         self._smile += (goal - self._smile) * dt / 0.8
         out[INDEX["mouthSmileLeft"]] = self._smile * 1.05
         out[INDEX["mouthSmileRight"]] = self._smile * 0.95
@@ -339,9 +345,9 @@ class Behaviour:
     ) -> NDArray[np.float64]:
         """Write the head's pose and the torso's sway; return (yaw, pitch) in degrees."""
         config = self._config
-        noise = self._head_rng.standard_normal(11)
-        posture = self._posture.step(noise[:8])
-        lively = self._lively.step(noise[8:])
+        noise = self._head_rng.standard_normal(12)
+        posture = self._posture.step(noise[:9])
+        lively = self._lively.step(noise[9:])
         share = _mix(config.head_rest_share, 1.0, self._talking)
         sigma = np.array(config.head_talk_degrees) * share
         alive = 0.55 * self._talking
