@@ -27,7 +27,7 @@ _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308,
 _OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291,
                375, 321, 405, 314, 17, 84, 181, 91, 146)  # fmt: skip
 _CHEEKS = ((50, 101, 118, 117), (280, 330, 347, 346))
-_SHOWN_TEETH = 0.022  # inner-lip gap over face width from which teeth are looked for
+_SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,7 @@ def _whole_eyeball(
     white = inner & (distance > 1.2 * radius)
     if white.sum() < 8:
         white = opening & (distance > 1.1 * radius)
-    if white.any():
-        filled = push_pull(crop, white)
-    else:
-        filled = np.full(crop.shape, 200.0, np.float32)
+    filled = push_pull(crop, white) if white.any() else np.full(crop.shape, 200.0, np.float32)
     # The eyeball turns away from the light towards its rim and under the upper lid.
     rim = np.clip((distance - 1.3 * radius) / (1.6 * radius), 0, 1)[..., None]
     filled *= 1.0 - 0.25 * rim
@@ -158,7 +155,7 @@ def _whole_eyeball(
         low = np.floor(place).astype(np.int64)
         part = (place - low)[..., None]
         disc = profile[low] * (1 - part) + profile[np.minimum(low + 1, 8)] * part
-        edge = np.clip((1.08 * radius - distance) / (0.16 * radius) , 0, 1)[..., None]
+        edge = np.clip((1.08 * radius - distance) / (0.16 * radius), 0, 1)[..., None]
         filled = filled * (1 - edge) + disc * edge
     soft = cv2.GaussianBlur(_grow(opening, 0.02 * width).astype(np.float32), (0, 0), 0.8)[..., None]
     return np.clip(np.rint(crop * soft + filled * (1 - soft)), 0, 255).astype(np.uint8)
@@ -174,7 +171,7 @@ def take_teeth(picture: Image, landmarks: Floats) -> tuple[Image, Image]:
     gap = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2]))
     none = np.zeros((0, 0, 4), np.uint8)
     size = picture.shape[:2]
-    if gap < 0.012 * face:
+    if gap < 0.022 * face:
         return none, picture
     mouth = polygon_mask(inner, size)
     hole = _grow(mouth, max(1.0, 0.008 * face))
@@ -182,7 +179,14 @@ def take_teeth(picture: Image, landmarks: Floats) -> tuple[Image, Image]:
     # The dark corners of a smile lie outside the contour; they must not colour the lips.
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     level = float(np.median(grey[near & ~hole])) if (near & ~hole).any() else 128.0
-    dark = _grow(mouth, 0.045 * face) & (grey < 0.72 * level)
+    corners = np.zeros(size, bool)
+    for corner in (78, 308):
+        x, y = (round(float(v)) for v in landmarks[corner, :2])
+        spot = np.zeros(size, np.uint8)
+        cv2.circle(spot, (x, y), max(2, round(0.05 * face)), 1, -1)
+        corners |= spot > 0
+    lips = _grow(polygon_mask(landmarks[list(_OUTER_LIPS), :2], size), 1)
+    dark = corners & lips & (grey < 0.72 * level)
     hole |= _grow(dark, 1)
     known = near & ~hole
     y0, y1, x0, x1 = _box(_grow(hole, 0.08 * face))
@@ -190,8 +194,12 @@ def take_teeth(picture: Image, landmarks: Floats) -> tuple[Image, Image]:
     clean = picture.copy()
     if known[window].sum() > 20:
         filled = push_pull(picture[window], known[window])
-        soft = np.maximum(cv2.GaussianBlur(hole[window].astype(np.float32), (0, 0), 0.8),
-                          hole[window])[..., None]
+        # Where the corners were dark, some of the shade stays, or a pale ring shows.
+        shade = cv2.GaussianBlur(dark[window].astype(np.float32), (0, 0), 0.012 * face)
+        filled *= 1.0 - 0.30 * np.clip(shade, 0, 1)[..., None]
+        soft = np.maximum(
+            cv2.GaussianBlur(hole[window].astype(np.float32), (0, 0), 0.8), hole[window]
+        )[..., None]
         clean[window] = np.clip(picture[window] * (1 - soft) + filled * soft, 0, 255)
     if gap < _SHOWN_TEETH * face:
         return none, clean
@@ -269,7 +277,7 @@ def _lash_colour(picture: Image, landmarks: Floats) -> tuple[float, float, float
     rows = []
     for lid in _UPPER_LID:
         for x, y in landmarks[list(lid), :2]:
-            r, c = int(round(float(y))), int(round(float(x)))
+            r, c = round(float(y)), round(float(x))
             rows.append(picture[max(0, r - 2) : r + 2, max(0, c - 1) : c + 2].reshape(-1, 3))
     pixels = np.concatenate(rows).astype(np.float32)
     order = np.argsort(pixels.sum(1))

@@ -119,6 +119,7 @@ def enrol(
         offset=fit.offset.astype(np.float32),
         source=_pull_lips(basis, geometry.source, geometry.opening, size),
         rest=geometry.rest,
+        expression=geometry.lost,
     )
     tell(1.0, "Ready")
     return identity
@@ -135,7 +136,9 @@ def _only_face(faces: list[Landmarks]) -> Floats:
         raise EnrolmentRefused("No face was found in the photo.")
     ordered = sorted((face.points for face in faces), key=_width, reverse=True)
     if len(ordered) > 1 and _width(ordered[1]) > _SECOND_FACE * _width(ordered[0]):
-        raise EnrolmentRefused("There are several faces in the photo; please use one of one person.")
+        raise EnrolmentRefused(
+            "There are several faces in the photo; please use one of one person."
+        )
     if _width(ordered[0]) < SMALLEST_FACE:
         raise EnrolmentRefused(
             f"The face is too small: it is {round(_width(ordered[0]))} pixels across "
@@ -180,8 +183,11 @@ def _pull_lips(basis: FaceBasis, source: Floats, opening: float, size: int) -> F
     pulled[basis.ring_upper[2:-2], 1] -= pixels
     pulled[basis.ring_lower[2:-2], 1] += pixels
     for v in inner:  # what turns inwards shows the lip's own edge
-        ring = basis.ring_upper if basis.neutral[v, 1] > basis.neutral[basis.ring_lower[18], 1] \
+        ring = (
+            basis.ring_upper
+            if basis.neutral[v, 1] > basis.neutral[basis.ring_lower[18], 1]
             else basis.ring_lower
+        )
         near = ring[np.abs(source[ring, 0] - source[v, 0]).argmin()]
         away = -1.0 if ring is basis.ring_upper else 1.0
         pulled[v] = pulled[near] + (0.0, away * min(2.0 * pixels, abs(middle[1] - source[v, 1])))

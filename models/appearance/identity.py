@@ -85,6 +85,7 @@ class Identity:
         offset: ``(2,)`` pixels of the model's origin.
         source: ``(V, 2)`` pixels where the photo shows each vertex.
         rest: ``(V, 3)`` neutral face in model cm.
+        expression: ``(57,)`` what of the photo's expression ``rest`` lacks, in the basis's order.
         basis_version: of the face basis that ``rest`` belongs to.
         version: of this format.
     """
@@ -108,6 +109,7 @@ class Identity:
     offset: NDArray[np.float32]
     source: NDArray[np.float32]
     rest: NDArray[np.float32]
+    expression: NDArray[np.float32]
     basis_version: int = BASIS_VERSION
     version: int = IDENTITY_VERSION
 
@@ -162,11 +164,16 @@ class Identity:
                     for field in fields(Identity)
                     if field.type.startswith("NDArray")
                 }
-            colours = Colours(**{
-                k: tuple(v) if isinstance(v, list) else v for k, v in meta.pop("colours").items()
-            })
-            eyes = tuple(EyePatch(e["left"], e["top"], tuple(e["iris"]), e["iris_radius"])
-                         for e in meta.pop("eyes"))
+            colours = Colours(
+                **{
+                    k: tuple(v) if isinstance(v, list) else v
+                    for k, v in meta.pop("colours").items()
+                }
+            )
+            eyes = tuple(
+                EyePatch(e["left"], e["top"], tuple(e["iris"]), e["iris_radius"])
+                for e in meta.pop("eyes")
+            )
             meta["notes"] = tuple(meta["notes"])
             meta.pop("magic")
             identity = Identity(**meta, **arrays, colours=colours, eyes=eyes)
@@ -174,8 +181,18 @@ class Identity:
             return identity
         except IdentityError:
             raise
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, EOFError,
-                AttributeError, NotImplementedError, RuntimeError, zipfile.zlib.error) as error:
+        except (
+            zipfile.BadZipFile,
+            KeyError,
+            ValueError,
+            TypeError,
+            OSError,
+            EOFError,
+            AttributeError,
+            NotImplementedError,
+            RuntimeError,
+            zipfile.zlib.error,
+        ) as error:
             raise IdentityError("The file is no identity, or it is damaged.") from error
 
 
@@ -208,7 +225,8 @@ def _check_shapes(identity: Identity) -> None:
         "source": (v, 2), "rest": (v, 3),
     }  # fmt: skip
     finite = all(
-        np.isfinite(getattr(identity, n)).all() for n in ("rotation", "offset", "source", "rest")
+        np.isfinite(getattr(identity, n)).all()
+        for n in ("rotation", "offset", "source", "rest", "expression")
     )
     if not finite or any(getattr(identity, n).shape != shape for n, shape in wanted.items()):
         raise IdentityError("The file is no identity, or it is damaged.")

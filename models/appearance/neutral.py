@@ -37,12 +37,14 @@ class Geometry:
     Attributes:
         source: ``(V, 2)`` pixels of the photo where each vertex is seen.
         rest: ``(V, 3)`` neutral face in model cm.
+        lost: ``(57,)`` the photo's expression that ``rest`` lacks.
         smile: strength of the photo's mouth expression, 0-1.
         opening: inner-lip gap in the photo, cm.
     """
 
     source: Floats
     rest: Floats
+    lost: Floats
     smile: float
     opening: float
 
@@ -134,7 +136,8 @@ def neutralise(basis: FaceBasis, fit: Fit) -> Geometry:
     opening = float(seam.gap(np.ascontiguousarray(seen, np.float32)).max())
     _close_lips(seam, rest)
     _place_teeth(basis, rest, base)
-    return Geometry(fit.project(seen).astype(np.float32), rest, strength, opening)
+    lost = (fit.expression - calm).astype(np.float32)
+    return Geometry(fit.project(seen).astype(np.float32), rest, lost, strength, opening)
 
 
 def _residual_field(

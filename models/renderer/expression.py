@@ -107,8 +107,12 @@ class ExpressionMap:
         press = 0.5 * float(c[INDEX["mouthPressLeft"]] + c[INDEX["mouthPressRight"]])
         ratio = close / max(jaw, 0.04)
         seal = smoothstep(_SEAL_FROM, _SEAL_FULL, ratio)
-        seal = max(seal, smoothstep(0.0, _PRESS_SEALS, press) * smoothstep(0.12, 0.0, jaw - close)
-                   if press > 0 else 0.0)
+        seal = max(
+            seal,
+            smoothstep(0.0, _PRESS_SEALS, press) * smoothstep(0.12, 0.0, jaw - close)
+            if press > 0
+            else 0.0,
+        )
         eyes = (self._eye(coefficients, "Left"), self._eye(coefficients, "Right"))
         self._lids_follow(weights, eyes)
         return Expression(weights, seal, jaw, float(c[INDEX["tongueOut"]]), eyes)
@@ -120,8 +124,11 @@ class ExpressionMap:
         # The subject's left eye looks out towards the viewer's right.
         outward = value(f"eyeLookOut{side}") - value(f"eyeLookIn{side}")
         yaw = value("gazeYaw") + outward * (_LOOK_SIDE if side == "Left" else -_LOOK_SIDE)
-        pitch = (value("gazePitch") + value(f"eyeLookDown{side}") * _LOOK_DOWN
-                 - value(f"eyeLookUp{side}") * _LOOK_UP)
+        pitch = (
+            value("gazePitch")
+            + value(f"eyeLookDown{side}") * _LOOK_DOWN
+            - value(f"eyeLookUp{side}") * _LOOK_UP
+        )
         yaw = float(np.clip(yaw, -GAZE_LIMIT, GAZE_LIMIT))
         pitch = float(np.clip(pitch, -0.8 * GAZE_LIMIT, GAZE_LIMIT))
         return Eye(float(np.clip(value(f"eyeBlink{side}"), 0, 1)), yaw, pitch)

@@ -113,7 +113,8 @@ class EyePainter:
     def _lash_line(self, points: Floats) -> Floats:
         """Return the upper lid's rim, smoothed a little."""
         line = points[self._upper, :2].copy()
-        line[1:-1] = 0.25 * line[:-2] + 0.5 * line[1:-1] + 0.25 * line[2:]
+        for _ in range(3):
+            line[1:-1] = 0.25 * line[:-2] + 0.5 * line[1:-1] + 0.25 * line[2:]
         return np.ascontiguousarray(line)
 
     def box(self, points: Floats) -> tuple[int, int, int, int]:
@@ -154,10 +155,27 @@ class EyePainter:
         lash_mix = smoothstep(0.04, 0.5, eye.blink) * 0.70
         line = self._lash_line(points)
         shade = np.float32(1.0 - 0.22 * smoothstep(0.1, 0.9, eye.blink))
-        _paint(out, source, coverage, left, top, self._ball, self._lid, self._patch, inverse,
-               self._centre, self._radius, shift, lid_mix, line, self._lash,
-               np.float32(lash_mix), np.float32(_LASH * self._rig.scale), shade,
-               self._hole(points))
+        _paint(
+            out,
+            source,
+            coverage,
+            left,
+            top,
+            self._ball,
+            self._lid,
+            self._patch,
+            inverse,
+            self._centre,
+            self._radius,
+            shift,
+            lid_mix,
+            line,
+            self._lash,
+            np.float32(lash_mix),
+            np.float32(_LASH * self._rig.scale),
+            shade,
+            self._hole(points),
+        )
 
     def _to_source(self, now: NDArray[np.float64]) -> Floats:
         """Return the affine map (2, 3) from the frame's pixels to the photo's, by least squares."""
@@ -174,4 +192,3 @@ class EyePainter:
         if length > limit:
             shift *= limit / length
         return shift.astype(np.float32)
-

@@ -21,6 +21,7 @@ _PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
 _YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
 _SHIFT = 0.6  # inter-ocular distances
 _CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
+_STILL = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
 _TONGUE_RISE = 1.5  # cm at jawOpen 1
 _SEALED_GAP = -0.012  # cm
 
@@ -57,6 +58,7 @@ class HeadPose:
 
 def head_pose(coefficients: Floats, inter_ocular: float) -> HeadPose:
     """Read the pose part of a coefficient vector, within limits."""
+
     def value(name: str) -> float:
         return float(coefficients[INDEX[name]])
 
@@ -156,7 +158,11 @@ class Rig:
         self.map = ExpressionMap(basis.expression_names)
         self.rest = np.ascontiguousarray(identity.rest, np.float32)
         n = self.face_count
-        flat = basis.expression.reshape(len(basis.expression), -1)
+        # The kit's shapes move the whole head by hairs; what no one sees must not move pixels.
+        length = np.linalg.norm(basis.expression, axis=2, keepdims=True)
+        t = np.clip((length - _STILL[0]) / (_STILL[1] - _STILL[0]), 0, 1)
+        expression = basis.expression * (t * t * (3 - 2 * t))
+        flat = expression.reshape(len(expression), -1)
         self._face_shapes = np.ascontiguousarray(flat[:, : n * 3])
         self._inner_shapes = np.ascontiguousarray(flat[:, n * 3 :])
         self._inner_moving = np.abs(self._inner_shapes).max(1) > 0.05
@@ -211,11 +217,21 @@ class Rig:
         """Return the model vertices of an expression ``(V, 3)`` cm; valid until the next call."""
         n, weights = self.face_count, expression.weights
         rows = np.flatnonzero(np.abs(weights) > 1e-4)
-        _blend(self.rest[:n].reshape(-1), self._face_shapes, rows, weights[rows],
-               self._model[:n].reshape(-1))
+        _blend(
+            self.rest[:n].reshape(-1),
+            self._face_shapes,
+            rows,
+            weights[rows],
+            self._model[:n].reshape(-1),
+        )
         rows = rows[self._inner_moving[rows]]
-        _blend(self.rest[n:].reshape(-1), self._inner_shapes, rows, weights[rows],
-               self._model[n:].reshape(-1))
+        _blend(
+            self.rest[n:].reshape(-1),
+            self._inner_shapes,
+            rows,
+            weights[rows],
+            self._model[n:].reshape(-1),
+        )
         model = self._model
         # A jaw that drops leaves the tongue higher than its own hinge would.
         model[self._tongue_rows, 1] += _TONGUE_RISE * expression.jaw
@@ -255,8 +271,18 @@ class Rig:
         """Apply head and torso motion to points in pixels ``(N, 3)``."""
         near = 1.0 / (1.0 - np.sin(pose.lean) * 3.0 / _CAMERA)
         torso = np.array([pose.breath, pose.shrug, near, np.tan(pose.sway)], np.float32)
-        _move(points, weight, self._neck, pose.matrix, pose.shift, self._pivot, torso,
-              self._foot, np.float32(self.unit), out)
+        _move(
+            points,
+            weight,
+            self._neck,
+            pose.matrix,
+            pose.shift,
+            self._pivot,
+            torso,
+            self._foot,
+            np.float32(self.unit),
+            out,
+        )
 
     def pose(self, model: Floats, pose: HeadPose) -> Floats:
         """Return all vertices in pixels; valid until the next call."""

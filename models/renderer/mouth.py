@@ -18,6 +18,7 @@ _LIGHT = np.array([0.0, 0.42, 0.91], np.float32)
 _WARM = np.array([0.88, 1.15, 1.22], np.float32)
 _AMBIENT = 0.62
 _DEPTH_START, _DEPTH_FALL = 0.9, 2.1  # cm behind the lips
+_DEEPEST = 0.20  # of the light reaches the throat
 _LIP_SHADOW = 0.30
 _LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
@@ -66,7 +67,10 @@ def _shade(points, base, light, warm, front, scale, ring_x, ring_y, gaps, thin, 
         below = max(np.float32(0.0), (y - edge) / scale) / np.float32(_LIP_SHADOW_REACH)
         shadow = np.float32(1.0) - np.float32(_LIP_SHADOW) * np.exp(-below * below)
         behind = max(np.float32(0.0), (front - z) / scale - np.float32(_DEPTH_START))
-        level = light[i] * shadow * np.exp(-behind / np.float32(_DEPTH_FALL))
+        fall = np.float32(_DEEPEST) + np.float32(1.0 - _DEEPEST) * np.exp(
+            -behind / np.float32(_DEPTH_FALL)
+        )
+        level = light[i] * shadow * fall
         s = min(np.float32(1.0), max(np.float32(0.0), (gap - np.float32(0.05)) / np.float32(0.25)))
         s = s * s * (np.float32(3.0) - np.float32(2.0) * s)
         for c in range(3):
@@ -83,8 +87,10 @@ def _mix(out, interior, coverage, left, top):
             if c < 16:
                 for k in range(3):
                     value = 0.25 * (
-                        interior[2 * y, 2 * x, k] + interior[2 * y, 2 * x + 1, k]
-                        + interior[2 * y + 1, 2 * x, k] + interior[2 * y + 1, 2 * x + 1, k]
+                        interior[2 * y, 2 * x, k]
+                        + interior[2 * y, 2 * x + 1, k]
+                        + interior[2 * y + 1, 2 * x, k]
+                        + interior[2 * y + 1, 2 * x + 1, k]
                     )
                     out[y + top, x + left, k] = int(
                         (c * out[y + top, x + left, k] + (16 - c) * value) / 16.0 + 0.5
@@ -93,7 +99,9 @@ def _mix(out, interior, coverage, left, top):
 
 def vertex_normals(points: Floats, tris: NDArray[np.int32]) -> Floats:
     """Return unit normals per vertex, area-weighted; zero where no triangle touches."""
-    face = np.cross(points[tris[:, 1]] - points[tris[:, 0]], points[tris[:, 2]] - points[tris[:, 0]])
+    face = np.cross(
+        points[tris[:, 1]] - points[tris[:, 0]], points[tris[:, 2]] - points[tris[:, 0]]
+    )
     normals = np.zeros_like(points)
     for corner in range(3):
         np.add.at(normals, tris[:, corner], face)
@@ -214,8 +222,19 @@ class MouthPainter:
         ring_x = seam.read_upper @ ring[:, 0]
         ring_y = seam.read_upper @ ring[:, 1]
         front = np.float32(ring[order[len(order) // 2], 2])
-        _shade(vertices, self._base, self._light, _WARM, front, np.float32(rig.scale),
-               ring_x, ring_y, np.maximum(seam.gap(model), 0), self._thin, self._colours)
+        _shade(
+            vertices,
+            self._base,
+            self._light,
+            _WARM,
+            front,
+            np.float32(rig.scale),
+            ring_x,
+            ring_y,
+            np.maximum(seam.gap(model), 0),
+            self._thin,
+            self._colours,
+        )
         rows, columns = coverage.shape
         depth = np.full((rows * _FINE, columns * _FINE), FAR, np.float32)
         interior = np.empty((rows * _FINE, columns * _FINE, 3), np.float32)

@@ -9,14 +9,23 @@ from numpy.typing import NDArray
 from models.appearance.basis import load_basis
 from models.appearance.identity import Identity, IdentityError
 from models.coefficients import COUNT, neutral
-from models.renderer.eyes import EyePainter
 from models.renderer.expression import Expression
+from models.renderer.eyes import EyePainter
 from models.renderer.geometry import HeadPose, Rig, head_pose
 from models.renderer.mouth import MouthPainter, vertex_normals
 from models.renderer.pictures import IdentityPictures, pictures_at
 from models.renderer.refiner import Refiner, RefinerInput, apply_refinement
 from models.renderer.shell import STEP, Shell, face_blend
-from models.renderer.warp import FAR, FULL, close_edges, composite, count_bits, cover, rasterise, soften_steps
+from models.renderer.warp import (
+    FAR,
+    FULL,
+    close_edges,
+    composite,
+    count_bits,
+    cover,
+    rasterise,
+    soften_steps,
+)
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -181,8 +190,15 @@ class Renderer:
             self._pictures.texture, self._pictures.background, self._empty, self._shell.flow,
             STEP, depth, flow, left, top, self._source, self._person, self._out,
         )  # fmt: skip
-        soften_steps(self._out, self._source, depth, left, top, np.float32(_STEP * self.size / 512),
-                     self._scratch)
+        soften_steps(
+            self._out,
+            self._source,
+            depth,
+            left,
+            top,
+            np.float32(_STEP * self.size / 512),
+            self._scratch,
+        )
         self._paint_eyes(eyes, points, pose, expression)
         interior = None
         if mouth is not None:
@@ -270,5 +286,3 @@ class Renderer:
         )  # fmt: skip
         apply_refinement(self._out[crop], self._refiner.refine(frame))
         self._previous = self._out.copy()
-
-

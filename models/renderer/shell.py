@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 NODES = 61
 STEP = 4  # pixels per cell of the inverse flow
 _OUTSIDE = 0.16  # of the picture, on every side
-_DEPTH_SIGMA = 10 / 512  # of the picture
+_DEPTH_SIGMA = 17 / 512  # of the picture
 _HAIR_BEHIND = 1.0  # cm behind the rim of the head
 _CONTOUR = 120  # points of the face's outline
 _REACH = 0.42  # inter-ocular distances over which the outline's movement fades
@@ -86,12 +86,15 @@ class Shell:
         inside = ((cell >= 0) & (cell < NODES)).all(1)
         depth = np.full((NODES, NODES), -np.inf)
         np.maximum.at(depth, (cell[inside, 1], cell[inside, 0]), points[inside, 2])
-        known = np.isfinite(depth)
-        rim = known & ~(cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
-        depth[rim] = np.minimum(depth[rim], -_HAIR_BEHIND * rig.scale)
-        filled = push_pull(np.where(known, depth, 0)[..., None], known)[..., 0]
-        sigma = _DEPTH_SIGMA * rig.size / step
-        return cv2.GaussianBlur(filled, (0, 0), max(sigma, 0.6))
+        found = np.isfinite(depth)
+        head = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        inner = found & (cv2.erode(head, np.ones((3, 3), np.uint8)) > 0)
+        outer = cv2.dilate(head, np.ones((5, 5), np.uint8)) == 0
+        # Around the head, hair and collar lie about where its widest part is.
+        known = inner | outer
+        values = np.where(inner, depth, -_HAIR_BEHIND * rig.scale)
+        filled = push_pull(np.where(known, values, 0)[..., None], known)[..., 0]
+        return cv2.GaussianBlur(filled, (0, 0), _DEPTH_SIGMA * rig.size / step)
 
     def _outline(
         self, rig: Rig, face: NDArray[np.int32], blend: Floats
@@ -116,7 +119,7 @@ class Shell:
         gap = np.linalg.norm(self._nodes[:, None, :2] - line[None], axis=2)
         weight = np.exp(-((gap / (0.22 * rig.unit)) ** 2)) + 1e-12
         fade = np.exp(-((gap.min(1) / (_REACH * rig.unit)) ** 2))
-        fade[fade < 0.004] = 0.0
+        fade = np.maximum(0.0, (fade - 0.06) / 0.94)  # hair further out stays where it is
         pull = weight / weight.sum(1, keepdims=True) * fade[:, None]
         return contour, pull.astype(np.float32)
 

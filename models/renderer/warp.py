@@ -50,9 +50,7 @@ def rasterise(tris, points, values, depth, out, left, top):  # noqa: D103 - see 
                     if z > depth[y, x]:
                         depth[y, x] = z
                         for k in range(channels):
-                            out[y, x, k] = (
-                                wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
-                            )
+                            out[y, x, k] = wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
                 wb += wb_dx
                 wc += wc_dx
 
@@ -174,14 +172,15 @@ def invert_grid(points, uv, step, depth, flow):
                         wa = np.float32(1.0) - wb - wc
                         if wa < -1e-4 or wb < -1e-4 or wc < -1e-4:
                             continue
-                        z = (wa * points[j0, i0, 2] + wb * points[j1, i1, 2]
-                             + wc * points[j2, i2, 2])
+                        z = wa * points[j0, i0, 2] + wb * points[j1, i1, 2] + wc * points[j2, i2, 2]
                         if z > depth[y, x]:
                             depth[y, x] = z
-                            flow[y, x, 0] = (wa * uv[j0, i0, 0] + wb * uv[j1, i1, 0]
-                                             + wc * uv[j2, i2, 0])
-                            flow[y, x, 1] = (wa * uv[j0, i0, 1] + wb * uv[j1, i1, 1]
-                                             + wc * uv[j2, i2, 1])
+                            flow[y, x, 0] = (
+                                wa * uv[j0, i0, 0] + wb * uv[j1, i1, 0] + wc * uv[j2, i2, 0]
+                            )
+                            flow[y, x, 1] = (
+                                wa * uv[j0, i0, 1] + wb * uv[j1, i1, 1] + wc * uv[j2, i2, 1]
+                            )
 
 
 @_jit
@@ -200,8 +199,13 @@ def sample_twice(texture, u, v, out):
     w01 = (fy << 7) - w11
     w00 = 16384 - (fx << 7) - w01
     for k in range(channels):
-        out[k] = (w00 * texture[yi, xi, k] + w10 * texture[yi, xi + 1, k]
-                  + w01 * texture[yi + 1, xi, k] + w11 * texture[yi + 1, xi + 1, k] + 8192) >> 14
+        out[k] = (
+            w00 * texture[yi, xi, k]
+            + w10 * texture[yi, xi + 1, k]
+            + w01 * texture[yi + 1, xi, k]
+            + w11 * texture[yi + 1, xi + 1, k]
+            + 8192
+        ) >> 14
 
 
 @_jit
@@ -228,9 +232,14 @@ def _person_over(texture, background, u, v, x, y, out):
         return
     for k in range(3):
         c = np.int32(
-            (w00 * np.int32(texture[yi, xi, k]) + w10 * np.int32(texture[yi, xi + 1, k])
-             + w01 * np.int32(texture[yi + 1, xi, k]) + w11 * np.int32(texture[yi + 1, xi + 1, k])
-             + 8192) >> 14
+            (
+                w00 * np.int32(texture[yi, xi, k])
+                + w10 * np.int32(texture[yi, xi + 1, k])
+                + w01 * np.int32(texture[yi + 1, xi, k])
+                + w11 * np.int32(texture[yi + 1, xi + 1, k])
+                + 8192
+            )
+            >> 14
         )
         if a < 255:
             c = np.int32((a * c + (255 - a) * np.int32(background[y, x, k]) + 127) // 255)
@@ -276,7 +285,8 @@ def composite(
             left, top = i * step - face_left, j * step - face_top
             face = left + step > 0 and top + step > 0 and left < columns and top < rows
             if (
-                not face and _is_empty(empty, u00, v00, inverse_step)
+                not face
+                and _is_empty(empty, u00, v00, inverse_step)
                 and _is_empty(empty, u10, v10, inverse_step)
                 and _is_empty(empty, u01, v01, inverse_step)
                 and _is_empty(empty, u11, v11, inverse_step)
@@ -297,8 +307,10 @@ def composite(
                     pu, pv = u + dx * du, v + dx * dv
                     if face:
                         fi, fj = left + dx, top + dy
-                        if 0 <= fi < columns and 0 <= fj < rows and (
-                            depth[fj, fi] > FAR * np.float32(0.5)
+                        if (
+                            0 <= fi < columns
+                            and 0 <= fj < rows
+                            and (depth[fj, fi] > FAR * np.float32(0.5))
                         ):
                             w = flow[fj, fi, 2]
                             pu = w * flow[fj, fi, 0] + (one - w) * pu
@@ -339,8 +351,10 @@ def soften_steps(out, source, depth, left, top, limit, scratch):
                 if again == 0:
                     for k in range(3):
                         around = (
-                            np.int64(out[y, x + 1, k]) + out[y, x - 1, k]
-                            + out[y + 1, x, k] + out[y - 1, x, k]
+                            np.int64(out[y, x + 1, k])
+                            + out[y, x - 1, k]
+                            + out[y + 1, x, k]
+                            + out[y - 1, x, k]
                         )
                         scratch[y, x, k] = (4 * np.int64(out[y, x, k]) + around + 4) >> 3
                 else:

@@ -1,0 +1,252 @@
+"""The renderer, measured on the pictures it draws of the astronaut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.appearance.basis import load_basis
+from models.appearance.identity import Identity
+from models.appearance.tracker import MediaPipeTracker
+from models.coefficients import ARKIT, COUNT, INDEX, neutral
+from models.renderer.renderer import Renderer
+
+GREY = np.array([0.299, 0.587, 0.114])
+
+
+@pytest.fixture(scope="module")
+def renderer(astronaut_identity: Identity) -> Renderer:
+    return Renderer(astronaut_identity)
+
+
+@pytest.fixture(scope="module")
+def tracker():
+    tracker = MediaPipeTracker()
+    yield tracker
+    tracker.close()
+
+
+def pose(**values: float) -> np.ndarray:
+    """A coefficient vector; a name without Left/Right sets both sides."""
+    vector = neutral()
+    for name, value in values.items():
+        names = [n for n in (name, name + "Left", name + "Right") if n in INDEX]
+        assert names, name
+        for n in names:
+            vector[INDEX[n]] = value
+    return vector
+
+
+def mouth_box(identity: Identity) -> tuple[slice, slice]:
+    """Rows and columns around the mouth, from the eyes' place in the photo."""
+    eyes = np.mean([e.iris for e in identity.eyes], axis=0)
+    u = identity.inter_ocular_px
+    x, y = int(eyes[0]), int(eyes[1] + 1.1 * u)
+    return np.s_[y - int(0.2 * u) : y + int(0.45 * u), x - int(0.36 * u) : x + int(0.36 * u)]
+
+
+def throat_pixels(picture: np.ndarray, identity: Identity) -> int:
+    """Pixels in the mouth's box that are too dark to be lip or skin."""
+    grey = picture[mouth_box(identity)].astype(float) @ GREY
+    return int((grey < 0.42 * np.median(grey)).sum())
+
+
+def test_same_coefficients_same_picture(renderer):
+    rng = np.random.default_rng(1)
+    values = (rng.uniform(0, 0.4, COUNT)).astype(np.float32)
+    values[52:] = 0.05
+    first = renderer.render(values).copy()
+    assert first.shape == (512, 512, 3) and first.dtype == np.uint8
+    renderer.render(neutral())
+    assert np.array_equal(renderer.render(values), first)
+
+
+def test_a_smaller_picture_shows_the_same(astronaut_identity, renderer):
+    import cv2
+
+    small = Renderer(astronaut_identity, size=256)
+    values = pose(jawOpen=0.3, headYaw=0.1)
+    want = cv2.resize(renderer.render(values), (256, 256), interpolation=cv2.INTER_AREA)
+    got = small.render(values)
+    assert got.shape == (256, 256, 3)
+    assert np.abs(got.astype(int) - want).mean() < 2.5
+
+
+def test_mouth_motion_leaves_the_background_alone(astronaut_identity, renderer):
+    still = renderer.render(neutral()).copy()
+    moved = renderer.render(pose(jawOpen=0.5, mouthFunnel=0.3)).copy()
+    empty = astronaut_identity.alpha == 0
+    assert empty.mean() > 0.2
+    eyes = np.mean([e.iris for e in astronaut_identity.eyes], axis=0)
+    u = astronaut_identity.inter_ocular_px
+    away = empty.copy()  # the outline of jaw and cheeks itself may move
+    away[int(eyes[1]) : int(eyes[1] + 2 * u), int(eyes[0] - 1.8 * u) : int(eyes[0] + 1.8 * u)] = 0
+    assert np.array_equal(moved[away], still[away])
+    assert np.array_equal(still[away], astronaut_identity.background[away])
+    rows = np.flatnonzero((moved != still).any((1, 2)))
+    assert rows[0] > eyes[1] - 1.2 * u
+
+
+def test_head_motion_leaves_the_far_background_alone(astronaut_identity, renderer):
+    turned = renderer.render(pose(headYaw=0.2, headRoll=0.1, torsoBreath=1.0)).copy()
+    corner = np.s_[:60, :60]
+    assert np.array_equal(turned[corner], astronaut_identity.photo[corner])
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        {},
+        {"mouthPress": 0.4, "mouthRollLower": 0.2, "mouthRollUpper": 0.2},
+        {"jawOpen": 0.2, "mouthClose": 0.2},
+        {"jawOpen": 0.1, "mouthClose": 0.1, "mouthPucker": 0.3},
+        {"mouthSmile": 0.5},
+    ],
+)
+def test_lips_are_sealed_in_the_picture(astronaut_identity, renderer, sealed):
+    opened = throat_pixels(renderer.render(pose(jawOpen=0.3)), astronaut_identity)
+    shut = renderer.render(pose(**sealed)).copy()
+    assert opened > 100
+    assert throat_pixels(shut, astronaut_identity) <= 0.03 * opened
+    assert renderer.mouth_opening(pose(**sealed)) < 0.005
+
+
+def test_opening_grows_with_the_jaw_and_is_natural(renderer):
+    gaps = [renderer.mouth_opening(pose(jawOpen=v)) for v in (0.0, 0.1, 0.2, 0.3, 0.45, 0.6)]
+    assert gaps == sorted(gaps) and gaps[0] < 0.005
+    assert 0.10 < gaps[3] < 0.20
+    assert 0.22 < gaps[5] < 0.40
+
+
+def test_mouth_opening_does_not_depend_on_the_head(renderer):
+    still = renderer.mouth_opening(pose(jawOpen=0.3))
+    assert renderer.mouth_opening(pose(jawOpen=0.3, headRoll=0.15)) == pytest.approx(
+        still, rel=0.05
+    )
+
+
+def test_blink_covers_the_iris(astronaut_identity, renderer):
+    def darkness(picture: np.ndarray) -> list[float]:
+        found = []
+        for eye in astronaut_identity.eyes:
+            x, y = (round(v) for v in eye.iris)
+            found.append(float((picture[y - 1 : y + 2, x - 1 : x + 2] @ GREY).mean()))
+        return found
+
+    open_eyes = darkness(renderer.render(neutral()))
+    shut = darkness(renderer.render(pose(eyeBlink=1.0)))
+    skin = float(np.array(astronaut_identity.colours.skin) @ GREY)
+    assert max(open_eyes) < 0.45 * skin
+    assert min(shut) > 0.6 * skin
+
+
+def test_one_eye_can_wink(renderer):
+    still = renderer.render(neutral()).astype(int)
+    wink = renderer.render(pose(eyeBlinkLeft=1.0)).astype(int)
+    columns = np.flatnonzero(np.abs(wink - still).max((0, 2)) > 12)
+    identity = renderer.identity
+    middle = np.mean([e.iris[0] for e in identity.eyes])
+    assert columns.min() > middle  # the subject's left is the viewer's right
+
+
+def landmarks(tracker, picture: np.ndarray) -> np.ndarray:
+    return tracker.detect(np.ascontiguousarray(picture))[0].points
+
+
+def test_head_turns_as_the_vocabulary_says(renderer, tracker):
+    def measure(**values: float) -> tuple[float, float, float]:
+        points = landmarks(tracker, renderer.render(pose(**values)).copy())
+        left, right = points[[362, 263], :2].mean(0), points[[33, 133], :2].mean(0)
+        eyes, unit = (left + right) / 2, np.linalg.norm(left - right)
+        nose = (points[1, :2] - eyes) / unit
+        tilt = np.degrees(np.arctan2(*(left - right)[::-1]))
+        return float(nose[0]), float(nose[1]), float(tilt)
+
+    still = measure()
+    assert measure(headYaw=0.2)[0] > still[0] + 0.04
+    assert measure(headYaw=-0.2)[0] < still[0] - 0.04
+    assert measure(headPitch=0.14)[1] > still[1] + 0.03
+    assert measure(headPitch=-0.14)[1] < still[1] - 0.03
+    assert measure(headRoll=0.14)[2] == pytest.approx(still[2] + 8.0, abs=1.5)
+
+
+def test_head_moves_as_the_vocabulary_says(renderer, tracker):
+    def centre(**values: float) -> np.ndarray:
+        return landmarks(tracker, renderer.render(pose(**values)).copy())[:468, :2].mean(0)
+
+    still, unit = centre(), renderer.identity.inter_ocular_px
+    assert (centre(headX=0.1) - still)[0] == pytest.approx(0.1 * unit, abs=3)
+    assert (centre(headY=0.1) - still)[1] == pytest.approx(0.1 * unit, abs=3)
+
+
+def test_gaze_moves_the_iris_and_little_else(renderer, tracker):
+    def irises(**values: float) -> np.ndarray:
+        points = landmarks(tracker, renderer.render(pose(**values)).copy())
+        return (points[[468, 473], :2] - points[[33, 362], :2]).mean(0)
+
+    still = irises()
+    assert irises(gazeYaw=0.3)[0] > still[0] + 1.5
+    assert irises(gazeYaw=-0.3)[0] < still[0] - 1.5
+    assert irises(gazePitch=0.3)[1] > still[1] + 0.5
+
+
+def test_rendering_the_photos_own_expression_gives_the_photo_back(astronaut_identity, renderer):
+    names = load_basis().expression_names
+    vector = neutral()
+    for name, value in zip(names, astronaut_identity.expression, strict=True):
+        plain = name.replace("_L", "Left").replace("_R", "Right")
+        target = plain if plain in INDEX else name[:-2]
+        if target in ARKIT:
+            vector[INDEX[target]] = max(vector[INDEX[target]], value)
+    again = renderer.render(vector).astype(float)
+    photo = astronaut_identity.photo.astype(float)
+    eyes = np.mean([e.iris for e in astronaut_identity.eyes], axis=0)
+    u = astronaut_identity.inter_ocular_px
+    x, y = int(eyes[0]), int(eyes[1])
+    upper = np.s_[y - int(0.6 * u) : y + int(0.5 * u), x - int(u) : x + int(u)]
+    whole = np.s_[y - int(0.8 * u) : y + int(1.9 * u), x - int(u) : x + int(u)]
+
+    def psnr(box) -> float:
+        return float(10 * np.log10(255**2 / np.mean((again[box] - photo[box]) ** 2)))
+
+    assert psnr(upper) > 30
+    assert psnr(whole) > 24
+
+
+def test_slow_motion_has_no_jumps(renderer):
+    previous, steps = None, []
+    for i in range(40):
+        t = i / 25
+        values = pose(
+            headYaw=0.12 * np.sin(1.1 * t), headPitch=0.04 * np.sin(1.7 * t),
+            jawOpen=0.12 + 0.12 * np.sin(2.0 * t), torsoBreath=0.5 + 0.5 * np.sin(t),
+            eyeBlink=0.3 + 0.3 * np.sin(1.3 * t), gazeYaw=0.1 * np.sin(0.9 * t),
+        )  # fmt: skip
+        frame = renderer.render(values).astype(np.int16)
+        if previous is not None:
+            steps.append(float(np.abs(frame - previous).mean()))
+        previous = frame
+    steps_array = np.array(steps)
+    around = np.convolve(np.pad(steps_array, 2, mode="edge"), np.ones(5) / 5, "valid")
+    assert (steps_array < 1.6 * around + 0.05).all()
+
+
+def test_hostile_numbers_do_no_harm(renderer):
+    values = np.full(COUNT, np.nan, np.float32)
+    assert np.array_equal(renderer.render(values), renderer.render(neutral()))
+    for extreme in (1e6, -1e6, np.inf):
+        assert renderer.render(np.full(COUNT, extreme, np.float32)).shape == (512, 512, 3)
+    with pytest.raises(ValueError, match="coefficients"):
+        renderer.render(np.zeros(3, np.float32))
+
+
+def test_every_face_coefficient_is_visible(renderer):
+    still = renderer.render(neutral()).astype(int)
+    jaw = renderer.render(pose(jawOpen=0.3)).astype(int)
+    for name in ARKIT:
+        if name in ("mouthClose", "tongueOut", "jawForward"):
+            base, values = jaw, pose(jawOpen=0.3, **{name: 0.3 if name == "mouthClose" else 0.8})
+        else:
+            base, values = still, pose(**{name: 0.6})
+        change = np.abs(renderer.render(values).astype(int) - base)
+        assert (change.max(2) > 6).sum() > 12, name

@@ -1,0 +1,111 @@
+"""The refiner's place in the chain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.appearance.identity import Identity
+from models.coefficients import INDEX, neutral
+from models.renderer.refiner import Refinement, RefinerInput, apply_refinement
+from models.renderer.renderer import Renderer
+
+BOX = (120, 100, 280, 300)
+
+
+class ToyRefiner:
+    """Reddens the inside of the mouth, with a gate that the test sets."""
+
+    def __init__(self, gate: float) -> None:
+        self.gate = gate
+        self.seen: list[RefinerInput] = []
+        self.resets = 0
+
+    def box(self, size, face):
+        x0, y0, x1, y1 = face
+        assert 0 <= x0 < x1 <= size and 0 <= y0 < y1 <= size
+        return BOX
+
+    def refine(self, frame: RefinerInput) -> Refinement:
+        self.seen.append(frame)
+        residual = np.zeros(frame.warped.shape, np.float32)
+        residual[..., 0] = 40.0
+        return Refinement(residual, np.where(frame.semantics == 2, self.gate, 0.0))
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+@pytest.fixture(scope="module")
+def talking() -> np.ndarray:
+    values = neutral()
+    values[INDEX["jawOpen"]] = 0.4
+    return values
+
+
+@pytest.fixture(scope="module")
+def plain(astronaut_identity: Identity, talking) -> np.ndarray:
+    return Renderer(astronaut_identity).render(talking).copy()
+
+
+def test_a_closed_gate_changes_no_bit(astronaut_identity, talking, plain):
+    toy = ToyRefiner(0.0)
+    assert np.array_equal(Renderer(astronaut_identity, refiner=toy).render(talking), plain)
+    assert len(toy.seen) == 1  # and warming up did not feed it
+
+
+def test_an_open_gate_changes_only_its_pixels(astronaut_identity, talking, plain):
+    toy = ToyRefiner(1.0)
+    refined = Renderer(astronaut_identity, refiner=toy).render(talking).copy()
+    changed = (refined != plain).any(2)
+    mouth = np.zeros_like(changed)
+    mouth[BOX[1] : BOX[3], BOX[0] : BOX[2]] = toy.seen[0].semantics == 2
+    assert changed.sum() > 100 and not (changed & ~mouth).any()
+    assert (refined[..., 1:] == plain[..., 1:]).all()
+
+
+def test_what_the_refiner_sees(astronaut_identity, talking, plain):
+    toy = ToyRefiner(1.0)
+    renderer = Renderer(astronaut_identity, refiner=toy)
+    first = renderer.render(talking).copy()
+    renderer.render(talking)
+    crop = np.s_[BOX[1] : BOX[3], BOX[0] : BOX[2]]
+    frame, again = toy.seen
+    assert np.array_equal(frame.warped, plain[crop])
+    assert np.array_equal(frame.photo, astronaut_identity.photo[crop])
+    assert np.array_equal(again.previous, first[crop])
+    assert np.array_equal(again.warped, plain[crop])  # the past is an input, not a source
+    assert set(np.unique(frame.semantics)) == {0, 1, 2, 3}
+    assert (frame.confidence[frame.semantics == 2] == 0).all()
+    assert frame.interior[frame.semantics == 2].any()
+    assert not frame.interior[frame.semantics != 2].any()
+    rows, columns = np.mgrid[BOX[1] : BOX[3], BOX[0] : BOX[2]]
+    moved = np.hypot(frame.vertices[..., 0] - columns, frame.vertices[..., 1] - rows)
+    assert np.median(moved) < 3
+
+
+@pytest.mark.parametrize("jaw", [0.0, 0.1, 0.25])
+def test_sealed_lips_show_nothing_of_the_inside(astronaut_identity, jaw):
+    toy = ToyRefiner(0.0)
+    values = neutral()
+    values[INDEX["jawOpen"]] = values[INDEX["mouthClose"]] = jaw
+    Renderer(astronaut_identity, refiner=toy).render(values)
+    assert not (toy.seen[0].semantics == 2).any()
+
+
+def test_reset_forgets_the_past(astronaut_identity, talking):
+    toy = ToyRefiner(1.0)
+    renderer = Renderer(astronaut_identity, refiner=toy)
+    renderer.render(talking)
+    renderer.reset()
+    renderer.render(talking)
+    assert toy.resets == 1
+    assert np.array_equal(toy.seen[1].previous, toy.seen[1].warped)
+
+
+def test_residual_is_clipped_and_gated():
+    picture = np.full((2, 2, 3), 250, np.uint8)
+    residual = np.full((2, 2, 3), 40.0, np.float32)
+    apply_refinement(picture, Refinement(residual, np.array([[0.0, 1.0], [0.1, 2.0]], np.float32)))
+    assert picture[0, 0].tolist() == [250] * 3 and picture[0, 1].tolist() == [255] * 3
+    assert picture[1, 0].tolist() == [254] * 3 and picture[1, 1].tolist() == [255] * 3
