@@ -141,12 +141,17 @@ class BitrateGovernor:
 
     CONGESTED = 0.95  # estimate over what is sent
     RISE = 1.5
-    HOLD_S = 6.0  # without congestion before a step up
+    HOLD_S = 6.0  # without congestion before a step up; doubles each time that was too much
+    MOST_HOLD_S = 96.0
     SETTLE_S = 2.0  # between steps down
+    SMOOTHING = 0.15  # weight of the newest estimate
 
     def __init__(self, full_kbps: int, now: float) -> None:
         self.kbps = full_kbps
         self._full = full_kbps
+        self._hold_s = self.HOLD_S
+        self._rose = False
+        self._estimate: float | None = None
         self._changed_at = now
         self._congested_at = now
 
@@ -158,14 +163,19 @@ class BitrateGovernor:
             sent_bps: what was really sent of late.
             now: monotonic seconds.
         """
-        if estimate_bps < self.CONGESTED * sent_bps:
+        last = estimate_bps if self._estimate is None else self._estimate
+        self._estimate = last + self.SMOOTHING * (estimate_bps - last)
+        if self._estimate < self.CONGESTED * sent_bps:
             self._congested_at = now
-            usable = max(MIN_KBPS, int(0.9 * estimate_bps / 1000))
+            usable = max(MIN_KBPS, int(0.9 * self._estimate / 1000))
             if usable < self.kbps and now - self._changed_at >= self.SETTLE_S:
+                self._hold_s = min(self.MOST_HOLD_S, self._hold_s * (2 if self._rose else 1))
+                self._rose = False
                 return self._change(usable, now)
         elif self.kbps < self._full:
             calm = now - max(self._congested_at, self._changed_at)
-            if calm >= self.HOLD_S:
+            if calm >= self._hold_s:
+                self._rose = True
                 return self._change(min(self._full, int(self.kbps * self.RISE) + 1), now)
         return None
 

@@ -1,0 +1,134 @@
+"""The frame ring's policy and the release delay that lives off it."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.media.delay import CALM, ReleaseDelay
+from streamer.media.ring import FrameRing
+
+
+def ring(capacity_ms: int = 120) -> FrameRing[str]:
+    return FrameRing(capacity_ms, 25)
+
+
+def test_on_time_is_its_own_picture() -> None:
+    r = ring()
+    r.push(0, "a")
+    r.push(1, "b")
+    assert r.release(0) == ("a", True)
+    assert r.release(1) == ("b", True)
+    assert (r.counters.late, r.counters.repeated, r.counters.dropped) == (0, 0, 0)
+
+
+def test_empty_at_the_deadline_repeats_the_last() -> None:
+    r = ring()
+    assert r.release(0) == (None, False)
+    assert r.counters.repeated == 0, "nothing was there to repeat"
+    r.push(1, "b")
+    r.release(1)
+    assert r.release(2) == ("b", False)
+    assert r.counters.repeated == 1
+
+
+def test_a_late_picture_is_shown_if_nothing_newer_is_there() -> None:
+    r = ring()
+    r.push(0, "a")
+    r.release(0)
+    r.release(1)
+    r.push(1, "b")
+    assert r.release(2) == ("b", True)
+    assert r.counters.late == 1
+
+
+def test_the_newest_due_picture_wins() -> None:
+    r = ring()
+    for i, picture in enumerate("abc"):
+        r.push(i, picture)
+    assert r.release(2) == ("c", True)
+    assert r.counters.dropped == 2
+
+
+def test_full_drops_the_oldest() -> None:
+    r = ring(120)  # three frames
+    for i, picture in enumerate("abcd"):
+        r.push(i, picture)
+    assert len(r) == 3 and r.counters.dropped == 1
+    assert r.release(0) == (None, False), "the picture of frame 0 is gone"
+    assert r.release(1) == ("b", True)
+
+
+def test_later_than_the_capacity_is_skipped() -> None:
+    r = ring(120)
+    r.push(0, "a")
+    r.release(0)
+    for tick in range(1, 6):
+        r.release(tick)
+    assert r.skips(2) and not r.skips(3)
+    assert not r.push(2, "c")
+    assert r.counters.dropped == 1
+
+
+def test_barge_in_clears_what_waits_and_keeps_what_is_shown() -> None:
+    r = ring()
+    r.push(0, "a")
+    r.release(0)
+    r.push(1, "b")
+    r.clear()
+    assert r.release(1) == ("a", False)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 60)), max_size=200))
+def test_the_ring_is_bounded_and_never_goes_back(steps: list[tuple[bool, int]]) -> None:
+    r: FrameRing[int] = FrameRing(120, 25)
+    shown, pushed, accepted, new = -1, 0, 0, 0
+    for is_push, number in steps:
+        if is_push:
+            pushed += 1
+            accepted += r.push(number, number)
+        else:
+            picture, is_new = r.release(number)
+            if is_new:
+                assert picture is not None and shown < picture <= number
+                shown, new = picture, new + 1
+        assert len(r) <= r.capacity
+    assert pushed == new + r.counters.dropped + len(r)
+
+
+def ticks(delay: ReleaseDelay, count: int, waited_ms: float = 20.0) -> None:
+    for _ in range(count):
+        delay.observe(on_time=True, waited_ms=waited_ms)
+
+
+def test_one_hiccup_changes_nothing() -> None:
+    delay = ReleaseDelay(25, 80, 120)
+    before = delay.seconds
+    for _ in range(3):
+        delay.observe(on_time=False, waited_ms=0)
+    ticks(delay, 40)
+    assert delay.seconds == before
+    assert before == (40 + 80 + 45) / 1000
+
+
+def test_hiccups_again_and_again_cost_delay_up_to_a_bound() -> None:
+    delay = ReleaseDelay(25, 80, 120)
+    for _ in range(40):
+        delay.observe(on_time=False, waited_ms=0)
+        ticks(delay, 5)
+    assert delay.headroom_ms == 120
+
+
+def test_a_renderer_that_is_too_slow_costs_delay_too() -> None:
+    delay = ReleaseDelay(25, 80, 120)
+    for _ in range(10):
+        delay.observe(on_time=False, waited_ms=0)
+    assert delay.headroom_ms == 55
+
+
+def test_calm_and_waiting_frames_bring_it_down_again() -> None:
+    delay = ReleaseDelay(25, 80, 120)
+    ticks(delay, CALM, waited_ms=30)
+    assert delay.headroom_ms == 40
+    ticks(delay, CALM * 3, waited_ms=5)
+    assert delay.headroom_ms == 40, "frames that hardly wait leave nothing to take away"
