@@ -37,10 +37,8 @@ def test_from_a_photo_to_a_speaking_avatar(
     go_live(page)
     until(page, "Number(document.getElementById('latency').textContent) > 0")
 
-    seen = record(page, mouth_box(grab(page)), WATCH_S)
+    seen = watch_fluently(page)
 
-    # Whether 25 hold for minutes is a benchmark's question; a busy machine may lose some here.
-    assert 18 <= seen.fps <= 27, f"{seen.fps:.1f} frames per second were shown"
     speaking = seen.level > HEARD
     assert 0.2 < speaking.mean() < 0.95, "the voice and its silence come back as sound"
     assert_mouth_follows(seen, speaking)
@@ -49,6 +47,20 @@ def test_from_a_photo_to_a_speaking_avatar(
     assert httpx.delete(f"{server.url}api/avatars/{avatar}").status_code == 204
     expect(page.locator("#stage-problem")).to_be_visible()
     assert state(page) == "ended"
+
+
+def watch_fluently(page: Page) -> Recording:
+    """Watch the mouth at 25 frames a second; a busy machine gets three chances to show them.
+
+    Whether they hold for minutes is a question for the benchmarks.
+    """
+    rates = []
+    for _ in range(3):
+        seen = record(page, mouth_box(grab(page)), WATCH_S)
+        rates.append(round(seen.fps, 1))
+        if 21 <= seen.fps <= 27:
+            return seen
+    raise AssertionError(f"{rates} frames per second were shown instead of 25")
 
 
 def mouth_box(frame: NDArray[np.uint8]) -> tuple[float, float, float, float]:
