@@ -26,7 +26,7 @@ _ROUNDING = 0.95  # of pucker plus funnel
 _GAIN = {"jawOpen": 1.0}
 _SEAL_FROM, _SEAL_FULL = 0.55, 0.92  # mouthClose over jawOpen
 _PRESS_SEALS = 0.35
-GAZE_LIMIT = np.radians(28.0)
+GAZE_LIMIT = float(np.radians(28.0))
 _LOOK_SIDE = np.radians(30.0)  # gaze at a full eyeLookIn/Out
 _LOOK_UP, _LOOK_DOWN = np.radians(22.0), np.radians(28.0)
 
@@ -89,8 +89,8 @@ class ExpressionMap:
         self._row = {n: i for i, n in enumerate(names)}
 
     def __call__(self, coefficients: Floats) -> Expression:
-        """Map one ``(COUNT,)`` vector."""
-        c = np.clip(np.nan_to_num(coefficients[: len(ARKIT)]), 0.0, self._top).astype(np.float32)
+        """Map one ``(COUNT,)`` vector of finite numbers."""
+        c = np.clip(coefficients[: len(ARKIT)], 0.0, self._top).astype(np.float32)
         jaw = float(c[INDEX["jawOpen"]])
         close = min(float(c[INDEX["mouthClose"]]), jaw)
         c[INDEX["mouthClose"]] = close
@@ -119,7 +119,7 @@ class ExpressionMap:
 
     def _eye(self, coefficients: Floats, side: str) -> Eye:
         def value(name: str) -> float:
-            return float(np.clip(np.nan_to_num(coefficients[INDEX[name]]), -1.6, 1.6))
+            return min(1.6, max(-1.6, float(coefficients[INDEX[name]])))
 
         # The subject's left eye looks out towards the viewer's right.
         outward = value(f"eyeLookOut{side}") - value(f"eyeLookIn{side}")
@@ -129,9 +129,9 @@ class ExpressionMap:
             + value(f"eyeLookDown{side}") * _LOOK_DOWN
             - value(f"eyeLookUp{side}") * _LOOK_UP
         )
-        yaw = float(np.clip(yaw, -GAZE_LIMIT, GAZE_LIMIT))
-        pitch = float(np.clip(pitch, -0.8 * GAZE_LIMIT, GAZE_LIMIT))
-        return Eye(float(np.clip(value(f"eyeBlink{side}"), 0, 1)), yaw, pitch)
+        yaw = min(GAZE_LIMIT, max(-GAZE_LIMIT, yaw))
+        pitch = min(GAZE_LIMIT, max(-0.8 * GAZE_LIMIT, pitch))
+        return Eye(min(1.0, max(0.0, value(f"eyeBlink{side}"))), yaw, pitch)
 
     def _lids_follow(self, weights: Floats, eyes: tuple[Eye, Eye]) -> None:
         for eye, side in zip(eyes, ("_L", "_R"), strict=True):

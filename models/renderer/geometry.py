@@ -29,8 +29,8 @@ _SEALED_GAP = -0.012  # cm
 def soft_limit(value: float, limit: float) -> float:
     """Return the value, bent so that it never passes ``limit``; straight below 60 % of it."""
     knee = 0.6 * limit
-    if abs(value) <= knee or not np.isfinite(value):
-        return value if np.isfinite(value) else 0.0
+    if abs(value) <= knee:
+        return value
     rest = limit - knee
     return float(np.sign(value) * (knee + rest * np.tanh((abs(value) - knee) / rest)))
 
@@ -78,8 +78,8 @@ def head_pose(coefficients: Floats, inter_ocular: float) -> HeadPose:
     return HeadPose(
         (near * (tip @ turn @ nod)).astype(np.float32),
         shift.astype(np.float32),
-        float(np.clip(np.nan_to_num(value("torsoBreath")), 0, 1)),
-        float(np.clip(np.nan_to_num(value("torsoShrug")), 0, 1)),
+        min(1.0, max(0.0, value("torsoBreath"))),
+        min(1.0, max(0.0, value("torsoShrug"))),
         soft_limit(value("torsoLean"), 0.35),
         soft_limit(value("torsoSway"), 0.15),
     )

@@ -20,9 +20,10 @@ from models.renderer.warp import (
     FAR,
     FULL,
     close_edges,
-    composite,
     count_bits,
     cover,
+    lay_over,
+    place,
     rasterise,
     soften_steps,
 )
@@ -95,10 +96,10 @@ class Renderer:
         self._hole_tris = self._near_holes(basis.neutral)
         self._out = self._pictures.background.copy()
         self._source = np.zeros((size, size, 2), np.float32)
+        self._lookup = np.zeros((size, size, 2), np.float32)
         self._scratch = np.zeros_like(self._out)
         self._outline_depth = self._rig.points[:, 2].copy()
         self._person = self._person_box()
-        self._empty = self._empty_cells()
         self._refiner = refiner
         self._previous: Image | None = None
         self.warm_up()
@@ -128,14 +129,6 @@ class Renderer:
         box = [columns[0] - pad, rows[0] - pad, columns[-1] + 1 + pad, rows[-1] + 1 + pad]
         box = np.clip(np.array(box), 0, self.size)
         return np.concatenate([box[:2] // STEP, -(-box[2:] // STEP)]).astype(np.int64) * STEP
-
-    def _empty_cells(self) -> NDArray[np.bool_]:
-        """Return which cells of the flow have no person within two cells."""
-        cells = self._shell.flow.shape[:2]
-        person = np.zeros((cells[0] * STEP, cells[1] * STEP), np.uint8)
-        person[: self.size, : self.size] = self._pictures.texture[::2, ::2, 3]
-        blocks = person.reshape(cells[0], STEP, cells[1], STEP).max((1, 3))
-        return cv2.dilate(blocks, np.ones((5, 5), np.uint8)) == 0
 
     def warm_up(self) -> None:
         """Compile (or load) every inner loop, so that the first frame is not the slow one."""
@@ -186,10 +179,7 @@ class Renderer:
         self._update_shell(points, pose)
         depth, flow, left, top = self._draw_face(points)
         mouth, eyes = self._coverages(points, model, depth, flow, left, top)
-        composite(
-            self._pictures.texture, self._pictures.background, self._empty, self._shell.flow,
-            STEP, depth, flow, left, top, self._source, self._person, self._out,
-        )  # fmt: skip
+        self._compose(depth, flow, left, top)
         soften_steps(
             self._out,
             self._source,
@@ -208,6 +198,21 @@ class Renderer:
         if self._refiner is not None:
             self._refine(depth, left, top, mouth, eyes, interior)
         return self._out
+
+    def _compose(self, depth: Floats, flow: Floats, left: int, top: int) -> None:
+        """Warp the person over the background, by one flow for head, face and torso."""
+        x0, y0, x1, y1 = (int(v) for v in self._person)
+        place(
+            self._shell.flow, STEP, depth, flow, left, top, self._person, self._source, self._lookup
+        )
+        person = cv2.remap(
+            self._pictures.texture,
+            self._lookup[y0:y1, x0:x1],
+            None,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        lay_over(person, self._pictures.background, x0, y0, self._out)
 
     def _update_shell(self, points: Floats, pose: HeadPose) -> None:
         shell, rig = self._shell, self._rig

@@ -209,71 +209,21 @@ def sample_twice(texture, u, v, out):
 
 
 @_jit
-def _person_over(texture, background, u, v, x, y, out):
-    """Write one pixel: the person at source pixel ``(u, v)`` over the background."""
-    fx = min(max(u * np.float32(2.0), np.float32(0.0)), np.float32(texture.shape[1] - 2))
-    fy = min(max(v * np.float32(2.0), np.float32(0.0)), np.float32(texture.shape[0] - 2))
-    # 1/128 steps make an unmoved pixel exactly itself.
-    xf = np.int32(fx * np.float32(128.0) + np.float32(0.5))
-    yf = np.int32(fy * np.float32(128.0) + np.float32(0.5))
-    xi, yi = xf >> 7, yf >> 7
-    fx, fy = np.int32(xf & 127), np.int32(yf & 127)
-    w11 = np.int32(fx * fy)
-    w10 = np.int32((fx << 7) - w11)
-    w01 = np.int32((fy << 7) - w11)
-    w00 = np.int32(16384 - (fx << 7) - w01)
-    a00, a10 = np.int32(texture[yi, xi, 3]), np.int32(texture[yi, xi + 1, 3])
-    a01, a11 = np.int32(texture[yi + 1, xi, 3]), np.int32(texture[yi + 1, xi + 1, 3])
-    a = np.int32((w00 * a00 + w10 * a10 + w01 * a01 + w11 * a11 + 8192) >> 14)
-    if a == 0:
-        out[y, x, 0] = background[y, x, 0]
-        out[y, x, 1] = background[y, x, 1]
-        out[y, x, 2] = background[y, x, 2]
-        return
-    for k in range(3):
-        c = np.int32(
-            (
-                w00 * np.int32(texture[yi, xi, k])
-                + w10 * np.int32(texture[yi, xi + 1, k])
-                + w01 * np.int32(texture[yi + 1, xi, k])
-                + w11 * np.int32(texture[yi + 1, xi + 1, k])
-                + 8192
-            )
-            >> 14
-        )
-        if a < 255:
-            c = np.int32((a * c + (255 - a) * np.int32(background[y, x, k]) + 127) // 255)
-        out[y, x, k] = c
-
-
-@_jit
-def _is_empty(empty, u, v, inverse_step):
-    i = min(max(int(u * inverse_step + np.float32(0.5)), 0), empty.shape[1] - 1)
-    j = min(max(int(v * inverse_step + np.float32(0.5)), 0), empty.shape[0] - 1)
-    return empty[j, i]
-
-
-@_jit
-def composite(
-    texture, background, empty, shell, step, depth, flow, face_left, face_top, source, box, out
-):
-    """Warp the person over the background inside ``box`` (x0, y0, x1, y1).
+def place(shell, step, depth, flow, face_left, face_top, box, source, lookup):
+    """Say which source pixel every pixel inside ``box`` (x0, y0, x1, y1) shows.
 
     Args:
-        texture: ``(2S, 2S, 4)`` uint8 person with opacity, doubled.
-        background: ``(S, S, 3)`` uint8.
-        empty: ``(h, w)`` bool, source cells with no person anywhere near.
         shell: ``(h, w, 2)`` inverse flow of everything but the face, one cell per ``step`` pixels.
         step: pixels per shell cell.
         depth: ``(fh, fw)`` depth of the rasterised face, ``FAR`` where there is none.
         flow: ``(fh, fw, 3)`` source pixel and weight of the face.
         face_left: column of the face pictures in the output.
         face_top: row of the same.
-        source: ``(S, S, 2)`` written: the source pixel that was shown.
         box: ``(4,)`` int64, a multiple of ``step``.
-        out: ``(S, S, 3)`` uint8 written.
+        source: ``(S, S, 2)`` written.
+        lookup: ``(S, S, 2)`` written, the same in pixels of the doubled texture.
     """
-    one = np.float32(1.0)
+    one, two = np.float32(1.0), np.float32(2.0)
     inverse_step = one / np.float32(step)
     rows, columns = depth.shape
     for j in range(box[1] // step, box[3] // step):
@@ -284,18 +234,6 @@ def composite(
             u11, v11 = shell[j + 1, i + 1, 0], shell[j + 1, i + 1, 1]
             left, top = i * step - face_left, j * step - face_top
             face = left + step > 0 and top + step > 0 and left < columns and top < rows
-            if (
-                not face
-                and _is_empty(empty, u00, v00, inverse_step)
-                and _is_empty(empty, u10, v10, inverse_step)
-                and _is_empty(empty, u01, v01, inverse_step)
-                and _is_empty(empty, u11, v11, inverse_step)
-            ):
-                for y in range(j * step, (j + 1) * step):
-                    for x in range(i * step, (i + 1) * step):
-                        for k in range(3):
-                            out[y, x, k] = background[y, x, k]
-                continue
             for dy in range(step):
                 y = j * step + dy
                 t = dy * inverse_step
@@ -317,7 +255,32 @@ def composite(
                             pv = w * flow[fj, fi, 1] + (one - w) * pv
                     source[y, x, 0] = pu
                     source[y, x, 1] = pv
-                    _person_over(texture, background, pu, pv, x, y, out)
+                    lookup[y, x, 0] = pu * two
+                    lookup[y, x, 1] = pv * two
+
+
+@_jit
+def lay_over(person, background, left, top, out):
+    """Lay ``(h, w, 4)`` uint8 person over the background at ``(left, top)`` of ``out``."""
+    for j in range(person.shape[0]):
+        y = j + top
+        for i in range(person.shape[1]):
+            x = i + left
+            a = np.int32(person[j, i, 3])
+            if a == 255:
+                out[y, x, 0] = person[j, i, 0]
+                out[y, x, 1] = person[j, i, 1]
+                out[y, x, 2] = person[j, i, 2]
+            elif a == 0:
+                out[y, x, 0] = background[y, x, 0]
+                out[y, x, 1] = background[y, x, 1]
+                out[y, x, 2] = background[y, x, 2]
+            else:
+                b = np.int32(255) - a
+                for k in range(3):
+                    mixed = a * np.int32(person[j, i, k]) + b * np.int32(background[y, x, k])
+                    # Exact division by 255 for this range.
+                    out[y, x, k] = (mixed + 128 + ((mixed + 128) >> 8)) >> 8
 
 
 @_jit

@@ -80,7 +80,7 @@ def test_mouth_motion_leaves_the_background_alone(astronaut_identity, renderer):
     eyes = np.mean([e.iris for e in astronaut_identity.eyes], axis=0)
     u = astronaut_identity.inter_ocular_px
     away = empty.copy()  # the outline of jaw and cheeks itself may move
-    away[int(eyes[1]) : int(eyes[1] + 2 * u), int(eyes[0] - 1.8 * u) : int(eyes[0] + 1.8 * u)] = 0
+    away[int(eyes[1]) : int(eyes[1] + 2.3 * u), int(eyes[0] - 1.8 * u) : int(eyes[0] + 1.8 * u)] = 0
     assert np.array_equal(moved[away], still[away])
     assert np.array_equal(still[away], astronaut_identity.background[away])
     rows = np.flatnonzero((moved != still).any((1, 2)))
