@@ -159,7 +159,7 @@ def _enrolment(config: Config) -> Iterator[Check]:
     """Enrol the drawn person, then time drawing and encoding it."""
     from models.appearance.enrol_process import EnrolmentFailed, enrol_photo_sync
     from models.appearance.errors import EnrolmentRefused
-    from streamer.portrait import synthetic_portrait
+    from models.appearance.portrait import synthetic_portrait
 
     size = config.media.size
     with tempfile.TemporaryDirectory(prefix="visavis-doctor-") as folder:

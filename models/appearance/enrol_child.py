@@ -85,8 +85,6 @@ def _enrol(
     tracker = _Remembering(MediaPipeTracker())
     clock.lap("tracker")
     photo, notes = upright(photo, tracker)
-    if faces := tracker.detect(photo):
-        refuse_covered(photo, faces[0].points)
     clock.lap("face")
     pipe.say(progress=_ENROL_AT, stage="Measuring the face")
     from models.appearance.enrol import enrol
@@ -98,6 +96,7 @@ def _enrol(
         pipe.say(progress=_ENROL_AT + share * (_PREVIEW_AT - _ENROL_AT), stage=stage)
 
     identity = enrol(photo, tracker=tracker, size=job["size"], progress=report)
+    refuse_covered(photo, tracker.detect(photo)[0].points)
     clock.lap("enrol")
     identity.save(folder / BUNDLE)
     clock.lap("save")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from models.appearance.photo import sanitise
+from models.appearance.portrait import synthetic_portrait
 from models.appearance.tracker import MediaPipeTracker
 from streamer import doctor
 from streamer.config import Config, EngineConfig, ServerConfig
-from streamer.portrait import synthetic_portrait
 
 
 def config_at(path: Path, port: int = 0) -> Config:

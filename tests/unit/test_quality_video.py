@@ -15,10 +15,10 @@ from benchmarks.quality.sheet import Strip, choose, draw
 from benchmarks.quality.video import _View, inner_lip_gap
 from models.appearance.enrol import enrol
 from models.appearance.photo import sanitise
+from models.appearance.portrait import synthetic_portrait
 from models.appearance.tracker import MediaPipeTracker
 from models.coefficients import INDEX, neutral
 from models.renderer.renderer import Renderer
-from streamer.portrait import synthetic_portrait
 
 
 def test_measured_aperture_follows_what_is_drawn() -> None:

@@ -1,0 +1,28 @@
+"""``python -m models.appearance.warm``: compile every inner loop for this machine, once.
+
+The compiled code lands in numba's cache, where live sessions and enrolment find it. It is made by
+enrolling and drawing a drawn person, so no untrusted byte is near.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from models.appearance.enrol import enrol
+from models.appearance.photo import sanitise
+from models.appearance.portrait import synthetic_portrait
+from models.appearance.tracker import MediaPipeTracker
+from models.renderer.renderer import Renderer
+
+
+def main() -> int:
+    """Compile; returns the exit code."""
+    tracker = MediaPipeTracker()
+    identity = enrol(sanitise(synthetic_portrait()), tracker=tracker, size=256)
+    tracker.close()
+    Renderer(identity, size=256)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
