@@ -96,6 +96,10 @@ def acceptable_candidate(address: str) -> bool:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
-    if ip.is_multicast or ip.is_unspecified or ip.is_reserved:
-        return False
-    return ip.is_loopback or ip.is_private or ip.is_link_local
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.teredo is not None or ip.sixtofour is not None:  # both lead out over IPv4
+            return False
+        ip = ip.ipv4_mapped or ip
+    if ip.is_loopback:
+        return True
+    return not (ip.is_global or ip.is_multicast or ip.is_unspecified or ip.is_reserved)

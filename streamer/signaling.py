@@ -68,10 +68,11 @@ def _clean(lines: Iterable[str], most_candidates: int) -> list[str]:
             raise BadRequest(_UNREADABLE)
         if line.startswith("m="):
             sections += 1
+            candidates = 0  # the limit is for each transport; unbundled offers have several
         if line.startswith("a=candidate:"):
             candidates += 1
             if candidates > most_candidates:
-                raise BadRequest(f"The offer has more than {most_candidates} candidates.")
+                raise BadRequest(f"A section has more than {most_candidates} candidates.")
             if parse_candidate(line[2:]) is None:
                 continue
         if line.startswith(("a=end-of-candidates", "a=ice-lite")):
