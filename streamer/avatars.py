@@ -33,6 +33,8 @@ from streamer.trust.audit import AuditLog
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 4  # enrolments behind the one that runs
+MAX_AVATARS = 500
+MAX_FAILED = 20  # kept to be read; older ones go when a new enrolment starts
 ENROL_TIMEOUT_S = 90.0
 RETRY_AFTER_S = 10
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -160,12 +162,14 @@ class AvatarStore:
             TooLarge: the photo is too large.
             Unprocessable: the file is no picture.
             AtCapacity: too many enrolments wait already.
+            Conflict: the folder holds as many avatars as it may.
         """
         if consent is not True:
             raise BadRequest("An avatar needs the consent of the person in the photo.")
         self._check_upload(data)
         if len(self._running) > MAX_WAITING:
             raise AtCapacity("Too many photos are being enrolled; try again soon.", RETRY_AFTER_S)
+        self._make_room()
         record = new_record(name, statement)
         running = _Running(record, self._create(record))
         self._running[record.id] = running
@@ -222,6 +226,14 @@ class AvatarStore:
         except PhotoRefused as refusal:
             kind = TooLarge if refusal.code == "too_large" else Unprocessable
             raise kind(str(refusal)) from None
+
+    def _make_room(self) -> None:
+        records = self.list()
+        for record in [r for r in records if r.status == "failed"][MAX_FAILED - 1 :]:
+            with contextlib.suppress(NotFound):  # erased by another process
+                self.erase(record.id)
+        if sum(r.status != "failed" for r in records) >= MAX_AVATARS:
+            raise Conflict(f"There are {MAX_AVATARS} avatars already; erase one first.")
 
     def _create(self, record: AvatarRecord) -> int:
         folder = self._root / record.id

@@ -15,6 +15,7 @@ _CROP = 132  # px
 _COLUMNS = 12
 _WAVE = 90
 _LABEL = 18
+_LEGEND = "blue: sound; red: inner-lip gap / eye distance; below each mouth: phone, time, gap"
 _INK, _PAPER = (40, 40, 40), 255
 _SOUND, _MOUTH, _MARK = (170, 190, 215), (200, 60, 40), (150, 150, 150)
 _SHOWN_FIRST = (BILABIALS, frozenset({"F", "V"}), frozenset({"UW", "OW", "W", "AO"}))
@@ -65,7 +66,7 @@ def draw(strips: Sequence[Strip]) -> NDArray[np.uint8]:
 def _strip(strip: Strip) -> NDArray[np.uint8]:
     width = _COLUMNS * _CROP
     sheet = np.full((_LABEL * 2 + _CROP + _WAVE + 12, width, 3), _PAPER, np.uint8)
-    _text(sheet, strip.name, (4, 13))
+    _text(sheet, f"{strip.name}   ({_LEGEND})", (4, 13))
     seconds = len(strip.aperture) / strip.fps
     shown = choose(strip.phones, seconds)
     top = _LABEL

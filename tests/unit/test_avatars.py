@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from models.appearance.enrol_process import EnrolmentFailed, EnrolmentResult
 from models.appearance.errors import EnrolmentRefused
 from streamer.avatar_record import new_record, write_file
-from streamer.avatars import MAX_WAITING, AvatarRecord, AvatarStore
+from streamer.avatars import MAX_FAILED, MAX_WAITING, AvatarRecord, AvatarStore
 from streamer.config import LimitsConfig
 from streamer.errors import (
     AtCapacity,
@@ -238,6 +238,22 @@ async def test_stores_see_each_other(tmp_path: Path) -> None:
     terminal.erase(made.id)
     with pytest.raises(NotFound):
         server.get(made.id)
+
+
+async def test_failures_do_not_pile_up(tmp_path: Path) -> None:
+    store = store_at(tmp_path, FakeEnroller(EnrolmentRefused("No face.")))
+    made = [(await store.wait((await start(store)).id)).id for _ in range(MAX_FAILED + 3)]
+    assert [r.id for r in store.list()] == made[: -MAX_FAILED - 1 : -1]
+
+
+async def test_a_full_folder_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamer.avatars.MAX_AVATARS", 2)
+    store = store_at(tmp_path)
+    made = [await store.wait((await start(store)).id) for _ in range(2)]
+    with pytest.raises(Conflict, match="erase one first"):
+        await start(store)
+    store.erase(made[0].id)
+    assert (await store.wait((await start(store)).id)).status == "ready"
 
 
 PATHS = ["..", ".", "", "/", "../../etc/passwd", "%2e%2e", "..%2F..", "a" * 31, "A" * 32, "g" * 32]
