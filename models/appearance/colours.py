@@ -102,6 +102,10 @@ def _closed_skin(crop: Image, opening: Mask, width: float) -> Image:
     for half in (near & above, near & ~above):
         if half.any():
             known |= half & (grey >= np.percentile(grey[half], 50))
+    below = near & ~above
+    if below.any():  # the frame of glasses is no skin, however much of it there is
+        lit = known & (grey > 0.55 * np.median(grey[below]))
+        known = lit if lit.any() else known
     filled = push_pull(cv2.GaussianBlur(crop, (0, 0), 0.02 * width), known | _far(near, lashes))
     filled *= _lid_relief(opening, width)[..., None]
     soft = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), 0.05 * width)

@@ -23,7 +23,7 @@ LIP_COLUMNS = 21
 LID_COLUMNS = 15
 _SMOOTHING = 0.05
 _SMILE_SMOOTHING = 6.0  # a smile's lip contour is not that of the mouth at rest
-_LID_THICKNESS = 0.32  # cm from the mesh's edge to the lid's visible rim, at most
+_LID_THICKNESS = 0.45  # cm from the mesh's edge to the lid's visible rim, at most
 _KEPT = 0.12  # of a strong expression
 _SEALED = -0.015  # cm of overlap, so that no dark line shows
 _INCISORS_BELOW_LIPS = 0.48  # cm of upper teeth under the closed lip line
@@ -76,17 +76,19 @@ def lid_seam(basis: FaceBasis, rest: Floats, eye: int) -> Seam:
 
     The mesh ends behind the lids' rims; the seam runs along the rims, which are what is seen.
     """
-    upper, lower = _lid_rims(basis, rest, eye)
+    upper, lower = _lid_rims(basis, eye)
     return make_seam(
         rest, opened_face(basis, rest), upper, lower, basis.part_vertices("face"),
         columns=LID_COLUMNS, reach=0.8, upper_share=0.80,
     )  # fmt: skip
 
 
-def _lid_rims(
-    basis: FaceBasis, rest: Floats, eye: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the lids' visible rims, ordered along x, with the corners shared."""
+def _lid_rims(basis: FaceBasis, eye: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the lids' visible rims, ordered along x, with the corners shared.
+
+    They are looked for on the mean face, so that they are the same for everyone.
+    """
+    rest = basis.neutral
     name = ("eyeBlink_L", "eyeBlink_R")[eye]
     drop = basis.expression[basis.expression_names.index(name)][:, 1]
     half = rest + shape_at(basis, {name: 0.5})

@@ -18,11 +18,14 @@ _LIGHT = np.array([0.0, 0.42, 0.91], np.float32)
 _WARM = np.array([0.88, 1.15, 1.22], np.float32)
 _AMBIENT = 0.62
 _DEPTH_START, _DEPTH_FALL = 0.9, 2.1  # cm behind the lips
-_DEEPEST = 0.20  # of the light reaches the throat
+_DEEPEST = 0.22  # of the light reaches the throat
 _LIP_SHADOW = 0.30
 _LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
 _THIN_COLOUR = 0.42  # of the lip's colour
+# The socket is left out: what lies behind teeth and tongue is one soft dark.
+_PARTS = ("upper_teeth", "lower_teeth", "upper_gum", "tongue")
+_FRONT_TEETH = 2.35  # cm from the middle; molars are never more than a distraction
 _FINE = 2  # samples per pixel and axis
 _SEAM = 0.065  # cm, half width of the line between closed lips
 _SEAM_DARK = 0.33
@@ -116,10 +119,8 @@ class MouthPainter:
         self._rig = rig
         face = basis.part("face")
         lining = face[basis.inner_lip[face].any(1)]
-        parts = ("upper_teeth", "lower_teeth", "upper_gum", "lower_gum", "tongue", "socket")
-        self._tris = np.ascontiguousarray(
-            np.concatenate([lining, *(basis.part(p) for p in parts)]), np.int32
-        )
+        parts = [self._front(basis, name) for name in _PARTS]
+        self._tris = np.ascontiguousarray(np.concatenate([lining, *parts]), np.int32)
         used = np.unique(self._tris)
         number = np.zeros(len(basis.neutral), np.int32)
         number[used] = np.arange(len(used))
@@ -128,7 +129,7 @@ class MouthPainter:
         self._base, self._light = self._unlit(rig, basis, identity, lining)
         lip = np.array(identity.colours.lip, np.float32)
         self._thin = (_THIN_COLOUR * lip).astype(np.float32)
-        self._dark = (lip * np.array([0.27, 0.17, 0.17], np.float32)).astype(np.float32)
+        self._dark = (lip * np.array([0.25, 0.14, 0.14], np.float32)).astype(np.float32)
         if identity.colours.grey > 0.5:
             self._dark[:] = self._dark.mean()
         self._colours = np.zeros((len(used), 3), np.float32)
@@ -136,6 +137,13 @@ class MouthPainter:
         self._seam_dark = np.float32(_SEAM_DARK * min(1.0, max(0.0, identity.opening - 0.1) / 0.2))
         ends = np.clip(4.0 * rig.lips.stations * (1.0 - rig.lips.stations), 0, 1)
         self._seam_profile = (ends**0.4).astype(np.float32)
+
+    @staticmethod
+    def _front(basis: FaceBasis, name: str) -> NDArray[np.int32]:
+        tris = basis.part(name)
+        if name == "tongue":
+            return tris
+        return tris[np.abs(basis.neutral[tris, 0]).max(1) < _FRONT_TEETH]
 
     def draw_seam(self, out: NDArray[np.uint8], points: Floats, model: Floats) -> None:
         """Draw the line between lips that touch, where the photo has none."""
@@ -161,9 +169,7 @@ class MouthPainter:
         level = colours.light
         base = np.zeros((len(basis.neutral), 3), np.float32)
         flesh = {
-            "socket": 0.55 * lip * (1.0, 0.66, 0.66),
             "upper_gum": 0.5 * lip * (1.0, 0.75, 0.78) + 0.5 * level * np.array([196, 118, 116]),
-            "lower_gum": 0.5 * lip * (0.95, 0.7, 0.72) + 0.5 * level * np.array([186, 108, 108]),
             "tongue": 0.4 * lip * (1.0, 0.85, 0.85) + 0.6 * level * np.array([214, 132, 128]),
             "upper_teeth": teeth,
             "lower_teeth": 0.94 * teeth,
