@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.appearance.basis import FaceBasis
 from models.appearance.identity import Identity
 from models.renderer.geometry import Rig
+from models.renderer.teeth import apply_photo_teeth, photo_teeth
 from models.renderer.warp import FAR, rasterise
 
 Floats = NDArray[np.float32]
@@ -132,7 +133,13 @@ class MouthPainter:
         self._dark = (lip * np.array([0.25, 0.14, 0.14], np.float32)).astype(np.float32)
         if identity.colours.grey > 0.5:
             self._dark[:] = self._dark.mean()
-        self._colours = np.zeros((len(used), 3), np.float32)
+        self._teeth = photo_teeth(basis, identity)
+        self._values = np.zeros((len(used), 3 if self._teeth is None else 6), np.float32)
+        if self._teeth is not None:
+            self._values[:, 3:] = self._teeth.lookup[used]
+            # The photo brings the shading between its teeth; twice would be stripes.
+            tooth = self._teeth.lookup[used, 2] > 0
+            self._light[tooth] = 0.75 + 0.25 * self._light[tooth]
         # A mouth that is closed in the photo brings its own line.
         self._seam_dark = np.float32(_SEAM_DARK * min(1.0, max(0.0, identity.opening - 0.1) / 0.2))
         ends = np.clip(4.0 * rig.lips.stations * (1.0 - rig.lips.stations), 0, 1)
@@ -239,14 +246,22 @@ class MouthPainter:
             ring_y,
             np.maximum(seam.gap(model), 0),
             self._thin,
-            self._colours,
+            self._values,
         )
-        rows, columns = coverage.shape
-        depth = np.full((rows * _FINE, columns * _FINE), FAR, np.float32)
-        interior = np.empty((rows * _FINE, columns * _FINE, 3), np.float32)
-        interior[:] = self._dark
-        fine = vertices * np.array([_FINE, _FINE, 1], np.float32)
-        fine[:, :2] += 0.5 * (_FINE - 1)
-        rasterise(self._local, fine, self._colours, depth, interior, left * _FINE, top * _FINE)
+        interior = self._rasterise(vertices, coverage.shape, left, top)
         _mix(out, interior, coverage, left, top)
         return interior
+
+    def _rasterise(self, vertices: Floats, shape: tuple[int, ...], left: int, top: int) -> Floats:
+        """Draw the lit vertices' triangles on a grid of ``_FINE`` samples per pixel."""
+        size = (shape[0] * _FINE, shape[1] * _FINE)
+        depth = np.full(size, FAR, np.float32)
+        interior = np.zeros((*size, self._values.shape[1]), np.float32)
+        interior[..., :3] = self._dark
+        fine = vertices * np.array([_FINE, _FINE, 1], np.float32)
+        fine[:, :2] += 0.5 * (_FINE - 1)
+        rasterise(self._local, fine, self._values, depth, interior, left * _FINE, top * _FINE)
+        if self._teeth is None:
+            return interior
+        apply_photo_teeth(interior, self._teeth.texture, self._teeth.colour)
+        return np.ascontiguousarray(interior[..., :3])
