@@ -46,7 +46,7 @@ class Admission:
         """Sessions that may be in: at least one."""
         if self._limits.max_sessions:
             return self._limits.max_sessions
-        cost = self._supervisor.frame_ms
+        cost = self._supervisor.frame_ms or self._supervisor.live_frame_ms
         measured = 1 if not cost else int(USABLE * 1000 / self._fps / cost)
         return max(1, min(SLOTS, measured))
 

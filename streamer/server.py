@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from streamer.avatars import AvatarStore
 
 logger = logging.getLogger(__name__)
-_CALIBRATE_EVERY_S = 2.0  # looks for a first avatar to measure with
+_CALIBRATE_EVERY_S = 0.5  # looks for a first avatar to measure with
 _SENTENCES = {404: "There is nothing at this address.", 405: "This address does not take that."}
 
 

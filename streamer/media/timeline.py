@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 RATE = 48_000
 KEEP = 4 * RATE  # samples that can still be read
-GRACE = RATE // 10  # how late sound may come before it is concealed
+GRACE = RATE * 80 // 1000  # how late sound may come before it is concealed
 DEAD_LAG = RATE // 100  # what silence stays behind the clock once nothing comes at all
 MAX_AHEAD = RATE // 5  # of the clock; beyond, timestamps are not to be believed
 CONCEAL = RATE * 30 // 1000  # the last block is repeated and faded out over this

@@ -138,6 +138,9 @@ class AvatarPipelines:
     def __init__(self, settings: WorkerSettings) -> None:
         import cv2
 
+        # Everything is imported here, so that nobody waits for it when the first session opens.
+        import models.appearance.identity
+        import models.renderer.renderer  # noqa: F401
         from engines import select
         from models.motion.stream import MOTION_GRAPH
 

@@ -27,6 +27,7 @@ HUNG_S = 5.0  # one piece of work must not take longer
 OPEN_S = 20.0
 STANDBY_DELAY_S = 1.0  # lets the first worker have the machine while it loads
 MAX_REOPENINGS = 3  # of one slot whose models keep failing
+_SMOOTHING = 0.02
 CRASH_WINDOW_S = 30.0
 CRASH_LIMIT = 6  # crashes within the window, beyond which starting waits
 
@@ -118,7 +119,8 @@ class Supervisor:
         warm: Callable[[], str] = lambda: "",
     ) -> None:
         self.restarts = 0
-        self.frame_ms: float | None = None  # what a frame costs, measured
+        self.frame_ms: float | None = None  # what a frame costs, measured in quiet
+        self.live_frame_ms: float | None = None  # and what it costs live, smoothed
         self._settings = settings
         self._clock = clock
         self._command = tuple(command)
@@ -239,7 +241,9 @@ class Supervisor:
             return
         if message.kind is Kind.PACKET:
             if slot.opened.is_set():
-                slot.listener.on_packet(protocol.read_packet(message))
+                packet = protocol.read_packet(message)
+                self._observe(packet)
+                slot.listener.on_packet(packet)
         elif message.kind is Kind.OPENED:
             slot.opened.set()
             if slot.lost:
@@ -252,6 +256,12 @@ class Supervisor:
             slot.listener.on_avatar(values["id"], values["state"], values.get("error", ""))
         elif message.kind is Kind.SLOT_FAILED:
             self._slot_failed(slot, str(message.json().get("error", "")))
+
+    def _observe(self, packet: Packet) -> None:
+        """Follow what frames cost live, for as long as nothing was measured in quiet."""
+        if not packet.repeated:
+            last = packet.busy_ms if self.live_frame_ms is None else self.live_frame_ms
+            self.live_frame_ms = last + _SMOOTHING * (packet.busy_ms - last)
 
     def _slot_failed(self, slot: WorkerSlot, error: str) -> None:
         logger.error("slot %d failed: %s", slot.index, error)

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -52,6 +52,9 @@ class Worker:
         self._wanted: dict[int, int] = {}  # slot -> which opening is the valid one
         self._scheduler = Scheduler(self._slot_failed)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
+        self._measurer = ThreadPoolExecutor(1, thread_name_prefix="measurer")
+        self._measuring: Future[None] | None = None
+        self._somebody_came = threading.Event()  # and measuring is not worth their time
         self._handlers: dict[Kind, Callable[[Message], None]] = {
             Kind.OPEN: self._open,
             Kind.CLOSE: self._close,
@@ -80,7 +83,9 @@ class Worker:
             logger.info("connection ended: %s", error)
         finally:
             self._scheduler.stop()
+            self._somebody_came.set()
             self._loader.shutdown(wait=False, cancel_futures=True)
+            self._measurer.shutdown(wait=False, cancel_futures=True)
 
     def _handle(self, message: Message) -> None:
         handler = self._handlers.get(message.kind)
@@ -111,6 +116,7 @@ class Worker:
     def _open(self, message: Message) -> None:
         spec = SlotSpec.from_json(message.json())
         index = message.slot
+        self._somebody_came.set()
         self._scheduler.remove(index)
         opening = self._wanted[index] = self._wanted.get(index, 0) + 1
 
@@ -167,20 +173,30 @@ class Worker:
 
     def _calibrate(self, message: Message) -> None:
         values = message.json()
+        if self._measuring is not None and not self._measuring.done():
+            return
+        self._somebody_came.clear()
 
         def measure() -> None:
+            spec = SlotSpec.from_json(values)
             try:
-                cost = time_pipeline(self._pipelines, SlotSpec.from_json(values))
+                cost = time_pipeline(self._pipelines, spec, self._somebody_came.is_set)
             except Exception as error:
                 logger.warning("calibration failed: %s", error)
                 return
-            self._send(control(Kind.CALIBRATED, frame_ms=cost * 1e3))
+            if cost is not None:
+                self._send(control(Kind.CALIBRATED, frame_ms=cost * 1e3))
 
-        self._loader.submit(measure)
+        self._measuring = self._measurer.submit(measure)
 
 
-def time_pipeline(pipelines: Pipelines, spec: SlotSpec) -> float:
-    """Return the median seconds of processor time that one frame costs, encoding included."""
+def time_pipeline(
+    pipelines: Pipelines, spec: SlotSpec, give_up: Callable[[], bool] = lambda: False
+) -> float | None:
+    """Return the median seconds of processor time that one frame costs, encoding included.
+
+    None if ``give_up`` said so meanwhile.
+    """
     slot = Slot(spec, pipelines.open(spec), time.thread_time)
     rng = np.random.default_rng(0)
     block = RATE // spec.fps
@@ -188,6 +204,8 @@ def time_pipeline(pipelines: Pipelines, spec: SlotSpec) -> float:
     costs = []
     frame = 0
     for start in range(0, len(noise), block):
+        if give_up():
+            return None
         slot.feed(start, noise[start : start + block])
         began = time.thread_time()
         while slot.deadline() is not None:
