@@ -25,7 +25,8 @@ _ROUNDING = 0.95  # of pucker plus funnel
 # The kit's raw shapes are as large as an actor's extreme; a talking face needs less of some.
 _GAIN = {"jawOpen": 1.0}
 _SEAL_FROM, _SEAL_FULL = 0.55, 0.92  # mouthClose over jawOpen
-_PRESS_SEALS = 0.35
+_PRESS_SEALS = 0.15  # of jawOpen that a full press holds together
+_ASKED = (0.015, 0.07)  # jawOpen (or its like) from which lips part, and are free
 GAZE_LIMIT = float(np.radians(28.0))
 _LOOK_SIDE = np.radians(30.0)  # gaze at a full eyeLookIn/Out
 _LOOK_UP, _LOOK_DOWN = np.radians(22.0), np.radians(28.0)
@@ -104,18 +105,32 @@ class ExpressionMap:
             c[INDEX[name + "Left"]] *= narrow
             c[INDEX[name + "Right"]] *= narrow
         weights = self._matrix @ c
-        press = 0.5 * float(c[INDEX["mouthPressLeft"]] + c[INDEX["mouthPressRight"]])
-        ratio = close / max(jaw, 0.04)
-        seal = smoothstep(_SEAL_FROM, _SEAL_FULL, ratio)
-        seal = max(
-            seal,
-            smoothstep(0.0, _PRESS_SEALS, press) * smoothstep(0.12, 0.0, jaw - close)
-            if press > 0
-            else 0.0,
-        )
+        seal = self._seal(c, jaw, close)
         eyes = (self._eye(coefficients, "Left"), self._eye(coefficients, "Right"))
         self._lids_follow(weights, eyes)
         return Expression(weights, seal, jaw, float(c[INDEX["tongueOut"]]), eyes)
+
+    @staticmethod
+    def _seal(c: Floats, jaw: float, close: float) -> float:
+        """Return how far the lips must be closed whatever the single shapes leave open.
+
+        mouthClose as large as jawOpen means closed lips; so does a face in which nothing asks
+        for open ones (a smile, a pucker or a press alone keeps them together).
+        """
+
+        def both(name: str) -> float:
+            return 0.5 * float(c[INDEX[name + "Left"]] + c[INDEX[name + "Right"]])
+
+        asked = (
+            (jaw - close)
+            + 0.8 * (both("mouthLowerDown") + both("mouthUpperUp"))
+            + 0.6 * float(c[INDEX["mouthFunnel"]])
+            + 0.3 * both("noseSneer")
+            + float(c[INDEX["tongueOut"]])
+        )
+        asked -= _PRESS_SEALS * both("mouthPress")
+        closed = smoothstep(_SEAL_FROM, _SEAL_FULL, close / max(jaw, 0.04))
+        return max(closed, 1.0 - smoothstep(_ASKED[0], _ASKED[1], asked))
 
     def _eye(self, coefficients: Floats, side: str) -> Eye:
         def value(name: str) -> float:

@@ -152,6 +152,14 @@ def test_progress_is_monotonous_and_ends_at_one():
     assert told == sorted(told) and told[-1] == 1.0 and len(told) >= 4
 
 
+def test_a_bar_across_the_nose_is_noted():
+    face, picture = synthetic_face(), photo()
+    assert not any("glasses" in n for n in enrol(picture, tracker=FakeTracker(face)).notes)
+    y = round(float(face[[133, 362], 1].mean()))
+    picture[y - 3 : y + 4, 160:350] = 15
+    assert any("glasses" in n for n in enrol(picture, tracker=FakeTracker(face)).notes)
+
+
 def test_framing_stays_inside_the_photo():
     for centre in ((100, 110), (400, 420), (256, 230)):
         framing = frame_face(photo(), synthetic_face(centre=centre), 512)
