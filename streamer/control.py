@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE = 16_384  # characters
 MAX_PER_SECOND = 50
 MAX_UNSENT = 64 * 1024  # bytes; statistics nobody takes are not worth keeping
+_FLUSH_STEP_S = 0.005
 Command = Callable[[dict[str, Any]], None]
 
 
@@ -30,6 +32,7 @@ class ControlChannel:
     def __init__(self, commands: Mapping[str, Command], clock: Clock) -> None:
         self._commands = dict(commands)
         self._clock = clock
+        self.attached = asyncio.Event()
         self._channel: RTCDataChannel | None = None
         self._heard_at: float | None = None
         self._second = 0.0
@@ -45,6 +48,7 @@ class ControlChannel:
         self._channel = channel
         self._heard_at = self._clock.now()
         channel.on("message", self.receive)
+        self.attached.set()
 
     def detach(self) -> None:
         """Forget the channel."""
@@ -90,6 +94,15 @@ class ControlChannel:
             channel.send(json.dumps(message, separators=(",", ":"), allow_nan=False))
         except (InvalidStateError, ConnectionError, ValueError) as error:
             logger.debug("control message not sent: %s", error)
+
+    async def flush(self, limit_s: float) -> None:
+        """Wait until what was sent has left, or the limit."""
+        deadline = self._clock.now() + limit_s
+        while self._channel is not None and self._channel.bufferedAmount:
+            if self._channel.readyState != "open" or self._clock.now() >= deadline:
+                return
+            await self._clock.sleep_until(self._clock.now() + _FLUSH_STEP_S)
+        await asyncio.sleep(0)
 
     def error(self, sentence: str) -> None:
         """Send a sentence for the user."""

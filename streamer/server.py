@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from streamer.avatars import AvatarStore
 
 logger = logging.getLogger(__name__)
+_CALIBRATE_AT_LAST_S = 60.0
 _CALIBRATE_EVERY_S = 0.5  # looks for a first avatar to measure with
 _SENTENCES = {404: "There is nothing at this address.", 405: "This address does not take that."}
 
@@ -169,15 +170,18 @@ def _newest_bundle(store: AvatarStore) -> str:
 
 async def _calibrate(services: Services, clock: Clock) -> None:
     """Measure what a frame costs as soon as there is an avatar and nobody is live."""
+    tried, wait_s = "", _CALIBRATE_EVERY_S
     while services.supervisor.frame_ms is None:
         if services.supervisor.up and not len(services.sessions):
             bundle = await asyncio.to_thread(_newest_bundle, services.avatars)
-            media = services.config.media
+            if bundle != tried:
+                tried, wait_s = bundle, _CALIBRATE_EVERY_S
             if bundle:
-                services.supervisor.calibrate(
-                    SlotSpec(bundle, media.size, media.fps, media.look_ahead_ms)
-                )
-        await clock.sleep_until(clock.now() + _CALIBRATE_EVERY_S)
+                media = services.config.media
+                spec = SlotSpec(bundle, media.size, media.fps, media.look_ahead_ms)
+                services.supervisor.calibrate(spec)
+                wait_s = min(2 * wait_s, _CALIBRATE_AT_LAST_S)  # a damaged one stays damaged
+        await clock.sleep_until(clock.now() + wait_s)
 
 
 def _count_refusals(metrics: Metrics) -> Any:

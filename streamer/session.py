@@ -44,6 +44,8 @@ from streamer.worker.supervisor import Supervisor, WorkerSlot
 logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for
 STATS_S = 1.0
+_TELL_S = 3.0  # that a session which cannot be waits for the viewer to connect
+_FLUSH_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,8 @@ class Session:
         try:
             self._slot = await self._context.supervisor.open(spec, self)
         except VisavisError as error:
+            with contextlib.suppress(TimeoutError):  # so that the viewer can be told why
+                await asyncio.wait_for(self._control.attached.wait(), _TELL_S)
             self._run(self.end(str(error), cause="avatar"))
 
     async def _watch(self) -> None:
@@ -441,7 +445,7 @@ class Session:
             return
         self.state = "ended"
         self._control.send({"type": "ended", "reason": reason, "cause": cause})
-        await asyncio.sleep(0)  # lets the message out before the connection closes
+        await self._control.flush(_FLUSH_S)
         current = asyncio.current_task()
         others = [task for task in self._tasks if task is not current]
         for task in others:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -88,11 +89,15 @@ class WorkerClient(asyncio.Protocol):
 
     def kill(self) -> None:
         """End it at once."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        self._kill_process()
         if self._transport is not None:
             self._transport.abort()
+
+    def _kill_process(self) -> None:
+        # Not Process.kill(): it polls first and so takes the exit status from asyncio's watcher.
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
 
     async def close(self, limit_s: float = 2.0) -> None:
         """End it politely, then by force; returns when the process is gone."""
@@ -104,8 +109,7 @@ class WorkerClient(asyncio.Protocol):
             try:
                 await asyncio.wait_for(self._process.wait(), limit_s)
             except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    self._process.kill()
+                self._kill_process()
                 await self._process.wait()
         self.ready.cancel()
 

@@ -9,6 +9,7 @@ the live ones.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -124,7 +125,7 @@ class Worker:
             try:
                 slot = Slot(spec, self._pipelines.open(spec))
             except Exception as error:  # a broken bundle must not take the worker down
-                logger.exception("slot %d could not be opened", index)
+                logger.error("slot %d could not be opened: %s", index, error)
                 self._slot_failed(index, error)
                 return
             if self._wanted.get(index) == opening:
@@ -162,7 +163,7 @@ class Worker:
             try:
                 slot.show(self._pipelines.drawer(str(values["bundle"]), slot.spec.size))
             except Exception as error:
-                logger.exception("avatar of slot %d could not be loaded", index)
+                logger.error("avatar of slot %d could not be loaded: %s", index, error)
                 state = {"state": "failed", "error": str(error)}
             else:
                 state = {"state": "ready"}
@@ -241,6 +242,8 @@ def serve(make_pipelines: Callable[[WorkerSettings], Pipelines]) -> None:
     connection = socket.socket(fileno=args.fd)
     pipelines = make_pipelines(settings)
     warm_up(pipelines, settings)
+    gc.collect()
+    gc.freeze()  # what is loaded stays; collections look at sessions only and take no frame's time
     Worker(connection, settings, pipelines).run()
 
 

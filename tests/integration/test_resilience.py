@@ -102,8 +102,9 @@ async def test_a_broken_bundle_is_said(start_server: StartServer) -> None:
     async with start_server(avatars=("broken",)) as live:
         viewer = Viewer(live.http, FakeMicrophone(beeps(5)))
         await viewer.connect()
-        await until(lambda: len(live.services.sessions) == 0)
-        assert live.services.admission.held == 0
+        await viewer.until(lambda: viewer.of("ended"))
+        assert "make it again" in viewer.of("ended")[0]["reason"]
+        await until(lambda: live.services.admission.held == 0)
         await viewer.close()
 
 
