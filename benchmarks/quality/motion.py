@@ -111,13 +111,13 @@ def main(argv: list[str] | None = None) -> int:
         rows |= capture_rows(OnnxEngine(args.graph), args.captured)
     args.json.write_text(json.dumps(rows, indent=1) + "\n")
     shown = (
-        "closure_auc", "closure_recall_5", "place_auc", "aperture_r", "aperture_r_speaking",
-        "aperture_lag_ms", "envelope_r", "envelope_lag_ms", "amplitude_ratio", "rounding_d",
-        "aperture_p95",
+        "closure_recall_5", "closure_recall_5_hops", "place_auc", "aperture_r",
+        "aperture_r_speaking", "aperture_lag_ms", "envelope_r", "envelope_lag_ms",
+        "amplitude_ratio", "rounding_d", "aperture_p95",
     )  # fmt: skip
-    print(f"{'':24s}" + " ".join(f"{s[:12]:>12s}" for s in shown))
+    print(f"{'':24s}" + " ".join(f"{s[-12:]:>12s}" for s in shown))
     for name, row in rows.items():
-        if "closure_auc" in row:
+        if shown[0] in row:
             print(f"{name:24s}" + " ".join(f"{row[s]:12.3f}" for s in shown))
         else:
             print(name, {k: round(v, 3) for k, v in row.items()})

@@ -107,12 +107,16 @@ def narrowest(track: Track, start: float, end: float, audible: NDArray[np.bool_]
 
 
 def token_scores(track: Track, pcm: NDArray[np.float32], labels: Labels) -> dict[str, list[float]]:
-    """Return closure scores of ``bilabial``, ``vowel`` and ``stop`` tokens, and roundings."""
+    """Return closure scores and roundings of one recording's tokens.
+
+    ``bilabial``, ``vowel`` and ``stop`` hold one score per token, ``vowel_hop`` one per audible
+    10 ms of a vowel's inner part, ``rounded`` and ``spread`` the mean rounding per token.
+    """
     loud = envelope(pcm)
     audible = loud > 0.1 * np.percentile(loud, 95)
     audible = np.resize(audible, len(track.aperture)) if len(audible) else audible
     out: dict[str, list[float]] = {
-        k: [] for k in ("bilabial", "vowel", "stop", "rounded", "spread")
+        k: [] for k in ("bilabial", "vowel", "vowel_hop", "stop", "rounded", "spread")
     }
     for start, end, name in labels:
         if name in BILABIALS:
@@ -124,6 +128,8 @@ def token_scores(track: Track, pcm: NDArray[np.float32], labels: Labels) -> dict
             score = narrowest(track, start + edge, end - edge, audible)
             if np.isfinite(score):
                 out["vowel"].append(score)
+                hops = slice(int((start + edge) * RATE), int(np.ceil((end - edge) * RATE)))
+                out["vowel_hop"] += list(-track.aperture[hops][audible[hops]])
         if track.rounding is not None and (name in ROUNDED or name in SPREAD):
             part = track.rounding[int(start * RATE) : max(int(end * RATE), int(start * RATE) + 1)]
             if len(part):
@@ -199,6 +205,7 @@ def summarise(
     return {
         "closure_auc": area_under_curve(pooled["bilabial"], pooled["vowel"]),
         "closure_recall_5": recall_at(pooled["bilabial"], pooled["vowel"]),
+        "closure_recall_5_hops": recall_at(pooled["bilabial"], pooled["vowel_hop"]),
         "place_auc": area_under_curve(pooled["bilabial"], pooled["stop"]),
         "aperture_r": r_target,
         "aperture_r_speaking": r_speaking,
