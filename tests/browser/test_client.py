@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -138,4 +140,48 @@ def test_custom_element(server: Serving, avatars: tuple[str, str], open_page: Op
     until(page, "document.querySelector('visavis-avatar').call.stats.firstFrameMs > 0")
     element.get_by_role("button", name="Stop").click()
     assert page.evaluate("states.at(-1)") == "idle"
+    assert page.complaints == []
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Another site, whose one page embeds the avatar."""
+
+    html = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/" else 204)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        if self.path == "/":
+            self.wfile.write(self.html)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[HTTPServer]:
+    site = HTTPServer(("127.0.0.1", 0), Elsewhere)
+    thread = threading.Thread(target=site.serve_forever)
+    thread.start()
+    yield site
+    site.shutdown()
+    site.server_close()
+    thread.join()
+
+
+def test_embedded_in_a_page_of_another_origin(
+    elsewhere: HTTPServer,
+    second_server: Callable[..., Serving],
+    avatars: tuple[str, str],
+    open_page: OpenPage,
+) -> None:
+    origin = f"http://localhost:{elsewhere.server_port}"
+    serving = second_server(VISAVIS_SERVER_ALLOWED_ORIGINS=origin)
+    Elsewhere.html = f"""<!doctype html><title>Another site</title>
+      <script type="module" src="{serving.url}client.js"></script>
+      <visavis-avatar avatar="{avatars[0]}" src="{serving.url}"></visavis-avatar>""".encode()
+    page = open_page(origin)
+    page.locator("visavis-avatar").get_by_role("button", name="Go live").click()
+    until(page, "document.querySelector('visavis-avatar').call.stats.firstFrameMs > 0", 60)
     assert page.complaints == []
