@@ -199,7 +199,12 @@ class Rig:
         far = np.clip((x - 8.0) / 3.0, 0, 1)
         low, high = -18.0 + 5.0 * far, -9.5 + 3.0 * far
         t = np.clip((y - low) / (high - low), 0, 1)
-        return (t * t * (3 - 2 * t)).astype(np.float32)
+        weight = t * t * (3 - 2 * t)
+        # A neck that the picture's lower edge cuts stretches rather than leaves the picture.
+        edge = np.clip((self.size - self.project(model)[:, 1]) / (0.7 * self.unit), 0, 1)
+        neck = np.clip((-9.0 - y) / 2.0, 0, 1)
+        weight *= 1 - neck * (1 - edge * edge * (3 - 2 * edge))
+        return weight.astype(np.float32)
 
     def project(self, model: Floats) -> Floats:
         """Return model points ``(N, 3)`` in pixels, head at rest."""
