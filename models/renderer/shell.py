@@ -43,11 +43,15 @@ def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats) -> Flo
     distance = np.sqrt((gaps**2).sum(2)).min(1)
     t = np.clip((distance - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
     border = t * t * (3 - 2 * t)
-    t = np.clip((facing - _TURNED[0]) / (_TURNED[1] - _TURNED[0]), 0, 1)
-    rim_fade = t * t * (3 - 2 * t)
     x, y = np.abs(basis.neutral[:, 0]), basis.neutral[:, 1]
+    # The neck is a narrower cylinder: it hands over earlier, or its sides tear off.
+    behind_jaw = np.clip((4.5 - basis.neutral[:, 2]) / 2.0, 0, 1) * np.clip((-5.0 - y) / 1.5, 0, 1)
+    neck = np.maximum(np.clip((-8.5 - y) / 2.0, 0, 1), behind_jaw)
+    low, high = _TURNED[0] + 0.27 * neck, _TURNED[1] + 0.45 * neck
+    t = np.clip((facing - low) / (high - low), 0, 1)
+    rim_fade = t * t * (3 - 2 * t)
     outer = np.maximum(np.clip((x - 4.2) / 1.2, 0, 1), np.clip((-6.5 - y) / 1.0, 0, 1))
-    return (border * (1 - outer * (1 - rim_fade))).astype(np.float32)
+    return (border * (1 - outer * (1 - rim_fade)) * (1 - 0.85 * behind_jaw)).astype(np.float32)
 
 
 class Shell:
