@@ -38,6 +38,8 @@ $(VENV)/.run: $(BIN)/python pyproject.toml
 	@echo "installing Vis-à-vis into $(VENV) (about two minutes the first time)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(call apt,libgl1 libglib2.0-0,libGL for reading photos)
+	@echo "compiling the inner loops for this machine"
+	@$(BIN)/python -m models.appearance.warm >/dev/null
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from models.appearance.enrol_process import compile_once
 from streamer import __version__, admission
 from streamer.admission import Admission
 from streamer.clock import Clock, MonotonicClock
@@ -86,12 +87,16 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await services.supervisor.start()
-        calibration = asyncio.create_task(_calibrate(services, clock or MonotonicClock()))
+        background = (
+            asyncio.create_task(_calibrate(services, clock or MonotonicClock())),
+            asyncio.create_task(compile_once()),  # or the first enrolment would wait for it
+        )
         try:
             yield
         finally:
-            calibration.cancel()
-            await asyncio.gather(calibration, return_exceptions=True)
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
             await services.sessions.close()
             if close := getattr(services.avatars, "close", None):
                 await close()

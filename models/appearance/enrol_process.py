@@ -18,7 +18,7 @@ import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,12 +185,20 @@ async def _lend_compiled(folder: Path, progress: Progress | None) -> None:
 
     The child may not write where its parents read code from, and numba will not use a cache it
     cannot write; so it gets a copy, which goes with it. Where nothing was compiled yet, that is
-    done first, by a process that has not seen the photo.
+    done first.
     """
     if await asyncio.to_thread(_copy_compiled, folder):
         return
     if progress is not None:
         progress(0.01, "Compiling for this machine, once")
+    await compile_once()
+    await asyncio.to_thread(_copy_compiled, folder)
+
+
+async def compile_once() -> None:
+    """Compile the inner loops if nothing is compiled yet, in a process that has seen no photo."""
+    if any(_compiled_files()):
+        return
     command = (sys.executable, "-P", "-m", "models.appearance.warm")
     environ = {**os.environ, "PYTHONPATH": str(_ROOT)}
     quiet = asyncio.subprocess.DEVNULL
@@ -205,13 +213,11 @@ async def _lend_compiled(folder: Path, progress: Progress | None) -> None:
     finally:
         _kill(child)
         await child.wait()
-    await asyncio.to_thread(_copy_compiled, folder)
 
 
-def _copy_compiled(folder: Path) -> bool:
-    """Copy numba's cache of our packages (its layout: numba.core.caching), if there is one."""
+def _compiled_files() -> Iterator[tuple[str, list[Path]]]:
+    """Yield numba's cache of each of our packages (its layout: numba.core.caching)."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    copied = False
     for package in sorted(p for p in (_ROOT / "models").iterdir() if (p / "__init__.py").is_file()):
         name = f"{package.name}_{hashlib.sha1(str(package).encode()).hexdigest()}"
         for source in (
@@ -219,15 +225,21 @@ def _copy_compiled(folder: Path) -> bool:
             package / "__pycache__",
             Path(cache) / "numba" / name,
         ):
-            if not (found := [*source.glob("*.nbi"), *source.glob("*.nbc")]):
-                continue
-            target = folder / _COMPILED / name
-            target.mkdir(parents=True)
-            with contextlib.suppress(OSError):  # replaced meanwhile: the child compiles again
-                for file in found:
-                    shutil.copyfile(file, target / file.name)
-            copied = True
-            break
+            if found := [*source.glob("*.nbi"), *source.glob("*.nbc")]:
+                yield name, found
+                break
+
+
+def _copy_compiled(folder: Path) -> bool:
+    """Copy what is compiled, if anything is."""
+    copied = False
+    for name, found in _compiled_files():
+        target = folder / _COMPILED / name
+        target.mkdir(parents=True)
+        with contextlib.suppress(OSError):  # replaced meanwhile: the child compiles again
+            for file in found:
+                shutil.copyfile(file, target / file.name)
+        copied = True
     return copied
 
 
