@@ -146,6 +146,16 @@ class MouthPainter:
         self._seam_profile = (ends**0.4).astype(np.float32)
 
     @staticmethod
+    def warm_up() -> None:
+        """Compile the loops that only some photos need."""
+        apply_photo_teeth(
+            np.zeros((1, 1, 6), np.float32), np.zeros((2, 2, 4), np.uint8), np.ones(3, np.float32)
+        )
+        line = np.zeros((2, 2), np.float32)
+        strength = np.zeros(2, np.float32)
+        _draw_seam(np.zeros((1, 1, 3), np.uint8), line, strength, np.float32(1), 0, 0, 1, 1)
+
+    @staticmethod
     def _front(basis: FaceBasis, name: str) -> NDArray[np.int32]:
         tris = basis.part(name)
         if name == "tongue":
