@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from streamer.session import Session, SessionContext
 
 SIZES = (256, 384, 512)
 _ID_BYTES = 12
+_REMEMBERED = 256  # ended sessions whose viewer may still hang up
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class SessionManager:
         self._context = context
         self._admission = admission
         self._sessions: dict[str, Session] = {}
+        self._gone: deque[str] = deque(maxlen=_REMEMBERED)
         self._closing = False
 
     def __len__(self) -> int:
@@ -112,12 +115,13 @@ class SessionManager:
         await self._get(session_id).add_candidates(candidates)
 
     async def end(self, session_id: str, reason: str, *, cause: str = "hangup") -> None:
-        """End a session.
+        """End a session; one that has just ended by itself is none to complain about.
 
         Raises:
             NotFound: there is no such session.
         """
-        await self._get(session_id).end(reason, cause=cause)
+        if session_id not in self._gone:
+            await self._get(session_id).end(reason, cause=cause)
 
     async def end_avatar(self, avatar_id: str) -> None:
         """End every session that shows an avatar which is being erased."""
@@ -146,4 +150,5 @@ class SessionManager:
 
     def _ended(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
+            self._gone.append(session.id)
             self._admission.leave()

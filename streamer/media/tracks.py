@@ -115,11 +115,18 @@ class AvatarAudioTrack(MediaStreamTrack):
         self.sent_at: float = 0.0  # monotonic time at which the last block left
         self.sent_position = 0  # and its media time
 
+    def stop(self) -> None:
+        """End the track; the encoder's filter threads go now, not when memory is next tidied."""
+        super().stop()
+        self._opus = None
+
     async def recv(self) -> av.Packet | av.AudioFrame:
         """Return the next block at its tick."""
         if self.readyState != "live":
             raise MediaStreamError
         await self._clock.sleep_until(self._release(self.position))
+        if self.readyState != "live":
+            raise MediaStreamError
         behind = round((self._clock.now() - self._release(self.position)) * RATE)
         if behind > _CATCH_UP:
             blocks = behind // self._block

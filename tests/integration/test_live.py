@@ -195,7 +195,8 @@ async def test_hang_up_over_http(start_server: StartServer) -> None:
         assert (await live.http.delete(f"/api/sessions/{viewer.pc_id}")).status_code == 204
         await viewer.until(lambda: viewer.of("ended"))
         assert len(live.services.sessions) == 0 and live.services.admission.held == 0
-        assert (await live.http.delete(f"/api/sessions/{viewer.pc_id}")).status_code == 404
+        assert (await live.http.delete(f"/api/sessions/{viewer.pc_id}")).status_code == 204
+        assert (await live.http.delete("/api/sessions/nobody")).status_code == 404
         await viewer.close()
 
 
@@ -209,3 +210,54 @@ async def test_deleting_an_avatar_ends_its_sessions(start_server: StartServer) -
         count = len(two.frames)
         await two.until(lambda: len(two.frames) > count + 10)
         await asyncio.gather(one.close(), two.close())
+
+
+async def test_a_viewer_that_lost_a_picture_gets_a_keyframe(start_server: StartServer) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(10)))
+        await watch(live, viewer, 20)
+        session = next(iter(live.services.sessions._sessions.values()))
+        keys: list[int] = []
+        put = session._video.put
+
+        def spy(frame: int, data: bytes, keyframe: bool) -> None:
+            keys.extend([frame] if keyframe else [])
+            put(frame, data, keyframe)
+
+        session._video.put = spy  # type: ignore[method-assign]
+        count = len(viewer.frames)
+        await viewer.until(lambda: len(viewer.frames) > count + 25)
+        assert keys == [], "nobody asked, nobody pays"
+        video = viewer.pc.getTransceivers()[1]
+        await video.receiver._send_rtcp_pli(next(iter(ssrcs(viewer.answer))))
+        await viewer.until(lambda: keys)
+        count = len(viewer.frames)
+        await viewer.until(lambda: len(viewer.frames) > count + 10)
+        assert len(keys) == 1
+        await viewer.close()
+
+
+def ssrcs(sdp: str) -> list[int]:
+    """Return the sources that the video section announces."""
+    video = sdp[sdp.index("m=video") :]
+    return [int(ln.split(":")[1].split()[0]) for ln in video.splitlines() if "a=ssrc:" in ln]
+
+
+async def test_a_hundred_offers_at_once_leave_a_live_session_alone(
+    start_server: StartServer,
+) -> None:
+    async with start_server(limits={"max_sessions": 1}) as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(20)))
+        await watch(live, viewer, 30)
+        other = Viewer(live.http, FakeMicrophone(beeps(1)))
+        await other.offer()  # makes its description
+        body = {"sdp": other.pc.localDescription.sdp, "type": "offer"}
+        before = len(viewer.frames)
+        answers = await asyncio.gather(
+            *(live.http.post("/api/offer", json=body) for _ in range(100))
+        )
+        assert {a.status_code for a in answers} == {503}
+        await viewer.until(lambda: len(viewer.frames) > before + 25)
+        steps = np.diff([f.media_s for f in viewer.frames[before:]])
+        assert steps.max() < 0.25, "no picture was missing for long"
+        await asyncio.gather(viewer.close(), other.close())

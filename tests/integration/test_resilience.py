@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import signal
-import threading
 import time
 
 import psutil
@@ -241,11 +240,10 @@ async def test_twenty_connects_leave_nothing_behind(start_server: StartServer) -
         await until(lambda: live.services.supervisor.has_standby, 20)
 
         async def footprint() -> tuple[int, int, int, int]:
-            await asyncio.sleep(0)
-            gc.collect()
+            gc.collect()  # the viewers' own leftovers; the server is measured without it elsewhere
             worker = psutil.Process(live.services.supervisor.pids[0])
             peers = sum(isinstance(o, RTCPeerConnection) for o in gc.get_objects())
-            return me.num_fds(), threading.active_count(), worker.num_threads(), peers
+            return me.num_fds(), me.num_threads(), worker.num_threads(), peers
 
         before = await footprint()
         tasks = len(asyncio.all_tasks())
@@ -254,6 +252,6 @@ async def test_twenty_connects_leave_nothing_behind(start_server: StartServer) -
         await until(lambda: len(asyncio.all_tasks()) <= tasks + 2)
         after = await footprint()
         assert after[0] <= before[0] + 2, "file descriptors"
-        assert after[1] <= before[1] + 1, "threads here"
+        assert after[1] <= before[1] + 1, "threads here, of the libraries too"
         assert after[2] <= before[2] + 1, "threads in the worker"
         assert after[3] <= before[3] + 2, "peer connections"
