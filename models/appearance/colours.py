@@ -27,6 +27,7 @@ _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308,
 _OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291,
                375, 321, 405, 314, 17, 84, 181, 91, 146)  # fmt: skip
 _CHEEKS = ((50, 101, 118, 117), (280, 330, 347, 346))
+_LID_LIGHT = 0.80  # least brightness of a closed lid over that of the skin below the eye
 _SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
 
 
@@ -107,6 +108,11 @@ def _closed_skin(crop: Image, opening: Mask, width: float) -> Image:
         lit = known & (grey > 0.55 * np.median(grey[below]))
         known = lit if lit.any() else known
     filled = push_pull(cv2.GaussianBlur(crop, (0, 0), 0.02 * width), known | _far(near, lashes))
+    if below.any():
+        # A lid that comes down out of its socket catches light that the socket does not.
+        socket = float(np.median(cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[opening]))
+        cheek = float(np.median(grey[below]))
+        filled = np.clip(filled * np.clip(_LID_LIGHT * cheek / max(socket, 1.0), 1.0, 1.7), 0, 255)
     filled *= _lid_relief(opening, width)[..., None]
     soft = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), 0.05 * width)
     soft = np.clip(soft * 1.6, 0, 1)[..., None]
