@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -86,7 +88,11 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await services.supervisor.start()
+        try:
+            await services.supervisor.start()
+        except ConnectionError as error:
+            app.state.failure = str(error)
+            raise
         background = (
             asyncio.create_task(_calibrate(services, clock or MonotonicClock())),
             asyncio.create_task(compile_once()),  # or the first enrolment would wait for it
@@ -110,6 +116,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.services = services
+    app.state.failure = ""
     app.include_router(router)
     app.mount("/static", _Pages(directory=STATIC_DIR), name="static")
     _handle_errors(app, services.metrics)
@@ -242,14 +249,29 @@ def run_server(config: Config) -> None:
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=32 * 1024,
     )
+    if not os.environ.get("VISAVIS_DEBUG"):  # a start that fails is told in one sentence
+        logging.getLogger("uvicorn.error").addFilter(_not_about_starting)
     try:
         sock = settings.bind_socket()
     except SystemExit as error:  # uvicorn's way to say that the address is taken
         raise BadRequest(f"The address {host}:{port} cannot be used; is it taken?") from error
     name = f"[{host}]" if ":" in host else host
-    sys.stdout.write(f"Vis-à-vis is on http://{name}:{sock.getsockname()[1]}\n")
-    sys.stdout.flush()
-    server = uvicorn.Server(settings)
-    server.run(sockets=[sock])
+    address = f"http://{name}:{sock.getsockname()[1]}"
+
+    class Announcing(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                sys.stdout.write(f"Vis-à-vis is on {address}\n")
+                sys.stdout.flush()
+
+    server = Announcing(settings)
+    with contextlib.suppress(SystemExit):
+        server.run(sockets=[sock])
     if not server.started:
-        raise BadRequest("The server could not start; run visavis doctor to see why.")
+        raise BadRequest(app.state.failure or "The server could not start; run visavis doctor.")
+
+
+def _not_about_starting(record: logging.LogRecord) -> bool:
+    text = record.getMessage()
+    return not any(word in text for word in ("Traceback", "startup failed", "[Errno"))

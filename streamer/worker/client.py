@@ -132,16 +132,22 @@ class WorkerClient(asyncio.Protocol):
                 if message.kind is Kind.READY:
                     if not self.ready.done():
                         self.ready.set_result(None)
+                elif message.kind is Kind.FAILED:
+                    self._fail(str(message.json().get("error", "")))
                 else:
                     self._received(message)
         except ProtocolError:
             logger.exception("worker %d speaks nonsense", self.pid)
             self.kill()
 
+    def _fail(self, reason: str) -> None:
+        if not self.ready.done():
+            sentence = f"The avatar engine could not start: {reason}"
+            self.ready.set_exception(ConnectionError(sentence))
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Say so, once."""
-        if not self.ready.done():
-            self.ready.set_exception(ConnectionError("The worker ended before it was ready."))
+        self._fail("it ended before it was ready.")
         if not self._gone:
             self._gone = True
             self.kill()

@@ -47,6 +47,7 @@ class Kind(IntEnum):
     SLOT_FAILED = 68
     CALIBRATED = 69
     PONG = 70
+    FAILED = 71
 
 
 class ProtocolError(ValueError):

@@ -240,7 +240,12 @@ def serve(make_pipelines: Callable[[WorkerSettings], Pipelines]) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     settings = WorkerSettings(**json.loads(args.settings))
     connection = socket.socket(fileno=args.fd)
-    pipelines = make_pipelines(settings)
+    try:
+        pipelines = make_pipelines(settings)
+    except Exception as error:  # whatever is missing, the edge can say it in a sentence
+        logger.debug("not started", exc_info=True)
+        connection.sendall(control(Kind.FAILED, error=str(error) or repr(error)).encode())
+        sys.exit(3)
     warm_up(pipelines, settings)
     gc.collect()
     gc.freeze()  # what is loaded stays; collections look at sessions only and take no frame's time

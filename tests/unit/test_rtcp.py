@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
 from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_PSFB_PLI,
     HeaderExtensions,
+    RtcpPsfbPacket,
     RtcpSenderInfo,
     RtcpSrPacket,
+    pack_remb_fci,
     unpack_header_extensions,
 )
 
@@ -80,6 +84,35 @@ async def test_reports_wait_until_there_is_something_true_to_say() -> None:
     info = sender.sent[0].sender_info
     assert info.rtp_timestamp == 1000 + 180_000 and info.ntp_timestamp == 5 << 32
     assert sender._RTCRtpSender__lsr == 5 << 16, "round trips are measured against what was sent"
+
+
+async def test_requests_of_the_viewer_are_heard() -> None:
+    sender: Any = FakeSender()
+    estimates: list[int] = []
+    keyframes: list[bool] = []
+    hooks = SenderHooks(
+        SimpleNamespace(last_pts=0),
+        90_000,
+        lambda: 0.0,
+        lambda: 0,
+        keyframe=lambda: keyframes.append(True),
+        bitrate=estimates.append,
+    )
+    install(sender, hooks)
+
+    async def receive(fmt: int, fci: bytes) -> None:
+        packet = RtcpPsfbPacket(fmt=fmt, ssrc=1, media_ssrc=7, fci=fci)
+        await sender._handle_rtcp_packet(packet)
+
+    await receive(RTCP_PSFB_APP, pack_remb_fci(512_000, [7]))
+    await receive(RTCP_PSFB_APP, pack_remb_fci(900_000, [8]))  # another source's
+    for nonsense in (b"", b"REMB", b"REMB\xff\0\0\0", b"other-app"):
+        await receive(RTCP_PSFB_APP, nonsense)
+    assert estimates == [512_000]
+    await receive(RTCP_PSFB_PLI, b"")
+    assert sender.sent[-1].fmt == RTCP_PSFB_PLI, "aiortc's part stays aiortc's"
+    sender._send_keyframe()
+    assert keyframes == [True]
 
 
 def configured(minimum_ms: int, maximum_ms: int, uri: str) -> PlayoutDelayMap:
