@@ -23,12 +23,12 @@ from streamer import __version__, admission
 from streamer.admission import Admission
 from streamer.clock import Clock, MonotonicClock
 from streamer.config import Config
+from streamer.context import Avatar, SessionContext
 from streamer.errors import AtCapacity, BadRequest, NotFound, VisavisError
 from streamer.http_guard import Guard, check_exposure
 from streamer.media.rtcp import WallClock
 from streamer.metrics import Metrics
 from streamer.routes import router
-from streamer.session import Avatar, SessionContext
 from streamer.sessions import SessionManager
 from streamer.worker.client import COMMAND
 from streamer.worker.pipeline import SlotSpec, WorkerSettings

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,50 +22,25 @@ from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationEr
 from numpy.typing import NDArray
 
 from streamer import ice, signaling
-from streamer.clock import Clock
-from streamer.config import Config
+from streamer.context import Avatar, SessionContext
 from streamer.control import ControlChannel
 from streamer.errors import BadRequest, VisavisError
 from streamer.figures import SessionFigures
 from streamer.media import rtcp
 from streamer.media.audio_in import AudioIn, drain_receiver, tap_receiver
-from streamer.media.delay import ReleaseDelay
 from streamer.media.encoder import BitrateGovernor
-from streamer.media.resample import StreamingResampler
-from streamer.media.timeline import KEEP, RATE, Timeline
+from streamer.media.path import MediaPath
 from streamer.media.tracks import VIDEO_RATE, AvatarAudioTrack, AvatarVideoTrack
-from streamer.metrics import Metrics
 from streamer.signaling import Offer
-from streamer.worker.pipeline import RATE as MODEL_RATE
 from streamer.worker.pipeline import SlotSpec
 from streamer.worker.protocol import Packet
-from streamer.worker.supervisor import Supervisor, WorkerSlot
+from streamer.worker.supervisor import WorkerSlot
 
 logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for
 STATS_S = 1.0
 _TELL_S = 3.0  # that a session which cannot be waits for the viewer to connect
 _FLUSH_S = 0.2
-
-
-@dataclass(frozen=True)
-class Avatar:
-    """What a session needs to know of an avatar."""
-
-    id: str
-    bundle: str
-
-
-@dataclass(frozen=True)
-class SessionContext:
-    """What every session of a server shares."""
-
-    config: Config
-    clock: Clock
-    wall: rtcp.WallClock
-    metrics: Metrics
-    supervisor: Supervisor
-    find_avatar: Callable[[str], Avatar]
 
 
 class Session:
@@ -94,7 +69,6 @@ class Session:
         self.avatar = avatar
         self.began_at = context.clock.now()
         self.state = "connecting"
-        self.muted = False
         self._context = context
         self._ended = ended
         self._size = size
@@ -105,15 +79,8 @@ class Session:
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
         self._control = ControlChannel(self._commands(), self._clock)
-        self._delay = ReleaseDelay(
-            self._media.fps, self._media.look_ahead_ms, float(self._media.ring_ms)
-        )
+        self._path = MediaPath(self._media, self._clock, self._to_models)
         self._governor = BitrateGovernor(self._media.bitrate_kbps, self.began_at)
-        self._timeline = Timeline(self.began_at)
-        self._to_models = StreamingResampler(RATE, MODEL_RATE)
-        self._fed = 0  # samples of the timeline that went to the models
-        self._fed_out = 0  # as 16 kHz samples
-        self._live = False
         self._slot: WorkerSlot | None = None
         self._video = AvatarVideoTrack(self._media.fps, self._request_keyframe)
         self._audio: AvatarAudioTrack | None = None
@@ -177,8 +144,10 @@ class Session:
         audio, video = first["audio"], first["video"]
         codec = audio._codecs[0]
         opus = codec.name.lower() == "opus"
-        self._audio = AvatarAudioTrack(self._clock, self._read, self._release_sound, encoded=opus)
-        self._microphone = AudioIn(audio._codecs, self._sound)
+        self._audio = AvatarAudioTrack(
+            self._clock, self._path.read, self._path.release_sound, encoded=opus
+        )
+        self._microphone = AudioIn(audio._codecs, self._path.sound)
         tap_receiver(audio.receiver, self._microphone.take)
         drain_receiver(video.receiver)
         audio.sender.replaceTrack(self._audio)
@@ -186,7 +155,7 @@ class Session:
         hooks = rtcp.SenderHooks(
             track=self._video,
             clock_rate=VIDEO_RATE,
-            media_time=self._media_time,
+            media_time=self._path.media_time,
             ntp=lambda: self._context.wall.ntp(self._clock.now()),
             keyframe=self._request_keyframe,
             bitrate=self._estimated,
@@ -219,15 +188,14 @@ class Session:
 
     def _connection_changed(self) -> None:
         state = self._peer.connectionState
-        if state == "connected" and not self._live:
+        if state == "connected" and not self._path.live:
             self._begin()
         elif state in ("failed", "closed"):
             self._run(self.end("The connection was lost.", cause="connection"))
 
     def _begin(self) -> None:
-        self._live = True
         self.state = "live"
-        self._timeline = Timeline(self._clock.now())
+        self._path.begin()
         self._run(self._pace())
 
     def _data_channel(self, channel: RTCDataChannel) -> None:
@@ -260,79 +228,37 @@ class Session:
         while True:
             await self._clock.sleep_until(self._clock.now() + STATS_S)
             age = self._clock.now() - self.began_at
-            if not self._live and age > limits.connect_timeout_s:
+            if not self._path.live and age > limits.connect_timeout_s:
                 self._run(self.end("The connection could not be made in time.", cause="timeout"))
             elif age > limits.session_max_s:
                 self._run(self.end("The session has reached its longest time.", cause="lifetime"))
             elif self._control.silent_s > limits.idle_timeout_s:
                 self._run(self.end("The viewer has gone silent.", cause="idle"))
-            elif self._live:
-                self._figures.sound(self._timeline)
+            elif self._path.live:
+                self._figures.sound(self._path.timeline)
                 self._control.send({"type": "stats", **self.figures()})
 
     # ------------------------------------------------------------------ media
 
-    def _release(self, position: int) -> float:
-        """Return when a media time, in 48 kHz samples, is due."""
-        return self._timeline.start + position / RATE + self._delay.seconds
-
-    def _release_sound(self, position: int) -> float:
-        """Return when sound must leave to be heard when its picture, due then, is seen.
-
-        A browser holds sound back longer than pictures (its jitter buffer and the sound device's
-        blocks against ``playout-delay`` 0). The sender reports know nothing of this lead: they say
-        what belongs together, not when it was sent.
-        """
-        return self._release(position) - self._media.sound_lead_ms / 1000
-
-    def _media_time(self) -> float | None:
-        """Return the seconds of media that are due now."""
-        if not self._live:
-            return None
-        return self._clock.now() - self._timeline.start - self._delay.seconds
-
-    def _sound(self, source_time: int, samples: NDArray[np.int16]) -> None:
-        """Take decoded microphone sound."""
-        if not self._live:
-            return
-        if self.muted:
-            samples = np.zeros_like(samples)
-        self._timeline.push(source_time, samples, self._clock.now())
-        self._feed()
-
-    def _feed(self) -> None:
-        """Send what is new on the timeline to the models."""
-        count = self._timeline.written - self._fed
-        if count <= 0:
-            return
-        skipped = max(0, count - KEEP)  # only after a stall of seconds
-        sound = self._timeline.read(self._fed + skipped, count - skipped)
-        self._fed += count
-        self._fed_out += skipped // 3
-        narrow = self._to_models.push(sound.astype(np.float32))
+    def _to_models(self, position: int, samples: NDArray[np.int16]) -> None:
         if self._slot is not None:
-            pcm = np.clip(np.rint(narrow), -32_768, 32_767).astype(np.int16)
-            self._slot.pcm(self._fed_out, pcm)
-        self._fed_out += len(narrow)
-
-    def _read(self, position: int, count: int) -> NDArray[np.int16]:
-        return self._timeline.read(position, count)
+            self._slot.pcm(position, samples)
 
     async def _pace(self) -> None:
         """Keep media time going and release frames at their ticks."""
-        fps, timeline, block, frame = self._media.fps, self._timeline, 0, 0
+        path, block, frame = self._path, 0, 0
+        start = path.timeline.start
         while True:
-            now = self._clock.now()
-            timeline.fill(now)
-            self._feed()
-            due = int((now - timeline.start - self._delay.seconds + 1e-4) * fps)
-            if due >= frame and now >= timeline.start + self._delay.seconds:
+            path.fill()
+            due = path.due_frame()
+            if due >= frame:
                 if self._slot is not None:
                     self._slot.tick(due)
                 frame = due + 1
-            block = max(block + 1, int((now - timeline.start) / BLOCK_S))
-            tick = timeline.start + frame / fps + self._delay.seconds
-            await self._clock.sleep_until(min(timeline.start + block * BLOCK_S, max(tick, now)))
+            now = self._clock.now()
+            block = max(block + 1, int((now - start) / BLOCK_S))
+            tick = max(now, path.release(path.start_of(frame)))
+            await self._clock.sleep_until(min(start + block * BLOCK_S, tick))
 
     def _request_keyframe(self) -> None:
         if self._slot is not None:
@@ -349,17 +275,16 @@ class Session:
 
     def on_packet(self, packet: Packet) -> None:
         """Send a picture on and keep its figures."""
-        now, fps = self._clock.now(), self._media.fps
+        now, path = self._clock.now(), self._path
         self._video.put(packet.frame, packet.data, packet.keyframe)
         on_time = self._figures.packet(packet, now)
-        self._delay.observe(on_time=on_time, waited_ms=packet.ring_ms)
-        self._context.metrics.delay.set(1e3 * self._delay.seconds)
-        middle = round((packet.frame + 0.5) * RATE / fps)
-        self._figures.age(self._timeline.arrival(middle), now)
+        path.delay.observe(on_time=on_time, waited_ms=packet.ring_ms)
+        self._context.metrics.delay.set(1e3 * path.delay.seconds)
+        start, end = path.start_of(packet.frame), path.start_of(packet.frame + 1)
+        self._figures.age(path.timeline.arrival((start + end) // 2), now)
         if self._audio is not None and self._audio.sent_at:
-            sound = self._audio.sent_at - self._release_sound(self._audio.sent_position)
-            picture = now - self._release(round(packet.frame * RATE / fps))
-            self._figures.skew(picture - sound)
+            sound = self._audio.sent_at - path.release_sound(self._audio.sent_position)
+            self._figures.skew(now - path.release(start) - sound)
 
     def on_worker(self, state: str) -> None:
         """Tell the viewer that the worker was lost or is back."""
@@ -396,13 +321,13 @@ class Session:
 
     def interrupt(self) -> None:
         """Barge-in: sound, coefficients and pictures on their way are dropped at once."""
-        if self._live and self._audio is not None:
-            self._timeline.hush(self._audio.position)
+        if self._path.live and self._audio is not None:
+            self._path.timeline.hush(self._audio.position)
         if self._slot is not None:
             self._slot.interrupt()
 
     def _mute(self, message: dict[str, Any]) -> None:
-        self.muted = message.get("on") is True
+        self._path.muted = message.get("on") is True
 
     def _switch(self, message: dict[str, Any]) -> None:
         try:
@@ -424,7 +349,7 @@ class Session:
         return {
             **self._figures.describe(),
             "look_ahead_ms": self._media.look_ahead_ms,
-            "delay_ms": round(1e3 * self._delay.seconds),
+            "delay_ms": round(1e3 * self._path.delay.seconds),
         }
 
     def describe(self) -> dict[str, Any]:

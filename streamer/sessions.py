@@ -10,8 +10,9 @@ from typing import Any
 
 from streamer import signaling
 from streamer.admission import Admission
+from streamer.context import SessionContext
 from streamer.errors import BadRequest, NotFound
-from streamer.session import Session, SessionContext
+from streamer.session import Session
 
 SIZES = (256, 384, 512)
 _ID_BYTES = 12

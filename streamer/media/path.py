@@ -1,0 +1,108 @@
+"""The sound's way through the edge: on the timeline, to the models, and out again at its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.clock import Clock
+from streamer.config import MediaConfig
+from streamer.media.delay import ReleaseDelay
+from streamer.media.resample import StreamingResampler
+from streamer.media.timeline import KEEP, RATE, Timeline
+
+MODEL_RATE = 16_000
+
+
+class MediaPath:
+    """Media time of one session: what is written, what was heard by the models, what is due.
+
+    Args:
+        media: frame rate, look-ahead and bounds.
+        clock: monotonic time; only says when something is due.
+        to_models: told ``(position, samples)``: 16 kHz media time and mono int16.
+    """
+
+    def __init__(
+        self,
+        media: MediaConfig,
+        clock: Clock,
+        to_models: Callable[[int, NDArray[np.int16]], None],
+    ) -> None:
+        self.live = False
+        self.muted = False
+        self.timeline = Timeline(clock.now())
+        self.delay = ReleaseDelay(media.fps, media.look_ahead_ms, float(media.ring_ms))
+        self._clock = clock
+        self._lead_s = media.sound_lead_ms / 1000
+        self._fps = media.fps
+        self._to_models = to_models
+        self._narrow = StreamingResampler(RATE, MODEL_RATE)
+        self._fed = 0  # samples of the timeline that went to the models
+        self._fed_out = 0  # as 16 kHz samples
+
+    def begin(self) -> None:
+        """Start media time now."""
+        self.timeline = Timeline(self._clock.now())
+        self.live = True
+
+    def start_of(self, frame: int) -> int:
+        """Return the media time of a frame, in 48 kHz samples."""
+        return round(frame * RATE / self._fps)
+
+    def release(self, position: int) -> float:
+        """Return when a media time, in 48 kHz samples, is due."""
+        return self.timeline.start + position / RATE + self.delay.seconds
+
+    def release_sound(self, position: int) -> float:
+        """Return when sound must leave to be heard when its picture, due then, is seen.
+
+        A browser holds sound back longer than pictures (its jitter buffer and the sound device's
+        blocks against ``playout-delay`` 0). The sender reports know nothing of this lead: they say
+        what belongs together, not when it was sent.
+        """
+        return self.release(position) - self._lead_s
+
+    def media_time(self) -> float | None:
+        """Return the seconds of media that are due now; None before there are any."""
+        if not self.live:
+            return None
+        return self._clock.now() - self.timeline.start - self.delay.seconds
+
+    def due_frame(self) -> int:
+        """Return the number of the frame that is due; negative before the first."""
+        due_s = self._clock.now() - self.timeline.start - self.delay.seconds
+        return int(np.floor((due_s + 1e-4) * self._fps))
+
+    def sound(self, source_time: int, samples: NDArray[np.int16]) -> None:
+        """Take decoded microphone sound at the source's own time, in 48 kHz samples."""
+        if not self.live:
+            return
+        if self.muted:
+            samples = np.zeros_like(samples)
+        self.timeline.push(source_time, samples, self._clock.now())
+        self._feed()
+
+    def fill(self) -> None:
+        """Make up what is missing now."""
+        self.timeline.fill(self._clock.now())
+        self._feed()
+
+    def read(self, position: int, count: int) -> NDArray[np.int16]:
+        """Return the sound of a media time."""
+        return self.timeline.read(position, count)
+
+    def _feed(self) -> None:
+        """Send what is new on the timeline to the models."""
+        count = self.timeline.written - self._fed
+        if count <= 0:
+            return
+        skipped = max(0, count - KEEP)  # only after a stall of seconds
+        sound = self.timeline.read(self._fed + skipped, count - skipped)
+        self._fed += count
+        self._fed_out += skipped * MODEL_RATE // RATE
+        narrow = self._narrow.push(sound.astype(np.float32))
+        self._to_models(self._fed_out, np.clip(np.rint(narrow), -32_768, 32_767).astype(np.int16))
+        self._fed_out += len(narrow)

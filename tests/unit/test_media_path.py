@@ -1,0 +1,175 @@
+"""Both tracks on one media clock, with a clock that is turned by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError
+from numpy.typing import NDArray
+
+from streamer.config import MediaConfig
+from streamer.media.path import MODEL_RATE, MediaPath
+from streamer.media.timeline import RATE
+from streamer.media.tracks import AvatarAudioTrack, AvatarVideoTrack
+from tests.fakes.fake_clock import FakeClock
+
+BLOCK = RATE // 100
+
+
+class Models:
+    def __init__(self) -> None:
+        self.samples = np.zeros(0, np.int16)
+
+    def hear(self, position: int, samples: NDArray[np.int16]) -> None:
+        assert position == len(self.samples), "no sample is missing and none comes twice"
+        self.samples = np.concatenate([self.samples, samples])
+
+
+def make() -> tuple[FakeClock, MediaPath, Models]:
+    clock, models = FakeClock(), Models()
+    path = MediaPath(MediaConfig(), clock, models.hear)
+    path.begin()
+    return clock, path, models
+
+
+async def speak(clock: FakeClock, path: MediaPath, blocks: int, start: int = 0) -> None:
+    """Play a 440 Hz tone in real time."""
+    for i in range(start, start + blocks):
+        await clock.advance(0.01)
+        path.fill()
+        t = np.arange(i * BLOCK, (i + 1) * BLOCK) / RATE
+        path.sound(i * BLOCK, (9000 * np.sin(2 * np.pi * 440 * t)).astype(np.int16))
+
+
+async def test_a_frame_is_due_with_its_sound_and_the_look_ahead_paid_for() -> None:
+    clock, path, _ = make()
+    assert path.due_frame() < 0
+    await clock.advance(path.delay.seconds - 0.001)
+    assert path.due_frame() == -1
+    await clock.advance(0.0015)
+    assert path.due_frame() == 0
+    await clock.advance(0.4)
+    assert path.due_frame() == 10
+    assert path.delay.seconds == pytest.approx(0.04 + 0.08 + 0.045)
+
+
+async def test_the_models_hear_every_sample_once_whatever_happens() -> None:
+    clock, path, models = make()
+    await speak(clock, path, 50)
+    for _ in range(100):  # a second without the microphone
+        await clock.advance(0.01)
+        path.fill()
+    await speak(clock, path, 50, start=150)
+    assert abs(len(models.samples) - 2 * MODEL_RATE) <= MODEL_RATE // 50
+    assert models.samples[MODEL_RATE // 4 :].any()
+
+
+async def test_after_a_long_sleep_the_count_is_right_at_once() -> None:
+    clock, path, _ = make()
+    heard: list[tuple[int, int]] = []
+    path._to_models = lambda position, samples: heard.append((position, len(samples)))
+    await clock.advance(20)
+    path.fill()
+    position, count = heard[-1]
+    assert abs(position + count - 20 * MODEL_RATE) <= MODEL_RATE // 50
+    assert count <= 4 * MODEL_RATE, "nobody is made to hear twenty seconds of nothing"
+
+
+async def test_muted_is_silence_at_the_same_pace() -> None:
+    clock, path, models = make()
+    path.muted = True
+    await speak(clock, path, 100)
+    assert len(models.samples) == MODEL_RATE and not models.samples.any()
+
+
+async def test_sound_leaves_with_its_picture_but_for_the_lead() -> None:
+    clock, path, _ = make()
+    track = AvatarAudioTrack(clock, path.read, path.release_sound, encoded=True)
+    departures: list[tuple[float, int]] = []
+
+    async def send() -> None:
+        while True:
+            packet = await track.recv()
+            assert packet.time_base == Fraction(1, RATE)
+            departures.append((clock.now(), track.sent_position))
+
+    sending = asyncio.ensure_future(send())
+    await speak(clock, path, 100)
+    sending.cancel()
+    lead = MediaConfig().sound_lead_ms / 1000
+    assert [p for _, p in departures] == [i * BLOCK for i in range(len(departures))]
+    for at, position in departures:
+        assert at == pytest.approx(path.release(position) - lead, abs=1e-6)
+    assert len(departures) == pytest.approx((1 - path.delay.seconds + lead) * 100, abs=2)
+
+
+async def test_more_delay_moves_both_and_changes_no_timestamp() -> None:
+    clock, path, _ = make()
+    track = AvatarAudioTrack(clock, path.read, path.release_sound, encoded=True)
+    await clock.advance(0.5)
+    before = path.due_frame()
+    path.delay.headroom_ms += 40
+    assert path.due_frame() == before - 1
+    media = path.media_time()
+    assert media is not None and media == pytest.approx(0.5 - path.delay.seconds)
+    first = await track.recv()
+    assert first.pts == track.last_pts
+
+
+async def test_sound_that_is_far_behind_is_skipped_not_played_fast() -> None:
+    clock, path, _ = make()
+    track = AvatarAudioTrack(clock, path.read, path.release_sound, encoded=True)
+    await clock.advance(3.0)
+    await track.recv()
+    lateness = clock.now() - path.release_sound(track.sent_position)
+    assert 0 <= lateness < 0.011
+    assert track.skipped > 0
+    with pytest.raises(MediaStreamError):
+        track.stop()
+        await track.recv()
+
+
+async def test_other_codecs_get_frames() -> None:
+    clock, path, _ = make()
+    track = AvatarAudioTrack(clock, path.read, path.release_sound, encoded=False)
+    await clock.advance(0.2)
+    frame = await track.recv()
+    assert isinstance(frame, av.AudioFrame)
+    assert (frame.samples, frame.sample_rate, frame.pts) == (2 * BLOCK, RATE, 0)
+
+
+async def test_pictures_carry_their_frame_numbers() -> None:
+    track = AvatarVideoTrack(25, lambda: None)
+    track.put(0, b"a", True)
+    track.put(3, b"b", False)
+    packets = [await track.recv(), await track.recv()]
+    assert [(p.pts, p.time_base) for p in packets] == [
+        (0, Fraction(1, 90_000)),
+        (10_800, Fraction(1, 90_000)),
+    ]
+
+
+async def test_a_stalled_sender_costs_a_keyframe_not_memory() -> None:
+    asked: list[bool] = []
+    track = AvatarVideoTrack(25, lambda: asked.append(True))
+    for i in range(100):
+        track.put(i, b"x", i == 0)
+        assert len(track._queue) <= 8
+    assert asked == [True]
+    track.put(100, b"key", True)
+    assert (await track.recv()).pts == 360_000
+    track.put(101, b"y", False)
+    assert bytes(await track.recv()) == b"y"
+
+
+async def test_ending_wakes_who_waits() -> None:
+    track = AvatarVideoTrack(25, lambda: None)
+    waiting = asyncio.ensure_future(track.recv())
+    await asyncio.sleep(0)
+    track.stop()
+    with pytest.raises(MediaStreamError):
+        await waiting
