@@ -173,7 +173,7 @@ class AvatarStore:
         record = new_record(name, statement)
         running = _Running(record, self._create(record))
         self._running[record.id] = running
-        self._note("enrol", record.id, statement_sha256=record.consent.statement_sha256)
+        self.note("enrol", record.id, statement_sha256=record.consent.statement_sha256)
         running.task = asyncio.create_task(self._enrol(running, data), name=f"enrol {record.id}")
         return record
 
@@ -209,7 +209,7 @@ class AvatarStore:
                 self._stopping.add(running.task)
                 running.task.add_done_callback(self._stopping.discard)
         shutil.rmtree(gone, ignore_errors=True)
-        self._note("erase", avatar_id)
+        self.note("erase", avatar_id)
 
     async def close(self) -> None:
         """Stop what is running; unfinished avatars become failed ones."""
@@ -290,7 +290,7 @@ class AvatarStore:
         with contextlib.suppress(FileNotFoundError):  # erased by another process
             self._write(record)
         os.close(running.lock)
-        self._note("ready" if record.status == "ready" else "refused", record.id)
+        self.note("ready" if record.status == "ready" else "refused", record.id)
         return record
 
     def _ready(self, avatar_id: str) -> AvatarRecord:
@@ -345,7 +345,8 @@ class AvatarStore:
         finally:
             os.close(lock)
 
-    def _note(self, event: str, avatar_id: str, **details: str) -> None:
+    def note(self, event: str, avatar_id: str, **details: str) -> None:
+        """Record an event in the audit log; waits for the disk."""
         try:
             self.audit.record(event, avatar_id, **details)
         except Exception as error:  # a broken log must be seen, but not stop an erasure

@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class Services:
     admission: Admission
     sessions: SessionManager
     avatars: AvatarStore
+    scribe: ThreadPoolExecutor  # writes the audit log, whose every entry waits for the disk
 
 
 class _Pages(StaticFiles):
@@ -107,6 +109,7 @@ def create_app(
             if close := getattr(services.avatars, "close", None):
                 await close()
             await services.supervisor.close()
+            await asyncio.to_thread(services.scribe.shutdown)
 
     app = FastAPI(
         title="Vis-à-vis",
@@ -154,8 +157,13 @@ def _services(
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
     )
-    sessions = SessionManager(context, admitted)
-    return Services(config, metrics, supervisor, admitted, sessions, store)
+    scribe = ThreadPoolExecutor(1, "audit")
+
+    def journal(event: str, avatar_id: str, session_id: str) -> None:
+        scribe.submit(store.note, event, avatar_id, session=session_id)
+
+    sessions = SessionManager(context, admitted, journal)
+    return Services(config, metrics, supervisor, admitted, sessions, store, scribe)
 
 
 def find_avatar(store: AvatarStore, avatar_id: str) -> Avatar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +59,17 @@ class SessionManager:
     Args:
         context: what sessions share.
         admission: who gets in.
+        journal: told ``(event, avatar id, session id)`` of every start and end; must not block.
     """
 
-    def __init__(self, context: SessionContext, admission: Admission) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        admission: Admission,
+        journal: Callable[[str, str, str], object] = lambda *_: None,
+    ) -> None:
         self._context = context
+        self._journal = journal
         self._admission = admission
         self._sessions: dict[str, Session] = {}
         self._gone: deque[str] = deque(maxlen=_REMEMBERED)
@@ -97,6 +105,7 @@ class SessionManager:
         )
         self._sessions[session.id] = session
         self._context.metrics.started.inc()
+        self._journal("session-start", avatar.id, session.id)
         try:
             sdp = await session.answer(offer)
         except BaseException:
@@ -152,4 +161,5 @@ class SessionManager:
     def _ended(self, session: Session) -> None:
         if self._sessions.pop(session.id, None) is not None:
             self._gone.append(session.id)
+            self._journal("session-end", session.avatar.id, session.id)
             self._admission.leave()

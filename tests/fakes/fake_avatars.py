@@ -26,6 +26,7 @@ class FakeAvatars:
     def __init__(self, folder: Path, *names: str) -> None:
         self._folder = folder
         self._records: dict[str, FakeRecord] = {}
+        self.notes: list[tuple[str, str]] = []
         for name in names:
             self.add(name)
 
@@ -50,6 +51,9 @@ class FakeAvatars:
     def erase(self, avatar_id: str) -> None:
         self.get(avatar_id)
         del self._records[avatar_id]
+
+    def note(self, event: str, avatar_id: str, **details: str) -> None:
+        self.notes.append((event, avatar_id))
 
     async def start_enrolment(
         self, data: bytes, name: str, statement: str, consent: bool

@@ -261,3 +261,12 @@ async def test_a_hundred_offers_at_once_leave_a_live_session_alone(
         steps = np.diff([f.media_s for f in viewer.frames[before:]])
         assert steps.max() < 0.25, "no picture was missing for long"
         await asyncio.gather(viewer.close(), other.close())
+
+
+async def test_starts_and_ends_are_journalled(start_server: StartServer) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(5)))
+        await watch(live, viewer, 3)
+        await viewer.close()
+        store = live.avatars
+    assert store.notes == [("session-start", "anna"), ("session-end", "anna")]
