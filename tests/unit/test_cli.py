@@ -62,7 +62,7 @@ def test_version_goes_to_stdout(tmp_path: Path) -> None:
         (["train", "cats"], "choose"),
         (["serve", "--port", "99999"], "port"),
         (["serve", "--host", "0.0.0.0"], "token"),
-        (["enroll", "TONE", "--name", "x"], "agree"),
+        (["enroll", "TONE", "--name", "x"], "consent"),
     ],
 )
 def test_wrong_use_is_one_sentence(
