@@ -23,6 +23,41 @@ MAX_STATEMENT = 4000
 router = APIRouter()
 
 
+def _body(schema: dict[str, Any], media: str = "application/json") -> dict[str, Any]:
+    """Describe a body that is read by hand, so that ``/openapi.json`` knows it too."""
+    return {"requestBody": {"required": True, "content": {media: {"schema": schema}}}}
+
+
+def _object(required: tuple[str, ...], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+_TEXT = {"type": "string"}
+_OFFER = _object(
+    ("sdp", "type"),
+    sdp=_TEXT,
+    type={"const": "offer"},
+    pc_id=_TEXT,
+    restart_pc={"type": "boolean"},
+    request_data=_object(
+        (), avatar_id=_TEXT, size={"enum": [256, 384, 512]}, probe={"type": "boolean"}
+    ),
+)
+_CANDIDATE = _object(
+    ("candidate",), candidate=_TEXT, sdpMid=_TEXT, sdpMLineIndex={"type": "integer"}
+)
+_CANDIDATES = _object(
+    ("pc_id", "candidates"), pc_id=_TEXT, candidates={"type": "array", "items": _CANDIDATE}
+)
+_PHOTO = _object(
+    ("photo", "name", "consent"),
+    photo={"type": "string", "format": "binary"},
+    name=_TEXT,
+    consent={"const": "true"},
+    statement=_TEXT,
+)
+
+
 def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
@@ -52,14 +87,14 @@ def describe(record: AvatarRecord) -> dict[str, Any]:
 # ---------------------------------------------------------------------- sessions
 
 
-@router.post("/api/offer")
+@router.post("/api/offer", openapi_extra=_body(_OFFER))
 @router.post("/offer", include_in_schema=False)
 async def offer(request: Request) -> dict[str, str]:
     """Begin a session: ``{sdp, type, pc_id?, restart_pc?, request_data?}`` to an answer."""
     return await _sessions(request).offer(OfferRequest.from_json(await _json(request)))
 
 
-@router.patch("/api/offer")
+@router.patch("/api/offer", openapi_extra=_body(_CANDIDATES))
 async def trickle(request: Request) -> dict[str, str]:
     """Add candidates: ``{pc_id, candidates: [{candidate, sdpMid, sdpMLineIndex}]}``."""
     body = await _json(request)
@@ -97,7 +132,7 @@ async def list_avatars(request: Request) -> dict[str, Any]:
     return {"avatars": [describe(record) for record in _avatars(request).list()]}
 
 
-@router.post("/api/avatars", status_code=202)
+@router.post("/api/avatars", status_code=202, openapi_extra=_body(_PHOTO, "multipart/form-data"))
 async def make_avatar(request: Request, wait: bool = False) -> JSONResponse:
     """Make an avatar from one photo: multipart ``photo``, ``name``, ``consent``, ``statement``."""
     limits = _services(request).config.limits

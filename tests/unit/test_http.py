@@ -185,3 +185,13 @@ async def test_metrics_are_exposed(http: httpx.AsyncClient) -> None:
     text = (await http.get("/metrics")).text
     assert 'visavis_refusals_total{status="404"} 1.0' in text
     assert "visavis_capacity 1.0" in text
+
+
+async def test_openapi_describes_every_body(http: httpx.AsyncClient) -> None:
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    offer = paths["/api/offer"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert offer["required"] == ["sdp", "type"]
+    assert "candidates" in str(paths["/api/offer"]["patch"]["requestBody"])
+    photo = paths["/api/avatars"]["post"]["requestBody"]["content"]
+    assert "consent" in photo["multipart/form-data"]["schema"]["properties"]
+    assert {"get", "delete"} <= paths["/api/avatars/{avatar_id}"].keys()
