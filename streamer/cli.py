@@ -167,9 +167,12 @@ def avatars(
     settings = _config(config, data)
     store = AvatarStore(settings.data_dir, settings.limits, settings.media.size)
     if action == "list":
-        table = Table("id", "name", "status", "created")
+        table = Table()
+        table.add_column("id", no_wrap=True, min_width=32)  # to be copied whole
+        for column in ("name", "status", "created"):
+            table.add_column(column)
         for record in store.list():
-            table.add_row(record.id, record.name, record.status, record.created or "")
+            table.add_row(record.id, record.name, record.status, (record.created or "")[:10])
         Console().print(table)
     elif action == "show" and avatar_id:
         typer.echo(json.dumps(asdict(store.get(avatar_id)), indent=2, ensure_ascii=False))

@@ -25,6 +25,7 @@ from typing import Literal
 
 import numpy as np
 
+from streamer.admission import USABLE
 from streamer.config import Config
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -217,10 +218,11 @@ def _capacity(config: Config, bundle: Path) -> Check:
         spent.append(time.perf_counter() - began)
     frame_ms = 1000 * float(np.median(spent))
     cores = len(os.sched_getaffinity(0))
-    sessions = int(cores * 0.85 * 1000 / fps / frame_ms)
+    # One thread draws for every session, so more cores do not make more room.
+    sessions = max(1, int(USABLE * 1000 / fps / frame_ms)) if frame_ms < 1000 / fps else 0
     room = f"{sessions} session{'' if sessions == 1 else 's'}"
     detail = (
-        f"{cores} cores; {frame_ms:.1f} ms a frame at {size} px on one, "
+        f"{cores} cores; {frame_ms:.1f} ms a frame at {size} px, "
         f"so room for about {room} at {fps} fps."
     )
     if sessions >= 1:
