@@ -28,6 +28,7 @@ _OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291,
                375, 321, 405, 314, 17, 84, 181, 91, 146)  # fmt: skip
 _CHEEKS = ((50, 101, 118, 117), (280, 330, 347, 346))
 _LID_LIGHT = 0.80  # least brightness of a closed lid over that of the skin below the eye
+_LID_HUE = 0.85  # how far a lid takes the hue of that skin
 _SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
 
 
@@ -112,11 +113,22 @@ def _closed_skin(crop: Image, opening: Mask, width: float) -> Image:
         # A lid that comes down out of its socket catches light that the socket does not.
         socket = float(np.median(cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[opening]))
         cheek = float(np.median(grey[below]))
-        filled = np.clip(filled * np.clip(_LID_LIGHT * cheek / max(socket, 1.0), 1.0, 1.7), 0, 255)
+        filled = filled * np.clip(_LID_LIGHT * cheek / max(socket, 1.0), 1.0, 1.7)
+        filled = np.clip(_tinted(filled, opening, crop[below & known]), 0, 255)
     filled *= _lid_relief(opening, width)[..., None]
     soft = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), 0.05 * width)
     soft = np.clip(soft * 1.6, 0, 1)[..., None]
     return np.clip(np.rint(crop * (1 - soft) + filled * soft), 0, 255).astype(np.uint8)
+
+
+def _tinted(filled: Floats, opening: Mask, skin: Image) -> Floats:
+    """Give a lid the hue of the skin below the eye; lashes and shadow leave it grey otherwise."""
+    if not len(skin) or not opening.any():
+        return filled
+    wanted = np.median(skin, axis=0).astype(np.float32) + 1
+    found = np.median(filled[opening], axis=0).astype(np.float32) + 1
+    ratio = (wanted / wanted.mean()) / (found / found.mean())
+    return filled * np.clip(ratio, 0.85, 1.15) ** _LID_HUE
 
 
 def _far(near: Mask, lashes: Mask) -> Mask:

@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 _EYEBALL = 1.18  # cm, radius
 _SHIFT_LIMIT = 0.95  # iris radii
-_LASH = 0.042  # cm, half width of the lash line
+_LASH = 0.048  # cm, half width of the lash line
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -73,7 +73,7 @@ def _paint(
                     taper = 0.35 + 0.65 * math.sqrt(max(0.0, 4.0 * place * (1.0 - place)))
                     g = math.sqrt(gx * gx + gy * gy) - half_width * taper
                     near = min(near, g)
-                a = min(1.0, max(0.0, 0.5 - near * 0.7)) * lash_mix
+                a = min(1.0, max(0.0, 0.5 - near * 0.45)) * lash_mix
                 if a > 0.004:
                     for k in range(3):
                         out[oy, ox, k] = int(out[oy, ox, k] * (1 - a) + lash[k] * a + 0.5)
