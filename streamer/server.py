@@ -28,6 +28,7 @@ from streamer.context import Avatar, SessionContext
 from streamer.errors import AtCapacity, BadRequest, NotFound, VisavisError
 from streamer.http_guard import Guard, check_exposure
 from streamer.media.rtcp import WallClock
+from streamer.memory import limit_arenas
 from streamer.metrics import Metrics
 from streamer.routes import router
 from streamer.sessions import SessionManager
@@ -245,6 +246,7 @@ def run_server(config: Config) -> None:
     """
     import uvicorn
 
+    limit_arenas()
     app = create_app(config)
     host, port = config.server.host, config.server.port
     settings = uvicorn.Config(

@@ -23,7 +23,7 @@ from benchmarks.common import (
 from benchmarks.latency.sound import synthetic_speech
 from benchmarks.viewer import Viewer
 
-_WARM_UP_CONNECTS = 10  # caches fill and allocators settle before the line is drawn
+_WARM_UP_CONNECTS = 60  # caches and logs of what has been fill; flat from here, or not at all
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -51,6 +51,11 @@ class Scheduler:
         since = self._busy_since
         return 0.0 if since is None else self._now() - since
 
+    @property
+    def idle(self) -> bool:
+        """Whether no slot is filled."""
+        return not self._slots
+
     def get(self, index: int) -> Slot | None:
         """Return the slot at an index."""
         return self._slots.get(index)

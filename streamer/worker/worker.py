@@ -23,6 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from streamer.memory import give_back, limit_arenas
 from streamer.worker import protocol
 from streamer.worker.pipeline import RATE, Pipelines, SlotSpec, WorkerSettings
 from streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
@@ -137,6 +138,11 @@ class Worker:
     def _close(self, message: Message) -> None:
         self._wanted[message.slot] = self._wanted.get(message.slot, 0) + 1
         self._scheduler.remove(message.slot)
+        self._loader.submit(self._tidy)
+
+    def _tidy(self) -> None:
+        if self._scheduler.idle:
+            give_back()
 
     def _pcm(self, message: Message) -> None:
         position, samples = protocol.read_pcm(message)
@@ -232,6 +238,7 @@ def serve(make_pipelines: Callable[[WorkerSettings], Pipelines]) -> None:
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--settings", default="{}")
     args = parser.parse_args()
+    limit_arenas()
     logging.basicConfig(
         level=os.environ.get("VISAVIS_WORKER_LOG", "WARNING"),
         format="%(asctime)s %(levelname)s worker %(name)s: %(message)s",
