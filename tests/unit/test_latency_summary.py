@@ -69,3 +69,13 @@ def test_speech_never_counts_as_a_click() -> None:
 def test_percentiles_of_nothing() -> None:
     assert percentiles([])["n"] == 0
     assert percentiles(np.arange(101))["p95"] == 95
+
+
+def test_repeated_pictures_do_not_count_as_held() -> None:
+    from benchmarks.capacity.main import _judge
+    from benchmarks.viewer import Viewer
+
+    viewer = Viewer("", "", np.zeros(1, np.float32), [k * 0.04 for k in range(250)])
+    fresh = _judge([viewer], 0.0, {"a": (0, 0)}, {"a": (250, 1)})
+    stale = _judge([viewer], 0.0, {"a": (0, 0)}, {"a": (250, 100)})
+    assert fresh["held"] and not stale["held"]
