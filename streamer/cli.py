@@ -199,7 +199,7 @@ def render(
     """Render a sound file to a video with the same models as live."""
     from engines import select
     from models.appearance.identity import Identity
-    from models.motion.stream import MOTION_GRAPH, MotionStream
+    from models.motion.stream import MotionStream, load_motion_engine_path
     from models.renderer.renderer import Renderer
     from streamer.audio_file import duration_s, read_blocks
     from streamer.offline import render_file
@@ -208,7 +208,7 @@ def render(
     if (photo is None) == (avatar is None):
         raise BadRequest("Give either --photo or --avatar.")
     next(iter(read_blocks(audio, 16_000)))  # a bad sound file is refused before the photo's work
-    graph = select.load(MOTION_GRAPH, settings.engine.engine)
+    graph = select.load(load_motion_engine_path(), settings.engine.engine)
     with tempfile.TemporaryDirectory(prefix="visavis-") as scratch:
         bundle = _bundle(settings, photo, avatar, Path(scratch))
         renderer = Renderer(Identity.load(bundle), size=size)

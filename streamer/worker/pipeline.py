@@ -142,10 +142,11 @@ class AvatarPipelines:
         import models.appearance.identity
         import models.renderer.renderer  # noqa: F401
         from engines import select
-        from models.motion.stream import MOTION_GRAPH
+        from models.motion.stream import load_motion_engine_path
 
         cv2.setNumThreads(settings.threads)
-        self._engine = select.load(MOTION_GRAPH, settings.engine, threads=settings.threads)
+        graph = load_motion_engine_path()  # its checksum is looked at each time
+        self._engine = select.load(graph, settings.engine, threads=settings.threads)
 
     def open(self, spec: SlotSpec) -> AvatarPipeline:
         """Return a fresh session on an avatar."""
