@@ -21,9 +21,9 @@ class ToyRefiner:
         self.seen: list[RefinerInput] = []
         self.resets = 0
 
-    def box(self, size, face):
-        x0, y0, x1, y1 = face
-        assert 0 <= x0 < x1 <= size and 0 <= y0 < y1 <= size
+    def box(self, size, places):
+        for x0, y0, x1, y1 in (places.face, *places.eyes, places.mouth or places.face):
+            assert 0 <= x0 < x1 <= size and 0 <= y0 < y1 <= size
         return BOX
 
     def refine(self, frame: RefinerInput) -> Refinement:
