@@ -70,8 +70,13 @@ class Drawer(Protocol):
 class Pipeline(Protocol):
     """One session's motion and its present avatar."""
 
-    def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take mono 16 kHz samples; return (k, COUNT), the frames that became complete."""
+    def push(
+        self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """Take mono 16 kHz samples; return (k, COUNT), the frames that became complete.
+
+        ``heard`` is the other side's sound meanwhile, of the same length; None is silence.
+        """
         ...
 
     def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -108,9 +113,12 @@ class AvatarPipeline:
         self._owed = 0  # samples pushed that no emitted frame has covered
         self._step = RATE // motion.fps
 
-    def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    def push(
+        self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Take sound; return the coefficients of the frames that became complete."""
-        frames = self._motion.push(pcm)
+        push = self._motion.push
+        frames = push(pcm) if heard is None else push(pcm, heard=heard)
         self._owed += len(pcm) - len(frames) * self._step
         return frames
 

@@ -39,6 +39,8 @@ class Kind(IntEnum):
     CALIBRATE = 9
     PING = 10
     SHUTDOWN = 11
+    MOTION = 12
+    HEARD = 13
 
     READY = 64
     OPENED = 65
@@ -48,6 +50,7 @@ class Kind(IntEnum):
     CALIBRATED = 69
     PONG = 70
     FAILED = 71
+    COEFFICIENTS = 72
 
 
 class ProtocolError(ValueError):
@@ -119,9 +122,14 @@ class Decoder:
             yield Message(known, slot, payload)
 
 
-def pcm_message(slot: int, position: int, samples: NDArray[np.int16]) -> Message:
-    """Return sound for a slot: mono int16 at 16 kHz whose first sample is at ``position``."""
-    return Message(Kind.PCM, slot, _PCM.pack(position) + samples.astype("<i2").tobytes())
+def pcm_message(
+    slot: int, position: int, samples: NDArray[np.int16], kind: Kind = Kind.PCM
+) -> Message:
+    """Return sound for a slot: mono int16 at 16 kHz whose first sample is at ``position``.
+
+    ``Kind.HEARD`` is the same for the other side's sound.
+    """
+    return Message(kind, slot, _PCM.pack(position) + samples.astype("<i2").tobytes())
 
 
 def read_pcm(message: Message) -> tuple[int, NDArray[np.int16]]:
@@ -134,6 +142,23 @@ def read_pcm(message: Message) -> tuple[int, NDArray[np.int16]]:
     if len(message.payload) < _PCM.size or len(body) % 2:
         raise ProtocolError("The PCM message is malformed.")
     return _PCM.unpack_from(message.payload)[0], np.frombuffer(body, "<i2")
+
+
+def coefficients_message(slot: int, frame: int, values: NDArray[np.float32]) -> Message:
+    """Return the coefficients of a frame."""
+    return Message(Kind.COEFFICIENTS, slot, _TICK.pack(frame) + values.astype("<f4").tobytes())
+
+
+def read_coefficients(message: Message) -> tuple[int, NDArray[np.float32]]:
+    """Return ``(frame, values)`` of a COEFFICIENTS message.
+
+    Raises:
+        ProtocolError: it is malformed.
+    """
+    body = message.payload[_TICK.size :]
+    if len(message.payload) < _TICK.size or len(body) % 4:
+        raise ProtocolError("The coefficients are malformed.")
+    return int(_TICK.unpack_from(message.payload)[0]), np.frombuffer(body, "<f4")
 
 
 def tick_message(slot: int, frame: int) -> Message:

@@ -23,6 +23,7 @@ from streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from streamer.worker.probe import Probe
 from streamer.worker.protocol import Packet
 
+MAX_HEARD_S = 0.3  # of the other side's sound that waits
 MAX_BACKLOG_S = 1.0  # of sound that waits for the models; beyond, the slot starts over at now
 
 
@@ -76,6 +77,8 @@ class Slot:
         self._generation = 0
         self._resets = False
         self._next_drawer: Drawer | None = None
+        self._shared: deque[tuple[int, NDArray[np.float32]]] | None = None
+        self._heard: deque[NDArray[np.float32]] = deque()
 
     # ------------------------------------------------------------------ media thread
 
@@ -95,6 +98,26 @@ class Slot:
                 self._inbox.append((self._now(), samples))
             if sum(len(s) for _, s in self._inbox) > MAX_BACKLOG_S * RATE:
                 self._hush_inbox()
+
+    def hear_other(self, pcm: NDArray[np.int16]) -> None:
+        """Take what the other side says; it goes to the models with the sound that comes next."""
+        with self._lock:
+            self._heard.append(pcm.astype(np.float32) / 32_768.0)
+            while sum(len(s) for s in self._heard) > MAX_HEARD_S * RATE:
+                self._heard.popleft()
+
+    def share_motion(self, on: bool) -> None:
+        """Keep the coefficients of frames for :meth:`take_motion`, or stop."""
+        with self._lock:
+            self._shared = deque(maxlen=self.spec.fps) if on else None
+
+    def take_motion(self, frame: int) -> list[tuple[int, NDArray[np.float32]]]:
+        """Return ``(number, coefficients)`` of the frames up to ``frame`` not yet taken."""
+        with self._lock:
+            due = []
+            while self._shared and self._shared[0][0] <= frame:
+                due.append(self._shared.popleft())
+            return due
 
     def _start_at(
         self, position: int, samples: NDArray[np.float32]
@@ -149,6 +172,8 @@ class Slot:
         with self._lock:
             self._hush_inbox()
             self._pending.clear()
+            if self._shared is not None:
+                self._shared.clear()
             self._ring.clear()
             self._generation += 1
             self._resets = True
@@ -199,7 +224,10 @@ class Slot:
         samples = np.concatenate([s for _, s in inbox])
         if self._probe is not None:
             self._probe.listen(samples)
-        values = self._pipeline.push(samples)
+        heard = self._take_heard(len(samples))
+        values = (
+            self._pipeline.push(samples) if heard is None else self._pipeline.push(samples, heard)
+        )
         known_at = self._now()
         share = (known_at - began) / max(1, len(values))
         with self._lock:
@@ -209,6 +237,22 @@ class Slot:
                 if generation == self._generation:
                     heard_at = inbox[-1][0]
                     self._pending.append(_Pending(frame, row.copy(), heard_at, known_at, share))
+                    if self._shared is not None:
+                        self._shared.append((frame, row.copy()))
+
+    def _take_heard(self, count: int) -> NDArray[np.float32] | None:
+        """Return as much of the other side's sound, silence before what there is; None if none."""
+        with self._lock:
+            if not self._heard:
+                return None
+            waiting = np.concatenate(self._heard)
+            self._heard.clear()
+            if len(waiting) > count:
+                self._heard.append(waiting[count:])
+        out = np.zeros(count, np.float32)
+        part = waiting[:count]
+        out[count - len(part) :] = part
+        return out
 
     def _choose(self) -> _Pending | None:
         """Return the next frame worth drawing: in order, but nothing that a newer one replaces."""

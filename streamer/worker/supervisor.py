@@ -47,6 +47,9 @@ class SlotListener(Protocol):
     def on_avatar(self, avatar_id: str, state: str, error: str) -> None:
         """Learn that another avatar is ``ready`` or ``failed``."""
 
+    def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
+        """Take a frame's coefficients, asked for by :meth:`WorkerSlot.motion`."""
+
 
 class WorkerSlot:
     """One session's place in the worker; survives the worker."""
@@ -62,12 +65,31 @@ class WorkerSlot:
         self.reopenings = 0
         self.lost = False
         self.kbps: int | None = None  # what was asked for, if not the spec's
+        self._motion = False
         self._supervisor = supervisor
 
     def pcm(self, position: int, samples: NDArray[np.int16]) -> None:
         """Send sound, mono int16 at 16 kHz."""
         if self.opened.is_set():
             self._send(protocol.pcm_message(self.index, position, samples))
+
+    def heard(self, position: int, samples: NDArray[np.int16]) -> None:
+        """Send the other side's sound, mono int16 at 16 kHz."""
+        if self.opened.is_set():
+            self._send(protocol.pcm_message(self.index, position, samples, Kind.HEARD))
+
+    def motion(self, on: bool) -> None:
+        """Ask for every frame's coefficients, here and after a restart, or no longer."""
+        self._motion = on
+        if self.opened.is_set():
+            self._send(control(Kind.MOTION, self.index, on=on))
+
+    def reopened(self) -> None:
+        """Ask again for what a new worker does not know."""
+        if self.kbps is not None:
+            self.bitrate(self.kbps)
+        if self._motion:
+            self.motion(True)
 
     def tick(self, frame: int) -> None:
         """Release a frame."""
@@ -244,12 +266,14 @@ class Supervisor:
                 packet = protocol.read_packet(message)
                 self._observe(packet)
                 slot.listener.on_packet(packet)
+        elif message.kind is Kind.COEFFICIENTS:
+            if slot.opened.is_set():
+                slot.listener.on_motion(*protocol.read_coefficients(message))
         elif message.kind is Kind.OPENED:
             slot.opened.set()
             if slot.lost:
                 slot.lost = False
-                if slot.kbps is not None:
-                    slot.bitrate(slot.kbps)
+                slot.reopened()
                 slot.listener.on_worker("recovered")
         elif message.kind is Kind.AVATAR_STATE:
             values = message.json()

@@ -61,6 +61,8 @@ class Worker:
             Kind.OPEN: self._open,
             Kind.CLOSE: self._close,
             Kind.PCM: self._pcm,
+            Kind.HEARD: self._heard,
+            Kind.MOTION: self._motion,
             Kind.TICK: self._tick,
             Kind.KEYFRAME: lambda m: self._on_slot(m, Slot.request_keyframe),
             Kind.BITRATE: self._bitrate,
@@ -148,12 +150,22 @@ class Worker:
         position, samples = protocol.read_pcm(message)
         self._on_slot(message, lambda slot: slot.feed(position, samples))
 
+    def _heard(self, message: Message) -> None:
+        samples = protocol.read_pcm(message)[1]
+        self._on_slot(message, lambda slot: slot.hear_other(samples))
+
+    def _motion(self, message: Message) -> None:
+        on = message.json().get("on") is True
+        self._on_slot(message, lambda slot: slot.share_motion(on))
+
     def _tick(self, message: Message) -> None:
         frame = protocol.read_tick(message)
         slot = self._scheduler.get(message.slot)
         packet = slot.tick(frame) if slot is not None else None
         if packet is not None:
             self._send(packet.message(message.slot))
+        for number, values in slot.take_motion(frame) if slot is not None else ():
+            self._send(protocol.coefficients_message(message.slot, number, values))
 
     def _bitrate(self, message: Message) -> None:
         kbps = int(message.json().get("kbps", 0))
