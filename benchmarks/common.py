@@ -7,13 +7,15 @@ import datetime
 import json
 import os
 import platform
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -35,7 +37,9 @@ CHROMIUM_ARGS = (
     "--use-fake-device-for-media-stream",
     # Host candidates must carry addresses, not mDNS names that nothing here resolves.
     "--disable-features=WebRtcHideLocalIpsWithMdns",
+    "--allow-loopback-in-peer-connection",  # on a machine without any other interface
 )
+FAILED = 2  # the exit code of a measurement that could not be made
 
 
 class BenchmarkError(RuntimeError):
@@ -83,9 +87,51 @@ def machine() -> dict[str, Any]:
     }
 
 
+def guarded(measure: Callable[[], int]) -> int:
+    """Run a measurement; one that cannot be made is one sentence on stderr and exit code 2.
+
+    A request to stop (SIGTERM) ends like Ctrl-C, so that servers and browsers are ended with it.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return measure()
+    except BenchmarkError as error:
+        sys.stderr.write(f"visavis bench: {error}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("visavis bench: stopped; nothing was written.\n")
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read a result file.
+
+    Raises:
+        BenchmarkError: it is not there or is none.
+    """
+    try:
+        result = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise BenchmarkError(f"The result {path} cannot be read.") from error
+    except ValueError as error:
+        raise BenchmarkError(f"The file {path} is not JSON.") from error
+    if not isinstance(result, dict):
+        raise BenchmarkError(f"The file {path} is not the result of a benchmark.")
+    return result
+
+
+def compact_json(value: Any) -> str:
+    """Return indented JSON with every list of plain numbers on one line."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    numbers = re.compile(r"\[\s+((?:-?[0-9.e+-]+|null)(?:,\s+(?:-?[0-9.e+-]+|null))*)\s+\]")
+    return numbers.sub(lambda m: "[" + re.sub(r",\s+", ", ", m.group(1)) + "]", text)
+
+
 def write_json(path: Path | None, result: dict[str, Any]) -> None:
     """Write the result with the machine beside it, to a file or to stdout."""
-    text = json.dumps({"machine": machine(), **result}, indent=2, ensure_ascii=False)
+    text = compact_json({"machine": machine(), **result})
     if path is None:
         sys.stdout.write(text + "\n")
     else:
@@ -102,7 +148,7 @@ def find_chromium() -> str:
     for name in _CHROMIUM_NAMES:
         if found := shutil.which(name):
             return found
-    raise BenchmarkError("No Chromium is installed: apt-get install chromium.")
+    raise BenchmarkError("There is no Chromium on this machine: apt-get install chromium.")
 
 
 def astronaut_jpeg() -> bytes:
@@ -150,6 +196,29 @@ def running_server(**variables: str) -> Iterator[Server]:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@contextlib.contextmanager
+def running_stock(size: int = 512) -> Iterator[Server]:
+    """Start the comparison server on plain aiortc, and stop it after.
+
+    Raises:
+        BenchmarkError: it did not come up.
+    """
+    command = [sys.executable, "-m", "benchmarks.stock.server", "--size", str(size)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        if not url:
+            raise BenchmarkError("The comparison server did not come up.")
+        yield Server(url, process.pid, Path())
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], limit_s: float = 60) -> None:

@@ -1,182 +1,176 @@
-"""``visavis bench latency``: real Chromium against a real server, click to lip and click to sound.
+"""``visavis bench latency``: real Chromium against a server, click to lip and click to sound.
 
-A click leaves the page's microphone; the server burns a mark into the frame whose sound holds it;
-the page notes when that frame is shown and when the click is heard again. So the figure holds
-everything between: capture, Opus, network, look-ahead, motion, drawing, encoding, the jitter
-buffers of both ends, decoding.
+A word that begins with a click leaves the page's microphone; the page notes when the picture
+answers and when the click is heard again, so everything between is in the figures: capture, Opus,
+network, look-ahead, motion, drawing, encoding, the jitter buffers of both ends, decoding.
+
+A Vis-à-vis server is asked to burn media time and a mark into the frame whose sound holds the
+click. Any other server is measured by when its picture begins to change (benchmarks/README.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import json
 import sys
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
-from scipy.ndimage import median_filter
+from numpy.typing import NDArray
 
+from benchmarks import stages
+from benchmarks.browser import Run, run_page
 from benchmarks.common import (
-    CHROMIUM_ARGS,
     BenchmarkError,
     astronaut_jpeg,
     enrol,
     find_chromium,
-    percentiles,
+    guarded,
     running_server,
-    write_json,
+    running_stock,
 )
-from benchmarks.latency.sound import RATE, synthetic_speech, with_clicks, write_wav
-
-_PAGE = Path(__file__).parent / "page"
-_MATCH_MS = 700.0  # a click not answered within this is lost
-_WARM_UP_MS = 3000.0
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".wav": "audio/wav"}
+from benchmarks.latency.sound import RATE, synthetic_speech
+from benchmarks.latency.summary import summarise
+from benchmarks.signalling import PROTOCOLS, Target
+from benchmarks.tables import add_report_options, report
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
     parser = argparse.ArgumentParser(prog="visavis bench latency", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="length of the call")
+    parser.add_argument("--connects", type=int, default=8, help="calls whose first frame is timed")
+    parser.add_argument("--stops", type=int, default=16, help="half of them barge-ins")
+    add_server_options(parser)
+    add_report_options(parser)
+    args = parser.parse_args(argv)
+    return guarded(lambda: _run(args))
+
+
+def add_server_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is measured."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--url", help="a running server; default: one of our own is started")
+    which.add_argument("--stock", action="store_true", help="the echo on plain aiortc")
+    parser.add_argument("--whep", help="where to receive, if --url only takes (WHIP)")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="auto", help="of --url")
+    parser.add_argument("--header", action="append", default=[], help="'Name: value', to --url")
+    parser.add_argument("--request-data", default="{}", help="JSON sent along with JSON offers")
+    parser.add_argument("--within-ms", type=float, default=700, help="the latest answer measured")
+    parser.add_argument("--video-only", action="store_true", help="do not expect sound to return")
     parser.add_argument("--size", type=int, default=512, choices=(256, 384, 512))
     parser.add_argument("--photo", type=Path, help="default: the astronaut of scikit-image")
     parser.add_argument("--speech", type=Path, help="a recording to speak; default: synthetic")
-    parser.add_argument("--look-ahead-ms", type=int, default=80)
-    parser.add_argument("--json", type=Path, help="where the result goes; default: stdout")
-    args = parser.parse_args(argv)
-    try:
-        result = asyncio.run(_measure(args))
-    except BenchmarkError as error:
-        sys.stderr.write(f"visavis bench: {error}\n")
-        return 1
-    write_json(args.json, result)
+    parser.add_argument("--look-ahead-ms", type=int, default=80, help="of our own server")
+
+
+def _run(args: argparse.Namespace) -> int:
+    find_chromium()  # before anything is started
+    if args.seconds < 20 or args.connects < 1 or args.stops < 0:
+        raise BenchmarkError("A run needs at least 20 seconds and one connect.")
+    with targets(args) as (servers, about):
+        ours = about["server"] == "visavis"
+        run = Run(
+            seconds=args.seconds,
+            connects=args.connects,
+            stops=args.stops,
+            grids="some" if ours else "all",
+            grid_seconds=60.0,
+            control=ours,
+            wants_sound=not args.video_only,
+            within_ms=args.within_ms,
+        )
+        base = servers[0].url if ours else ""
+        before = read_stages(base)
+        raw = asyncio.run(run_page(servers, run, speech(args.speech)))
+        inside = stages.between(before, read_stages(base))
+    result = {
+        "benchmark": "latency",
+        "settings": {**about, "seconds": args.seconds, "browser": raw["browser"]},
+        **summarise(raw, args.within_ms),
+        "stages_ms": inside,
+        "viewer_stages_ms": stages.viewer(raw["stats"]),
+    }
+    report(args, result)
     return 0
 
 
-async def _measure(args: argparse.Namespace) -> dict[str, Any]:
-    photo = args.photo.read_bytes() if args.photo else astronaut_jpeg()
+@contextlib.contextmanager
+def targets(args: argparse.Namespace) -> Iterator[tuple[list[Target], dict[str, Any]]]:
+    """Start what is to be measured, or find it; yields where it is and what it is."""
+    if args.stock:
+        with running_stock(args.size) as server:
+            yield [Target(server.url)], {"server": "plain aiortc echo", "size": args.size}
+        return
+    if args.url:
+        yield _elsewhere(args)
+        return
+    photo = _photo(args.photo)
     settings = {"MEDIA_SIZE": str(args.size), "MEDIA_LOOK_AHEAD_MS": str(args.look_ahead_ms)}
-    with tempfile.TemporaryDirectory() as scratch, running_server(**settings) as server:
-        sound = Path(scratch) / "sound.wav"
-        write_wav(sound, with_clicks(_speech(args.speech), 31.0))
-        avatar, enrolment_s = await asyncio.to_thread(enrol, server.url, photo)
-        raw = await run_page(server.url, avatar, args.seconds, sound)
-    return {
-        "benchmark": "latency",
-        "settings": {"size": args.size, "fps": 25, "look_ahead_ms": args.look_ahead_ms,
-                     "seconds": args.seconds, "browser": raw.pop("browser")},
-        "enrolment_s": round(enrolment_s, 2),
-        **summarise(raw),
-    }  # fmt: skip
+    with running_server(**settings) as server:
+        avatar, enrolment_s = enrol(server.url, photo)
+        wishes = {"avatar_id": avatar, "size": args.size, "probe": True}
+        about = {"server": "visavis", "size": args.size, "fps": 25}
+        about |= {"look_ahead_ms": args.look_ahead_ms, "enrolment_s": round(enrolment_s, 2)}
+        yield [Target(server.url, request_data=wishes)], about
 
 
-def _speech(path: Path | None) -> np.ndarray:
+def _elsewhere(args: argparse.Namespace) -> tuple[list[Target], dict[str, Any]]:
+    try:
+        wishes = json.loads(args.request_data)
+        headers = dict(h.split(":", 1) for h in args.header)
+    except ValueError as error:
+        raise BenchmarkError("--request-data must be JSON and --header 'Name: value'.") from error
+    if not isinstance(wishes, dict):
+        raise BenchmarkError("--request-data must be a JSON object.")
+    headers = {name.strip(): value.strip() for name, value in headers.items()}
+    ours = _is_visavis(args.url, headers)
+    if ours:
+        wishes = {"probe": True, "size": args.size, **wishes}
+    about = {"server": "visavis" if ours else "foreign", "url": args.url}
+    first = Target(args.url, args.protocol, wishes, headers)
+    return [first, *([Target(args.whep, "whep", {}, headers)] if args.whep else [])], about
+
+
+def _is_visavis(url: str, headers: dict[str, str]) -> bool:
+    with contextlib.suppress(httpx.HTTPError, ValueError):
+        answer = httpx.get(httpx.URL(url).join("/api/sessions"), headers=headers, timeout=10)
+        body = answer.json()
+        return isinstance(body, dict) and "worker_restarts" in body
+    return False
+
+
+def _photo(path: Path | None) -> bytes:
+    try:
+        return path.read_bytes() if path else astronaut_jpeg()
+    except OSError as error:
+        raise BenchmarkError(f"The photo {path} cannot be read.") from error
+
+
+def read_stages(url: str) -> stages.Histograms:
+    """Return the server's histograms, or none where it shows none."""
+    if url:
+        with contextlib.suppress(httpx.HTTPError):
+            return stages.parse(httpx.get(httpx.URL(url).join("/metrics"), timeout=10).text)
+    return {}
+
+
+def speech(path: Path | None) -> NDArray[np.float32]:
+    """Return what is spoken, mono at 48 kHz."""
     if path is None:
         return synthetic_speech(20)
     from streamer.audio_file import read_all
+    from streamer.errors import VisavisError
 
-    return read_all(path, RATE)
-
-
-async def run_page(url: str, avatar: str, seconds: float, sound: Path) -> dict[str, Any]:
-    """Run the measuring page in headless Chromium and return what it noted.
-
-    The page is injected into the server's own origin, so that the server needs no test routes and
-    its origin checks stay in force.
-    """
-    from playwright.async_api import Route, async_playwright
-
-    files = {path.name: path for path in [*_PAGE.iterdir(), sound]}
-
-    async def serve(route: Route) -> None:
-        path = files[route.request.url.rsplit("/", 1)[-1]]
-        await route.fulfill(body=path.read_bytes(), content_type=_TYPES[path.suffix])
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=find_chromium(), args=list(CHROMIUM_ARGS)
-        )
-        try:
-            page = await browser.new_page()
-            page.set_default_timeout((seconds + 60) * 1000)
-            page.on("console", lambda m: m.type == "error" and sys.stderr.write(f"{m.text}\n"))
-            await page.route("**/__bench/**", serve)
-            await page.goto(f"{url}/__bench/bench.html")
-            await page.wait_for_function("window.benchReady === true")
-            raw = await page.evaluate(
-                "options => window.runBench(options)",
-                {"avatarId": avatar, "seconds": seconds, "soundUrl": f"/__bench/{sound.name}"},
-            )
-            raw["browser"] = f"Chromium {browser.version}"
-        finally:
-            await browser.close()
-    if not raw["frames"]:
-        raise BenchmarkError(f"No frame arrived: {raw['errors'] or raw['states']}.")
-    return raw
-
-
-def summarise(raw: dict[str, Any]) -> dict[str, Any]:
-    """Turn what the page noted into figures.
-
-    Args:
-        raw: ``sent`` and ``heard`` (wall-clock ms of clicks), ``frames`` with ``wall``,
-            ``mediaMs``, ``click``, ``offsetMs`` and ``valid``, ``stopped`` and ``firstFrameMs``.
-
-    Returns:
-        ``mouth_to_lip_ms``, ``mic_to_sound_ms``, ``av_skew_ms`` (sound later than picture is
-        positive), each as percentiles, and how steadily frames came.
-    """
-    frames = [f for f in raw["frames"] if f["valid"]]
-    start = frames[0]["wall"] + _WARM_UP_MS if frames else 0.0
-    sent = [s for s in raw["sent"] if start < s < raw["stopped"] - _MATCH_MS]
-    marked = {f["mediaMs"]: f for f in reversed(frames) if f["click"]}  # first showing wins
-    lips, sounds, skews = [], [], []
-    for click in sent:
-        lip = next((f for f in sorted(marked.values(), key=lambda f: f["wall"])
-                    if click < f["wall"] < click + _MATCH_MS), None)  # fmt: skip
-        heard = next((h for h in raw["heard"] if click < h < click + _MATCH_MS), None)
-        if lip:
-            lips.append(lip["wall"] - click)
-        if heard:
-            sounds.append(heard - click)
-        if lip and heard:
-            # The frame is due when its first sample is heard, the click's offset before the click.
-            skews.append(heard - lip["offsetMs"] - lip["wall"])
-    return {
-        "first_frame_ms": round(raw["firstFrameMs"]),
-        "mouth_to_lip_ms": percentiles(lips),
-        "mic_to_sound_ms": percentiles(sounds),
-        "av_skew_ms": percentiles(skews),
-        "clicks_sent": len(sent),
-        "frames": _steadiness(frames, start, raw["stopped"]),
-        "errors": raw["errors"],
-        "last_stats": raw["stats"][-1] if raw["stats"] else None,
-    }
-
-
-def _steadiness(frames: list[dict[str, Any]], start: float, stop: float) -> dict[str, Any]:
-    """Count by media time what was shown, what never was, and how even the intervals were."""
-    steady = [f for f in frames if f["wall"] >= start]
-    times = sorted({f["mediaMs"] for f in steady})
-    if len(times) < 2:
-        return {"shown": len(times)}
-    expected = (times[-1] - times[0]) // 40 + 1
-    walls = np.array([f["wall"] for f in steady])
-    # A frame is late if it trails the pace of the ten seconds around it by more than a period;
-    # the release delay may move over minutes, and that is in the latency, not here.
-    lateness = walls - np.array([f["mediaMs"] for f in steady])
-    pace = median_filter(lateness, size=250, mode="nearest")
-    late = int((lateness - pace > 40).sum())
-    return {
-        "fps": round(len(times) / ((stop - start) / 1000), 2),
-        "shown": len(times),
-        "expected": int(expected),
-        "missing_percent": round(100 * (1 - len(times) / expected), 3),
-        "late_percent": round(100 * late / len(steady), 3),
-        "interval_ms": percentiles(np.diff(walls)),
-    }
+    try:
+        return np.asarray(read_all(path, RATE), np.float32)
+    except VisavisError as error:
+        raise BenchmarkError(str(error)) from error
 
 
 if __name__ == "__main__":

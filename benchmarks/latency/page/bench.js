@@ -1,8 +1,14 @@
 // Plays a prepared file as the microphone and notes when each click left, when it was heard again
-// and when the frame that carries its mark was shown. The call itself is the product's client.js.
-import { AvatarCall } from "/client.js";
+// and what was shown when. The figures are made from these notes outside the page.
+import { Call } from "./call.js";
+import { FrameLog } from "./frames.js";
 
-const BLOCKS = 32; // stamp blocks across the picture, as drawn by the server
+const FIRST_FRAME_LIMIT_MS = 20_000;
+const BETWEEN_CALLS_MS = 300;
+const LOOK_MS = 1000;
+const RESUME_MS = 1300; // from a stop until speech goes on: longer than any mouth takes
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 const detector = (context, threshold, sink) => {
   const node = new AudioWorkletNode(context, "click-detector", {
@@ -12,76 +18,151 @@ const detector = (context, threshold, sink) => {
   return node;
 };
 
-const readStamp = (context2d, video) => {
-  const width = video.videoWidth;
-  const block = width / BLOCKS;
-  context2d.canvas.width = BLOCKS;
-  context2d.canvas.height = 2;
-  context2d.drawImage(video, 0, 0, width, block * 2, 0, 0, BLOCKS, 2);
-  const pixels = context2d.getImageData(0, 0, BLOCKS, 2).data;
-  const bit = (row, column) => (pixels[(row * BLOCKS + column) * 4 + 1] > 127 ? 1 : 0);
-  let mediaMs = 0;
-  for (let column = 0; column < BLOCKS; column++) mediaMs = mediaMs * 2 + bit(0, column);
-  let offsetMs = 0;
-  let parity = 0;
-  for (let column = 1; column < 9; column++) offsetMs = offsetMs * 2 + bit(1, column);
-  for (let column = 0; column < BLOCKS; column++) parity ^= bit(0, column);
-  return { mediaMs, click: bit(1, 0) === 1, offsetMs, valid: parity === bit(1, 9) };
+const load = async (context, url) => {
+  const data = await (await fetch(url)).arrayBuffer();
+  return context.decodeAudioData(data);
 };
 
-window.runBench = async ({ avatarId, seconds, soundUrl }) => {
-  const context = new AudioContext({ sampleRate: 48000, latencyHint: "interactive" });
-  await context.resume();
-  // A worklet's own request cannot be answered by the harness; a blob needs none.
-  const worklet = await (await fetch("/__bench/detector.js")).blob();
-  const module = URL.createObjectURL(new Blob([worklet], { type: "text/javascript" }));
-  await context.audioWorklet.addModule(module);
-  const data = await (await fetch(soundUrl)).arrayBuffer();
-  const source = new AudioBufferSourceNode(context, {
-    buffer: await context.decodeAudioData(data),
-    loop: true,
-  });
-  const result = { sent: [], heard: [], frames: [], errors: [], states: [], stats: [] };
-  const microphone = context.createMediaStreamDestination();
-  source.connect(detector(context, 0.5, result.sent)).connect(microphone);
-
-  const video = document.getElementById("video");
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const onFrame = (now, metadata) => {
-    const stamp = readStamp(canvas, video);
-    result.frames.push({
-      wall: performance.timeOrigin + now,
-      shown: performance.timeOrigin + metadata.expectedDisplayTime,
-      presented: metadata.presentedFrames,
-      ...stamp,
-    });
-    video.requestVideoFrameCallback(onFrame);
-  };
-  video.requestVideoFrameCallback(onFrame);
-
-  const call = new AvatarCall({
-    baseUrl: "",
-    avatarId,
-    video,
-    probe: true,
-    onstate: (state) => result.states.push({ wall: Date.now(), state: String(state) }),
-    onstats: (stats) => result.stats.push({ wall: Date.now(), ...stats }),
-    onerror: (error) => result.errors.push(String(error.message ?? error)),
-  });
-  const began = performance.now();
-  const first = new Promise((resolve) => {
-    video.requestVideoFrameCallback((now) => resolve(now - began));
-  });
-  source.start();
-  await call.start(microphone.stream);
-  result.firstFrameMs = await first;
-  const sound = new MediaStream(video.srcObject.getAudioTracks());
-  context.createMediaStreamSource(sound).connect(detector(context, 0.25, result.heard));
-  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-  result.stopped = Date.now();
-  await call.stop();
-  source.stop();
-  await context.close();
-  return result;
+const looped = (context, buffer, target) => {
+  const gain = new GainNode(context, { gain: 0 });
+  const source = new AudioBufferSourceNode(context, { buffer, loop: true });
+  source.connect(gain).connect(target);
+  return { source, gain };
 };
+
+const firstFrame = (video, began) =>
+  Promise.race([
+    new Promise((resolve) => {
+      video.requestVideoFrameCallback((now) => resolve(now - began));
+    }),
+    sleep(FIRST_FRAME_LIMIT_MS).then(() => {
+      throw new Error(`No picture was shown within ${FIRST_FRAME_LIMIT_MS / 1000} s.`);
+    }),
+  ]);
+
+class Bench {
+  constructor(options) {
+    this.options = options;
+    this.video = document.getElementById("video");
+    this.notes = { sent: [], heard: [], connects: [], stops: [], stats: [], errors: [] };
+  }
+
+  async prepare() {
+    const context = (this.context = new AudioContext({
+      sampleRate: 48000,
+      latencyHint: "interactive",
+    }));
+    await context.resume();
+    // A worklet's own request cannot be answered by the harness; a blob needs none.
+    const worklet = await (await fetch("detector.js")).blob();
+    const module = URL.createObjectURL(new Blob([worklet], { type: "text/javascript" }));
+    await context.audioWorklet.addModule(module);
+    this.microphone = context.createMediaStreamDestination();
+    const mouth = detector(context, 0.5, this.notes.sent);
+    mouth.connect(this.microphone);
+    this.words = looped(context, await load(context, this.options.words), mouth);
+    this.babble = looped(context, await load(context, this.options.babble), mouth);
+    this.words.source.start();
+    this.babble.source.start();
+  }
+
+  /** One call, or two where sending and receiving have addresses of their own. */
+  async connect() {
+    const { control, split } = this.options;
+    const legs = split
+      ? [new Call({ sendOnly: true }), new Call({ receiveOnly: true })]
+      : [new Call({ control })];
+    this.legs = legs;
+    const began = performance.now();
+    for (const [place, leg] of legs.entries()) await leg.connect(this.microphone.stream, place);
+    const call = (this.call = legs[legs.length - 1]);
+    this.video.srcObject = call.stream;
+    const first = firstFrame(this.video, began);
+    await Promise.all([this.video.play().catch(() => {}), first]);
+    this.notes.connects.push(await first);
+  }
+
+  async hangUp() {
+    this.video.srcObject = null;
+    for (const leg of this.legs) await leg.close();
+  }
+
+  check() {
+    const lost = this.legs.map((leg) => leg.lost).find(Boolean);
+    if (lost) throw new Error(`The call ended while it was measured: ${lost}`);
+  }
+
+  listen() {
+    const sound = new MediaStream(this.call.stream.getAudioTracks());
+    this.context.createMediaStreamSource(sound).connect(
+      detector(this.context, this.options.heardThreshold, this.notes.heard),
+    );
+  }
+
+  async watch(seconds) {
+    const end = performance.now() + seconds * 1000;
+    while (performance.now() < end) {
+      await sleep(Math.min(LOOK_MS, Math.max(0, end - performance.now())));
+      this.check();
+      this.notes.stats.push(await this.call.totals());
+      const { wantsSound, soundWithinS } = this.options;
+      const waited = (Date.now() - this.notes.began) / 1000;
+      if (wantsSound && waited > soundWithinS && !this.notes.heard.length) {
+        throw new Error(`No click came back as sound within ${soundWithinS} s.`);
+      }
+    }
+  }
+
+  /** Stops in the midst of speech, in turn with a barge-in and by falling silent alone. */
+  async stops(count) {
+    this.words.gain.gain.value = 0;
+    for (let k = 0; k < count; k++) {
+      this.babble.gain.gain.value = 1;
+      await sleep(1200 + 137 * (k % 7)); // sweeps the phase of a frame
+      this.check();
+      const barges = k % 2 === 0;
+      this.babble.gain.gain.value = 0;
+      const interrupted = barges && this.call.send({ type: "interrupt" });
+      this.notes.stops.push({ wall: performance.timeOrigin + performance.now(), interrupted });
+      await sleep(RESUME_MS);
+    }
+  }
+
+  async run() {
+    const { connects, seconds, stops, grids } = this.options;
+    await this.prepare();
+    for (let k = 1; k < connects; k++) {
+      await this.connect();
+      await this.hangUp();
+      await sleep(BETWEEN_CALLS_MS);
+    }
+    await this.connect();
+    const log = new FrameLog(this.video);
+    log.wantGrids = grids !== "none";
+    this.listen();
+    this.words.gain.gain.value = 1;
+    this.notes.began = Date.now();
+    await window.began();
+    if (grids === "some") {
+      const some = Math.min(seconds, this.options.gridSeconds);
+      await this.watch(some);
+      log.wantGrids = false;
+      await this.watch(seconds - some);
+    } else {
+      await this.watch(seconds);
+    }
+    this.notes.stopped = Date.now();
+    if (stops) {
+      log.wantGrids = true;
+      await this.stops(stops);
+    }
+    const { messages } = this.call;
+    const taken = log.take();
+    await this.hangUp();
+    await this.context.close();
+    return { ...this.notes, ...taken, errors: messages };
+  }
+}
+
+window.runBench = (options) => new Bench(options).run();
 window.benchReady = true;

@@ -1,0 +1,79 @@
+"""What a server says about its own stages: histograms of its ``/metrics`` page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_BUCKET = re.compile(r"^(?P<name>\w+)_bucket\{(?P<labels>[^}]*)\}\s+(?P<count>\S+)")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+Histograms = dict[str, dict[float, float]]
+
+
+def parse(text: str) -> Histograms:
+    """Return the cumulative buckets of every histogram in milliseconds that has a stage.
+
+    Args:
+        text: in Prometheus' exposition format.
+
+    Returns:
+        For each stage, counts by upper bound.
+    """
+    out: Histograms = {}
+    for line in text.splitlines():
+        match = _BUCKET.match(line)
+        if match is None or "ms" not in match["name"].split("_"):
+            continue
+        labels = dict(_LABEL.findall(match["labels"]))
+        if "stage" in labels and "le" in labels:
+            out.setdefault(labels["stage"], {})[float(labels["le"])] = float(match["count"])
+    return out
+
+
+def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return percentiles of what each stage took between two readings.
+
+    Percentiles are interpolated within buckets, so they are as fine as these.
+    """
+    out = {}
+    for stage, buckets in after.items():
+        bounds = sorted(buckets)
+        counts = [buckets[b] - before.get(stage, {}).get(b, 0.0) for b in bounds]
+        if counts and counts[-1] > 0:
+            marks = {f"p{p}": _quantile(bounds, counts, p / 100) for p in (50, 95, 99)}
+            out[stage] = {**marks, "n": int(counts[-1])}
+    return out
+
+
+def _quantile(bounds: list[float], counts: list[float], share: float) -> float:
+    wanted = share * counts[-1]
+    low, under = 0.0, 0.0
+    for bound, count in zip(bounds, counts, strict=True):
+        if count >= wanted and count > under:
+            if bound == float("inf"):
+                return low
+            return round(low + (bound - low) * (wanted - under) / (count - under), 1)
+        low, under = bound, count
+    return low
+
+
+def viewer(stats: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the mean milliseconds that the viewer's own stages took, from getStats totals."""
+    if len(stats) < 2:
+        return {}
+    first, last = stats[0], stats[-1]
+
+    def mean(total: str, count: str) -> float | None:
+        items = last.get(count, 0) - first.get(count, 0)
+        return (
+            round(1000 * (last.get(total, 0) - first.get(total, 0)) / items, 1) if items else None
+        )
+
+    found = {
+        "video_jitter_buffer": mean("video.jitterBufferDelay", "video.jitterBufferEmittedCount"),
+        "audio_jitter_buffer": mean("audio.jitterBufferDelay", "audio.jitterBufferEmittedCount"),
+        "video_decode": mean("video.totalDecodeTime", "video.framesDecoded"),
+        "video_received_to_decoded": mean("video.totalProcessingDelay", "video.framesDecoded"),
+    }
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,1 @@
+"""The comparison: a server on plain aiortc, as its documentation describes one."""

@@ -1,0 +1,77 @@
+"""A result as JSON, as a Markdown table and as pictures; two results side by side."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import machine, write_json
+
+NAMES = {
+    "mouth_to_lip_ms": "microphone to lip",
+    "mic_to_sound_ms": "microphone to sound",
+    "av_skew_ms": "sound after picture",
+    "first_frame_ms": "connect to first frame",
+    "barge_in_ms": "barge-in to still mouth",
+    "stop_to_still_ms": "silence to still mouth",
+    "mouth_seen_moving_ms": "microphone to first movement seen",
+    "lateness_ms": "picture against its media time",
+}
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add where results go."""
+    parser.add_argument("--json", type=Path, help="where the result goes; default: stdout")
+    parser.add_argument("--markdown", type=Path, help="also as a table")
+    parser.add_argument("--plots", type=Path, help="a folder for PNG pictures")
+
+
+def report(args: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Write a result in every shape that was asked for."""
+    write_json(args.json, result)
+    if args.markdown:
+        args.markdown.parent.mkdir(parents=True, exist_ok=True)
+        args.markdown.write_text(table({"machine": machine(), **result}) + "\n", "utf-8")
+    if args.plots:
+        from benchmarks import plots
+
+        for path in plots.draw(result, args.plots):
+            sys.stderr.write(f"{path}\n")
+
+
+def is_figure(value: object) -> bool:
+    """Whether a value is percentiles with their number."""
+    return isinstance(value, dict) and {"p50", "p95", "p99", "n"} <= value.keys()
+
+
+def figures(result: dict[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
+    """Return every set of percentiles in a result by its dotted key, in order."""
+    out: dict[str, dict[str, Any]] = {}
+    for key, value in result.items():
+        if is_figure(value):
+            out[prefix + key] = value
+        elif isinstance(value, dict) and key not in ("samples", "at_s", "last_stats"):
+            out.update(figures(value, f"{prefix}{key}."))
+    return out
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return a result as a Markdown table with the machine and settings above."""
+    machine_, settings = result.get("machine", {}), result.get("settings", {})
+    lines = [
+        f"**{result.get('benchmark', 'result')}**, {machine_.get('cores', '?')} cores of "
+        f"{machine_.get('cpu', 'an unknown CPU')}, {machine_.get('date', 'undated')}",
+        "",
+        ", ".join(f"{key} {value}" for key, value in settings.items()),
+        "",
+        "| milliseconds | p50 | p95 | p99 | n |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for key, value in figures(result).items():
+        if value["n"]:
+            name = NAMES.get(key, f"`{key.removesuffix('_ms')}`")
+            marks = " | ".join(f"{value[p]:.0f}" for p in ("p50", "p95", "p99"))
+            lines.append(f"| {name} | {marks} | {value['n']} |")
+    return "\n".join(lines)
