@@ -21,16 +21,17 @@ from aiortc import (
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from numpy.typing import NDArray
 
-from streamer import ice, signaling
+from streamer import ice, motion_channel, signaling
 from streamer.context import Avatar, SessionContext
 from streamer.control import ControlChannel
 from streamer.errors import BadRequest, VisavisError
 from streamer.figures import SessionFigures
 from streamer.media import rtcp
-from streamer.media.audio_in import AudioIn, drain_receiver, tap_receiver
+from streamer.media.audio_in import AudioIn, HeardSound, drain_receiver, tap_receiver
 from streamer.media.encoder import BitrateGovernor
 from streamer.media.path import MediaPath
 from streamer.media.tracks import VIDEO_RATE, AvatarAudioTrack, AvatarVideoTrack
+from streamer.motion_channel import MotionChannel, MotionFrame
 from streamer.signaling import Offer
 from streamer.worker.pipeline import SlotSpec
 from streamer.worker.protocol import Packet
@@ -79,6 +80,8 @@ class Session:
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
         self._control = ControlChannel(self._commands(), self._clock)
+        self._motion = MotionChannel()
+        self._heard: HeardSound | None = None  # the other side's sound, if the viewer sends it
         self._path = MediaPath(self._media, self._clock, self._to_models)
         self._governor = BitrateGovernor(self._media.bitrate_kbps, self.began_at)
         self._slot: WorkerSlot | None = None
@@ -133,9 +136,15 @@ class Session:
         return signaling.finish_answer(peer.localDescription.sdp)
 
     def _place_tracks(self) -> RTCRtpTransceiver:
-        """Fill the first audio and video section, refuse any others; return the video."""
+        """Fill the first audio and video section; return the video.
+
+        A second audio section that the viewer only sends in is the other side's sound; any other
+        section is refused.
+        """
         first: dict[str, RTCRtpTransceiver] = {}
         for transceiver in self._peer.getTransceivers():
+            if transceiver.kind in first and self._takes_heard(transceiver):
+                continue
             if transceiver.kind in first:
                 transceiver.direction = "inactive"
                 drain_receiver(transceiver.receiver)
@@ -164,6 +173,17 @@ class Session:
         rtcp.install(video.sender, hooks)
         rtcp.install(audio.sender, replace(hooks, track=self._audio, clock_rate=codec.clockRate))
         return video
+
+    def _takes_heard(self, transceiver: RTCRtpTransceiver) -> bool:
+        """Use a further audio section for what the other side says, if it offers just that."""
+        if transceiver.kind != "audio" or self._heard is not None:
+            return False
+        if transceiver._offerDirection != "recvonly":  # what is left for us, as aiortc keeps it
+            return False
+        transceiver.direction = "recvonly"
+        self._heard = HeardSound()
+        tap_receiver(transceiver.receiver, AudioIn(transceiver._codecs, self._heard.put).take)
+        return True
 
     async def add_candidates(self, candidates: list[Any]) -> None:
         """Take trickled candidates; those that may not be contacted are left out.
@@ -201,6 +221,16 @@ class Session:
     def _data_channel(self, channel: RTCDataChannel) -> None:
         if channel.label == "control":
             self._control.attach(channel)
+        elif channel.label == motion_channel.LABEL:
+            self._motion.attach(channel)
+            self._share_motion(True)
+            channel.on("close", lambda: self._share_motion(False))
+
+    def _share_motion(self, on: bool) -> None:
+        if not on:
+            self._motion.detach()
+        if self._slot is not None:
+            self._slot.motion(on)
 
     async def _open_slot(self, codec: str) -> None:
         media = self._media
@@ -217,6 +247,8 @@ class Session:
         )
         try:
             self._slot = await self._context.supervisor.open(spec, self)
+            if self._motion.attached:
+                self._slot.motion(True)
         except VisavisError as error:
             with contextlib.suppress(TimeoutError):  # so that the viewer can be told why
                 await asyncio.wait_for(self._control.attached.wait(), _TELL_S)
@@ -241,8 +273,11 @@ class Session:
     # ------------------------------------------------------------------ media
 
     def _to_models(self, position: int, samples: NDArray[np.int16]) -> None:
-        if self._slot is not None:
-            self._slot.pcm(position, samples)
+        if self._slot is None:
+            return
+        if self._heard is not None and len(heard := self._heard.take(len(samples))):
+            self._slot.heard(position, heard)
+        self._slot.pcm(position, samples)
 
     async def _pace(self) -> None:
         """Keep media time going and release frames at their ticks."""
@@ -285,6 +320,10 @@ class Session:
         if self._audio is not None and self._audio.sent_at:
             sound = self._audio.sent_at - path.release_sound(self._audio.sent_position)
             self._figures.skew(now - path.release(start) - sound)
+
+    def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
+        """Send a frame's coefficients to whoever drives a character with them."""
+        self._motion.put(MotionFrame(frame, self._media.fps, values))
 
     def on_worker(self, state: str) -> None:
         """Tell the viewer that the worker was lost or is back."""
@@ -388,6 +427,7 @@ class Session:
         except Exception:  # whatever is broken in there, the place must become free
             logger.exception("peer connection did not close cleanly")
         self._control.detach()
+        self._motion.detach()
         self._context.metrics.ended.labels(cause).inc()
         self._ended(self)
 

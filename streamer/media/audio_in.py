@@ -25,6 +25,8 @@ from streamer.media.resample import StreamingResampler
 from streamer.media.timeline import RATE
 
 logger = logging.getLogger(__name__)
+MODEL_RATE = 16_000
+_HEARD_KEPT = MODEL_RATE // 5  # samples of the other side's sound that may wait
 
 
 class _Tap:
@@ -109,6 +111,29 @@ class AudioIn:
         assert self._resampler is not None
         wide = self._resampler.push(samples.astype(np.float32))
         return np.clip(np.rint(wide), -32_768, 32_767).astype(np.int16)
+
+
+class HeardSound:
+    """The other side's sound, ready for the models: a short queue at 16 kHz.
+
+    It steers nods and gaze, so it need not sit on media time to the sample: what has arrived goes
+    with the microphone's next block, and of what nobody takes the oldest is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._narrow = StreamingResampler(RATE, MODEL_RATE)
+        self._waiting = np.zeros(0, np.int16)
+
+    def put(self, source_time: int, samples: NDArray[np.int16]) -> None:
+        """Take decoded sound, mono at 48 kHz; gaps in ``source_time`` are left out."""
+        narrow = self._narrow.push(samples.astype(np.float32))
+        whole = np.clip(np.rint(narrow), -32_768, 32_767).astype(np.int16)
+        self._waiting = np.concatenate([self._waiting, whole])[-_HEARD_KEPT:]
+
+    def take(self, count: int) -> NDArray[np.int16]:
+        """Return up to ``count`` samples, the oldest first."""
+        out, self._waiting = self._waiting[:count], self._waiting[count:]
+        return out
 
 
 def to_mono(frame: av.AudioFrame) -> NDArray[np.int16]:

@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from models.coefficients import COEFFICIENTS, COUNT
+from streamer.motion_channel import MotionFrame, decode, encode
 from tests.browser.driving import until, wait_for
 from tests.browser.serving import Serving
 
@@ -185,3 +188,26 @@ def test_embedded_in_a_page_of_another_origin(
     page.locator("visavis-avatar").get_by_role("button", name="Go live").click()
     until(page, "document.querySelector('visavis-avatar').call.stats.firstFrameMs > 0", 60)
     assert page.complaints == []
+
+
+def test_motion_messages_are_read_as_the_server_writes_them(
+    server: Serving, open_page: OpenPage
+) -> None:
+    values = np.linspace(-1.0, 1.0, COUNT).astype(np.float32)
+    data = encode(MotionFrame(250, 25.0, values, dropped=2))
+    page = open_page(server.url + "#new")
+    got = page.evaluate(
+        """async (bytes) => {
+          const { decodeMotion, MOTION_NAMES } = await import("/client.js");
+          let refused = "";
+          const short = new Uint8Array(bytes.slice(0, 30)).buffer;
+          try { decodeMotion(short) } catch ({ message }) { refused = message }
+          const { values, ...rest } = decodeMotion(new Uint8Array(bytes).buffer);
+          return { ...rest, values: [...values], names: [...MOTION_NAMES], refused };
+        }""",
+        list(data),
+    )
+    assert (got["frame"], got["fps"], got["mediaTime"], got["dropped"]) == (250, 25, 10, 2)
+    assert tuple(got["names"]) == COEFFICIENTS
+    np.testing.assert_allclose(got["values"], decode(data).values)
+    assert "motion message" in got["refused"]

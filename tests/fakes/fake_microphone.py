@@ -91,6 +91,7 @@ class Viewer:
 
     http: httpx.AsyncClient
     microphone: MediaStreamTrack | None = None
+    also: MediaStreamTrack | None = None  # the other side's sound, in a section of its own
     avatar: str | None = None
     audio_codec: str = "opus"
     video_codec: str | None = None
@@ -122,6 +123,8 @@ class Viewer:
         }[self.audio_codec]
         audio.setCodecPreferences([capability])
         video = self.pc.addTransceiver("video", direction="recvonly")
+        if self.also is not None:
+            self.pc.addTransceiver(self.also, direction="sendonly")
         if self.video_codec:
             codecs = [
                 c

@@ -1,6 +1,7 @@
 """A pipeline that costs nothing: grey pictures whose brightness follows the sound.
 
-The picture's top-left 64 px block shows the frame number's parity, the middle the loudness; a
+A frame's coefficients are its own loudness, its number, and how loud the other side was when it was
+made. The picture's top-left 64 px block shows the frame number's parity, the middle the loudness; a
 bundle file named ``broken`` cannot be opened, one named ``raising`` fails while drawing, one named
 ``slow`` takes 60 ms a frame.
 """
@@ -45,16 +46,21 @@ class FakePipeline:
         self._sound = np.zeros(0, np.float32)
         self._frames = 0
         self.resets = 0
+        self.heard: NDArray[np.float32] | None = None
 
-    def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    def push(
+        self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        self.heard = heard
+        other = 0.0 if heard is None else float(np.abs(heard).max(initial=0.0))
         self._sound = np.concatenate([self._sound, pcm])
         rows = []
         while len(self._sound) >= self._step + self._ahead:
             loudness = float(np.sqrt(np.mean(self._sound[: self._step] ** 2)))
-            rows.append([loudness, self._frames])
+            rows.append([loudness, self._frames, other])
             self._frames += 1
             self._sound = self._sound[self._step :]
-        return np.asarray(rows, np.float32).reshape(-1, 2)
+        return np.asarray(rows, np.float32).reshape(-1, 3)
 
     def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
         return self._drawer.render(coefficients)

@@ -16,4 +16,5 @@ export { AvatarCall } from "./static/client/call.js";
 export { Avatars } from "./static/client/avatars.js";
 export { CallError } from "./static/client/errors.js";
 export { VisavisAvatar } from "./static/client/element.js";
+export { MOTION_NAMES, decodeMotion } from "./static/client/motion.js";
 export { openMedia, openMicrophone } from "./static/client/media.js";

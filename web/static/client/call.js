@@ -39,6 +39,9 @@ export class AvatarCall {
    * @param {string} [options.microphoneId] a deviceId
    * @param {number} [options.size] 256, 384 or 512 px
    * @param {boolean} [options.probe] have measuring marks burnt into the picture
+   * @param {MediaStream} [options.heard] what the other side says: the avatar listens, nods and looks
+   * @param {(frame: {frame: number, fps: number, mediaTime: number, dropped: number, values: Float32Array}) => void}
+   *   [options.onmotion] every frame's coefficients, in the order of MOTION_NAMES, to drive a 3D character
    * @param {(state: string, detail: {message: string, retryInS?: number, attempt?: number}) => void} [options.onstate]
    * @param {(stats: object) => void} [options.onstats] once per second while live
    * @param {(error: CallError) => void} [options.onerror] everything the user should read
@@ -201,8 +204,8 @@ export class AvatarCall {
       this.#peer = peer;
       try {
         const { microphone, avatarId } = this;
-        const { size = 512, probe = false } = this.#options;
-        await peer.connect({ microphone, avatarId, size, probe, signal: run.signal });
+        const { size = 512, probe = false, heard } = this.#options;
+        await peer.connect({ microphone, heard, avatarId, size, probe, signal: run.signal });
         if (!run.signal.aborted) this.#wentLive(run);
         return;
       } catch (error) {
@@ -249,6 +252,7 @@ export class AvatarCall {
     return {
       onopen: ours(() => this.muted && this.#peer?.send({ type: "mute", on: true })),
       onmessage: ours((message) => this.#message(message)),
+      onmotion: this.#options.onmotion && ours(this.#options.onmotion),
       onsoundblocked: ours(() => this.#options.onsoundblocked?.()),
       onfirstframe: ours((ms) => {
         this.#faults = 0;

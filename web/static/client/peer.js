@@ -1,4 +1,5 @@
 import { CallError } from "./errors.js";
+import { decodeMotion } from "./motion.js";
 import { sleep } from "./server.js";
 
 const PING_MS = 2000;
@@ -29,7 +30,7 @@ export class Peer {
   }
 
   /** Resolves when media flows; rejects with a CallError. */
-  async connect({ microphone, avatarId, size, probe, signal }) {
+  async connect({ microphone, heard, avatarId, size, probe, signal }) {
     if (typeof RTCPeerConnection === "undefined") {
       throw new CallError("unsupported", "This browser cannot make live calls. Use a current Chrome, Edge, Firefox or Safari.");
     }
@@ -39,9 +40,12 @@ export class Peer {
     const track = microphone.getAudioTracks()[0];
     const audio = pc.addTransceiver(track ?? "audio", { direction: "sendrecv", streams: [microphone] });
     const video = pc.addTransceiver("video", { direction: "recvonly" });
+    const other = heard?.getAudioTracks()[0];
+    if (other) pc.addTransceiver(other, { direction: "sendonly" });
     this.sender = audio.sender;
     for (const receiver of [audio.receiver, video.receiver]) askForNoDelay(receiver);
     this.#openControl();
+    if (this.#handlers.onmotion) this.#openMotion();
     pc.onicecandidate = ({ candidate }) => candidate && this.#candidate(candidate);
     this.#show(new MediaStream([audio.receiver.track, video.receiver.track]), startedAt);
 
@@ -127,6 +131,12 @@ export class Peer {
       if (message && typeof message === "object") this.#handlers.onmessage(message);
     };
     control.onclose = () => this.#lost();
+  }
+
+  #openMotion() {
+    const channel = this.#pc.createDataChannel("motion", { ordered: false, maxRetransmits: 0 });
+    channel.binaryType = "arraybuffer";
+    channel.onmessage = ({ data }) => this.#handlers.onmotion(decodeMotion(data));
   }
 
   #connectionChanged() {
