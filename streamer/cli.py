@@ -33,6 +33,11 @@ app = typer.Typer(
 # every usage error in both.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 _DataOption = Annotated[Path | None, typer.Option("--data", help="Where avatars live.")]
+_HeardOption = Annotated[
+    Path | None, typer.Option("--heard", help="What the other side says meanwhile.")
+]
+_MoodOption = Annotated[str, typer.Option("--mood", help="neutral|warm|serious|lively")]
+_StyleOption = Annotated[float, typer.Option("--style", help="0 still to 2 animated.")]
 _ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file.")]
 
 
@@ -193,27 +198,31 @@ def render(
     fps: Annotated[int, typer.Option(help="20 or 25.")] = 25,
     engine: Annotated[str | None, typer.Option(help="auto|cpu|cuda|tensorrt|torch")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same head, blinks and gaze.")] = 0,
+    heard: _HeardOption = None,
+    mood: _MoodOption = "neutral",
+    style: _StyleOption = 1.0,
     data: _DataOption = None,
     config: _ConfigOption = None,
 ) -> None:
     """Render a sound file to a video with the same models as live."""
-    from engines import select
     from models.appearance.identity import Identity
-    from models.motion.stream import MotionStream, load_motion_engine_path
     from models.renderer.renderer import Renderer
     from streamer.audio_file import duration_s, read_blocks
+    from streamer.motion_command import MotionSettings, open_motion
     from streamer.offline import render_file
 
     settings = _config(config, data, media__size=size, media__fps=fps, engine__engine=engine)
     if (photo is None) == (avatar is None):
         raise BadRequest("Give either --photo or --avatar.")
-    next(iter(read_blocks(audio, 16_000)))  # a bad sound file is refused before the photo's work
-    graph = select.load(load_motion_engine_path(), settings.engine.engine)
+    for sound in (audio, heard):  # a bad sound file is refused before the photo's work
+        if sound is not None:
+            next(iter(read_blocks(sound, 16_000)))
+    made = MotionSettings(fps, settings.media.look_ahead_ms, seed, mood, style)
+    motion = open_motion(made, settings.engine.engine)
     with tempfile.TemporaryDirectory(prefix="visavis-") as scratch:
         bundle = _bundle(settings, photo, avatar, Path(scratch))
         renderer = Renderer(Identity.load(bundle), size=size)
     renderer.warm_up()
-    motion = MotionStream(graph, fps=fps, look_ahead_ms=settings.media.look_ahead_ms, seed=seed)
     with _progress_bar("Rendering", duration_s(audio) or 0.0) as (bar, task):
         report = render_file(
             motion,
@@ -222,6 +231,43 @@ def render(
             output,
             size=size,
             fps=fps,
+            heard=heard,
+            progress=lambda seconds: bar.update(task, completed=seconds),
+        )
+        bar.update(task, completed=report.seconds, total=report.seconds)
+    if report.silent:
+        sys.stderr.write(f"note: nobody is heard in {audio.name}, so the mouth stays shut.\n")
+
+
+@app.command()
+def motion(
+    audio: Annotated[Path, typer.Option(help="Any sound file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .json or .csv to write.")],
+    fps: Annotated[int, typer.Option(help="1-100; Live Link Face takes have 60.")] = 60,
+    look_ahead: Annotated[int, typer.Option(help="0-120 ms.")] = 80,
+    seed: Annotated[int, typer.Option(help="Same seed, same head, blinks and gaze.")] = 0,
+    heard: _HeardOption = None,
+    mood: _MoodOption = "neutral",
+    style: _StyleOption = 1.0,
+    engine: Annotated[str, typer.Option(help="auto|cpu|cuda|tensorrt|torch")] = "cpu",
+) -> None:
+    """Write the motion of a sound file: JSON, or CSV as Live Link Face writes it."""
+    from streamer.audio_file import duration_s, read_blocks
+    from streamer.motion_command import MotionSettings, check_output, open_motion, write_motion
+
+    check_output(output)
+    for sound in (audio, heard):
+        if sound is not None:
+            next(iter(read_blocks(sound, 16_000)))
+    made = MotionSettings(fps, look_ahead, seed, mood, style)
+    stream = open_motion(made, engine)
+    with _progress_bar("Motion", duration_s(audio) or 0.0) as (bar, task):
+        report = write_motion(
+            stream,
+            audio,
+            output,
+            made,
+            heard=heard,
             progress=lambda seconds: bar.update(task, completed=seconds),
         )
         bar.update(task, completed=report.seconds, total=report.seconds)

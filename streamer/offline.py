@@ -53,6 +53,7 @@ def render_file(
     *,
     size: int,
     fps: int,
+    heard: Path | None = None,
     progress: Progress | None = None,
 ) -> RenderReport:
     """Render a sound file to H.264 + AAC in an MP4.
@@ -64,6 +65,7 @@ def render_file(
         output: the ``.mp4`` to write; appears only when it is complete.
         size: width and height in pixels.
         fps: frames per second.
+        heard: a sound file of what the other side says meanwhile.
         progress: told the seconds of sound that are done.
 
     Raises:
@@ -74,7 +76,7 @@ def render_file(
     if not output.parent.is_dir():
         raise BadRequest(f"There is no folder {output.parent} to write into.")
     partial = output.with_name(f".{output.stem}.partial{output.suffix}")
-    listener = _Listener(audio, motion)
+    listener = Listener(audio, motion, heard)
     try:
         sound = read_blocks(audio, AUDIO_RATE, layout="stereo", block=1024)
         with _Writer(partial, size, fps, sound) as writer:
@@ -93,22 +95,31 @@ def render_file(
     return RenderReport(frames, listener.samples / motion.SAMPLE_RATE, listener.silent)
 
 
-class _Listener:
-    """Feeds a file to the motion stream and remembers what it heard."""
+class Listener:
+    """Feeds a file to the motion stream and remembers what it heard.
 
-    def __init__(self, audio: Path, motion: MotionStream) -> None:
+    Args:
+        audio: what is said.
+        motion: a fresh motion stream.
+        heard: what the other side says from the same moment on; silence when it ends earlier.
+    """
+
+    def __init__(self, audio: Path, motion: MotionStream, heard: Path | None = None) -> None:
         self._audio = audio
         self._motion = motion
+        self._heard = heard
         self.samples = 0
         self.silent = True
 
     def frames(self) -> Iterator[NDArray[np.float32]]:
         """Yield one coefficient vector a frame until the sound has ended."""
         rate, emitted = self._motion.SAMPLE_RATE, 0
-        for block in read_blocks(self._audio, rate, block=rate // 5):
+        step = rate // 5
+        other = None if self._heard is None else read_blocks(self._heard, rate, block=step)
+        for block in read_blocks(self._audio, rate, block=step):
             self.samples += len(block)
             self.silent = self.silent and is_silent(block)
-            for values in self._motion.push(block):
+            for values in self._push(block, other):
                 emitted += 1
                 yield values
         # The look-ahead and the last started frame are fed with silence.
@@ -116,6 +127,14 @@ class _Listener:
         owed = -(-self.samples * fps // rate) - emitted
         for values in self._motion.push(np.zeros(rate, np.float32))[: max(0, owed)]:
             yield values
+
+    def _push(
+        self, block: NDArray[np.float32], other: Iterator[NDArray[np.float32]] | None
+    ) -> NDArray[np.float32]:
+        if other is None:
+            return self._motion.push(block)
+        heard = next(other, np.zeros(0, np.float32))[: len(block)]
+        return self._motion.push(block, heard=np.pad(heard, (0, len(block) - len(heard))))
 
 
 class _Writer:

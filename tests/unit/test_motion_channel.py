@@ -56,7 +56,9 @@ def test_a_look_to_the_side_is_there_for_rigs_that_know_arkit_only() -> None:
     assert got[INDEX["eyeLookInLeft"]] == 0
 
 
-@given(st.lists(st.floats(-3.875, 3.875, width=32), min_size=1, max_size=60), st.integers(0, 2**32 - 1))
+@given(
+    st.lists(st.floats(-3.875, 3.875, width=32), min_size=1, max_size=60), st.integers(0, 2**32 - 1)
+)
 def test_what_goes_in_comes_out(values: list[float], number: int) -> None:
     got = decode(encode(MotionFrame(number, 30.0, np.array(values, np.float32))))
     assert got.frame == number
