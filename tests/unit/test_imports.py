@@ -14,7 +14,15 @@ MAY_IMPORT = {
     "streamer": {"streamer", "engines", "models", "web"},
 }
 # torch is for training; the server must start without it.
-TORCH_ALLOWED = {"models/motion/train.py", "models/motion/network.py"}
+TORCH_ALLOWED = {
+    "models/motion/train.py",
+    "models/motion/network.py",
+    "models/renderer/refine/data.py",
+    "models/renderer/refine/export.py",
+    "models/renderer/refine/losses.py",
+    "models/renderer/refine/network.py",
+    "models/renderer/refine/train.py",
+}
 OURS = {"models", "engines", "streamer", "web", "tests", "benchmarks"}
 
 

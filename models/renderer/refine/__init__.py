@@ -1,0 +1,1 @@
+"""The mouth's refiner: a few-step network after the warp, its data, its training, its runtime."""

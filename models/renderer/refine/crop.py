@@ -1,0 +1,115 @@
+"""The mouth's crop: one square per frame, resampled to what the network sees.
+
+The same code prepares the pairs of the training and the frames of a call, so that the network
+meets in both the same pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.renderer.refiner import Box, Places, RefinerInput
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+SIDE = 96  # pixels of the network's crop
+REACH = 1.35  # side of the crop in inter-ocular distances
+MOUTH = 2  # in RefinerInput.semantics
+_GROW = 6  # network pixels around the inside that may change
+_SOFT = 2.5  # network pixels over which the change fades
+_EDGE = 8  # network pixels to the crop's border in which nothing changes
+
+# Channels of the network's input, (B, CHANNELS, SIDE, SIDE) float32.
+STATE = slice(0, 3)  # x_t of the bridge, -1 to 1
+WARPED = slice(3, 6)
+PHOTO = slice(6, 9)
+INTERIOR = slice(9, 12)
+SHIFT = slice(12, 14)  # where the pixel comes from, in inter-ocular distances
+INSIDE = slice(14, 15)
+GATE = slice(15, 16)
+TIME = slice(16, 17)  # 1 at the warp, 0 at the picture
+STEP = slice(17, 18)  # length of the step
+CHANNELS = 18
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One frame's mouth at the network's size.
+
+    Attributes:
+        warped: ``(SIDE, SIDE, 3)`` uint8.
+        photo: the same of the photo.
+        interior: the same of the rendered inside.
+        shift: ``(SIDE, SIDE, 2)`` float32, photo pixel minus own pixel, inter-ocular distances.
+        inside: ``(SIDE, SIDE)`` uint8, 255 inside the mouth.
+    """
+
+    warped: Image
+    photo: Image
+    interior: Image
+    shift: Floats
+    inside: Image
+
+
+def mouth_box(size: int, places: Places) -> Box | None:
+    """Return the square around the open mouth, moved inside the picture; None if closed."""
+    if places.mouth is None:
+        return None
+    x0, y0, x1, y1 = places.mouth
+    side = min(size, max(8, round(REACH * places.unit)))
+    left = int(np.clip(round((x0 + x1 - side) / 2), 0, size - side))
+    top = int(np.clip(round((y0 + y1 - side) / 2), 0, size - side))
+    return left, top, left + side, top + side
+
+
+def shrink(picture: NDArray, side: int = SIDE) -> NDArray:
+    """Resample a square picture to the network's size."""
+    way = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_LINEAR
+    return cv2.resize(picture, (side, side), interpolation=way)
+
+
+def take(frame: RefinerInput, box: Box, unit: float) -> Crop:
+    """Bring one frame's crop to the network's size."""
+    x0, y0, x1, y1 = box
+    home = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1)
+    shift = ((frame.vertices - home) / np.float32(unit)).astype(np.float32)
+    inside = np.where(frame.semantics == MOUTH, 255, 0).astype(np.uint8)
+    return Crop(
+        shrink(frame.warped),
+        shrink(frame.photo),
+        shrink(frame.interior),
+        shrink(np.clip(shift, -1, 1)),
+        shrink(inside),
+    )
+
+
+def gate(inside: Image) -> Floats:
+    """Return where the network may change the picture, ``(SIDE, SIDE)`` in 0-1.
+
+    The inside of the mouth and the rim of the lips around it; never the border of the crop.
+    """
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _GROW + 1, 2 * _GROW + 1))
+    grown = cv2.dilate(inside, kernel).astype(np.float32) / 255.0
+    soft = cv2.GaussianBlur(grown, (0, 0), _SOFT)
+    ramp = np.clip((np.arange(SIDE, dtype=np.float32) + 0.5) / _EDGE, 0, 1)
+    ramp = np.minimum(ramp, ramp[::-1])
+    return (soft * np.minimum(ramp[:, None], ramp[None])).astype(np.float32)
+
+
+def pack(crop: Crop) -> Floats:
+    """Return the network's input ``(CHANNELS, SIDE, SIDE)`` at t = 1 with one whole step."""
+    x = np.empty((CHANNELS, SIDE, SIDE), np.float32)
+    warped = crop.warped.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1.0
+    x[STATE] = x[WARPED] = warped
+    x[PHOTO] = crop.photo.transpose(2, 0, 1) / np.float32(127.5) - 1.0
+    x[INTERIOR] = crop.interior.transpose(2, 0, 1) / np.float32(127.5) - 1.0
+    x[SHIFT] = crop.shift.transpose(2, 0, 1)
+    x[INSIDE] = crop.inside / np.float32(255.0)
+    x[GATE] = gate(crop.inside)
+    x[TIME] = x[STEP] = 1.0
+    return x

@@ -1,0 +1,122 @@
+"""Pairs for the training: a warped mouth and the mouth that it should have been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.renderer.refine.crop import SIDE, Crop, mouth_box, shrink, take
+from models.renderer.refiner import Box, Places, Refinement, RefinerInput
+
+Image = NDArray[np.uint8]
+_PICTURES = ("warped", "photo", "interior", "inside", "target")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One crop, its truth, and whose it is.
+
+    Attributes:
+        crop: what the network sees.
+        target: ``(SIDE, SIDE, 3)`` uint8.
+        person: number of the person or portrait; negative for held-out ones.
+        follows: the pair before this one is the frame before.
+    """
+
+    crop: Crop
+    target: Image
+    person: int
+    follows: bool
+
+
+class Recorder:
+    """A refiner that changes nothing and keeps what it was shown."""
+
+    def __init__(self, rng: np.random.Generator | None = None) -> None:
+        """Jitter the box by a few percent where a generator is given."""
+        self._rng = rng
+        self._unit = 1.0
+        self._box: Box = (0, 0, 0, 0)
+        self.seen: tuple[Crop, Box] | None = None
+
+    def box(self, size: int, places: Places) -> Box | None:
+        """Choose the mouth's box."""
+        self.seen = None
+        box = mouth_box(size, places)
+        if box is None:
+            return None
+        if self._rng is not None:
+            side = box[2] - box[0]
+            dx, dy = (int(v) for v in np.rint(self._rng.normal(0, 0.03 * side, 2)))
+            x0, y0 = (
+                int(np.clip(box[0] + dx, 0, size - side)),
+                int(np.clip(box[1] + dy, 0, size - side)),
+            )
+            box = (x0, y0, x0 + side, y0 + side)
+        self._unit, self._box = places.unit, box
+        return box
+
+    def refine(self, frame: RefinerInput) -> Refinement:
+        """Keep the frame."""
+        self.seen = (take(frame, self._box, self._unit), self._box)
+        shape = frame.semantics.shape
+        return Refinement(np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32))
+
+    def reset(self) -> None:
+        """Nothing is kept between frames."""
+
+
+def cut_target(picture: Image, box: Box) -> Image:
+    """Return the true picture in the same box at the network's size."""
+    x0, y0, x1, y1 = box
+    return shrink(picture[y0:y1, x0:x1])
+
+
+def write_pairs(path: Path, pairs: list[Pair]) -> None:
+    """Write one shard; it appears only when it is complete."""
+    arrays: dict[str, NDArray] = {
+        name: np.stack([getattr(p.crop, name) for p in pairs]) for name in _PICTURES[:-1]
+    }
+    arrays["target"] = np.stack([p.target for p in pairs])
+    arrays["shift"] = np.stack([p.crop.shift for p in pairs]).astype(np.float16)
+    arrays["person"] = np.array([p.person for p in pairs], np.int64)
+    arrays["follows"] = np.array([p.follows for p in pairs], np.bool_)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    partial.replace(path)
+
+
+def read_pairs(paths: Iterable[Path]) -> dict[str, NDArray]:
+    """Read shards into arrays by name, concatenated; see ``Pair``.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    parts: dict[str, list[NDArray]] = {}
+    for path in sorted(paths):
+        with np.load(path, allow_pickle=False) as shard:
+            for name in (*_PICTURES, "shift", "person", "follows"):
+                parts.setdefault(name, []).append(shard[name])
+    if not parts:
+        raise FileNotFoundError("There are no training pairs.")
+    arrays = {name: np.concatenate(found) for name, found in parts.items()}
+    assert arrays["warped"].shape[1:] == (SIDE, SIDE, 3)
+    return arrays
+
+
+def in_shards(pairs: Iterator[Pair], size: int) -> Iterator[list[Pair]]:
+    """Group pairs into lists of ``size``, the last one shorter."""
+    group: list[Pair] = []
+    for pair in pairs:
+        group.append(pair)
+        if len(group) >= size and not pair.follows:
+            yield group
+            group = []
+    if group:
+        yield group

@@ -1,0 +1,298 @@
+"""Train teacher, student and control: ``visavis train renderer --help``.
+
+Three networks of one shape. The *teacher* learns the bridge at every t and walks it in twelve
+steps. The *student* starts as the teacher and learns to jump: from the teacher's endpoints, from
+the truth, and from its own half steps (shortcut consistency), so that one network serves one, two
+and four steps. The *regression* is the control: the same network, as many samples as teacher and
+student together, warp in, picture out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from models.renderer.refine.bridge import SIGMA, TEACHER_STEPS, advance, sample, state_at
+from models.renderer.refine.crop import GATE, STATE, STEP, TIME, WARPED
+from models.renderer.refine.data import PairSet, assemble
+from models.renderer.refine.losses import charbonnier, picture_loss
+from models.renderer.refine.network import MouthNetwork, NetworkConfig, endpoint
+
+log = logging.getLogger(__name__)
+Loss = Callable[[nn.Module, NDArray[np.int64]], Tensor]
+
+STAGES = ("regression", "teacher", "student")
+_SHARE = {"regression": 1.0, "teacher": 0.6, "student": 0.4}  # of --samples
+_AVERAGE = 0.998  # decay of the averaged weights
+_SAVE_EVERY = 60.0  # seconds
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One call of the trainer.
+
+    Attributes:
+        samples: of the regression; teacher and student share as many.
+        minutes: after which this call stops; ``--resume`` goes on.
+        batch: crops per step.
+        rate: highest learning rate of AdamW.
+        seed: of everything random.
+        widths: of the network.
+    """
+
+    samples: int = 60_000
+    minutes: float = 60.0
+    batch: int = 16
+    rate: float = 1.5e-3
+    seed: int = 0
+    widths: tuple[int, int, int] = (24, 48, 96)
+
+
+def conditioned(x: Tensor, state: Tensor, t: Tensor, step: Tensor) -> Tensor:
+    """Return the input with another state, time and step; ``t`` and ``step`` are (B,)."""
+    y = x.clone()
+    y[:, STATE] = state
+    y[:, TIME] = t.view(-1, 1, 1, 1)
+    y[:, STEP] = step.view(-1, 1, 1, 1)
+    return y
+
+
+def predictor(
+    network: nn.Module, x: Tensor, *, jumps: bool
+) -> Callable[[Tensor, float, float], Tensor]:
+    """Return ``predict(state, t, step)`` of a network; the teacher is never told a step."""
+
+    def predict(state: Tensor, t: float, step: float) -> Tensor:
+        full = torch.full((len(x),), t), torch.full((len(x),), step if jumps else 0.0)
+        return endpoint(network, conditioned(x, state, *full))
+
+    return predict
+
+
+def start_of(x: Tensor, noise: Tensor) -> Tensor:
+    """Return the bridge's start: the warp with noise where the network may act."""
+    return x[:, WARPED] + SIGMA * x[:, GATE] * noise
+
+
+class Trainer:
+    """Trains one stage after the other; everything that a resumed call needs is on disk."""
+
+    def __init__(self, pairs: PairSet, out: Path, config: TrainConfig) -> None:
+        """Prepare; nothing is read or written yet."""
+        self._pairs, self._out, self._config = pairs, out, config
+        self._deadline = time.monotonic() + 60 * config.minutes
+        self._endpoints: NDArray[np.uint8] | None = None
+
+    def network(self) -> MouthNetwork:
+        """Return a fresh network."""
+        return MouthNetwork(NetworkConfig(self._config.widths)).to(
+            memory_format=torch.channels_last
+        )
+
+    def run(self, stage: str) -> bool:
+        """Train one stage until its samples are done or the time is; True when done."""
+        c = self._config
+        torch.manual_seed(c.seed)
+        network, average = self.network(), self.network()
+        if stage == "student":
+            self._from_teacher(network)
+        average.load_state_dict(network.state_dict())
+        optimiser = torch.optim.AdamW(network.parameters(), lr=c.rate, weight_decay=1e-4)
+        done = self._restore(stage, network, average, optimiser)
+        goal = int(c.samples * _SHARE[stage])
+        loss_of = {
+            "regression": self._regression, "teacher": self._teacher, "student": self._student,
+        }[stage]  # fmt: skip
+        rng = np.random.default_rng([c.seed, STAGES.index(stage), done])
+        self._rng = rng
+        saved, recent, began, first = time.monotonic(), [], time.monotonic(), done
+        while done < goal and time.monotonic() < self._deadline:
+            for group in optimiser.param_groups:
+                group["lr"] = c.rate * _schedule(done / goal) * (0.5 if stage == "student" else 1)
+            rows = rng.integers(0, len(self._pairs), c.batch)
+            loss = loss_of(network, rows)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            done += c.batch
+            decay = min(_AVERAGE, done / c.batch / (done / c.batch + 20))
+            with torch.no_grad():
+                for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
+                    slow.lerp_(fast, 1 - decay)
+            recent.append(float(loss))
+            if time.monotonic() - saved > _SAVE_EVERY or done >= goal:
+                self._save(stage, network, average, optimiser, done)
+                rate = (done - first) / (time.monotonic() - began)
+                log.info("%s %d/%d loss %.4f, %.0f/s", stage, done, goal, np.mean(recent), rate)
+                saved, recent = time.monotonic(), []
+        self._save(stage, network, average, optimiser, done)
+        return done >= goal
+
+    def _batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        x, target = assemble(self._pairs, rows, self._rng)
+        return x.contiguous(memory_format=torch.channels_last), target
+
+    def _regression(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
+        x, target = self._batch(rows)
+        return picture_loss(endpoint(network, x), target, x[:, GATE])
+
+    def _teacher(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
+        x, target = self._batch(rows)
+        t = torch.from_numpy(self._rng.random(len(rows)).astype(np.float32))
+        t[self._rng.random(len(rows)) < 0.25] = 1.0  # where every walk begins
+        state = state_at(t.view(-1, 1, 1, 1), target, start_of(x, torch.randn_like(target)))
+        picture = endpoint(network, conditioned(x, state, t, torch.zeros_like(t)))
+        return picture_loss(picture, target, x[:, GATE])
+
+    def _student(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
+        """Half of the batch: endpoints and truth; a quarter: other steps; a quarter: shortcuts."""
+        ends = self._teacher_endpoints()
+        x, target = assemble(self._pairs, rows, self._rng, ends)
+        target, teacher = target[:, :3], target[:, 3:]
+        x = x.contiguous(memory_format=torch.channels_last)
+        half, quarter = len(rows) // 2, len(rows) // 4
+        one = torch.ones(half)
+        start = start_of(x, torch.randn_like(target))
+        whole = endpoint(network, conditioned(x[:half], start[:half], one, one))
+        loss = picture_loss(whole, target[:half], x[:half, GATE])
+        loss = loss + 0.5 * charbonnier(whole, teacher[:half], x[:half, GATE])
+        some = slice(half, half + quarter)
+        loss = loss + 0.5 * self._other_steps(network, x[some], target[some], start[some])
+        rest = slice(half + quarter, None)
+        return loss + 0.5 * shortcut_loss(network, x[rest], teacher[rest], start[rest], self._rng)
+
+    def _other_steps(self, network: nn.Module, x: Tensor, target: Tensor, start: Tensor) -> Tensor:
+        k = self._rng.choice([2, 4], len(x))
+        t = torch.from_numpy((self._rng.integers(1, k + 1) / k).astype(np.float32))
+        step = torch.from_numpy((1.0 / k).astype(np.float32))
+        state = state_at(t.view(-1, 1, 1, 1), target, start)
+        return picture_loss(endpoint(network, conditioned(x, state, t, step)), target, x[:, GATE])
+
+    def _from_teacher(self, network: nn.Module) -> None:
+        network.load_state_dict(load_file(self._out / "teacher.safetensors"))
+
+    @torch.no_grad()
+    def _teacher_endpoints(self) -> NDArray[np.uint8]:
+        """Walk the teacher once over every pair; kept on disk beside its weights."""
+        path = self._out / "endpoints.npy"
+        if self._endpoints is None and path.exists():
+            self._endpoints = np.load(path, allow_pickle=False)
+        if self._endpoints is None or len(self._endpoints) != len(self._pairs):
+            network = self.network().eval()
+            self._from_teacher(network)
+            found = []
+            for low in range(0, len(self._pairs), 32):
+                rows = np.arange(low, min(low + 32, len(self._pairs)))
+                x, target = self._pairs.whole(rows)
+                generator = torch.Generator().manual_seed(low)
+                noise = torch.randn(target.shape, generator=generator)
+                walk = sample(start_of(x, noise), predictor(network, x, jumps=False), TEACHER_STEPS)
+                eight_bits = ((walk + 1) * 127.5).round().clamp(0, 255).byte()
+                found.append(eight_bits.permute(0, 2, 3, 1).numpy())
+            self._endpoints = np.concatenate(found)
+            np.save(path, self._endpoints, allow_pickle=False)
+        return self._endpoints
+
+    def _restore(
+        self, stage: str, network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
+    ) -> int:
+        path = self._out / f"{stage}.state.pt"
+        if not path.exists():
+            return 0
+        state = torch.load(path, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(load_file(self._out / f"{stage}.safetensors"))
+        optimiser.load_state_dict(state["optimiser"])
+        return int(state["done"])
+
+    def _save(
+        self, stage: str, network: nn.Module, average: nn.Module,
+        optimiser: torch.optim.Optimizer, done: int,
+    ) -> None:  # fmt: skip
+        weights = {k: v.contiguous() for k, v in average.state_dict().items()}
+        save_file(weights, self._out / f"{stage}.safetensors")
+        state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "done": done}
+        partial = self._out / f"{stage}.state.partial"
+        torch.save(state, partial)
+        partial.replace(self._out / f"{stage}.state.pt")
+        (self._out / f"{stage}.json").write_text(
+            json.dumps({"samples": done, "widths": self._config.widths, "pairs": len(self._pairs)})
+        )
+
+
+def shortcut_loss(
+    network: nn.Module, x: Tensor, picture: Tensor, start: Tensor, rng: np.random.Generator
+) -> Tensor:
+    """Ask one step to reach what two half steps reach (Frans et al., shortcut models, 2024).
+
+    Args:
+        network: the student.
+        x: (B, CHANNELS, H, W) inputs.
+        picture: (B, 3, H, W) far ends of the bridges.
+        start: (B, 3, H, W) their starts.
+        rng: chooses the step (1 or 1/2) and the time.
+    """
+    d = 1.0 if rng.random() < 0.5 else 0.5
+    t = 1.0 if d == 1.0 or rng.random() < 0.5 else 0.5
+    state = state_at(t, picture, start)
+    with torch.no_grad():
+        predict = predictor(network, x, jumps=True)
+        middle = advance(state, predict(state, t, d / 2), t, d / 2)
+        reached = advance(middle, predict(middle, t - d / 2, d / 2), t - d / 2, d / 2)
+        rest = (t - d) / t
+        wanted = (reached - rest * state) / (1 - rest)
+    return charbonnier(predictor(network, x, jumps=True)(state, t, d), wanted, x[:, GATE])
+
+
+def _schedule(progress: float) -> float:
+    """Return the factor of the learning rate: a short rise, then a cosine to a twentieth."""
+    rise = min(1.0, progress / 0.03 + 0.05)
+    return rise * (0.05 + 0.95 * 0.5 * (1 + float(np.cos(np.pi * min(1.0, progress)))))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Make pairs where there are none, then train."""
+    parser = argparse.ArgumentParser(prog="visavis train renderer", description=__doc__)
+    parser.add_argument("--pairs", type=Path, nargs="+", help="folders of pairs made before")
+    parser.add_argument("--people", type=Path, help="folder of synthetic people")
+    parser.add_argument("--faces", type=Path, help="folder of portraits with landmarks")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--samples", type=int, default=TrainConfig.samples)
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(args.threads)
+    args.out.mkdir(parents=True, exist_ok=True)
+    if not args.resume and any(args.out.glob("*.state.pt")):
+        parser.error(f"{args.out} holds a training already; add --resume to go on with it.")
+    folders = args.pairs or [args.out / "pairs"]
+    if args.pairs is None and not any(folders[0].glob("*.npz")):
+        from models.renderer.refine.make_pairs import main as make
+
+        sources = [("--faces", args.faces), ("--people", args.people)]
+        make([*(str(v) for s in sources if s[1] for v in s), "--out", str(folders[0])])
+    pairs = PairSet.read(folders, held_out=False)
+    log.info("%d pairs", len(pairs))
+    trainer = Trainer(pairs, args.out, TrainConfig(samples=args.samples, minutes=args.minutes))
+    finished = all([trainer.run(stage) for stage in args.stages])
+    log.info("finished" if finished else "the time is over; --resume goes on")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,196 @@
+"""The refiner of a call, with a network that the test plays itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from models.renderer.refine import bridge
+from models.renderer.refine.crop import CHANNELS, GATE, SIDE, STEP, TIME, WARPED, gate, mouth_box
+from models.renderer.refine.runtime import MouthRefiner, open_refiner, refine_together, walk
+from models.renderer.refiner import Places, RefinerInput, apply_refinement
+
+
+class Toy:
+    """Brightens by a fixed step of colour; counts its runs and keeps what it saw."""
+
+    provider = "toy"
+
+    def __init__(self, change: float = 0.2, alpha: float = 1.0) -> None:
+        self.change, self.alpha = change, alpha
+        self.seen: list[np.ndarray] = []
+
+    def run(self, inputs):
+        x = inputs["x"]
+        assert x.dtype == np.float32 and x.shape[1:] == (CHANNELS, SIDE, SIDE)
+        self.seen.append(x.copy())
+        residual = np.full_like(x[:, :3], self.change)
+        return {"residual": residual, "alpha": self.alpha * x[:, GATE]}
+
+
+def places(mouth=(100, 140, 160, 170), unit=80.0) -> Places:
+    return Places((60, 40, 200, 220), mouth, (), unit)
+
+
+def frame(side: int, rng: np.random.Generator, hole: bool = True) -> RefinerInput:
+    def picture() -> np.ndarray:
+        return rng.integers(0, 255, (side, side, 3), np.uint8)
+
+    semantics = np.ones((side, side), np.uint8)
+    if hole:
+        semantics[side // 2 - 8 : side // 2 + 8, side // 3 : -side // 3] = 2
+    vertices = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32)
+    return RefinerInput(
+        picture(), picture(), picture(), vertices, semantics,
+        np.ones((side, side), np.float32), picture(),
+    )  # fmt: skip
+
+
+def refine(toy: Toy, rng, *, steps: int = 1, unit: float = 80.0, noise: bool = False):
+    refiner = MouthRefiner(toy, steps=steps, noise=noise)
+    box = refiner.box(512, places(unit=unit))
+    shown = frame(box[2] - box[0], rng)
+    return shown, refiner.refine(shown)
+
+
+@pytest.mark.parametrize("mouth", [(0, 0, 40, 20), (480, 500, 512, 512), (200, 240, 260, 280)])
+@pytest.mark.parametrize("unit", [20.0, 80.0, 300.0, 2000.0])
+def test_the_box_stays_inside_the_picture(mouth, unit):
+    x0, y0, x1, y1 = mouth_box(512, places(mouth, unit))
+    assert 0 <= x0 < x1 <= 512 and 0 <= y0 < y1 <= 512 and x1 - x0 == y1 - y0
+
+
+def test_closed_lips_run_no_network():
+    assert MouthRefiner(Toy()).box(512, places(None)) is None
+
+
+def test_a_network_that_changes_nothing_changes_no_bit(rng):
+    for unit in (30.0, 71.1, 80.0, 150.0):
+        shown, refinement = refine(Toy(change=0.0), rng, unit=unit)
+        out = shown.warped.copy()
+        apply_refinement(out, refinement)
+        assert np.array_equal(out, shown.warped)
+
+
+def test_the_change_stays_at_the_mouth_and_has_the_right_size(rng):
+    _, refinement = refine(Toy(change=0.2), rng)
+    change = refinement.residual * refinement.alpha[..., None]
+    side = len(change)
+    inner = change[side // 2 - 3 : side // 2 + 3, side // 2 - 10 : side // 2 + 10]
+    assert np.allclose(inner, 0.2 * 127.5, atol=1.0)
+    assert not change[: side // 5].any() and not change[:, :4].any() and not change[:, -4:].any()
+
+
+def test_a_still_picture_stands_still_and_reset_changes_nothing(rng):
+    refiner = MouthRefiner(Toy(), steps=2, noise=True)
+    box = refiner.box(512, places())
+    shown = frame(box[2] - box[0], rng)
+    first = refiner.refine(shown)
+    refiner.reset()
+    again = refiner.refine(shown)
+    assert np.array_equal(first.residual, again.residual)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_steps_are_told_to_the_network(rng, steps):
+    toy = Toy()
+    refine(toy, rng, steps=steps)
+    times = [float(x[0, TIME].mean()) for x in toy.seen]
+    assert times == pytest.approx([1 - i / steps for i in range(steps)])
+    assert all(np.allclose(x[0, STEP], 1 / steps) for x in toy.seen)
+
+
+def test_other_step_counts_are_refused():
+    with pytest.raises(ValueError, match="1, 2 or 4"):
+        MouthRefiner(Toy(), steps=3)
+
+
+def test_several_sessions_together_equal_each_alone(rng):
+    toy, sides = Toy(), []
+    refiners = [MouthRefiner(toy) for _ in range(3)]
+    for refiner, unit in zip(refiners, (40.0, 80.0, 95.0), strict=True):
+        x0, _, x1, _ = refiner.box(512, places(unit=unit))
+        sides.append(frame(x1 - x0, rng))
+    together = refine_together(toy, refiners, sides)
+    for refiner, shown, one in zip(refiners, sides, together, strict=True):
+        alone = refiner.refine(shown)
+        assert np.allclose(alone.residual, one.residual, atol=1e-4)
+        assert np.array_equal(alone.alpha, one.alpha)
+
+
+def test_the_gate_is_open_inside_and_shut_at_the_border():
+    inside = np.zeros((SIDE, SIDE), np.uint8)
+    inside[40:56, 20:76] = 255
+    open_ = gate(inside)
+    assert open_[44:52, 30:66].min() > 0.98
+    assert open_[:20].max() == 0 and open_[:, :4].max() == 0
+    assert gate(np.zeros_like(inside)).max() == 0
+    assert gate(np.full_like(inside, 255))[0].max() < 0.2
+
+
+def test_the_bridge_ends_where_it_should(rng):
+    picture, start = rng.standard_normal((2, 3, 4, 4))
+    assert np.allclose(bridge.state_at(0.0, picture, start), picture)
+    assert np.allclose(bridge.state_at(1.0, picture, start), start)
+    middle = bridge.state_at(0.75, picture, start)
+    # With the right endpoint a step lands on the bridge, whatever its length.
+    assert np.allclose(
+        bridge.advance(middle, picture, 0.75, 0.5), bridge.state_at(0.25, picture, start)
+    )
+    for steps in (1, 2, 4, 12):
+        walked = bridge.sample(start, lambda state, t, step: picture, steps)
+        assert np.allclose(walked, picture)
+
+
+def test_the_walk_uses_the_last_endpoint_only_at_the_end(rng):
+    x = rng.standard_normal((1, CHANNELS, SIDE, SIDE)).astype(np.float32)
+    x[:, GATE] = 1.0
+    picture = walk(Toy(change=0.3), x, 4, noise=False)
+    assert np.allclose(picture, x[:, WARPED] + 0.3, atol=1e-5)
+
+
+def _weights(folder, **extra):
+    graph = folder / "mouth.onnx"
+    graph.write_bytes(b"graph")
+    manifest = {
+        "file": "mouth.onnx", "sha256": hashlib.sha256(b"graph").hexdigest(),
+        "steps": [1, 2, 4], "noise": True, "on_by_default": True, **extra,
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_refiners_are_opened_as_the_manifest_and_the_user_say(tmp_path):
+    loads = []
+
+    def load(path):
+        loads.append(path.name)
+        return Toy()
+
+    assert open_refiner(load, "auto", tmp_path)() is None  # nothing is shipped
+    _weights(tmp_path)
+    make = open_refiner(load, "auto", tmp_path)
+    assert make()._steps == 1 and make() is not make()
+    assert open_refiner(load, "4", tmp_path)()._steps == 4
+    assert loads == ["mouth.onnx"] * 2  # one load, however many sessions
+    assert open_refiner(load, "off", tmp_path)() is None
+    _weights(tmp_path, on_by_default=False, steps=[1])
+    assert open_refiner(load, "auto", tmp_path)() is None
+    assert open_refiner(load, "4", tmp_path)()._steps == 1  # as many as the network knows
+    assert loads == ["mouth.onnx"] * 3
+
+
+def test_unknown_modes_and_foreign_weights_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="must be one of"):
+        open_refiner(lambda path: Toy(), "fast", tmp_path)
+    _weights(tmp_path)
+    (tmp_path / "mouth.onnx").write_bytes(b"other")
+    with pytest.raises(ValueError, match="do not match"):
+        open_refiner(lambda path: Toy(), "auto", tmp_path)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
