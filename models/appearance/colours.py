@@ -27,6 +27,9 @@ _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308,
 _OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291,
                375, 321, 405, 314, 17, 84, 181, 91, 146)  # fmt: skip
 _CHEEKS = ((50, 101, 118, 117), (280, 330, 347, 346))
+# From the nostril's wing past the corner of the mouth.
+_FOLDS = ((129, 203, 206, 216, 212, 202), (358, 423, 426, 436, 432, 422))
+_FOLD_LIFT = 0.85  # of a strong smile's folds
 _LID_LIGHT = 0.80  # least brightness of a closed lid over that of the skin below the eye
 _LID_HUE = 0.85  # how far a lid takes the hue of that skin
 _SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
@@ -82,20 +85,28 @@ def take_eye(picture: Image, landmarks: Floats, eye: int, side: int) -> EyeTextu
     radius = float(np.linalg.norm(ring[1:] - ring[0], axis=1).mean())
     width = float(np.linalg.norm(contour[0] - contour[8]))
     opening = polygon_mask(local, (side, side))
-    lids = _closed_skin(crop, opening, width)
+    lids = _closed_skin(crop, opening, width, _lower_lid(local, side, width))
     ball = _whole_eyeball(crop, opening, iris, radius, width)
     return EyeTextures(
         EyePatch(left, top, (float(ring[0, 0]), float(ring[0, 1])), radius), lids, ball
     )
 
 
-def _closed_skin(crop: Image, opening: Mask, width: float) -> Image:
-    """Fill the eye and its lashes with skin from just around them.
+def _lower_lid(contour: Floats, side: int, width: float) -> Floats:
+    """Return how far each pixel is lower lid, ``(side, side)``: a blink leaves that as it is."""
+    rim = contour[:9][np.argsort(contour[:9, 0])]
+    edge = np.interp(np.arange(side), rim[:, 0], rim[:, 1])
+    yy = np.arange(side, dtype=np.float32)[:, None]
+    return np.clip((yy - edge[None]) / (0.12 * width) + 0.3, 0, 1).astype(np.float32)
+
+
+def _closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Image:
+    """Fill the eye and its lashes with skin from just around them; the lower lid stays.
 
     Above and below the eye only the brighter half counts: not brow, lash, glasses or fold.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    lashes = _grow(opening, max(1.5, 0.12 * width))
+    lashes = _grow(opening, max(1.5, 0.15 * width))
     near = _grow(opening, 0.34 * width) & ~lashes
     rows = np.flatnonzero(opening.any(1))
     middle = float(rows.mean()) if len(rows) else crop.shape[0] / 2
@@ -116,8 +127,8 @@ def _closed_skin(crop: Image, opening: Mask, width: float) -> Image:
         filled = filled * np.clip(_LID_LIGHT * cheek / max(socket, 1.0), 1.0, 1.7)
         filled = np.clip(_tinted(filled, opening, crop[below & known]), 0, 255)
     filled *= _lid_relief(opening, width)[..., None]
-    soft = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), 0.05 * width)
-    soft = np.clip(soft * 1.6, 0, 1)[..., None]
+    soft = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), 0.08 * width)
+    soft = (np.clip(soft * 1.5, 0, 1) * (1 - lower))[..., None]
     return np.clip(np.rint(crop * (1 - soft) + filled * soft), 0, 255).astype(np.uint8)
 
 
@@ -226,6 +237,49 @@ def take_teeth(picture: Image, landmarks: Floats) -> tuple[Image, Image]:
     if gap < _SHOWN_TEETH * face:
         return none, clean
     return _teeth_texture(picture, _grow(mouth, -1), none), clean
+
+
+def soften_folds(picture: Image, landmarks: Floats, smile: float) -> Image:
+    """Fade the folds beside nose and mouth that a smile has drawn, or they stay when it goes.
+
+    Only what is darker than its surroundings at the scale of a fold is lifted; pores, beard and
+    the light on the cheek remain.
+
+    Args:
+        picture: ``(S, S, 3)`` RGB.
+        landmarks: ``(478, 3)`` in its pixels.
+        smile: strength of the photo's mouth expression, 0-1.
+    """
+    strength = _FOLD_LIFT * float(np.clip((smile - 0.25) / 0.4, 0, 1))
+    if strength <= 0:
+        return picture
+    face = float(np.ptp(landmarks[:468, 0]))
+    lines = np.zeros(picture.shape[:2], np.uint8)
+    for fold in _FOLDS:
+        points = np.rint(landmarks[list(fold), :2]).astype(np.int32)
+        cv2.polylines(lines, [points], False, 255, max(1, round(0.10 * face)))
+    lips = _grow(polygon_mask(landmarks[list(_OUTER_LIPS), :2], picture.shape[:2]), 0.01 * face)
+    lines[lips] = 0
+    mask = cv2.GaussianBlur(lines.astype(np.float32) / 255.0, (0, 0), 0.022 * face)
+    x0, x1, y0, y1 = _window(mask > 0.01, 0.2 * face)
+    part = np.s_[y0:y1, x0:x1]
+    crop = picture[part].astype(np.float32)
+    fine = cv2.GaussianBlur(crop, (0, 0), max(0.5, 0.006 * face))
+    around = cv2.GaussianBlur(crop, (0, 0), 0.04 * face)
+    # Folds are not only darker but redder than the cheek: each channel goes to its surroundings.
+    lift = around - fine
+    darker = np.clip(lift.mean(2, keepdims=True) / (0.03 * np.maximum(around, 16.0)), 0, 1)
+    changed = crop + strength * mask[part][..., None] * darker * lift
+    out = picture.copy()
+    out[part] = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+    return out
+
+
+def _window(mask: Mask, pad: float) -> tuple[int, int, int, int]:
+    """Return (x0, x1, y0, y1) around a mask, padded and inside the picture."""
+    y0, y1, x0, x1 = _box(mask) if mask.any() else (0, 1, 0, 1)
+    p = round(pad)
+    return max(0, x0 - p), min(mask.shape[1], x1 + p), max(0, y0 - p), min(mask.shape[0], y1 + p)
 
 
 def _teeth_texture(picture: Image, mouth: Mask, none: Image) -> Image:

@@ -15,6 +15,7 @@ from models.appearance.colours import (
     eye_patch_size,
     measure_colours,
     polygon_mask,
+    soften_folds,
     take_eye,
     take_teeth,
 )
@@ -97,6 +98,7 @@ def enrol(
     foreground = foreground_colour(picture, alpha, background)
     tell(0.8, "Preparing mouth and eyes")
     teeth, foreground = take_teeth(foreground, points)
+    foreground = soften_folds(foreground, points, geometry.smile)
     side = eye_patch_size(points)
     eyes = [take_eye(picture, points, eye, side) for eye in (0, 1)]
     centres = [points[list(c), :2].mean(0) for c in EYE_CONTOUR]

@@ -24,7 +24,7 @@ _LIMIT = {
 _ROUNDING = 0.95  # of pucker plus funnel
 # The kit's raw shapes are as large as an actor's extreme; a talking face needs less of some.
 _GAIN = {"jawOpen": 1.0}
-_SEAL_FROM, _SEAL_FULL = 0.55, 0.92  # mouthClose over jawOpen
+_SEAL_FROM, _SEAL_FULL = 0.45, 0.80  # mouthClose over jawOpen
 _PRESS_SEALS = 0.15  # of jawOpen that a full press holds together
 _ASKED = (0.015, 0.07)  # jawOpen (or its like) from which lips part, and are free
 GAZE_LIMIT = float(np.radians(28.0))
@@ -56,6 +56,8 @@ class Expression:
         seal: 0 lips as the shapes say, 1 lips closed whatever the shapes say.
         jaw: clamped jawOpen.
         tongue: 0 at rest, 1 out.
+        round: 0 at rest, 1 lips drawn together and forward.
+        tuck: 0 at rest, 1 lower lip under the upper teeth.
         eyes: left and right, subject's sides.
     """
 
@@ -63,6 +65,8 @@ class Expression:
     seal: float
     jaw: float
     tongue: float
+    round: float
+    tuck: float
     eyes: tuple[Eye, Eye]
 
 
@@ -105,10 +109,23 @@ class ExpressionMap:
             c[INDEX[name + "Left"]] *= narrow
             c[INDEX[name + "Right"]] *= narrow
         weights = self._matrix @ c
-        seal = self._seal(c, jaw, close)
+        tuck = self._tuck(c)
+        seal = self._seal(c, jaw, close) * (1.0 - tuck)
+        rounded = min(1.0, float(c[INDEX["mouthPucker"]] + 0.6 * c[INDEX["mouthFunnel"]]) / 0.85)
         eyes = (self._eye(coefficients, "Left"), self._eye(coefficients, "Right"))
         self._lids_follow(weights, eyes)
-        return Expression(weights, seal, jaw, float(c[INDEX["tongueOut"]]), eyes)
+        tongue = float(c[INDEX["tongueOut"]])
+        return Expression(weights, seal, jaw, tongue, rounded, tuck, eyes)
+
+    @staticmethod
+    def _tuck(c: Floats) -> float:
+        """Return how far the lower lip is under the upper teeth: it rolls in, the upper does not.
+
+        Closed lips roll both; a press with the lower lip alone is no tuck either.
+        """
+        press = 0.5 * float(c[INDEX["mouthPressLeft"]] + c[INDEX["mouthPressRight"]])
+        rolled = float(c[INDEX["mouthRollLower"]]) - 2.0 * float(c[INDEX["mouthRollUpper"]]) - press
+        return smoothstep(0.12, 0.42, rolled)
 
     @staticmethod
     def _seal(c: Floats, jaw: float, close: float) -> float:

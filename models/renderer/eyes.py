@@ -18,7 +18,8 @@ Floats = NDArray[np.float32]
 
 _EYEBALL = 1.18  # cm, radius
 _SHIFT_LIMIT = 0.95  # iris radii
-_LASH = 0.048  # cm, half width of the lash line
+_LASH = 0.055  # cm over which the lash line fades; never less than a pixel's worth
+_LASH_STRENGTH = 0.50
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -61,19 +62,23 @@ def _paint(
                     value = colour[k] * shade
                     out[oy, ox, k] = int((c * out[oy, ox, k] + (16 - c) * value) / 16.0 + 0.5)
             if lash_mix > 0:
-                near = np.float32(1e9)
+                best = np.float32(0.0)
                 for s in range(line.shape[0] - 1):
                     ex, ey = line[s + 1, 0] - line[s, 0], line[s + 1, 1] - line[s, 1]
                     px, py = ox - line[s, 0], oy - line[s, 1]
-                    t = (px * ex + py * ey) / (ex * ex + ey * ey + 1e-6)
-                    t = min(1.0, max(0.0, t))
+                    t = (px * ex + py * ey) / (ex * ex + ey * ey + np.float32(1e-6))
+                    t = min(np.float32(1.0), max(np.float32(0.0), t))
                     gx, gy = px - t * ex, py - t * ey
-                    # Lashes taper to both corners.
+                    d = (gx * gx + gy * gy) / (half_width * half_width)
+                    if d > 30.0:
+                        continue
+                    # Lashes taper to both corners, and hang down more than they stand up.
                     place = (s + t) / (line.shape[0] - 1)
-                    taper = 0.35 + 0.65 * math.sqrt(max(0.0, 4.0 * place * (1.0 - place)))
-                    g = math.sqrt(gx * gx + gy * gy) - half_width * taper
-                    near = min(near, g)
-                a = min(1.0, max(0.0, 0.5 - near * 0.45)) * lash_mix
+                    taper = math.sqrt(max(0.0, 4.0 * place * (1.0 - place)))
+                    reach = np.float32(7.0) if gy > 0 else np.float32(2.5)
+                    a = np.exp(-d) + np.float32(0.35) * np.exp(-d / reach)
+                    best = max(best, a * (0.25 + 0.75 * taper))
+                a = best * lash_mix
                 if a > 0.004:
                     for k in range(3):
                         out[oy, ox, k] = int(out[oy, ox, k] * (1 - a) + lash[k] * a + 0.5)
@@ -152,7 +157,7 @@ class EyePainter:
         inverse = self._to_source(self._moved[:, :2].astype(np.float64))
         shift = self._shift(eye)
         lid_mix = int(256 * smoothstep(0.04, 0.5, eye.blink))
-        lash_mix = smoothstep(0.04, 0.5, eye.blink) * 0.70
+        lash_mix = smoothstep(0.04, 0.35, eye.blink) * _LASH_STRENGTH
         line = self._lash_line(points)
         shade = np.float32(1.0 - 0.22 * smoothstep(0.1, 0.9, eye.blink))
         _paint(
@@ -172,7 +177,7 @@ class EyePainter:
             line,
             self._lash,
             np.float32(lash_mix),
-            np.float32(_LASH * self._rig.scale),
+            np.float32(max(0.75, _LASH * self._rig.scale)),
             shade,
             self._hole(points),
         )

@@ -22,8 +22,13 @@ _YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
 _SHIFT = 0.6  # inter-ocular distances
 _CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
 _STILL = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
-_TONGUE_RISE = 1.5  # cm at jawOpen 1
 _SEALED_GAP = -0.012  # cm
+_CONTACT = (0.03, 0.16)  # cm of gap that soft lips bridge; from where they do not
+_ROUND = 0.12  # of the lips' width that rounding takes beyond the kit's shapes
+_ROUND_REACH = (0.6, 3.0)  # cm from the lips over which that fades
+_ROUND_HOLE = 0.66  # of the lips' width that stays open between rounded lips
+_WIDE, _BOW = (0.5, 1.4), 0.6  # cm of gap; how far wide lips form a bow rather than a V
+_TUCK_GAP = 0.20  # cm of upper teeth that show over a tucked lower lip
 
 
 def soft_limit(value: float, limit: float) -> float:
@@ -180,18 +185,23 @@ class Rig:
         blinks = [self._face_shapes[row].reshape(-1, 3) for row in self._blink_rows]
         self._blink_vertices = tuple(np.flatnonzero(np.abs(b).max(1) > 1e-3) for b in blinks)
         self._blinks = tuple(b[v] for b, v in zip(blinks, self._blink_vertices, strict=True))
-        self._tongue = self._tongue_field(basis)
-        self._tongue_rows = basis.part_vertices("tongue")
+        self._prepare_rounding(basis)
 
-    def _tongue_field(self, basis: FaceBasis) -> Floats:
-        """Return the offsets of the tongue's vertices at ``tongueOut`` 1, cm."""
-        rows = basis.part_vertices("tongue")
-        z = basis.neutral[rows, 2]
-        along = np.clip((z - np.percentile(z, 30)) / (z.max() - np.percentile(z, 30)), 0, 1)
-        field = np.zeros((len(rows), 3), np.float32)
-        field[:, 2] = 1.5 * along
-        field[:, 1] = 0.75 * along**1.5
-        return field
+    def _prepare_rounding(self, basis: FaceBasis) -> None:
+        """Say how far each vertex follows lips that draw together."""
+        face = basis.part_vertices("face")
+        ring = np.concatenate([basis.ring_upper, basis.ring_lower])
+        gaps = self.rest[face][:, None] - self.rest[ring][None]
+        distance = np.sqrt((gaps**2).sum(2)).min(1)
+        low, high = _ROUND_REACH
+        t = np.clip((high - distance) / (high - low), 0, 1)
+        weight = t * t * (3 - 2 * t)
+        self._round_rows = face[weight > 1e-3]
+        self._round_weight = (_ROUND * weight[weight > 1e-3]).astype(np.float32)
+        side = 2.0 * self.lips.stations - 1.0
+        self._round_hole = np.sqrt(np.clip(1 - (side / _ROUND_HOLE) ** 2, 0, 1)).astype(np.float32)
+        self._bow = (1 - np.abs(side) ** 2.2).astype(np.float32)
+        self._tuck_gap = (_TUCK_GAP * np.clip(1 - (side / 0.8) ** 2, 0, 1)).astype(np.float32)
 
     def head_weight(self, model: Floats) -> Floats:
         """Return how far a model point follows the head: 1 skull, 0 torso."""
@@ -238,25 +248,39 @@ class Rig:
             self._model[n:].reshape(-1),
         )
         model = self._model
-        # A jaw that drops leaves the tongue higher than its own hinge would.
-        model[self._tongue_rows, 1] += _TONGUE_RISE * expression.jaw
-        if expression.tongue > 0:
-            model[self._tongue_rows] += expression.tongue * self._tongue
-        self._meet_lips(model, expression.seal)
+        if expression.round > 1e-3:
+            middle = model[self.lips.upper[len(self.lips.upper) // 2], 0]
+            x = model[self._round_rows, 0]
+            model[self._round_rows, 0] = x - expression.round * self._round_weight * (x - middle)
+        self._meet_lips(model, expression)
         for side, eye in enumerate(expression.eyes):
             self._close_lid(model, side, eye)
         return model
 
-    def _meet_lips(self, model: Floats, seal: float) -> None:
+    def _meet_lips(self, model: Floats, expression: Expression) -> None:
         """Close the lips as far as asked, and never let them pass through each other."""
+        gap = self.lips.gap(model)
+        wanted = np.maximum(gap, 0.0)
+        widest = float(wanted.max())
+        if widest > _WIDE[0]:
+            # The kit's jaw alone opens a V; the muscle ring around lips keeps them a bow.
+            amount = _BOW * min(1.0, (widest - _WIDE[0]) / (_WIDE[1] - _WIDE[0]))
+            wanted = wanted + amount * np.maximum(widest * self._bow - wanted, 0.0)
+        if expression.round > 1e-3:
+            hole = 0.92 * widest * self._round_hole
+            wanted = wanted + expression.round * (hole - wanted)
+        # Soft lips bridge what is nearly closed.
+        t = np.clip((wanted - _CONTACT[0]) / (_CONTACT[1] - _CONTACT[0]), 0, 1)
+        wanted = wanted * t * (2 - t) * (1.0 - expression.seal)
+        if expression.tuck > 1e-3:
+            wanted = np.maximum(wanted, expression.tuck * self._tuck_gap)
+        wanted = np.where(wanted < 1e-3, _SEALED_GAP, wanted)
         for _ in range(2):
-            gap = self.lips.gap(model)
-            wanted = np.maximum(gap, 0.0) * (1.0 - seal)
-            wanted = np.where(wanted < 1e-3, _SEALED_GAP, wanted)
             delta = (wanted - gap).astype(np.float32)
             if np.abs(delta).max() < 2e-3:
                 return
             self.lips.change(model, delta)
+            gap = self.lips.gap(model)
 
     def _close_lid(self, model: Floats, side: int, eye: Eye) -> None:
         seam = self.lids[side]

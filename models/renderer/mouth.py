@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from models.appearance.basis import FaceBasis
 from models.appearance.identity import Identity
-from models.renderer.geometry import Rig
-from models.renderer.teeth import apply_photo_teeth, photo_teeth
+from models.renderer.expression import Expression
+from models.renderer.geometry import HeadPose, Rig
+from models.renderer.teeth import apply_photo_teeth, photo_teeth, tooth_relief
+from models.renderer.throat import Throat
 from models.renderer.warp import FAR, rasterise
 
 Floats = NDArray[np.float32]
@@ -24,9 +26,12 @@ _LIP_SHADOW = 0.30
 _LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
 _THIN_COLOUR = 0.42  # of the lip's colour
-# The socket is left out: what lies behind teeth and tongue is one soft dark.
-_PARTS = ("upper_teeth", "lower_teeth", "upper_gum", "tongue")
-_FRONT_TEETH = 2.35  # cm from the middle; molars are never more than a distraction
+_TUCKED = 0.75  # of that fade is lost where the lower lip rests on the teeth, which are in front
+_ROUND_DARK = 0.62  # of the light is kept out by lips that come forward
+# Tongue and what lies behind are shapes of their own, see throat.py.
+_PARTS = ("upper_teeth", "lower_teeth", "upper_gum")
+# cm from the middle; molars are never more than a distraction
+_FRONT_TEETH = {"upper_teeth": 2.35, "lower_teeth": 1.75, "upper_gum": 2.35}
 _FINE = 2  # samples per pixel and axis
 _SEAM = 0.065  # cm, half width of the line between closed lips
 _SEAM_DARK = 0.33
@@ -56,8 +61,14 @@ def _draw_seam(out, line, strength, half, left, top, right, bottom):
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _shade(points, base, light, warm, front, scale, ring_x, ring_y, gaps, thin, out):
-    """Light the inner vertices of one frame; see the constants for the terms."""
+def _shade(
+    points, base, light, warm, front, scale, ring_x, ring_y, gaps, thin, terms, out
+):  # fmt: skip
+    """Light the inner vertices of one frame; see the constants for the terms.
+
+    ``terms``: gap from which light enters, gap over which it comes, and how much comes at all.
+    """
+    thin_from, thin_span, let_in = terms
     last = ring_x.shape[0] - 1
     for i in range(points.shape[0]):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
@@ -74,8 +85,8 @@ def _shade(points, base, light, warm, front, scale, ring_x, ring_y, gaps, thin, 
         fall = np.float32(_DEEPEST) + np.float32(1.0 - _DEEPEST) * np.exp(
             -behind / np.float32(_DEPTH_FALL)
         )
-        level = light[i] * shadow * fall
-        s = min(np.float32(1.0), max(np.float32(0.0), (gap - np.float32(0.05)) / np.float32(0.25)))
+        level = light[i] * shadow * fall * let_in
+        s = min(np.float32(1.0), max(np.float32(0.0), (gap - thin_from) / thin_span))
         s = s * s * (np.float32(3.0) - np.float32(2.0) * s)
         for c in range(3):
             lit = base[i, c] * level ** warm[c]
@@ -121,25 +132,32 @@ class MouthPainter:
         face = basis.part("face")
         lining = face[basis.inner_lip[face].any(1)]
         parts = [self._front(basis, name) for name in _PARTS]
-        self._tris = np.ascontiguousarray(np.concatenate([lining, *parts]), np.int32)
-        used = np.unique(self._tris)
+        tris = np.concatenate([lining, *parts])
+        used = np.unique(tris)
         number = np.zeros(len(basis.neutral), np.int32)
         number[used] = np.arange(len(used))
         self._used = used
-        self._local = np.ascontiguousarray(number[self._tris])
-        self._base, self._light = self._unlit(rig, basis, identity, lining)
+        self._throat = Throat(rig, basis, identity)
+        self._local = np.ascontiguousarray(
+            np.concatenate([number[tris], self._throat.triangles + len(used)]), np.int32
+        )
+        base, light = self._unlit(rig, basis, identity, lining)
         lip = np.array(identity.colours.lip, np.float32)
         self._thin = (_THIN_COLOUR * lip).astype(np.float32)
         self._dark = (lip * np.array([0.25, 0.14, 0.14], np.float32)).astype(np.float32)
         if identity.colours.grey > 0.5:
             self._dark[:] = self._dark.mean()
         self._teeth = photo_teeth(basis, identity)
-        self._values = np.zeros((len(used), 3 if self._teeth is None else 6), np.float32)
+        count = len(used) + len(self._throat.base)
+        self._values = np.zeros((count, 3 if self._teeth is None else 6), np.float32)
         if self._teeth is not None:
-            self._values[:, 3:] = self._teeth.lookup[used]
+            self._values[: len(used), 3:] = self._teeth.lookup[used]
             # The photo brings the shading between its teeth; twice would be stripes.
             tooth = self._teeth.lookup[used, 2] > 0
-            self._light[tooth] = 0.75 + 0.25 * self._light[tooth]
+            light[tooth] = 0.75 + 0.25 * light[tooth]
+        self._base = np.concatenate([base, self._throat.base])
+        self._light = np.concatenate([light, self._throat.light])
+        self._vertices = np.zeros((count, 3), np.float32)
         # A mouth that is closed in the photo brings its own line.
         self._seam_dark = np.float32(_SEAM_DARK * min(1.0, max(0.0, identity.opening - 0.1) / 0.2))
         ends = np.clip(4.0 * rig.lips.stations * (1.0 - rig.lips.stations), 0, 1)
@@ -158,9 +176,7 @@ class MouthPainter:
     @staticmethod
     def _front(basis: FaceBasis, name: str) -> NDArray[np.int32]:
         tris = basis.part(name)
-        if name == "tongue":
-            return tris
-        return tris[np.abs(basis.neutral[tris, 0]).max(1) < _FRONT_TEETH]
+        return tris[np.abs(basis.neutral[tris, 0]).max(1) < _FRONT_TEETH[name]]
 
     def draw_seam(self, out: NDArray[np.uint8], points: Floats, model: Floats) -> None:
         """Draw the line between lips that touch, where the photo has none."""
@@ -187,7 +203,6 @@ class MouthPainter:
         base = np.zeros((len(basis.neutral), 3), np.float32)
         flesh = {
             "upper_gum": 0.5 * lip * (1.0, 0.75, 0.78) + 0.5 * level * np.array([196, 118, 116]),
-            "tongue": 0.4 * lip * (1.0, 0.85, 0.85) + 0.6 * level * np.array([214, 132, 128]),
             "upper_teeth": teeth,
             "lower_teeth": 0.94 * teeth,
         }
@@ -204,6 +219,8 @@ class MouthPainter:
             members = basis.part_vertices(name)
             facing = np.clip(normals[members] @ _LIGHT, 0, 1)
             light[members] = _AMBIENT + (1 - _AMBIENT) * facing
+            if name.endswith("teeth"):
+                light[members] *= tooth_relief(basis, name)
         return (
             np.ascontiguousarray(base[self._used], np.float32),
             np.ascontiguousarray(light[self._used], np.float32),
@@ -226,7 +243,7 @@ class MouthPainter:
 
     def paint(
         self, out: NDArray[np.uint8], coverage: NDArray[np.uint8], left: int, top: int,
-        points: Floats, model: Floats,
+        points: Floats, model: Floats, pose: HeadPose, expression: Expression,
     ) -> Floats:  # fmt: skip
         """Paint the inside behind the lips; return it, ``(2h, 2w, 3)`` float32 in 0-255.
 
@@ -237,9 +254,20 @@ class MouthPainter:
             top: first row of the box.
             points: ``(V, 3)`` the frame's vertices in pixels.
             model: ``(V, 3)`` the same in model cm.
+            pose: head and torso motion.
+            expression: what the face does.
         """
         rig, seam = self._rig, self._rig.lips
-        vertices = points[self._used]
+        vertices = self._vertices
+        vertices[: len(self._used)] = points[self._used]
+        vertices[len(self._used) :] = self._throat.points(
+            points, model, pose, expression.jaw, expression.tongue
+        )
+        gate = 1 - _TUCKED * expression.tuck
+        let_in = 1 - _ROUND_DARK * expression.round
+        terms = tuple(
+            np.float32(v) for v in (_THIN[0] * gate, (_THIN[1] - _THIN[0]) * gate, let_in)
+        )
         ring = points[seam.upper]
         order = np.argsort(ring[:, 0], kind="stable")
         ring_x = seam.read_upper @ ring[:, 0]
@@ -256,6 +284,7 @@ class MouthPainter:
             ring_y,
             np.maximum(seam.gap(model), 0),
             self._thin,
+            terms,
             self._values,
         )
         interior = self._rasterise(vertices, coverage.shape, left, top)

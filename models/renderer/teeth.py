@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from models.appearance.basis import FaceBasis
 from models.appearance.identity import Identity
@@ -17,6 +19,11 @@ _FRONT = 0.9  # cm from the middle, the incisors
 _FURTHEST = 0.9  # cm the kit's edge may lie from the photo's
 _SPAN = 0.35  # of the visible row's width, in whose middle the edge is looked for
 _DARKEST, _BRIGHTEST = 0.45, 1.30  # of the measured colour
+_TOOTH_EDGE, _TOOTH_SHADE = 0.55, 0.30  # of a tooth's half width; of the light
+_ROW_BACK, _ROW_SHADE = (
+    {"upper_teeth": (0.9, 2.3), "lower_teeth": (0.7, 1.75)},
+    0.7,
+)  # cm; of the light
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,37 @@ class PhotoTeeth:
     texture: NDArray[np.uint8]
     lookup: Floats
     colour: Floats
+
+
+def tooth_relief(basis: FaceBasis, name: str) -> Floats:
+    """Return the light ``(N,)`` on the vertices of a row of teeth.
+
+    Each tooth darkens towards its neighbours, and the row towards the back, as a row does whose
+    light comes through the lips. The kit's smooth arch alone reads as one white band.
+    """
+    tris, members = basis.part(name), basis.part_vertices(name)
+    number = np.full(len(basis.neutral), -1)
+    number[members] = np.arange(len(members))
+    pairs = number[np.concatenate([tris[:, [0, 1]], tris[:, [1, 2]]])]
+    links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(members),) * 2)
+    label = connected_components(links, directed=False)[1]
+    at = basis.neutral[members]
+    light = np.ones(len(members), np.float32)
+    for tooth in np.unique(label):
+        rows = np.flatnonzero(label == tooth)
+        if abs(at[rows, 0].mean()) < 0.2:  # the kit's two middle incisors are one piece
+            groups = [rows[at[rows, 0] < 0], rows[at[rows, 0] >= 0]]
+        else:
+            groups = [rows]
+        for group in groups:
+            place = np.abs(at[group, 0])
+            low, high = place.min(), place.max()
+            u = np.abs(2 * (place - low) / max(high - low, 1e-3) - 1)
+            t = np.clip((u - _TOOTH_EDGE) / (1 - _TOOTH_EDGE), 0, 1)
+            light[group] = 1 - _TOOTH_SHADE * t * t
+    near, far = _ROW_BACK[name]
+    back = np.clip((np.abs(at[:, 0]) - near) / (far - near), 0, 1)
+    return (light * (1 - _ROW_SHADE * back)).astype(np.float32)
 
 
 def incisal_edge(opacity: NDArray[np.uint8]) -> tuple[float, float] | None:

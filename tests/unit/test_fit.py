@@ -9,6 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from models.appearance.basis import BASIS_PATH, load_basis
+from models.appearance.colours import soften_folds
 from models.appearance.enrol import enrol
 from models.appearance.errors import EnrolmentRefused
 from models.appearance.fit import fit_face
@@ -186,3 +187,15 @@ def test_push_pull_keeps_what_is_known_and_invents_no_extremes():
     filled = push_pull(image, weight)
     assert np.allclose(filled[weight == 1], image[weight == 1], atol=1e-3)
     assert filled.min() > 45 and filled.max() < 105
+
+
+def test_only_a_smile_loses_its_folds():
+    face, picture = synthetic_face(), photo()
+    fold = face[[203, 206, 216], :2].round().astype(int)
+    for x, y in fold:
+        picture[y - 2 : y + 3, x - 2 : x + 3] = (90, 60, 55)
+    assert soften_folds(picture, face, 0.1) is picture
+    softer = soften_folds(picture, face, 1.0)
+    for x, y in fold:
+        assert softer[y, x].mean() > picture[y, x].mean() + 25
+    assert np.array_equal(softer[:100], picture[:100])

@@ -250,3 +250,54 @@ def test_every_face_coefficient_is_visible(renderer):
             base, values = still, pose(**{name: 0.6})
         change = np.abs(renderer.render(values).astype(int) - base)
         assert (change.max(2) > 6).sum() > 12, name
+
+
+def mouth_width(renderer: Renderer, **values: float) -> float:
+    """Width of the drawn lips in pixels."""
+    vector = pose(**values)
+    rig = renderer._rig
+    points = rig.pose(rig.express(rig.map(vector)), renderer._pose(vector))
+    ring = points[rig.lips.upper, 0]
+    return float(np.ptp(ring))
+
+
+def open_columns(renderer: Renderer, **values: float) -> np.ndarray:
+    """Which columns between the corners of the mouth are open, 0-1 along the lips."""
+    rig = renderer._rig
+    gap = rig.lips.gap(rig.express(rig.map(pose(**values))))
+    return rig.lips.stations[gap > 0.02]
+
+
+def test_round_lips_are_narrow_and_open_only_in_the_middle(renderer):
+    rounded = {"jawOpen": 0.14, "mouthPucker": 0.7, "mouthFunnel": 0.2}
+    assert mouth_width(renderer, **rounded) < 0.72 * mouth_width(renderer)
+    open_part = open_columns(renderer, **rounded)
+    assert open_part.min() > 0.08 and open_part.max() < 0.92
+    assert np.ptp(open_columns(renderer, jawOpen=0.3)) > np.ptp(open_part)
+
+
+def test_a_tucked_lip_shows_the_teeth_above_it(astronaut_identity, renderer):
+    tucked = {"jawOpen": 0.09, "mouthClose": 0.06, "mouthRollLower": 0.5, "mouthUpperUp": 0.1}
+    assert 0.01 < renderer.mouth_opening(pose(**tucked)) < 0.06
+    area = mouth_box(astronaut_identity)
+    seen = renderer.render(pose(**tucked))[area].astype(float) @ GREY
+    shut = renderer.render(neutral())[area].astype(float) @ GREY
+    brighter = (seen - shut > 15).sum()
+    assert brighter > 20
+
+
+def test_nearly_closed_lips_touch(renderer):
+    almost = {"jawOpen": 0.12, "mouthClose": 0.1, "mouthLowerDown": 0.02}
+    assert renderer.mouth_opening(pose(**almost)) < 0.01
+
+
+def test_a_blink_leaves_the_lower_lid(astronaut_identity, renderer):
+    still = renderer.render(neutral()).astype(int)
+    blink = renderer.render(pose(eyeBlink=1.0)).astype(int)
+    unit = astronaut_identity.inter_ocular_px
+    for eye in astronaut_identity.eyes:
+        x, y = (round(v) for v in eye.iris)
+        below = np.s_[y + int(0.13 * unit) : y + int(0.3 * unit), x - 8 : x + 9]
+        lid = np.s_[y - int(0.05 * unit) : y + int(0.04 * unit), x - 8 : x + 9]
+        assert np.abs(blink[below] - still[below]).mean() < 6
+        assert np.abs(blink[lid] - still[lid]).mean() > 20
