@@ -15,6 +15,14 @@ class EngineError(RuntimeError):
     """An engine could not load or run a graph; the message is one sentence for the user."""
 
 
+class InputError(EngineError):
+    """What the caller passed does not fit the graph; another engine would refuse it too."""
+
+
+class OutOfMemory(EngineError):
+    """The device has no room for the graph."""
+
+
 class Engine(Protocol):
     """Runs one graph on static shapes."""
 

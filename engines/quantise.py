@@ -223,7 +223,7 @@ def _convert(
         raise EngineError(f"{graph.name} cannot be quantised: {error}.") from error
 
 
-def _onnx():  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _onnx():  # type: ignore[no-untyped-def]
     try:
         import onnx
     except ModuleNotFoundError as error:

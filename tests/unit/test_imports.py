@@ -13,8 +13,10 @@ MAY_IMPORT = {
     "engines": {"engines", "models"},
     "streamer": {"streamer", "engines", "models", "web"},
 }
-# torch is for training; the server must start without it.
+# torch is for training and its own engine; the server must start without it.
 TORCH_ALLOWED = {
+    "engines/torch_engine.py",
+    "engines/torch_ops.py",
     "models/motion/train.py",
     "models/motion/network.py",
     "models/renderer/refine/data.py",
