@@ -327,12 +327,14 @@ def bench(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(help="motion or basis")],
+    which: Annotated[str, typer.Argument(help="motion, renderer or basis")],
 ) -> None:
     """Train what ships; ``train WHICH --help`` lists options. Needs ``visavis[train]``."""
-    modules = {"motion": "models.motion.train", "basis": "models.appearance.build_basis"}
-    if which == "renderer":
-        raise BadRequest("This version draws without a trained renderer; there is none to train.")
+    modules = {
+        "motion": "models.motion.train",
+        "basis": "models.appearance.build_basis",
+        "renderer": "models.renderer.refine.command",
+    }
     _delegate("training", modules, which, context.args)
 
 
