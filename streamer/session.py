@@ -282,7 +282,6 @@ class Session:
     async def _pace(self) -> None:
         """Keep media time going and release frames at their ticks."""
         path, block, frame = self._path, 0, 0
-        start = path.timeline.start
         while True:
             path.fill()
             due = path.due_frame()
@@ -290,7 +289,7 @@ class Session:
                 if self._slot is not None:
                     self._slot.tick(due)
                 frame = due + 1
-            now = self._clock.now()
+            now, start = self._clock.now(), path.timeline.start
             block = max(block + 1, int((now - start) / BLOCK_S))
             tick = max(now, path.release(path.start_of(frame)))
             await self._clock.sleep_until(min(start + block * BLOCK_S, tick))

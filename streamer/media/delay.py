@@ -5,21 +5,23 @@ from __future__ import annotations
 WINDOW = 50  # ticks that are judged together
 HICCUPS = 2  # separate ones within a window that call for more delay; one is a stall of the machine
 MANY = 10  # late ticks within a window that do in any case
-CALM = 125  # ticks without a late one before the delay may shrink
+CALM = 100  # ticks without a late one before the delay may shrink
+MOST_CALM = 800  # what each shrinking that was regretted doubles the calm up to
+_REGRET = 250  # ticks after a shrinking within which growing again means that it was wrong
 _STEP_UP_MS = 10.0
 _STEP_DOWN_MS = 5.0
-_SPARE_MS = 14.0  # the smallest wait in the ring that calls for less delay
+_SPARE_MS = 6.0  # the smallest wait in the ring that may stay
 _START_MS = 45.0
-_LEAST_MS = 15.0
+_LEAST_MS = 10.0
 
 
 class ReleaseDelay:
     """The delay of both outgoing tracks against media time.
 
     A frame can be drawn once its own sound and the look-ahead have come; that much is fixed. The
-    headroom on top pays for packet jitter and drawing: it grows at once when frames come late,
-    shrinks slowly when every frame had to wait. RTP timestamps are media time and do not change;
-    the viewer's own buffers smooth the step.
+    headroom on top pays for packet jitter and drawing: it grows at once when frames come late and
+    shrinks while even the slowest frame of the last seconds had to wait. RTP timestamps are media
+    time and do not change; the viewer's own buffers smooth the step.
 
     Args:
         fps: frames per second.
@@ -32,6 +34,8 @@ class ReleaseDelay:
         self._most_ms = most_ms
         self.headroom_ms = min(_START_MS, most_ms)
         self._ticks = self._bad = self._hiccups = self._calm = 0
+        self._calm_wanted = CALM
+        self._since_shrinking = _REGRET
         self._was_on_time = True
         self._least_wait_ms = float("inf")
 
@@ -43,6 +47,7 @@ class ReleaseDelay:
     def observe(self, *, on_time: bool, waited_ms: float) -> None:
         """Take what became of one tick: whether its own picture was there, and since when."""
         self._ticks += 1
+        self._since_shrinking += 1
         if on_time:
             self._calm += 1
             self._least_wait_ms = min(self._least_wait_ms, waited_ms)
@@ -52,14 +57,25 @@ class ReleaseDelay:
             self._calm, self._least_wait_ms = 0, float("inf")
         self._was_on_time = on_time
         if self._hiccups >= HICCUPS or self._bad >= MANY:
-            self._change(_STEP_UP_MS)
-            self._ticks = WINDOW
+            self._grow()
         if self._ticks >= WINDOW:
             self._ticks = self._bad = self._hiccups = 0
-        if self._calm >= CALM:
-            if self._least_wait_ms > _SPARE_MS:
-                self._change(-_STEP_DOWN_MS)
+        if self._calm >= self._calm_wanted:
+            self._shrink(self._least_wait_ms - _SPARE_MS)
             self._calm, self._least_wait_ms = 0, float("inf")
+
+    def _grow(self) -> None:
+        self._change(_STEP_UP_MS)
+        self._ticks = WINDOW
+        if self._since_shrinking < _REGRET:
+            self._calm_wanted = min(MOST_CALM, 2 * self._calm_wanted)
+        self._since_shrinking = _REGRET
+
+    def _shrink(self, spare_ms: float) -> None:
+        if spare_ms < 1:
+            return
+        self._change(-min(_STEP_DOWN_MS, spare_ms))
+        self._since_shrinking = 0
 
     def _change(self, step_ms: float) -> None:
         self.headroom_ms = max(_LEAST_MS, min(self._most_ms, self.headroom_ms + step_ms))

@@ -2,8 +2,9 @@
 
 What the microphone sends is written where its RTP timestamps say. Where nothing comes (loss, mute,
 a dead microphone, DTX) concealment and then silence are written, so the count never stands still.
-The microphone's own clock is neither ours nor the browser's: when its packets drift against ours,
-single blocks are stretched or shrunk by at most 2 %, which nobody hears.
+The microphone's own clock is neither ours nor the browser's: media time follows it, so that no
+sample is ever stretched. When packets drift against our clock, the monotonic time of sample 0 is
+moved, by at most 2 % of what was heard meanwhile.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ GRACE = RATE * 80 // 1000  # how late sound may come before it is concealed
 DEAD_LAG = RATE // 100  # what silence stays behind the clock once nothing comes at all
 MAX_AHEAD = RATE // 5  # of the clock; beyond, timestamps are not to be believed
 CONCEAL = RATE * 30 // 1000  # the last block is repeated and faded out over this
+_GRID = RATE // 25  # packets that divide a frame are placed so that they end where frames do
 _PERIOD = RATE // 100  # block that is repeated
 _RAMP = RATE // 400  # fade back in, 2.5 ms
 _WINDOW_S = 1.0  # over which the smallest lateness is taken as the path's own
 _TOLERANCE = RATE * 2 // 1000  # lateness that is left alone
-_MAX_STRETCH = 0.02
+_MAX_SLEW = 0.02
 _CUT = RATE * 40 // 1000  # sound that is ahead by more than this for good is cut, not shrunk
 _MAX_REFUSED = RATE // 5  # sound refused in a row before the source is placed anew
 
@@ -32,7 +34,7 @@ class Timeline:
     """The sound of one session on its media time.
 
     Args:
-        start: monotonic seconds of sample 0.
+        start: monotonic seconds of sample 0; moves with the microphone's clock.
 
     Attributes:
         written: samples so far; the next one has this media time.
@@ -46,13 +48,14 @@ class Timeline:
         self.concealed = 0
         self.refused = 0
         self._ring = np.zeros(KEEP, np.int16)
+        self._placed = False
         self._offset: int | None = None  # media time minus the source's time
         self._heard_at: float | None = None
         self._gap = CONCEAL  # samples made up since the last real one
         self._refused_in_a_row = 0
         self._least_late: int | None = None
         self._window_from = start
-        self._owed = 0  # samples to insert (positive) or leave out (negative)
+        self._owed = 0  # samples by which the clock is to be set back
         self._applied = 0  # of these, since the source was placed
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=512)
 
@@ -61,8 +64,17 @@ class Timeline:
         return round((now - self.start) * RATE)
 
     def _place(self, source_time: int, length: int, due: int) -> int:
-        """Put the source where its sound ends now; return the media time of ``source_time``."""
+        """Put the source where its sound ends now; return the media time of ``source_time``.
+
+        Packets that divide a frame are put on a grid: if the one that holds a frame's last sample
+        ended anywhere else, every frame would wait up to a packet for it.
+        """
         position = max(self.written, due - length)
+        if length and _GRID % length == 0:
+            position = -(-position // length) * length
+            if self._offset is None and not self._placed:  # nothing is due yet: start at once
+                self.start -= max(0, position + length - due) / RATE
+        self._placed = True
         self._offset = position - source_time
         self._owed = self._applied = self._refused_in_a_row = 0
         self._least_late = None
@@ -80,6 +92,7 @@ class Timeline:
         due, length = self.due(now), len(samples)
         if self._offset is None:
             self._place(source_time, length, due)
+            due = self.due(now)  # the first sound may have moved the clock
         position = source_time + (self._offset or 0)
         if position + length > due + MAX_AHEAD or position < self.written - KEEP:
             position = self._place(source_time, length, due)
@@ -98,7 +111,8 @@ class Timeline:
                 self._offset = None
         if len(samples):
             self._refused_in_a_row = 0
-            self._append(self._stretch(samples))
+            self._slew(len(samples))
+            self._append(samples)
             self._arrivals.append((self.written, now))
 
     def fill(self, now: float) -> None:
@@ -149,22 +163,19 @@ class Timeline:
         self._window_from, self._least_late = now, None
         if left < -_CUT and self._offset is not None:
             # A burst placed the source too far ahead: what overlaps is refused, once.
+            left = -(-left // _PERIOD) * _PERIOD  # and stays on its grid
             self._offset += left
             self._refused_in_a_row = left
         elif abs(left) > _TOLERANCE:
             self._owed = left
 
-    def _stretch(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
-        most = int(len(samples) * _MAX_STRETCH)
+    def _slew(self, heard: int) -> None:
+        """Let the clock follow the microphone's, by a share of the samples heard."""
+        most = int(heard * _MAX_SLEW)
         change = max(-most, min(most, self._owed))
-        # Without an offset the source is about to be placed anew; there is nothing to correct.
-        if not change or self._offset is None:
-            return samples
         self._owed -= change
         self._applied += change
-        self._offset += change
-        at = np.linspace(0, len(samples) - 1, len(samples) + change)
-        return np.interp(at, np.arange(len(samples)), samples).astype(np.int16)
+        self.start += change / RATE
 
     def _append(self, samples: NDArray[np.int16]) -> None:
         if self._gap:

@@ -24,6 +24,7 @@ class WorkerSettings:
         slots: how many sessions it can hold.
         engine: the engine to run graphs on.
         threads: threads per graph.
+        compute: sessions that may be drawn at the same time; 0 decides by the cores.
         warm: an avatar's bundle to warm everything up with; empty if there is none yet.
         size: width and height in pixels of that warm-up.
     """
@@ -31,6 +32,7 @@ class WorkerSettings:
     slots: int = 16
     engine: str = "auto"
     threads: int = 1
+    compute: int = 0
     warm: str = ""
     size: int = 512
 

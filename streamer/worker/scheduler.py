@@ -1,4 +1,8 @@
-"""Earliest deadline first over the slots, on one compute thread."""
+"""Earliest deadline first over the slots, on a few compute threads.
+
+The heavy parts of drawing, encoding and graphs hold no interpreter lock, so two threads draw two
+sessions side by side. A slot is one thread's at a time: its models have state.
+"""
 
 from __future__ import annotations
 
@@ -19,42 +23,56 @@ class Scheduler:
         failed: told ``(index, error)`` when a slot's models raised; that slot is gone, the others
             go on.
         now: monotonic seconds.
+        threads: how many slots may be worked on at once.
     """
 
     def __init__(
         self,
         failed: Callable[[int, Exception], None],
         now: Callable[[], float] = time.monotonic,
+        *,
+        threads: int = 1,
     ) -> None:
         self._failed = failed
         self._now = now
         self._slots: dict[int, Slot] = {}
         self._wake = threading.Condition()
         self._stopping = False
-        self._busy_since: float | None = None
-        self._thread = threading.Thread(target=self._run, name="compute", daemon=True)
+        self._in_hand: dict[Slot, float] = {}  # slots being worked on, and since when
+        self._threads = [
+            threading.Thread(target=self._run, name=f"compute-{i}", daemon=True)
+            for i in range(threads)
+        ]
 
     def start(self) -> None:
-        """Start the compute thread."""
-        self._thread.start()
+        """Start the compute threads."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """Stop after the piece of work in hand."""
+        """Stop after the pieces of work in hand."""
         with self._wake:
             self._stopping = True
-            self._wake.notify()
-        self._thread.join(timeout=2)
+            self._wake.notify_all()
+        deadline = self._now() + 2
+        for thread in self._threads:
+            thread.join(timeout=max(0.0, deadline - self._now()))
 
     @property
     def busy_s(self) -> float:
-        """How long the piece of work in hand has been going on; 0 when idle."""
-        since = self._busy_since
+        """How long the oldest piece of work in hand has been going on; 0 when idle."""
+        since = min(list(self._in_hand.values()), default=None)
         return 0.0 if since is None else self._now() - since
 
     @property
     def idle(self) -> bool:
         """Whether no slot is filled."""
         return not self._slots
+
+    @property
+    def count(self) -> int:
+        """How many slots are filled."""
+        return len(self._slots)
 
     def get(self, index: int) -> Slot | None:
         """Return the slot at an index."""
@@ -77,8 +95,12 @@ class Scheduler:
             self._wake.notify()
 
     def pick(self) -> tuple[int, Slot] | None:
-        """Return the slot whose work is due first."""
-        due = [(d, i) for i, s in list(self._slots.items()) if (d := s.deadline()) is not None]
+        """Return the slot whose work is due first, of those that nobody is working on."""
+        due = [
+            (deadline, index)
+            for index, slot in list(self._slots.items())
+            if slot not in self._in_hand and (deadline := slot.deadline()) is not None
+        ]
         if not due:
             return None
         index = min(due)[1]
@@ -92,14 +114,15 @@ class Scheduler:
                     self._wake.wait()
                 if self._stopping:
                     return
-            index, slot = chosen
-            self._busy_since = self._now()
+                index, slot = chosen
+                self._in_hand[slot] = self._now()
             try:
                 slot.work()
-            except Exception as error:  # a model's bug must stay in its slot
+            except Exception as error:  # a model's bug, or no memory left, must stay in its slot
                 logger.exception("slot %d failed", index)
                 if self._slots.get(index) is slot:
                     self.remove(index)
                     self._failed(index, error)
             finally:
-                self._busy_since = None
+                with self._wake:
+                    self._in_hand.pop(slot, None)

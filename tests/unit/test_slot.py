@@ -157,6 +157,39 @@ def test_the_most_urgent_slot_is_served_first(bundle: str) -> None:
     assert chosen is not None and chosen[0] == 1
 
 
+def test_two_threads_work_on_two_slots_and_never_both_on_one(bundle: str) -> None:
+    meeting, alone = threading.Barrier(2, timeout=5), threading.Event()
+    inside: set[Slot] = set()
+
+    class Meeting:
+        """Returns from work only when the other slot is being worked on too."""
+
+        def __init__(self, slot: Slot) -> None:
+            self.slot, self.left = slot, 5
+
+        def deadline(self) -> float | None:
+            return 0.0 if self.left else None
+
+        def work(self) -> None:
+            assert self.slot not in inside, "a slot's models belong to one thread at a time"
+            inside.add(self.slot)
+            meeting.wait()
+            self.left -= 1
+            inside.discard(self.slot)
+            if not self.left:
+                alone.set()
+
+    errors: list[Exception] = []
+    scheduler = Scheduler(lambda index, error: errors.append(error), threads=2)
+    for index in (0, 1):
+        scheduler.put(index, Meeting(make(bundle)))  # type: ignore[arg-type]
+    scheduler.start()
+    try:
+        assert alone.wait(5) and not errors
+    finally:
+        scheduler.stop()
+
+
 def test_a_model_that_raises_loses_its_slot_only(bundle: str, tmp_path: Path) -> None:
     broken = tmp_path / "raising.vav"
     broken.write_bytes(b"")

@@ -89,6 +89,28 @@ def test_a_drifting_microphone_is_followed(ppm: int) -> None:
     assert timeline.refused + timeline.concealed < 0.01 * RATE
 
 
+@pytest.mark.parametrize("phase_ms", [0.0, 3.0, 6.5, 9.9])
+@pytest.mark.parametrize("ppm", [-200, 0, 200])
+def test_packets_end_where_frames_do_whatever_their_phase(phase_ms: float, ppm: int) -> None:
+    timeline = Timeline(0.0)
+    play(timeline, 60, delay_s=0.02 + phase_ms / 1000, rate=1 + ppm * 1e-6)
+    assert timeline.written % BLOCK == 0
+    last = timeline.written - 1
+    arrived = timeline.arrival(last)
+    assert arrived is not None
+    late = timeline.due(arrived) - timeline.written
+    assert abs(late) < 0.0045 * RATE, "its packet is what a sample waits for, and no clock"
+
+
+def test_the_first_sound_starts_the_clock_with_its_packet() -> None:
+    timeline = Timeline(0.0)
+    for i in range(1, 4):
+        timeline.fill(i * 0.01)
+    timeline.push(0, tone(0, BLOCK), 0.0337)
+    assert timeline.written % BLOCK == 0
+    assert timeline.due(0.0337) == timeline.written
+
+
 def test_a_path_that_becomes_longer_is_followed_without_losing_sound() -> None:
     timeline = Timeline(0.0)
     play(timeline, 1.0)
