@@ -14,7 +14,7 @@ from models.renderer.eyes import EyePainter
 from models.renderer.geometry import HeadPose, Rig, head_pose
 from models.renderer.mouth import MouthPainter, vertex_normals
 from models.renderer.pictures import IdentityPictures, pictures_at
-from models.renderer.refiner import Refiner, RefinerInput, apply_refinement
+from models.renderer.refiner import Drawn, Refiner, RefinerStage
 from models.renderer.shell import STEP, Shell, face_blend
 from models.renderer.warp import (
     FAR,
@@ -100,8 +100,7 @@ class Renderer:
         self._scratch = np.zeros_like(self._out)
         self._outline_depth = self._rig.points[:, 2].copy()
         self._person = self._person_box()
-        self._refiner = refiner
-        self._previous: Image | None = None
+        self._refiner = None if refiner is None else RefinerStage(refiner)
         self.warm_up()
 
     def _pose(self, coefficients: Floats) -> HeadPose:
@@ -135,14 +134,13 @@ class Renderer:
         self._mouth.warm_up()
         values = neutral()
         values[:52] = 0.3
-        previous, self._previous, refiner, self._refiner = self._previous, None, self._refiner, None
+        refiner, self._refiner = self._refiner, None
         self.render(values)
         self.render(neutral())
-        self._previous, self._refiner = previous, refiner
+        self._refiner = refiner
 
     def reset(self) -> None:
         """Forget the refiner's past."""
-        self._previous = None
         if self._refiner is not None:
             self._refiner.reset()
 
@@ -268,29 +266,17 @@ class Renderer:
         self, depth: Floats, left: int, top: int, mouth: tuple[Box, Image] | None,
         eyes: list[tuple[Box, Image]], interior: Floats | None,
     ) -> None:  # fmt: skip
-        size = self.size
-        semantics = np.zeros((size, size), np.uint8)
-        confidence = np.ones((size, size), np.float32)
-        inside = np.zeros((size, size, 3), np.uint8)
+        assert self._refiner is not None
         rows, columns = depth.shape
-        semantics[top : top + rows, left : left + columns][depth > FAR * 0.5] = 1
-        for (x0, y0, x1, y1), coverage in eyes:
-            semantics[y0:y1, x0:x1][coverage < FULL // 2] = 3
-            confidence[y0:y1, x0:x1] = np.minimum(confidence[y0:y1, x0:x1], 0.7)
-        if mouth is not None and interior is not None:
-            (x0, y0, x1, y1), coverage = mouth
-            hole = coverage < FULL
-            semantics[y0:y1, x0:x1][hole] = 2
-            confidence[y0:y1, x0:x1] = np.where(hole, 0.0, 0.6)
-            small = interior.reshape(y1 - y0, 2, x1 - x0, 2, 3).mean((1, 3))
-            inside[y0:y1, x0:x1][hole] = np.clip(small[hole], 0, 255).astype(np.uint8)
-        face = (left, top, left + columns, top + rows)
-        x0, y0, x1, y1 = self._refiner.box(size, face)
-        crop = np.s_[y0:y1, x0:x1]
-        previous = self._out if self._previous is None else self._previous
-        frame = RefinerInput(
-            self._out[crop].copy(), self._pictures.photo[crop], inside[crop], self._source[crop],
-            semantics[crop], confidence[crop], previous[crop].copy(),
-        )  # fmt: skip
-        apply_refinement(self._out[crop], self._refiner.refine(frame))
-        self._previous = self._out.copy()
+        face = ((left, top, left + columns, top + rows), depth > FAR * 0.5)
+        inside = None if mouth is None or interior is None else (*mouth, interior)
+        drawn = Drawn(
+            self._out,
+            self._pictures.photo,
+            self._source,
+            face,
+            inside,
+            tuple(eyes),
+            self._rig.unit,
+        )
+        self._refiner.apply(drawn)
