@@ -21,7 +21,7 @@ class NetworkConfig:
         widths: channels at half, quarter and eighth resolution.
     """
 
-    widths: tuple[int, int, int] = (24, 48, 96)
+    widths: tuple[int, int, int] = (16, 32, 64)
 
 
 class Block(nn.Module):

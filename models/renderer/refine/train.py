@@ -56,7 +56,7 @@ class TrainConfig:
     batch: int = 16
     rate: float = 1.5e-3
     seed: int = 0
-    widths: tuple[int, int, int] = (24, 48, 96)
+    widths: tuple[int, int, int] = (16, 32, 64)
 
 
 def conditioned(x: Tensor, state: Tensor, t: Tensor, step: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class Trainer:
             with torch.no_grad():
                 for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
                     slow.lerp_(fast, 1 - decay)
-            recent.append(float(loss))
+            recent.append(float(loss.detach()))
             if time.monotonic() - saved > _SAVE_EVERY or done >= goal:
                 self._save(stage, network, average, optimiser, done)
                 rate = (done - first) / (time.monotonic() - began)
