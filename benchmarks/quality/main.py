@@ -1,7 +1,8 @@
 """``visavis bench quality``: how good the lips are.
 
 ``visavis bench quality [video] ...`` measures rendered pictures, ``visavis bench quality motion
-...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's refiner; add ``--help`` to either for its options.
+...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's refiner; add
+``--help`` to each for its options.
 """
 
 from __future__ import annotations

@@ -145,6 +145,20 @@ def test_the_bridge_ends_where_it_should(rng):
         assert np.allclose(walked, picture)
 
 
+@pytest.mark.parametrize(("t", "step"), [(1.0, 1.0), (1.0, 0.5), (0.5, 0.5)])
+def test_a_shortcut_reaches_what_two_half_steps_reach(rng, t, step):
+    state = rng.standard_normal((3, 4, 4))
+
+    def predict(x, t, step):  # a network that contradicts itself from step to step
+        return 0.3 * x + t
+
+    middle = bridge.advance(state, predict(state, t, step / 2), t, step / 2)
+    middle = bridge.advance(middle, predict(middle, t - step / 2, step / 2), t - step / 2, step / 2)
+    endpoint = bridge.shortcut(state, predict, t, step)
+    assert np.allclose(bridge.advance(state, endpoint, t, step), middle)
+    assert not np.allclose(endpoint, predict(state, t, step))
+
+
 def test_the_walk_uses_the_last_endpoint_only_at_the_end(rng):
     x = rng.standard_normal((1, CHANNELS, SIDE, SIDE)).astype(np.float32)
     x[:, GATE] = 1.0

@@ -32,6 +32,21 @@ def advance(state: Array, endpoint: Array, t: float, step: float) -> Array:
     return endpoint + rest * (state - endpoint)  # type: ignore[operator,return-value]
 
 
+def shortcut(
+    state: Array, predict: Callable[[Array, float, float], Array], t: float, step: float
+) -> Array:
+    """Return the endpoint with which one step would reach what two half steps reach.
+
+    Frans et al., *One Step Diffusion via Shortcut Models* (2024), for endpoints instead of
+    velocities: ``advance`` is solved for the endpoint.
+    """
+    half = step / 2
+    middle = advance(state, predict(state, t, half), t, half)
+    reached = advance(middle, predict(middle, t - half, half), t - half, half)
+    rest = max(0.0, t - step) / t
+    return (reached - rest * state) / (1.0 - rest)  # type: ignore[operator,return-value]
+
+
 def sample(start: Array, predict: Callable[[Array, float, float], Array], steps: int) -> Array:
     """Walk from t = 1 to 0 in equal steps; ``predict(state, t, step)`` returns an endpoint."""
     state, step = start, 1.0 / steps

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.renderer.refine.bridge import SIGMA, TEACHER_STEPS, advance, sample, state_at
+from models.renderer.refine.bridge import SIGMA, TEACHER_STEPS, sample, shortcut, state_at
 from models.renderer.refine.crop import GATE, STATE, STEP, TIME, WARPED
 from models.renderer.refine.data import PairSet, assemble
 from models.renderer.refine.losses import charbonnier, picture_loss
@@ -247,13 +247,10 @@ def shortcut_loss(
     d = 1.0 if rng.random() < 0.5 else 0.5
     t = 1.0 if d == 1.0 or rng.random() < 0.5 else 0.5
     state = state_at(t, picture, start)
+    predict = predictor(network, x, jumps=True)
     with torch.no_grad():
-        predict = predictor(network, x, jumps=True)
-        middle = advance(state, predict(state, t, d / 2), t, d / 2)
-        reached = advance(middle, predict(middle, t - d / 2, d / 2), t - d / 2, d / 2)
-        rest = (t - d) / t
-        wanted = (reached - rest * state) / (1 - rest)
-    return charbonnier(predictor(network, x, jumps=True)(state, t, d), wanted, x[:, GATE])
+        wanted = shortcut(state, predict, t, d)
+    return charbonnier(predict(state, t, d), wanted, x[:, GATE])
 
 
 def _schedule(progress: float) -> float:
