@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streamer.clock import Clock
 from streamer.config import Config
+from streamer.media.phases import FramePhases
 from streamer.media.rtcp import WallClock
 from streamer.metrics import Metrics
 from streamer.worker.supervisor import Supervisor
@@ -30,3 +31,4 @@ class SessionContext:
     metrics: Metrics
     supervisor: Supervisor
     find_avatar: Callable[[str], Avatar]
+    phases: FramePhases = field(default_factory=FramePhases)

@@ -82,7 +82,7 @@ class Session:
         self._control = ControlChannel(self._commands(), self._clock)
         self._motion = MotionChannel()
         self._heard: HeardSound | None = None  # the other side's sound, if the viewer sends it
-        self._path = MediaPath(self._media, self._clock, self._to_models)
+        self._path = MediaPath(self._media, self._clock, self._to_models, context.phases)
         self._governor = BitrateGovernor(self._media.bitrate_kbps, self.began_at)
         self._slot: WorkerSlot | None = None
         self._video = AvatarVideoTrack(self._media.fps, self._request_keyframe)
@@ -417,6 +417,7 @@ class Session:
         if self._slot is not None:
             self._slot.close()
             self._slot = None
+        self._path.end()
         self._video.stop()
         if self._audio is not None:
             self._audio.stop()

@@ -144,4 +144,6 @@ def to_mono(frame: av.AudioFrame) -> NDArray[np.int16]:
         samples = samples.reshape(-1, channels).T
     if channels == 1:
         return samples[0].astype(np.int16)
+    if channels == 2:
+        return (samples[0] >> 1) + (samples[1] >> 1) + (samples[0] & samples[1] & 1)
     return samples.astype(np.int32).mean(axis=0).astype(np.int16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from streamer.clock import Clock
 from streamer.config import MediaConfig
 from streamer.media.delay import ReleaseDelay
+from streamer.media.phases import FramePhases
 from streamer.media.resample import StreamingResampler
 from streamer.media.timeline import KEEP, RATE, Timeline
 
@@ -23,6 +24,7 @@ class MediaPath:
         media: frame rate, look-ahead and bounds.
         clock: monotonic time; only says when something is due.
         to_models: told ``(position, samples)``: 16 kHz media time and mono int16.
+        phases: where other sessions' frames begin.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class MediaPath:
         media: MediaConfig,
         clock: Clock,
         to_models: Callable[[int, NDArray[np.int16]], None],
+        phases: FramePhases | None = None,
     ) -> None:
         self.live = False
         self.muted = False
@@ -39,14 +42,23 @@ class MediaPath:
         self._lead_s = media.sound_lead_ms / 1000
         self._fps = media.fps
         self._to_models = to_models
+        self._phases = phases or FramePhases()
         self._narrow = StreamingResampler(RATE, MODEL_RATE)
         self._fed = 0  # samples of the timeline that went to the models
         self._fed_out = 0  # as 16 kHz samples
 
     def begin(self) -> None:
         """Start media time now."""
-        self.timeline = Timeline(self._clock.now())
+        self.timeline = Timeline(self._clock.now(), self._prefer)
+        self._phases.join(self, lambda: self.timeline.start)
         self.live = True
+
+    def end(self) -> None:
+        """Make room for other sessions' frames."""
+        self._phases.leave(self)
+
+    def _prefer(self, starts: Sequence[float]) -> int:
+        return self._phases.prefer(self, starts, 1 / self._fps)
 
     def start_of(self, frame: int) -> int:
         """Return the media time of a frame, in 48 kHz samples."""

@@ -10,6 +10,7 @@ moved, by at most 2 % of what was heard meanwhile.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ class Timeline:
 
     Args:
         start: monotonic seconds of sample 0; moves with the microphone's clock.
+        prefer: of several starts a packet apart that are all the same to this session, returns the
+            index of the best; asked once, when the first sound comes.
 
     Attributes:
         written: samples so far; the next one has this media time.
@@ -42,8 +45,11 @@ class Timeline:
         refused: samples that came too late and were thrown away.
     """
 
-    def __init__(self, start: float) -> None:
+    def __init__(
+        self, start: float, prefer: Callable[[Sequence[float]], int] = lambda starts: 0
+    ) -> None:
         self.start = start
+        self._prefer = prefer
         self.written = 0
         self.concealed = 0
         self.refused = 0
@@ -73,7 +79,11 @@ class Timeline:
         if length and _GRID % length == 0:
             position = -(-position // length) * length
             if self._offset is None and not self._placed:  # nothing is due yet: start at once
-                self.start -= max(0, position + length - due) / RATE
+                early = max(0, position + length - due)
+                shifts = range(early, early + _GRID, length)
+                place = self._prefer([self.start - shift / RATE for shift in shifts])
+                self.start -= shifts[place] / RATE
+                position += place * length
         self._placed = True
         self._offset = position - source_time
         self._owed = self._applied = self._refused_in_a_row = 0
