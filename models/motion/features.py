@@ -104,20 +104,38 @@ def normalise(
         Features ``(batch, hops, FEATURES)`` float32 and the level after the last hop.
     """
     batch, hops, _ = raw.shape
-    level = np.full(batch, _LEVEL_START, np.float32) if level is None else level
-    levels = np.empty((batch, hops), np.float32)
-    for hop in range(hops):
-        energy = raw[:, hop, MELS]
-        rise = level + np.float32(_ATTACK) * (energy - level)
-        level = np.where(energy > level, rise, level - np.float32(_RELEASE))
-        level = np.maximum(level, np.float32(_LEVEL_FLOOR)).astype(np.float32)
-        levels[:, hop] = level
+    levels, level = follow_level(raw[..., MELS], level)
     out = np.empty((batch, hops, FEATURES), np.float32)
     relative = raw[..., : MELS + 1] - levels[..., None]
     out[..., : MELS + 1] = (np.clip(relative, -14.0, 4.0) + 6.0) * 0.25
     out[..., MELS + 1] = raw[..., MELS + 1] * 2.0 - 1.0
     out[..., MELS + 2] = (levels + 7.0) * 0.2
     return out, level
+
+
+def follow_level(
+    energy: NDArray[np.float32], level: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Follow the peak level of log energies ``(batch, hops)`` from ``level`` on.
+
+    Returns:
+        The level of every hop, ``(batch, hops)`` float32, and that after the last one.
+    """
+    batch, hops = energy.shape
+    level = np.full(batch, _LEVEL_START, np.float32) if level is None else level
+    levels = np.empty((batch, hops), np.float32)
+    for hop in range(hops):
+        now = energy[:, hop]
+        rise = level + np.float32(_ATTACK) * (now - level)
+        level = np.where(now > level, rise, level - np.float32(_RELEASE))
+        level = np.maximum(level, np.float32(_LEVEL_FLOOR)).astype(np.float32)
+        levels[:, hop] = level
+    return levels, level
+
+
+def loudness_of(relative: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn log energy relative to the level into 0 (26 dB under it) to 1 (at it), at most 1.2."""
+    return np.clip((relative + 6.0) / 6.0, 0.0, 1.2).astype(np.float32)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.motion.features import HOP, MELS, FrontEnd, FrontEndState
+from models.motion.features import HOP, MELS, FrontEnd, FrontEndState, loudness_of
 from models.motion.layout import LOOK_AHEADS_MS, NetConfig
 from models.streaming import Mask
 
@@ -125,11 +125,10 @@ class MotionPredictor:
                 tensor[:] = new
             else:
                 tensor[exec_mask] = new[exec_mask]
-        # -6 in natural log of power (26 dB under the level) maps to 0, the level itself to 1.
-        loudness = np.clip((features[..., MELS] * 4.0) / 6.0, 0.0, 1.2)
+        loudness = loudness_of(features[..., MELS] * 4.0 - 6.0)
         return Prediction(
             np.asarray(out["curves"], np.float32),
             np.asarray(out["closure"], np.float32),
             np.asarray(out["phones"], np.float32),
-            loudness.astype(np.float32),
+            loudness,
         )

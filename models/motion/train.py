@@ -17,19 +17,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import lfilter
-from torch import Tensor
-from torch.nn import functional
 
 from models.motion import corpus
-from models.motion.curves import CHANNELS, GAP_WEIGHTS
-from models.motion.features import MELS, RAW, normalise
-from models.motion.layout import CLOSURE, LOOK_AHEADS_MS, PHONES, NetConfig
+from models.motion.batches import Corpus, disturb, mask
+from models.motion.capture import Captured
+from models.motion.curves import CHANNELS
+from models.motion.features import RAW, normalise
+from models.motion.layout import NetConfig
 from models.motion.network import MotionNet, export_onnx
+from models.motion.objective import capture_loss, loss_of, numpy_tensor
 
 logger = logging.getLogger(__name__)
-_HEAD_WEIGHTS = (0.7, 0.9, 1.2, 1.0)  # of the look-aheads; 80 ms is what ships as default
-_WARM_UP = 3  # hops at the start of a crop that are not scored
 
 
 @dataclass(frozen=True)
@@ -37,153 +35,26 @@ class TrainConfig:
     """How to train.
 
     Attributes:
-        minutes: wall-clock budget of the whole schedule.
-        batch: crops per step.
+        steps: length of the whole schedule.
+        minutes: if given, the schedule follows this wall-clock budget instead of the steps.
+        batch: crops of the corpus per step.
+        captured: crops of captured performance per step, where there is any.
         hops: length of a crop in 10 ms hops.
-        rate: peak learning rate.
+        rate: peak learning rate; it falls to zero on a cosine.
         seed: of crops and augmentation.
-        clean: share of crops left without feature augmentation.
+        clean: share of crops left without rooms, noise and masks.
+        capture_weight: of the captured crops' loss.
     """
 
-    minutes: float = 60.0
-    batch: int = 16
+    steps: int = 8000
+    minutes: float | None = None
+    batch: int = 15
+    captured: int = 1
     hops: int = 300
     rate: float = 2e-3
     seed: int = 0
     clean: float = 0.3
-
-
-class Corpus:
-    """All shards of a folder in memory, sampled as crops that may span utterances."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._seen: set[Path] = set()
-        self._parts: list[dict[str, NDArray[np.generic]]] = []
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Take in shards that were written since the last look."""
-        for path in sorted(self._folder.glob("shard-????.npz")):
-            if path in self._seen:
-                continue
-            with np.load(path, allow_pickle=False) as data:
-                keys = ("raw", "channels", "closure", "phone")
-                self._parts.append({k: data[k] for k in keys})
-            self._seen.add(path)
-
-    @property
-    def hours(self) -> float:
-        """Hours of sound in memory, augmented versions counted."""
-        return sum(len(p["phone"]) for p in self._parts) / 360000
-
-    def batch(
-        self, rng: np.random.Generator, count: int, hops: int
-    ) -> dict[str, NDArray[np.generic]]:
-        """Return ``count`` random crops of ``hops``, stacked by name."""
-        sizes = np.array([len(p["phone"]) - hops for p in self._parts], float)
-        chosen = rng.choice(len(sizes), count, p=sizes / sizes.sum())
-        crops = []
-        for i in chosen:
-            at = int(rng.integers(0, len(self._parts[i]["phone"]) - hops))
-            crops.append({k: v[at : at + hops] for k, v in self._parts[i].items()})
-        return {k: np.stack([c[k] for c in crops]) for k in crops[0]}
-
-
-def disturb(
-    raw: NDArray[np.float32], rng: np.random.Generator, clean: float
-) -> NDArray[np.float32]:
-    """Equalise, add stationary noise and change the gain in the log-mel domain, per crop."""
-    batch = len(raw)
-    out = raw.copy()
-    dirty = rng.random(batch) > clean
-    knots = rng.normal(0, 0.9, (batch, 6)) * (rng.random((batch, 1)) < 0.6)
-    grid = np.linspace(0, 5, MELS)
-    curve = np.stack([np.interp(grid, np.arange(6), k) for k in knots]) * dirty[:, None]
-    gain = rng.uniform(-1.5, 1.0, batch) * dirty
-    out[..., :MELS] += (curve + gain[:, None])[:, None]
-    out[..., MELS] += gain[:, None]
-    _reverberate(out, dirty & (rng.random(batch) < 0.3), rng)
-    noisy = dirty & (rng.random(batch) < 0.55)
-    loud = np.percentile(out[..., MELS], 90, axis=1)
-    snr = rng.uniform(0.5, 8.0, batch)  # natural log of power: 2 to 35 dB
-    floor = np.where(noisy, loud - snr, -30.0)
-    slope = np.linspace(0.5, -0.5, MELS)[None] * rng.uniform(-1.0, 4.0, (batch, 1))
-    grain = rng.normal(0, 0.35, out[..., :MELS].shape)
-    # Broadband noise spreads its power over the bins; a mel band averages its own.
-    band = floor[:, None, None] - 4.2 + slope[:, None] + grain
-    clean_energy = out[..., MELS].copy()
-    out[..., :MELS] = np.logaddexp(out[..., :MELS], band)
-    out[..., MELS] = np.logaddexp(clean_energy, floor[:, None])
-    out[..., MELS + 1] *= np.exp(clean_energy - out[..., MELS])
-    return np.asarray(out, np.float32)
-
-
-def _reverberate(
-    raw: NDArray[np.float32], wet: NDArray[np.bool_], rng: np.random.Generator
-) -> None:
-    """Add an exponentially decaying tail of power in every band, in place.
-
-    The statistical model of late reverberation (Polack, 1988): the tail has a decay time and a
-    level against the direct sound, and begins some 20 ms after it.
-    """
-    for i in np.flatnonzero(wet):
-        decay = float(np.exp(-0.138 / rng.uniform(0.15, 0.9)))  # -60 dB in that many seconds
-        ratio = 10 ** (-rng.uniform(0.0, 14.0) / 10)  # tail against direct sound
-        tail = [0.0, 0.0, ratio * (1 - decay)]
-        power = np.exp(raw[i, :, : MELS + 1])
-        wet_power = power + lfilter(tail, [1.0, -decay], power, axis=0)
-        raw[i, :, : MELS + 1] = np.log(wet_power)
-        raw[i, :, MELS + 1] *= (power[:, MELS] / wet_power[:, MELS]) ** 0.5
-
-
-def mask(
-    features: NDArray[np.float32], rng: np.random.Generator, clean: float
-) -> NDArray[np.float32]:
-    """SpecAugment (Park et al., 2019): hide a few bands, and a few hops at a time."""
-    for row in features:
-        if rng.random() < clean:
-            continue
-        for _ in range(rng.integers(0, 3)):
-            at, width = int(rng.integers(0, MELS)), int(rng.integers(1, 10))
-            row[:, at : min(at + width, MELS)] = -1.0
-        if rng.random() < 0.3:
-            at, width = int(rng.integers(0, len(row))), int(rng.integers(1, 5))
-            row[at : at + width] = row[max(at - 1, 0)]
-    return features
-
-
-_CHANNEL_WEIGHTS = {"jawOpen": 2.0, "mouthClose": 2.0, "mouthPucker": 1.2, "mouthFunnel": 1.2}
-
-
-def loss_of(out: Tensor, channels: Tensor, closure: Tensor, phone: Tensor) -> Tensor:
-    """Score all look-aheads of ``(B, T, heads, OUTPUTS)`` against targets of the same hops."""
-    weights = torch.tensor([_CHANNEL_WEIGHTS.get(name, 1.0) for name in CHANNELS])
-    gaps = torch.from_numpy(GAP_WEIGHTS)
-    total = out.new_zeros(())
-    for head, (look_ahead, weight) in enumerate(zip(LOOK_AHEADS_MS, _HEAD_WEIGHTS, strict=True)):
-        lag = look_ahead // 10
-        said = out[:, _WARM_UP + lag :, head]
-        last = out.shape[1] - lag
-        want = channels[:, _WARM_UP:last]
-        got = said[..., : len(CHANNELS)]
-        curve = functional.smooth_l1_loss(got, want, beta=0.06, reduction="none")
-        speed = (got[:, 1:] - got[:, :-1]) - (want[:, 1:] - want[:, :-1])
-        gap = torch.relu(got @ gaps) - torch.relu(want @ gaps)
-        shut = functional.binary_cross_entropy_with_logits(
-            said[..., CLOSURE], closure[:, _WARM_UP:last]
-        )
-        classes = functional.cross_entropy(
-            said[..., PHONES].flatten(0, 1), phone[:, _WARM_UP:last].flatten()
-        )
-        total = total + weight * (
-            (curve * weights).mean()
-            + 0.3 * speed.abs().mean()
-            + 0.8 * gap.abs().mean()
-            + 0.10 * shut
-            + 0.04 * classes
-        )
-    return total
+    capture_weight: float = 0.15
 
 
 class Trainer:
@@ -225,9 +96,18 @@ class Trainer:
 
     def restore(self) -> None:
         """Go on from the checkpoint."""
-        with np.load(self.checkpoint, allow_pickle=False) as data:
-            arrays = {k: torch.from_numpy(np.array(data[k])) for k in data.files}
+        arrays = self._load(self.checkpoint)
         self.steps, self.spent = int(arrays["steps"]), float(arrays["spent"])
+
+    def warm_start(self, checkpoint: Path) -> None:
+        """Begin a new schedule with the averaged weights of another run."""
+        self._load(checkpoint)
+        self.net.load_state_dict(self.average.state_dict())
+        self.optimiser.state.clear()
+
+    def _load(self, checkpoint: Path) -> dict[str, torch.Tensor]:
+        with np.load(checkpoint, allow_pickle=False) as data:
+            arrays = {k: torch.from_numpy(np.array(data[k])) for k in data.files}
         for net, prefix in ((self.net, "net/"), (self.average, "average/")):
             net.load_state_dict(
                 {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
@@ -235,44 +115,61 @@ class Trainer:
         for i, parameter in enumerate(self.net.parameters()):
             keys = [k for k in arrays if k.startswith(f"adam/{i}/")]
             self.optimiser.state[parameter] = {k.split("/")[-1]: arrays[k] for k in keys}
+        return arrays
 
-    def step(self, data: Corpus, rng: np.random.Generator) -> float:
-        """Train on one batch; return its loss."""
+    @property
+    def share(self) -> float:
+        """How much of the schedule is behind, 0-1."""
+        if self.config.minutes is not None:
+            return min(self.spent / (self.config.minutes * 60), 1.0)
+        return min(self.steps / self.config.steps, 1.0)
+
+    def step(self, data: Corpus, captured: Captured | None = None) -> float:
+        """Train on one batch, drawn from the seed and the step's number; return its loss."""
         config = self.config
+        rng = np.random.default_rng([config.seed, self.steps])
         crop = data.batch(rng, config.batch, config.hops)
-        raw = disturb(crop["raw"].astype(np.float32), rng, config.clean)
+        extra = captured.batch(rng, config.captured, config.hops) if captured else None
+        sound = crop["raw"] if extra is None else np.concatenate([crop["raw"], extra["raw"]])
+        raw = disturb(sound.astype(np.float32), rng, config.clean)
         assert raw.shape[-1] == RAW
         features = mask(normalise(raw)[0], rng, config.clean)
         out, *_ = self.net(torch.from_numpy(features), *self.net.start(len(features)))
+        spoken = out[: config.batch]
         loss = loss_of(
-            out,
-            torch.from_numpy(crop["channels"].astype(np.float32)),
-            torch.from_numpy(crop["closure"].astype(np.float32)),
-            torch.from_numpy(crop["phone"].astype(np.int64)),
+            spoken,
+            numpy_tensor(crop["channels"]),
+            numpy_tensor(crop["closure"]),
+            numpy_tensor(crop["phone"], np.int64),
         )
-        share = min(self.spent / (config.minutes * 60), 1.0)
+        total = loss
+        if captured is not None and extra is not None:
+            seen = capture_loss(
+                out[config.batch :],
+                numpy_tensor(extra["channels"]),
+                torch.from_numpy(captured.known),
+            )
+            total = loss + config.capture_weight * seen
         warm = min(1.0, (self.steps + 1) / 100)
         for group in self.optimiser.param_groups:
-            group["lr"] = config.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * share)))
+            group["lr"] = config.rate * warm * 0.5 * (1 + np.cos(np.pi * self.share))
         self.optimiser.zero_grad()
-        loss.backward()
+        total.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimiser.step()
         self.steps += 1
-        keep = min(0.998, self.steps / (self.steps + 20))
+        keep = min(0.997, self.steps / (self.steps + 20))
         with torch.no_grad():
             for slow, fast in zip(self.average.parameters(), self.net.parameters(), strict=True):
                 slow.lerp_(fast, 1 - keep)
         return float(loss.detach())
 
-    def run(self, data: Corpus, report_every: int = 50) -> None:
-        """Train until the budget is spent, saving on the way."""
-        rng = np.random.default_rng([self.config.seed, self.steps])
+    def run(self, data: Corpus, captured: Captured | None = None, report_every: int = 25) -> None:
+        """Train to the end of the schedule, saving on the way."""
         recent: list[float] = []
-        saved = time.monotonic()
-        last = saved
-        while self.spent < self.config.minutes * 60:
-            recent.append(self.step(data, rng))
+        saved = last = time.monotonic()
+        while self.share < 1.0:
+            recent.append(self.step(data, captured))
             now = time.monotonic()
             self.spent, last = self.spent + now - last, now
             if self.steps % report_every == 0:
@@ -299,7 +196,7 @@ def write_weights(trainer: Trainer, out: Path, about: dict[str, object]) -> Path
         "bytes": graph.stat().st_size,
         "parameters": sum(p.numel() for p in trainer.average.parameters()),
         "command": "python -m models.motion.train --make-corpus --corpus DIR --out DIR "
-        f"--shards {about.get('shards')} --minutes {trainer.config.minutes:g}",
+        f"--shards {about.get('shards')} --steps {trainer.steps}",
         "steps": trainer.steps,
         "training_minutes": round(trainer.spent / 60, 1),
         "network": asdict(trainer.net.config),
@@ -338,8 +235,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--make-corpus", action="store_true", help="generate the corpus first")
     parser.add_argument("--shards", type=int, default=22, help="shards to generate")
     parser.add_argument("--workers", type=int, default=1, help="processes that generate")
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--batch", type=int, default=TrainConfig.batch)
+    parser.add_argument("--steps", type=int, default=TrainConfig.steps)
+    parser.add_argument("--minutes", type=float, help="schedule by the clock, not by steps")
+    parser.add_argument("--rate", type=float, default=TrainConfig.rate)
+    parser.add_argument("--facegood", type=Path, help="folder of captured takes to train on too")
+    parser.add_argument("--warm-start", type=Path, help="checkpoint whose weights to begin with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
@@ -354,15 +254,17 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"No shards in {args.corpus}; give --make-corpus to generate them.")
     trainer = Trainer(
         args.out,
-        TrainConfig(minutes=args.minutes, batch=args.batch, seed=args.seed),
+        TrainConfig(steps=args.steps, minutes=args.minutes, rate=args.rate, seed=args.seed),
         NetConfig(),
     )
     if (args.resume or args.export_only) and trainer.checkpoint.is_file():
         trainer.restore()
+    elif args.warm_start is not None:
+        trainer.warm_start(args.warm_start)
     hours = 0.0
     if not args.export_only:
         data = Corpus(args.corpus)
-        trainer.run(data)
+        trainer.run(data, Captured(args.facegood) if args.facegood else None)
         hours = data.hours
     about: dict[str, object] = {**DATA, "shards": max(shards, args.shards), "corpus_hours": hours}
     logger.info("%s", write_weights(trainer, args.out, about))
