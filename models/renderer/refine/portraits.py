@@ -29,7 +29,7 @@ from models.appearance.identity import Identity
 from models.appearance.layers import frame_face
 from models.appearance.neutral import neutralise
 from models.coefficients import INDEX, neutral
-from models.renderer.expression import Expression, Eye
+from models.renderer.expression import Expression
 from models.renderer.mouth import MouthPainter
 from models.renderer.pictures import pictures_at
 from models.renderer.refine.crop import Crop
@@ -42,7 +42,7 @@ Floats = NDArray[np.float32]
 
 HELD_OUT = 10  # every tenth portrait
 _SIZE = 512
-_OPEN = 0.05  # of the inter-ocular distance; below it there is nothing to learn
+_OPEN = 0.07  # of the outer eye distance; narrower gaps in portraits are often closed lips
 _WORST_FIT = 6.0  # pixels rms
 _FURTHEST = 75.0  # of 255, between the mean colours inside the mouth
 
@@ -119,13 +119,17 @@ def _bent(source: Floats, unit: float, rng: np.random.Generator) -> Floats:
     return moved.astype(np.float32)
 
 
-def _open_model(renderer: Renderer, identity: Identity, seen: Floats) -> Floats:
+def _own_expression(renderer: Renderer, identity: Identity) -> Expression:
+    """Return the portrait's own expression, eyes as they are."""
+    jaw = float(identity.expression[load_basis().expression_names.index("jawOpen")])
+    rest = renderer._rig.map(neutral())
+    return replace(rest, weights=identity.expression, seal=0.0, jaw=jaw)
+
+
+def _open_model(renderer: Renderer, expression: Expression, seen: Floats) -> Floats:
     """Return the vertices of the portrait's own expression in model cm."""
     rig = renderer._rig
-    names = load_basis().expression_names
-    jaw = float(identity.expression[names.index("jawOpen")])
-    still = (Eye(0.0, 0.0, 0.0), Eye(0.0, 0.0, 0.0))
-    model = rig.express(Expression(identity.expression, 0.0, jaw, 0.0, still)).copy()
+    model = rig.express(expression).copy()
     n = rig.face_count
     pixels = rig.project(model[:n])
     pixels[:, :2] = seen[:n]
@@ -177,7 +181,9 @@ def portrait_pairs(
         )  # fmt: skip
         if second is None:
             second = Renderer(pretended, size=_SIZE, refiner=recorder)
-            model = _open_model(second, identity, seen)
+            expression = _own_expression(second, identity)
+            model = _open_model(second, expression, seen)
+            second._rig.map = lambda _, own=expression: own  # type: ignore[assignment]
         else:
             _change_photo(second, pretended)
         shown = model.copy()
