@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 
 from models.coefficients import COUNT, INDEX
 from models.motion.behaviour import Behaviour, Drive
+from models.motion.body import BodyClock, Listener
 from models.motion.curves import CHANNEL, CHANNELS, GAP_WEIGHTS, expand, rest_lips, seal
+from models.motion.eyes import BehaviourConfig
 from models.motion.features import HOP
+from models.motion.flow import checked_mood
 from models.motion.layout import STEP_HOPS
 from models.motion.predictor import Graph, MotionPredictor, Prediction, head_of
 
 MOTION_GRAPH = Path(__file__).resolve().parents[1] / "weights" / "motion" / "motion.onnx"
+FLOW_GRAPH = MOTION_GRAPH.with_name("flow.onnx")
 
 APERTURE_GAIN = 0.88
 """The one constant that scales how wide speech opens the mouth; rounding and contact stay.
@@ -45,21 +49,35 @@ _LIPS = tuple(
 
 
 def load_motion_engine_path() -> Path:
-    """Return the shipped graph after checking it against its manifest.
+    """Return the shipped graph of the lips after checking it against its manifest.
 
     Raises:
         FileNotFoundError: the weights are not there.
         ValueError: the file is not the one its manifest describes.
     """
-    if not MOTION_GRAPH.is_file():
+    return _checked(MOTION_GRAPH, "sha256")
+
+
+def load_flow_engine_path() -> Path:
+    """Return the shipped graph of head, brows and smile after checking it likewise.
+
+    Raises:
+        FileNotFoundError: the weights are not there.
+        ValueError: the file is not the one its manifest describes.
+    """
+    return _checked(FLOW_GRAPH, "flow_sha256")
+
+
+def _checked(graph: Path, key: str) -> Path:
+    if not graph.is_file():
         raise FileNotFoundError(
-            f"The motion weights are missing at {MOTION_GRAPH}; reinstall, or run "
+            f"The motion weights are missing at {graph}; reinstall, or run "
             "'visavis train motion --make-corpus'."
         )
-    manifest = json.loads((MOTION_GRAPH.parent / "manifest.json").read_text())
-    if hashlib.sha256(MOTION_GRAPH.read_bytes()).hexdigest() != manifest["sha256"]:
+    manifest = json.loads((graph.parent / "manifest.json").read_text())
+    if hashlib.sha256(graph.read_bytes()).hexdigest() != manifest[key]:
         raise ValueError("The motion weights do not match their manifest; reinstall them.")
-    return MOTION_GRAPH
+    return graph
 
 
 def checked_pcm(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -78,34 +96,45 @@ def checked_pcm(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class MotionStream:
-    """One session: predictor, behaviour, and the bookkeeping of frames.
-
-    Frame *n* covers samples ``[n * 16000 / fps, (n + 1) * 16000 / fps)`` and is emitted as soon
-    as its last sample plus the look-ahead was pushed. The computation is scheduled by frames, not
-    by pushes, so the output does not depend on the chunking at all.
+    """Samples in, frames of coefficients out, independent of how the samples are chunked.
 
     Args:
         engine: runs the motion graph.
         fps: frames per second of media time.
         look_ahead_ms: 0-120; the longest trained look-ahead that fits is used.
         seed: of the behaviour.
+        mood: ``neutral``, ``warm``, ``serious`` or ``lively``.
+        style: 0 (hardly moving) to 2 (twice as much); 1 is a calm call.
+        flow: runs the flow graph; without it head, brows and smile drift by simple rules.
+        flow_steps: 1, 2 or 4 steps of the flow.
 
     Raises:
-        ValueError: ``fps`` or the look-ahead is out of range.
+        ValueError: a number is out of range or there is no such mood.
     """
 
     SAMPLE_RATE = 16000
 
     def __init__(
-        self, engine: Graph, *, fps: int = 25, look_ahead_ms: int = 80, seed: int = 0
+        self,
+        engine: Graph,
+        *,
+        fps: int = 25,
+        look_ahead_ms: int = 80,
+        seed: int = 0,
+        mood: str = "neutral",
+        style: float = 1.0,
+        flow: Graph | None = None,
+        flow_steps: int = 2,
     ) -> None:
         if not 1 <= fps <= 100:
             raise ValueError(f"Frames per second must be between 1 and 100, not {fps}.")
+        checked_mood(mood, style)
         self._head = head_of(look_ahead_ms)
         self._fps = fps
         self._look_ahead = look_ahead_ms * self.SAMPLE_RATE // 1000
         self._predictor = MotionPredictor(engine)
-        self._behaviour = Behaviour(fps, seed)
+        self._behaviour = Behaviour(fps, seed, BehaviourConfig.of(mood, style))
+        self._body = BodyClock(flow, fps, seed, mood, style, flow_steps) if flow else None
         self._last = np.zeros(COUNT, np.float32)
         self._held = np.zeros(COUNT, np.float32)
         self._ease = 1.0
@@ -118,6 +147,9 @@ class MotionStream:
 
     def _restart(self) -> None:
         self._state = self._predictor.init_state(1)
+        self._listener = Listener()
+        if self._body is not None:
+            self._body.restart()
         self._frame = 0
         self._pcm = np.zeros(0, np.float32)
         self._received = 0  # samples since the restart
@@ -128,6 +160,7 @@ class MotionStream:
         self._closure = np.zeros(0, np.float32)
         self._voice = np.zeros(0, np.float32)
         self._loudness = np.zeros(0, np.float32)
+        self._heard = np.zeros((0, 2), np.float32)
 
     def reset(self) -> None:
         """Barge-in: forget the past; the lips ease from where they are within 200 ms.
@@ -138,20 +171,32 @@ class MotionStream:
         self._ease = 0.0
         self._restart()
 
-    def push(self, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+    def push(
+        self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Take samples and return the frames that became complete.
 
         Args:
             pcm: ``(samples,)`` float32 in [-1, 1], mono at 16 kHz, any number. What is not
                 finite counts as 0, what is out of range is clipped.
+            heard: the other side's sound of the same moments, likewise; None means silence.
 
         Returns:
             ``(k, COUNT)`` float32.
 
         Raises:
-            ValueError: wrong dtype or shape.
+            ValueError: wrong dtype or shape, or the two differ in length.
         """
-        self._pcm = np.concatenate([self._pcm, checked_pcm(pcm)])
+        pcm = checked_pcm(pcm)
+        if heard is not None:
+            heard = checked_pcm(heard)
+            if len(heard) != len(pcm):
+                raise ValueError(
+                    f"Both sides must have the same number of samples, not {len(pcm)} and "
+                    f"{len(heard)}."
+                )
+        self._pcm = np.concatenate([self._pcm, pcm])
+        self._heard = np.concatenate([self._heard, self._listener.push(heard, len(pcm))])
         self._received += len(pcm)
         frames: list[NDArray[np.float32]] = []
         taken = 0
@@ -192,15 +237,15 @@ class MotionStream:
         last = min(last, len(self._curves))
         first = min(first, max(last - 1, 0))
         lips = pool(self._curves[first:last], self._closure[first:last])
+        newest = self._heard[first + self._head // 10 : last + self._head // 10, 0]
         drive = Drive(
             float(self._voice[first:last].mean()),
             float(self._loudness[first:last].mean()),
             float(lips[0]),
+            float(newest.mean()) if len(newest) else 0.0,
         )
-        for name in ("_curves", "_closure", "_voice", "_loudness"):
-            setattr(self, name, getattr(self, name)[first:])
-        self._first_hop += first
-        face = self._behaviour.step(drive)
+        face = self._behaviour.step(drive, self._draw_body())
+        self._drop(first)
         smile = face[[INDEX["mouthSmileLeft"], INDEX["mouthSmileRight"]]]
         expand(lips, face)
         face[[INDEX["mouthSmileLeft"], INDEX["mouthSmileRight"]]] += smile
@@ -208,6 +253,31 @@ class MotionStream:
         self._blend(face)
         self._last = face
         return face.copy()
+
+    def _draw_body(self) -> NDArray[np.float32] | None:
+        """Run the flow's ticks that this frame completes; return head, brows and the rest."""
+        if self._body is None:
+            return None
+        for hop in self._body.due(self._frame):
+            first = hop - self._first_hop
+            ahead = first + min(self._head, 80) // 10
+            rows, later = slice(first, first + STEP_HOPS), slice(ahead, ahead + STEP_HOPS)
+            own = (
+                self._voice[rows].mean(),
+                self._loudness[rows].mean(),
+                self._loudness[later].mean(),
+                self._curves[rows, CHANNEL["jawOpen"]].mean(),
+            )
+            self._body.tick(np.array(own, np.float32), self._heard[later].mean(axis=0))
+        return self._body.at(self._frame)
+
+    def _drop(self, first: int) -> None:
+        """Forget hops before ``first`` that no later frame and no later tick needs."""
+        if self._body is not None:
+            first = min(first, self._body.next_hop - self._first_hop)
+        for name in ("_curves", "_closure", "_voice", "_loudness", "_heard"):
+            setattr(self, name, getattr(self, name)[first:])
+        self._first_hop += first
 
     def _hop_after(self, frame: int) -> int:
         """Return the first hop whose centre is not before the start of ``frame``."""

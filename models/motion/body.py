@@ -1,0 +1,96 @@
+"""The flow on the clock of a stream: ticks of 40 ms for frames of any rate, and a listener."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.motion.features import HOP, MELS, FrontEnd, loudness_of
+from models.motion.flow import CHANNELS, RATE, FlowMotion, condition, values_of
+from models.motion.layout import STEP_HOPS
+from models.motion.predictor import Graph
+
+_VOICE_FLOOR = 0.15  # loudness below which the other side's voicing says nothing
+
+
+class BodyClock:
+    """Runs the flow once per 40 ms of media time and shows it to frames of any rate.
+
+    Frames at 25 per second, or a divisor of it, get the tick that ends with them. Other rates
+    get the line between two ticks that are complete, which costs them one tick (40 ms) of delay.
+
+    Args:
+        flow: runs the flow graph.
+        fps: frames per second.
+        seed: of the draws.
+        mood, style: see ``MotionStream``.
+        steps: of the flow.
+    """
+
+    def __init__(
+        self, flow: Graph, fps: int, seed: int, mood: str, style: float, steps: int
+    ) -> None:
+        self._flow = FlowMotion(flow, steps)
+        self._state = self._flow.init_state(1, [seed])
+        self._fps, self._mood, self._style = fps, mood, style
+        self._late = 0 if RATE % fps == 0 else 1
+        self._before = np.zeros(CHANNELS, np.float32)
+        self._now = np.zeros(CHANNELS, np.float32)
+        self._ticks = 0
+
+    def restart(self) -> None:
+        """Count media time from zero again; the body stays where it is."""
+        self._ticks = 0
+
+    @property
+    def next_hop(self) -> int:
+        """First hop of the next tick."""
+        return self._ticks * STEP_HOPS
+
+    def due(self, frame: int) -> Iterator[int]:
+        """Yield the first hop of every tick that ends by the end of ``frame``.
+
+        ``tick`` must be called for each before the next is asked for.
+        """
+        while (self._ticks + 1) * self._fps <= (frame + 1) * RATE:
+            yield self.next_hop
+
+    def tick(self, own: NDArray[np.float32], heard: NDArray[np.float32]) -> None:
+        """Draw one tick from ``(4,)`` of our own sound and ``(2,)`` of the other side's."""
+        given = condition(own, heard, self._mood, self._style)
+        self._before = self._now
+        self._flow.step(given[None], self._state)
+        self._now = self._state.place[0].copy()
+        self._ticks += 1
+
+    def at(self, frame: int) -> NDArray[np.float32]:
+        """Return ``(CHANNELS,)`` values for ``frame``, whose ticks have been drawn."""
+        if not self._late:
+            return values_of(self._now)
+        share = np.float32((frame + 1) * RATE / self._fps - self._ticks)
+        share = np.clip(share, 0.0, 1.0)
+        return values_of(self._before + share * (self._now - self._before))
+
+
+class Listener:
+    """The other side's sound as loudness and voicing per hop."""
+
+    def __init__(self) -> None:
+        self._front = FrontEnd()
+        self._state = self._front.init_state(1)
+        self._pcm = np.zeros(0, np.float32)
+
+    def push(self, heard: NDArray[np.float32] | None, samples: int) -> NDArray[np.float32]:
+        """Take samples, None for so many of silence; return ``(hops, 2)`` that are complete."""
+        new = np.zeros(samples, np.float32) if heard is None else heard
+        self._pcm = np.concatenate([self._pcm, new])
+        hops = len(self._pcm) // HOP
+        if hops == 0:
+            return np.zeros((0, 2), np.float32)
+        features = self._front.step(self._pcm[None, : hops * HOP], self._state)[0]
+        self._pcm = self._pcm[hops * HOP :]
+        loud = loudness_of(features[:, MELS] * 4.0 - 6.0)
+        voicing = (features[:, MELS + 1] + 1.0) / 2.0
+        return np.stack([loud, voicing * (loud > _VOICE_FLOOR)], axis=1).astype(np.float32)
