@@ -1,0 +1,157 @@
+"""Makes people and their clips: chooses a portrait, builds the person, draws its frames."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.appearance.basis import FaceBasis, load_basis
+from models.renderer.people.balance import tone_of
+from models.renderer.people.clips import Motion, random_motion
+from models.renderer.people.gl import Canvas, Drawn
+from models.renderer.people.kit import EYEBALLS, HeadKit, load_kit
+from models.renderer.people.labels import PortraitLabels, read_labels
+from models.renderer.people.person import Person
+from models.renderer.people.portrait import (
+    Portrait,
+    UnfitPortraitError,
+    load_portrait,
+    read_landmarks,
+)
+from models.renderer.people.skin import Charts, make_charts
+
+Floats = NDArray[np.float32]
+
+HELD_OUT = 15  # of 100 portraits
+_TRIES = 40
+_NO_VIEWER_DEPTH = 0.9  # MediaPipe's z is about this much of the true depth
+
+
+class Segmenter(Protocol):
+    """What making people needs of a tracker."""
+
+    def segment(self, photo: NDArray[np.uint8]) -> Floats:
+        """Return the probability of a person per pixel."""
+        ...
+
+
+def is_held_out(portrait: str) -> bool:
+    """Say whether a portrait, and whoever is made of it, is kept for evaluation."""
+    return zlib.crc32(portrait.encode()) % 100 < HELD_OUT
+
+
+@dataclass(frozen=True)
+class Take:
+    """One person's photo and frames, drawn.
+
+    Attributes:
+        number: of the person.
+        held_out: kept for evaluation.
+        labels: see ``Clip.labels``.
+        motion: the coefficients.
+        landmarks: ``(478, 3)`` of the photo.
+        photo: the photo.
+        frames: its frames.
+    """
+
+    number: int
+    held_out: bool
+    labels: dict[str, object]
+    motion: Motion
+    landmarks: Floats
+    photo: Drawn
+    frames: list[Drawn]
+
+
+class Studio:
+    """Everything that is read once."""
+
+    def __init__(
+        self, facekit: Path, faces: Path, segmenter: Segmenter, canvas: Canvas, size: int
+    ) -> None:
+        """Read kit and portraits.
+
+        Raises:
+            OSError: a folder lacks its files.
+        """
+        self.basis: FaceBasis = load_basis()
+        self.kit: HeadKit = load_kit(facekit, self.basis)
+        with np.load(facekit / "mediapipe_to_ict.npz", allow_pickle=False) as data:
+            self._marks = data["idx"].astype(np.int64)
+        known = self.basis.landmarks >= 0
+        self._marks[known] = self.kit.basis_to_kit[self.basis.landmarks[known]]
+        self.charts: Charts = make_charts(self.kit, self._marks)
+        self._faces = faces
+        self._points = read_landmarks(faces)
+        self._labels: dict[str, PortraitLabels] = read_labels()
+        names = sorted(self._points)
+        self._names = [n for n in names if not self._labels or n in self._labels]
+        self._segmenter, self.canvas, self._size = segmenter, canvas, size
+
+    def person(self, number: int, seed: int) -> tuple[Person, Portrait, np.random.Generator]:
+        """Build person ``number`` of a seed: the same every time."""
+        rng = np.random.default_rng([seed, number])
+        order = np.random.default_rng([seed, 7]).permutation(len(self._names))
+        for attempt in range(_TRIES):
+            # Every portrait serves once before any serves twice; misfits pass to a random one.
+            at = number % len(order) if attempt == 0 else int(rng.integers(len(order)))
+            name = self._names[order[at]]
+            try:
+                portrait = load_portrait(self._faces, name, self._points[name], self.basis)
+            except UnfitPortraitError:
+                continue
+            probability = np.asarray(self._segmenter.segment(portrait.picture), np.float32)
+            person = Person(self.kit, self.basis, self.charts, portrait, probability, rng)
+            return person, portrait, rng
+        raise UnfitPortraitError("None of forty portraits can lend its skin.")
+
+    def take(self, number: int, seed: int, runs: int) -> Take:
+        """Draw one person's clip."""
+        person, portrait, rng = self.person(number, seed)
+        motion = random_motion(rng, runs)
+        self.canvas.dress(person.look)
+        photo = self.canvas.draw(person.take_photo(motion.photo), person.groups)
+        landmarks = self.landmarks(person, motion.photo)
+        frames = [self.canvas.draw(person.corners(c), person.groups) for c in motion.frames]
+        known = self._labels.get(portrait.name)
+        labels: dict[str, object] = {
+            "portrait": portrait.name,
+            "tone": tone_of(person.skin.level),
+            "sex": known.sex if known else "unknown",
+            "age": known.age if known else "unknown",
+            "light": person.light.name,
+            "distance_cm": round(person.makeup.distance),
+            "portrait_side": portrait.side,
+        }
+        held_out = is_held_out(portrait.name)
+        return Take(number, held_out, labels, motion, landmarks, photo, frames)
+
+    def landmarks(self, person: Person, photo: Floats) -> Floats:
+        """Return MediaPipe's 478 landmarks of a person's photo, exact, in pixels."""
+        points, _, _, _ = person.puppet.pose(photo)
+        at = person.view.project(points[self._marks])
+        per_cm = person.view.per_cm * self._size
+        out = np.zeros((478, 3), np.float32)
+        out[:468, :2] = at[:, :2] * self._size - 0.5
+        out[:468, 2] = -at[:, 2] * per_cm * _NO_VIEWER_DEPTH
+        for side, first in ((1, 468), (0, 473)):  # the subject's right eye comes first
+            centre, radius = self._iris(person, points, side)
+            spots = centre + radius * np.array(
+                [[0, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]], np.float32
+            )
+            iris = person.view.project(spots.astype(np.float32))
+            out[first : first + 5, :2] = iris[:, :2] * self._size - 0.5
+            out[first : first + 5, 2] = -iris[:, 2] * per_cm
+        out[:, 2] -= out[1, 2] * 0.5
+        return out
+
+    def _iris(self, person: Person, points: Floats, side: int) -> tuple[Floats, float]:
+        """Return the iris' centre in view space and its radius in cm."""
+        rows = np.arange(*EYEBALLS[side])
+        front = rows[self.kit.neutral[rows, 2].argmax()]
+        return points[front], 1.45 * float(np.tan(person.look.eye[0]))
