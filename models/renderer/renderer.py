@@ -22,6 +22,7 @@ from models.renderer.warp import (
     close_edges,
     count_bits,
     cover,
+    extents,
     lay_over,
     place,
     rasterise,
@@ -34,6 +35,7 @@ Box = tuple[int, int, int, int]
 
 _HOLE_REACH = 5.5  # cm around a hole whose skin triangles can cover it
 _STEP = 4.5  # pixels of a 512 picture: a larger jump of the flow is an edge, not a stretch
+_BAND = 32  # rows that are warped at a time, over the columns where the person is
 _OPEN = 0.012  # cm of gap from which the inside of the mouth is drawn
 
 
@@ -97,9 +99,12 @@ class Renderer:
         self._out = self._pictures.background.copy()
         self._source = np.zeros((size, size, 2), np.float32)
         self._lookup = np.zeros((size, size, 2), np.float32)
-        self._scratch = np.zeros_like(self._out)
+        self._found = np.zeros((size * size // 8, 5), np.int16)
         self._outline_depth = self._rig.points[:, 2].copy()
         self._person = self._person_box()
+        self._solid = self._solid_cells()
+        bands = -(-int(self._person[3] - self._person[1]) // _BAND)
+        self._spans = np.zeros((bands, 2), np.int64)
         self._refiner = None if refiner is None else RefinerStage(refiner)
         self.warm_up()
 
@@ -128,6 +133,12 @@ class Renderer:
         box = [columns[0] - pad, rows[0] - pad, columns[-1] + 1 + pad, rows[-1] + 1 + pad]
         box = np.clip(np.array(box), 0, self.size)
         return np.concatenate([box[:2] // STEP, -(-box[2:] // STEP)]).astype(np.int64) * STEP
+
+    def _solid_cells(self) -> NDArray[np.uint8]:
+        """Return which cells of the shell's flow have some of the person within two cells."""
+        solid = (self._pictures.texture[::2, ::2, 3] > 0).astype(np.uint8)
+        near = cv2.dilate(solid, np.ones((4 * STEP + 1, 4 * STEP + 1), np.uint8))
+        return np.ascontiguousarray(near[STEP // 2 :: STEP, STEP // 2 :: STEP])
 
     def warm_up(self) -> None:
         """Compile (or load) every inner loop, so that the first frame is not the slow one."""
@@ -186,7 +197,7 @@ class Renderer:
             left,
             top,
             np.float32(_STEP * self.size / 512),
-            self._scratch,
+            self._found,
         )
         self._paint_eyes(eyes, points, pose, expression)
         interior = None
@@ -203,17 +214,25 @@ class Renderer:
     def _compose(self, depth: Floats, flow: Floats, left: int, top: int) -> None:
         """Warp the person over the background, by one flow for head, face and torso."""
         x0, y0, x1, y1 = (int(v) for v in self._person)
-        place(
-            self._shell.flow, STEP, depth, flow, left, top, self._person, self._source, self._lookup
-        )
-        person = cv2.remap(
-            self._pictures.texture,
-            self._lookup[y0:y1, x0:x1],
-            None,
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        lay_over(person, self._pictures.background, x0, y0, self._out)
+        face = np.array([left, top, left + depth.shape[1], top + depth.shape[0]], np.int64)
+        extents(self._shell.flow, STEP, self._solid, self._person, _BAND, face, self._spans)
+        background, out = self._pictures.background, self._out
+        for k, (low, high) in enumerate(self._spans.tolist()):
+            band = slice(y0 + k * _BAND, min(y0 + (k + 1) * _BAND, y1))
+            out[band, x0:low] = background[band, x0:low]
+            out[band, high:x1] = background[band, high:x1]
+            if low >= high:
+                continue
+            box = np.array([low, band.start, high, band.stop], np.int64)
+            place(self._shell.flow, STEP, depth, flow, left, top, box, self._source, self._lookup)
+            person = cv2.remap(
+                self._pictures.texture,
+                self._lookup[band, low:high],
+                None,
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            lay_over(person, background, low, band.start, out)
 
     def _update_shell(self, points: Floats, pose: HeadPose) -> None:
         shell, rig = self._shell, self._rig

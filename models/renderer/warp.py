@@ -19,6 +19,16 @@ _jit = njit(cache=True, fastmath=True, nogil=True, boundscheck=False)
 
 
 @_jit
+def span_of(weight, slope, low, high):
+    """Shorten ``[low, high]`` to where ``weight + slope * s`` is not negative."""
+    if slope > np.float32(1e-9):
+        return max(low, -weight / slope), high
+    if slope < np.float32(-1e-9):
+        return low, min(high, -weight / slope)
+    return (low, high) if weight >= np.float32(-1e-5) else (high + np.float32(2.0), high)
+
+
+@_jit
 def rasterise(tris, points, values, depth, out, left, top):  # noqa: D103 - see rasterise_into
     rows, columns = depth.shape
     channels = values.shape[1]
@@ -39,20 +49,30 @@ def rasterise(tris, points, values, depth, out, left, top):  # noqa: D103 - see 
         inverse = np.float32(1.0) / area
         wb_dx, wb_dy = (cy - ay) * inverse, -(cx - ax) * inverse
         wc_dx, wc_dy = -(by - ay) * inverse, (bx - ax) * inverse
-        az, bz, cz = points[a, 2], points[b, 2], points[c, 2]
+        wa_dx = -wb_dx - wc_dx
+        az = points[a, 2]
+        bz, cz = points[b, 2] - az, points[c, 2] - az
+        z_dx = wb_dx * bz + wc_dx * cz
         for y in range(y0, y1 + 1):
-            wb = (x0 - ax) * wb_dx + (y - ay) * wb_dy
-            wc = (x0 - ax) * wc_dx + (y - ay) * wc_dy
-            for x in range(x0, x1 + 1):
-                wa = np.float32(1.0) - wb - wc
-                if wa >= -1e-5 and wb >= -1e-5 and wc >= -1e-5:
-                    z = wa * az + wb * bz + wc * cz
-                    if z > depth[y, x]:
-                        depth[y, x] = z
-                        for k in range(channels):
-                            out[y, x, k] = wa * values[a, k] + wb * values[b, k] + wc * values[c, k]
-                wb += wb_dx
-                wc += wc_dx
+            px, py = np.float32(x0) - ax, np.float32(y) - ay
+            wb = px * wb_dx + py * wb_dy
+            wc = px * wc_dx + py * wc_dy
+            wa = np.float32(1.0) - wb - wc
+            low, high = span_of(wa, wa_dx, np.float32(0.0), np.float32(x1 - x0))
+            low, high = span_of(wb, wb_dx, low, high)
+            low, high = span_of(wc, wc_dx, low, high)
+            first, last = math.ceil(low - np.float32(1e-3)), math.floor(high + np.float32(1e-3))
+            z = az + wb * bz + wc * cz
+            for i in range(max(0, first), min(last, x1 - x0) + 1):
+                s = np.float32(i)
+                here = z + s * z_dx
+                x = x0 + i
+                if here > depth[y, x]:
+                    depth[y, x] = here
+                    sb, sc = wb + s * wb_dx, wc + s * wc_dx
+                    sa = np.float32(1.0) - sb - sc
+                    for k in range(channels):
+                        out[y, x, k] = sa * values[a, k] + sb * values[b, k] + sc * values[c, k]
 
 
 @_jit
@@ -75,14 +95,24 @@ def cover(tris, points, masks, left, top):
         inverse = np.float32(1.0) / area
         wb_dx, wb_dy = (cy - ay) * inverse, -(cx - ax) * inverse
         wc_dx, wc_dy = -(by - ay) * inverse, (bx - ax) * inverse
+        wa_dx = -wb_dx - wc_dx
         for y in range(y0, y1 + 1):
-            wb = (x0 - ax) * wb_dx + (y - ay) * wb_dy
-            wc = (x0 - ax) * wc_dx + (y - ay) * wc_dy
-            for x in range(x0, x1 + 1):
-                if wb >= -1e-5 and wc >= -1e-5 and wb + wc <= 1.00001:
-                    masks[y >> 2, x >> 2] |= np.uint16(1 << ((y & 3) * 4 + (x & 3)))
-                wb += wb_dx
-                wc += wc_dx
+            px, py = np.float32(x0) - ax, np.float32(y) - ay
+            wb = px * wb_dx + py * wb_dy
+            wc = px * wc_dx + py * wc_dy
+            low, high = span_of(
+                np.float32(1.0) - wb - wc, wa_dx, np.float32(0.0), np.float32(x1 - x0)
+            )
+            low, high = span_of(wb, wb_dx, low, high)
+            low, high = span_of(wc, wc_dx, low, high)
+            first = max(x0 + math.ceil(low - np.float32(1e-3)), x0)
+            last = min(x0 + math.floor(high + np.float32(1e-3)), x1)
+            shift = (y & 3) * 4
+            while first <= last:  # the bits of one pixel's row at a time
+                end = min(last, first | 3)
+                bits = ((1 << (end - first + 1)) - 1) << (first & 3)
+                masks[y >> 2, first >> 2] |= np.uint16(bits << shift)
+                first = end + 1
 
 
 @_jit
@@ -260,6 +290,39 @@ def place(shell, step, depth, flow, face_left, face_top, box, source, lookup):
 
 
 @_jit
+def extents(shell, step, solid, box, band, face, spans):
+    """Find, per band of rows, the columns in which the person can show.
+
+    Args:
+        shell: ``(h, w, 2)`` inverse flow, one node per ``step`` pixels.
+        step: pixels per node.
+        solid: ``(h, w)`` uint8, whether the photo's person is near each node's cell.
+        box: ``(4,)`` int64 (x0, y0, x1, y1), a multiple of ``step``; spans stay inside.
+        band: rows per band, a multiple of ``step``.
+        face: ``(4,)`` int64 box of the face, which always shows.
+        spans: ``(bands, 2)`` int64 written; first and one past the last column, 0 where none.
+    """
+    inverse = np.float32(1.0) / np.float32(step)
+    rows, columns = solid.shape
+    for k in range(spans.shape[0]):
+        y0 = box[1] + k * band
+        y1 = min(y0 + band, box[3])
+        low, high = box[2], box[0]
+        for j in range(y0 // step, min(y1 // step + 1, shell.shape[0])):
+            for i in range(box[0] // step, min(box[2] // step + 1, shell.shape[1])):
+                u = min(max(int(shell[j, i, 0] * inverse), 0), columns - 1)
+                v = min(max(int(shell[j, i, 1] * inverse), 0), rows - 1)
+                if solid[v, u]:
+                    low = min(low, (i - 1) * step)
+                    high = max(high, (i + 1) * step)
+        if face[1] < y1 and face[3] > y0:
+            low = min(low, face[0] // step * step)
+            high = max(high, (face[2] // step + 1) * step)
+        low, high = max(low, box[0]), min(high, box[2])
+        spans[k, 0], spans[k, 1] = (low, high) if low < high else (0, 0)
+
+
+@_jit
 def lay_over(person, background, left, top, out):
     """Lay ``(h, w, 4)`` uint8 person over the background at ``(left, top)`` of ``out``."""
     for j in range(person.shape[0]):
@@ -284,7 +347,7 @@ def lay_over(person, background, left, top, out):
 
 
 @_jit
-def soften_steps(out, source, depth, left, top, limit, scratch):
+def soften_steps(out, source, depth, left, top, limit, found):
     """Average across steps of the flow, where one part of the face hides another.
 
     Args:
@@ -294,35 +357,39 @@ def soften_steps(out, source, depth, left, top, limit, scratch):
         left: first column of that box.
         top: first row of it.
         limit: step in source pixels from which the edge is softened.
-        scratch: ``(S, S, 3)`` uint8.
+        found: ``(N, 5)`` int16 scratch: room for as many pixels as can be softened.
     """
     rows, columns = depth.shape
     size = out.shape[0]
     y0, y1 = max(1, top - 1), min(size - 1, top + rows + 1)
     x0, x1 = max(1, left - 1), min(size - 1, left + columns + 1)
-    for again in range(2):
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                u, v = source[y, x, 0], source[y, x, 1]
-                step = np.float32(0.0)
-                step = max(step, abs(source[y, x + 1, 0] - u) + abs(source[y, x + 1, 1] - v))
-                step = max(step, abs(source[y, x - 1, 0] - u) + abs(source[y, x - 1, 1] - v))
-                step = max(step, abs(source[y + 1, x, 0] - u) + abs(source[y + 1, x, 1] - v))
-                step = max(step, abs(source[y - 1, x, 0] - u) + abs(source[y - 1, x, 1] - v))
-                if step <= limit:
-                    continue
-                if again == 0:
-                    for k in range(3):
-                        around = (
-                            np.int64(out[y, x + 1, k])
-                            + out[y, x - 1, k]
-                            + out[y + 1, x, k]
-                            + out[y - 1, x, k]
-                        )
-                        scratch[y, x, k] = (4 * np.int64(out[y, x, k]) + around + 4) >> 3
-                else:
-                    for k in range(3):
-                        out[y, x, k] = scratch[y, x, k]
+    count = 0
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            u, v = source[y, x, 0], source[y, x, 1]
+            step = max(
+                max(
+                    abs(source[y, x + 1, 0] - u) + abs(source[y, x + 1, 1] - v),
+                    abs(source[y, x - 1, 0] - u) + abs(source[y, x - 1, 1] - v),
+                ),
+                max(
+                    abs(source[y + 1, x, 0] - u) + abs(source[y + 1, x, 1] - v),
+                    abs(source[y - 1, x, 0] - u) + abs(source[y - 1, x, 1] - v),
+                ),
+            )
+            if step > limit and count < found.shape[0]:
+                found[count, 0], found[count, 1] = y, x
+                count += 1
+    for i in range(count):
+        y, x = found[i, 0], found[i, 1]
+        for k in range(3):
+            around = (
+                np.int64(out[y, x + 1, k]) + out[y, x - 1, k] + out[y + 1, x, k] + out[y - 1, x, k]
+            )
+            found[i, 2 + k] = (4 * np.int64(out[y, x, k]) + around + 4) >> 3
+    for i in range(count):
+        for k in range(3):
+            out[found[i, 0], found[i, 1], k] = found[i, 2 + k]
 
 
 def double(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from models.appearance.identity import Identity
 from models.appearance.tracker import MediaPipeTracker
 from models.coefficients import ARKIT, COUNT, INDEX, neutral
 from models.renderer.renderer import Renderer
+from models.renderer.warp import FAR, count_bits, cover, rasterise
 
 GREY = np.array([0.299, 0.587, 0.114])
 
@@ -301,3 +304,34 @@ def test_a_blink_leaves_the_lower_lid(astronaut_identity, renderer):
         lid = np.s_[y - int(0.05 * unit) : y + int(0.04 * unit), x - 8 : x + 9]
         assert np.abs(blink[below] - still[below]).mean() < 6
         assert np.abs(blink[lid] - still[lid]).mean() > 20
+
+
+def test_two_renderers_draw_in_two_threads_as_in_one(astronaut_identity, renderer):
+    rng = np.random.default_rng(5)
+    vectors = rng.uniform(0, 0.3, (12, COUNT)).astype(np.float32)
+    vectors[:, 52:] *= 0.3
+    alone = [renderer.render(v).copy() for v in vectors]
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(lambda r: [r.render(v).copy() for v in vectors], r)
+            for r in (Renderer(astronaut_identity), Renderer(astronaut_identity))
+        ]
+        for job in jobs:
+            assert all(np.array_equal(a, b) for a, b in zip(alone, job.result(), strict=True))
+
+
+def test_thin_triangles_fill_every_sample_once_covered():
+    points = np.array([[1, 1, 0], [30, 1.5, 0], [29, 22, 0], [2, 20.5, 0]], np.float32)
+    tris = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    masks, count = np.zeros((32, 32), np.uint16), np.zeros((32, 32), np.uint8)
+    cover(tris, points, masks, 0, 0)
+    count_bits(masks, count)
+    assert (count[3:19, 4:28] == 16).all()  # no seam between the two
+    assert count[0].sum() == 0 and 0 < count[20, 5] <= 16
+    depth = np.full((32, 32), FAR, np.float32)
+    out = np.zeros((32, 32, 2), np.float32)
+    rasterise(tris, points, points[:, :2].copy(), depth, out, 0, 0)
+    inside = depth > FAR
+    yy, xx = np.nonzero(inside)
+    assert inside[3:20, 4:29].all() and not inside[24:].any()
+    assert np.abs(out[yy, xx] - np.stack([xx, yy], 1)).max() < 1e-2
