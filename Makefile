@@ -1,5 +1,6 @@
 # make run    install into .venv and serve http://127.0.0.1:8080
 # make test   install what the tests need and run them all
+# make test-gpu   the tests that need an NVIDIA GPU
 # make lint   style only
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,13 +17,17 @@ apt = { command -v apt-get >/dev/null 2>&1 && echo "installing $(1) ($(2))" \
 	|| { echo "Missing: $(2). Install it with: apt-get install $(1) (or your system's equivalent)"; false; }
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
 
-.PHONY: run test lint clean
+.PHONY: run test test-gpu lint clean
 run: $(VENV)/.run
 	@$(BIN)/visavis serve $(ARGS)
 
 test: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-gpu: $(VENV)/.test
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[tensorrt,torch]'
+	@$(BIN)/python -m pytest tests/gpu $(PYTEST_ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -35,6 +35,8 @@ def to_half(model: ModelProto) -> ModelProto:
     Raises:
         EngineError: a weight is too large for half precision, or the graph has branches.
     """
+    if any(a.type in (a.GRAPH, a.GRAPHS) for n in model.graph.node for a in n.attribute):
+        raise EngineError("A graph with branches cannot be turned to half precision.")
     return _Converter(model).convert()
 
 
@@ -55,8 +57,6 @@ class _Converter:
     def convert(self) -> ModelProto:
         outputs = {o.name for o in self._model.graph.output}
         for node in list(self._model.graph.node):
-            if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
-                raise EngineError("A graph with branches cannot be turned to half precision.")
             if node.op_type == "Constant":
                 self._constant(node)
                 continue

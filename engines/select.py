@@ -101,7 +101,7 @@ def load(
     loaders: dict[str, Callable[[], Engine]] = {
         "tensorrt": tensorrt,
         "cuda": lambda: _checked(graph, OnnxEngine(graph, device="cuda", threads=threads), cpu()),
-        "torch": lambda: _checked(graph, _torch_engine(graph), cpu()),
+        "torch": lambda: _checked(graph, _torch_engine(graph, threads), cpu()),
         "cpu": cpu,
     }
     forced = choice not in ("auto", "tensorrt")
@@ -155,10 +155,10 @@ def _checked(graph: Path, engine: Engine, reference: Engine) -> Engine:
     return engine
 
 
-def _torch_engine(graph: Path) -> Engine:
+def _torch_engine(graph: Path, threads: int) -> Engine:
     from engines.torch_engine import TorchEngine
 
-    return TorchEngine(graph)
+    return TorchEngine(graph, threads=threads)
 
 
 def _cuda(gpu: Gpu | EngineError) -> Provider:

@@ -28,6 +28,7 @@ class NeedsBuild(EngineError):
 
     def __init__(self, job: Job, cache: PlanCache, why: str) -> None:
         super().__init__(f"{why} It is being built in the background")
+        self.why = why
         self.job = job
         self.cache = cache
 
@@ -134,9 +135,7 @@ def upgrade_when_built(
                 raise error
             better = load() if load else load_plan(graph, reference, cache=needed.cache)
         except NeedsBuild as again:  # built, and refused once more: not a second time
-            sentence = f"{graph.name} stays on {engine.provider}: {again}.".replace(
-                " It is being built in the background", ""
-            )
+            sentence = f"{graph.name} stays on {engine.provider}: {again.why}"
         except Exception as problem:
             sentence = f"{graph.name} stays on {engine.provider}: {str(problem).rstrip('.')}."
         else:

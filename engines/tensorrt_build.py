@@ -159,7 +159,7 @@ def compile_plan(
     network = builder.create_network(_strongly_typed(trt))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model.SerializeToString()):
-        reasons = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
+        reasons = "; ".join(_reason(parser.get_error(i)) for i in range(parser.num_errors))
         raise EngineError(f"TensorRT does not take {job.graph.name}: {reasons}.")
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE)
@@ -185,6 +185,12 @@ def compile_plan(
     if progress:
         progress(1.0, "compiled")
     return bytes(plan)
+
+
+def _reason(error: Any) -> str:
+    """Return the node that the parser stopped at and its words, in one line."""
+    words = " ".join(str(error.desc()).split()).rstrip(".")
+    return f"{error.node_operator()} {error.node_name()}: {words}"
 
 
 def _strongly_typed(trt: Any) -> int:

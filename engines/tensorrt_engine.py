@@ -107,7 +107,7 @@ class TensorRtEngine:
         try:
             self._stream = self._cuda.stream()
             for profile in range(self._engine.num_optimization_profiles):
-                self._buckets.append(self._bucket(profile))
+                self._add_bucket(profile)
         except BaseException:
             self.close()
             raise
@@ -215,7 +215,7 @@ class TensorRtEngine:
             temporary.write_bytes(bytes(kept))
             temporary.replace(target)
 
-    def _bucket(self, profile: int) -> _Bucket:
+    def _add_bucket(self, profile: int) -> None:
         """Make context and buffers of one profile."""
         engine, cuda = self._engine, self._cuda
         context = (
@@ -232,6 +232,7 @@ class TensorRtEngine:
         wanted = self._trt.TensorIOMode.INPUT
         ins = [n for n in names if engine.get_tensor_mode(n) == wanted]
         bucket = _Bucket(0, context)
+        self._buckets.append(bucket)  # already, so that what fails half-way is given back
         for name in ins:
             # A profile is one point: its smallest, best and largest shapes agree.
             shape = tuple(engine.get_tensor_profile_shape(name, profile)[0])
@@ -242,7 +243,6 @@ class TensorRtEngine:
         for tensor in [*bucket.inputs, *bucket.outputs]:
             context.set_tensor_address(tensor.name, tensor.device)
         bucket.batch = next((t.shape[0] for t in bucket.inputs if t.batched), 1)
-        return bucket
 
     def _tensor(self, name: str, shape: tuple[int, ...]) -> _Tensor:
         dtype = np.dtype(self._trt.nptype(self._engine.get_tensor_dtype(name)))

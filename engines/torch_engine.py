@@ -51,6 +51,7 @@ class TorchEngine:
         graph: the shipped ``.onnx``.
         device: ``"cuda"`` or ``"cpu"``; CUDA if there is one, by default.
         buckets: batch sizes that get a CUDA graph; others are padded.
+        threads: of torch on the CPU, for the whole process.
 
     Raises:
         EngineError: an operator is not known, or the device cannot be used.
@@ -62,11 +63,14 @@ class TorchEngine:
         *,
         device: Literal["cuda", "cpu"] | None = None,
         buckets: tuple[int, ...] = BUCKETS,
+        threads: int = 1,
     ) -> None:
         wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
         if wanted == "cuda" and not torch.cuda.is_available():
             raise EngineError("This PyTorch finds no CUDA.")
         self.provider = "torch CUDA" if wanted == "cuda" else "torch CPU"
+        if wanted == "cpu":
+            torch.set_num_threads(threads)
         self._name = graph.name
         self._device = torch.device(wanted)
         model = prepare(read(graph), DIMS)
@@ -181,13 +185,12 @@ class TorchEngine:
         """Return the batch; refuses names, dtypes and shapes that do not fit."""
         if self._signature is None:
             raise EngineError("The engine is closed.")
-        batch = 1
+        first = next((t.name for t in self._signature.inputs if t.name in self._batched), "")
+        batch = len(inputs[first]) if first in inputs and inputs[first].ndim else 1
         for spec in self._signature.inputs:
             value = inputs.get(spec.name)
             if value is None:
                 raise InputError(f"The input {spec.name} of {self._name} is missing.")
-            if spec.name in self._batched and value.ndim:
-                batch = len(value)
             if value.shape != spec.concrete({BATCH: batch}) or value.dtype != spec.dtype:
                 raise InputError(
                     f"The input {spec.name} of {self._name} must be {spec.dtype} "

@@ -94,6 +94,12 @@ def _slice(
     return x
 
 
+def _flatten(a: Mapping[str, Any], x: Tensor) -> Tensor:
+    """Always two dimensions, cut at the axis."""
+    before = x.shape[: a.get("axis", 1) % (x.ndim + 1)]
+    return x.reshape(before.numel(), -1)
+
+
 def _gather(a: Mapping[str, Any], x: Tensor, index: Tensor) -> Tensor:
     axis = a.get("axis", 0)
     if index.ndim == 0:
@@ -268,7 +274,7 @@ OPS: dict[str, Op] = {
     "Div": _div,
     "Elu": lambda a, x: functional.elu(x, a.get("alpha", 1.0)),
     "Expand": _expand,
-    "Flatten": lambda a, x: x.flatten(a.get("axis", 1)),
+    "Flatten": _flatten,
     "Gather": _gather,
     "Gelu": lambda a, x: functional.gelu(x, approximate=_text(a, "approximate", "none")),
     "Gemm": _gemm,

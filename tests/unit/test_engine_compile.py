@@ -1,0 +1,88 @@
+"""Every shipped graph compiles with the real TensorRT-RTX for a GPU that is not here.
+
+Left out of the collection where NVIDIA has no wheel (see ``tests/conftest.py``); everywhere else a
+missing compiler is a failure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorrt_rtx
+
+from engines.base import EngineError
+from engines.build import build
+from engines.cache import PlanCache, read_header
+from engines.quantise import quantise_static
+from engines.samples import DIMS
+from engines.select_tensorrt import precision_of
+from engines.tensorrt_build import Job, compile_plan, edition_version, key_of, prepared
+from engines.tensorrt_engine import TensorRtEngine
+from tests.fakes.fake_tensorrt import FakeCuda
+from tests.fakes.graphs import pictures, small_network
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
+SHIPPED = sorted(WEIGHTS.rglob("*.onnx"))
+
+
+def job_of(graph: Path, *buckets: int) -> Job:
+    return Job(
+        graph, "sm89", dims=dict(DIMS), precision=precision_of(graph), buckets=buckets or (1,)
+    )
+
+
+def test_there_is_something_to_compile() -> None:
+    assert WEIGHTS / "motion" / "motion.onnx" in SHIPPED
+
+
+@pytest.mark.parametrize("graph", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_a_shipped_graph_compiles_for_ada(graph: Path) -> None:
+    job = job_of(graph, 1, 4)
+    model = prepared(job)
+    shares: list[float] = []
+    plan = compile_plan(job, model, progress=lambda share, phase: shares.append(share))
+    weights = sum(np.prod(w.dims) for w in model.graph.initializer)
+    assert len(plan) > weights  # at least a byte each
+    assert shares[-1] == 1.0 and shares == sorted(shares) and len(shares) > 5
+    assert key_of(job, model).version == tensorrt_rtx.__version__ == edition_version(job.edition)
+
+
+def test_a_plan_is_kept_with_what_makes_it_valid(tmp_path: Path) -> None:
+    graph = small_network(tmp_path / "small.onnx")
+    cache = PlanCache(tmp_path / "plans")
+    for target in ("sm75", "sm120"):
+        path = build(dataclasses.replace(job_of(graph, 1, 2), target=target), cache)
+        header = read_header(path)
+        assert header["target"] == target and header["buckets"] == [1, 2]
+        assert header["precision"] == "fp16" and header["edition"] == "tensorrt_rtx"
+    assert len(list(cache.folder.glob("*.plan"))) == 2
+
+
+def test_an_int8_graph_compiles_through_its_float_weights(tmp_path: Path) -> None:
+    graph = small_network(tmp_path / "small.onnx")
+    int8 = tmp_path / "int8.onnx"
+    quantise_static(graph, [pictures(1, seed) for seed in range(3)], int8)
+    assert compile_plan(job_of(int8, 1), prepared(job_of(int8, 1)))
+
+
+def test_an_operator_that_it_lacks_is_named(tmp_path: Path) -> None:
+    graph = small_network(tmp_path / "small.onnx")
+    job = job_of(graph)
+    model = prepared(job)
+    next(n for n in model.graph.node if n.op_type == "Tanh").op_type = "Tanhh"
+    with pytest.raises(EngineError, match=r"TensorRT does not take small.onnx: Tanhh tanh: "):
+        compile_plan(job, model)
+
+
+def test_without_a_driver_the_runtime_takes_no_plan_and_says_so(tmp_path: Path) -> None:
+    """On a machine with a GPU the same plan is refused for its target or taken; never a crash."""
+    graph = small_network(tmp_path / "small.onnx")
+    job = job_of(graph, 1)
+    plan = compile_plan(job, prepared(job))
+    try:
+        TensorRtEngine(plan, name="small", cuda=FakeCuda()).close()  # type: ignore[arg-type]
+    except EngineError as error:
+        assert str(error).startswith("The plan of small ") and str(error).endswith(".")
