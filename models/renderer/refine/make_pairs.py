@@ -14,7 +14,7 @@ from models.renderer.refine.pairs import Pair, in_shards, write_pairs
 from models.renderer.refine.portraits import open_portraits, portrait_pairs
 
 log = logging.getLogger(__name__)
-_SHARD = 128  # pairs; 20 MB
+_SHARD = 64  # pairs; 12 MB
 
 
 def from_portraits(faces: Path, variants: int, seed: int, first: int = 0) -> Iterator[Pair]:

@@ -1,0 +1,132 @@
+"""Training pairs and the measures that judge them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from benchmarks.quality import pictures
+from benchmarks.quality.renderer import Arm, arms_of, distillation, measure, summarise
+from models.renderer.refine.crop import CHANNELS, GATE, SIDE, WARPED, Crop
+from models.renderer.refine.pairs import Pair, in_shards, read_pairs, write_pairs
+
+
+def smooth(rng: np.random.Generator, size: int) -> np.ndarray:
+    picture = cv2.GaussianBlur(rng.uniform(0, 255, (size, size, 3)).astype(np.float32), (0, 0), 4)
+    low, high = picture.min(), picture.max()
+    return ((picture - low) / (high - low) * 255).astype(np.uint8)
+
+
+def pair(rng: np.random.Generator, person: int, follows: bool = False) -> Pair:
+    target = smooth(rng, SIDE)
+    inside = np.zeros((SIDE, SIDE), np.uint8)
+    inside[40:56, 25:70] = 255
+    warped = np.where(inside[..., None] > 0, target // 2 + 100, target).astype(np.uint8)
+    shift = rng.normal(0, 0.1, (SIDE, SIDE, 2)).astype(np.float32)
+    return Pair(Crop(warped, target, warped, shift, inside), target, person, follows)
+
+
+def test_pairs_survive_the_disk(tmp_path, rng):
+    pairs = [pair(rng, 3), pair(rng, -7, True)]
+    write_pairs(tmp_path / "a.npz", pairs)
+    arrays = read_pairs(tmp_path.glob("*.npz"))
+    assert arrays["person"].tolist() == [3, -7] and arrays["follows"].tolist() == [False, True]
+    assert np.array_equal(arrays["target"][1], pairs[1].target)
+    assert np.allclose(arrays["shift"][0], pairs[0].crop.shift, atol=1e-3)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_no_pairs_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no training pairs"):
+        read_pairs(tmp_path.glob("*.npz"))
+
+
+def test_runs_are_not_cut_by_shards(rng):
+    one = pair(rng, 1)
+    runs = [Pair(one.crop, one.target, 1, follows=i % 4 != 0) for i in range(12)]
+    shards = list(in_shards(iter(runs), 3))
+    assert sum(map(len, shards)) == 12
+    assert all(not shard[-1].follows or shard is shards[-1] for shard in shards)
+
+
+def test_equal_pictures_measure_as_equal(rng):
+    picture, weight = smooth(rng, 64), np.ones((64, 64))
+    assert pictures.psnr(picture, picture, weight) == 99.0
+    assert pictures.ssim(picture, picture, weight) == pytest.approx(1.0)
+    assert pictures.ms_ssim(picture, picture, weight) == pytest.approx(1.0)
+
+
+def test_psnr_is_that_of_the_region(rng):
+    truth = smooth(rng, 64).astype(np.float64)
+    wrong = truth.copy()
+    wrong[:32] += 10.0
+    half = np.zeros((64, 64))
+    half[:32] = 1
+    assert pictures.psnr(wrong, truth, half) == pytest.approx(20 * np.log10(25.5))
+    assert pictures.psnr(wrong, truth, 1 - half) == 99.0
+
+
+def test_blur_costs_similarity_and_sharpness(rng):
+    truth = rng.integers(0, 255, (96, 96, 3)).astype(np.uint8)
+    blurred, weight = cv2.GaussianBlur(truth, (0, 0), 2), np.ones((96, 96))
+    assert pictures.ssim(blurred, truth, weight) < 0.6
+    assert pictures.ms_ssim(blurred, truth, weight) < 0.95
+    assert pictures.sharpness(blurred, weight) < 0.5 * pictures.sharpness(truth, weight)
+
+
+def test_intervals_are_over_people(rng):
+    people = np.repeat(np.arange(8), 50)
+    offsets = rng.normal(0, 1, 8)
+    values = offsets[people] + rng.normal(0, 0.01, 400)
+    mean, low, high = pictures.interval(values, people)
+    assert low < mean < high and mean == pytest.approx(values.mean())
+    # Fifty frames of a person are no fifty people.
+    assert high - low > 0.5
+
+
+class Perfect:
+    """A network that has seen the answer."""
+
+    def __init__(self, targets: np.ndarray, error: float = 0.0) -> None:
+        self.targets, self.error = targets, error
+
+    def run(self, inputs):
+        x = inputs["x"]
+        assert x.shape[1] == CHANNELS
+        wanted = self.targets[: len(x)].transpose(0, 3, 1, 2) / 127.5 - 1 + self.error
+        alpha = (x[:, GATE] > 0.01).astype(np.float32)
+        return {"residual": (wanted - x[:, WARPED]).astype(np.float32), "alpha": alpha}
+
+
+def test_a_better_network_measures_better(rng):
+    made = [pair(rng, -p) for p in (1, 2, 3)]
+    arrays = {
+        "target": np.stack([p.target for p in made]), "person": np.array([-1, -2, -3]),
+        "shift": np.stack([p.crop.shift for p in made]),
+        **{
+            n: np.stack([getattr(p.crop, n) for p in made])
+            for n in ("warped", "photo", "interior", "inside")
+        },
+    }  # fmt: skip
+    targets = arrays["target"]
+    good, poor = Perfect(targets), Perfect(targets, 0.6)
+    arms = {"warp": Arm(None), "teacher-12": Arm(good, 12, True, True)}
+    arms |= {f"student-{k}": Arm(good, k, True) for k in (1, 2, 4)}
+    arms |= {f"untrained-{k}": Arm(poor, k, True) for k in (1, 2, 4)}
+    table = summarise(measure(arms, arrays), arrays["person"])
+    assert table["student-1"]["gain_over_warp_db"][0] > 3
+    verdict = distillation(table)
+    assert all(v for k, v in verdict.items() if k.startswith("student"))
+    assert not verdict["untrained: within 0.3 dB of the teacher"]
+    assert not verdict["untrained: better than the warp"]
+
+
+def test_arms_are_what_lies_in_the_folder(tmp_path):
+    (tmp_path / "regression.onnx").write_bytes(b"")
+    assert list(arms_of(tmp_path, lambda path: path)) == ["warp", "regression"]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(3)
