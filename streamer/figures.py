@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from streamer.media.path import MediaPath
 from streamer.media.timeline import RATE, Timeline
+from streamer.media.tracks import AvatarAudioTrack
 from streamer.metrics import Metrics
+from streamer.trace import FrameTimes, Tracer
 from streamer.worker.protocol import Packet
 
 _KEPT = 250  # frames that the percentiles speak of, 10 s
@@ -22,10 +26,17 @@ class SessionFigures:
     Args:
         metrics: the server's, which get everything too.
         fps: frames per second.
+        now: monotonic seconds.
+
+    Attributes:
+        tracer: keeps every frame's way while somebody records it.
     """
 
-    def __init__(self, metrics: Metrics, fps: int) -> None:
+    def __init__(self, metrics: Metrics, fps: int, now: Callable[[], float]) -> None:
+        self.tracer: Tracer | None = None
         self.sent = 0
+        self._now = now
+        self._handed = (-1, 0.0)  # the last frame given to the track, and when
         self.counted: _Totals = (0, 0, 0)  # late, repeated, dropped over all workers
         self._metrics = metrics
         self._totals: _Totals = (0, 0, 0)  # of the present worker
@@ -33,6 +44,38 @@ class SessionFigures:
         self._mouth_to_lip: deque[float] = deque(maxlen=_KEPT)
         self._skews: deque[float] = deque(maxlen=_KEPT)
         self._sent: deque[tuple[float, int]] = deque(maxlen=int(_RATE_WINDOW_S * fps))
+
+    def picture(
+        self, packet: Packet, path: MediaPath, audio: AvatarAudioTrack | None, decode_s: float
+    ) -> None:
+        """Keep everything that one picture on its way to the viewer says."""
+        now = self._now()
+        on_time = self.packet(packet, now)
+        path.delay.observe(on_time=on_time, waited_ms=packet.ring_ms)
+        self._metrics.delay.set(1e3 * path.delay.seconds)
+        start, end = path.start_of(packet.frame), path.start_of(packet.frame + 1)
+        self.age(path.timeline.arrival((start + end) // 2), now)
+        if audio is not None and audio.sent_at:
+            self.skew(now - path.release(start) - audio.sent_at + path.release_sound(
+                audio.sent_position))  # fmt: skip
+        arrived = path.timeline.arrival(path.needed_by(packet.frame))
+        if arrived is None:
+            return
+        begins = path.timeline.arrival(start) or arrived
+        times = FrameTimes.of(packet, begins, arrived, decode_s, now)
+        if times.shown:
+            self._metrics.stage("decode", decode_s)
+            self._metrics.stage("mic_in", max(0.0, times.heard - arrived))
+        if self.tracer is not None:
+            self.tracer.add(times)
+
+    def taken(self, frame: int) -> None:
+        """Note that the sender took a frame."""
+        now, (handed, at) = self._now(), self._handed
+        if frame == handed:
+            self._metrics.stage("send", now - at)
+        if self.tracer is not None:
+            self.tracer.sent(frame, now)
 
     def packet(self, packet: Packet, now: float) -> bool:
         """Count a packet that is being sent; return whether its own picture was there in time."""
@@ -42,6 +85,7 @@ class SessionFigures:
             last = (0, 0, 0)  # a new worker counts from nothing
         steps = [new - old for new, old in zip(totals, last, strict=True)]
         self._totals = totals
+        self._handed = (packet.frame, now)
         late, repeated, dropped = self.counted
         self.counted = (late + steps[0], repeated + steps[1], dropped + steps[2])
         self.sent += 1

@@ -6,8 +6,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from streamer.worker.protocol import Packet
 
-STAGES = ("mic_in", "motion", "render", "ring", "encode", "mouth_to_lip")
-_AGE_BUCKETS_MS = (1, 2, 5, 10, 15, 20, 25, 30, 40, 60, 80, 120, 140, 160, 180, 200, 260, 400)
+# decode: a packet's; mic_in: decoded to heard by the worker; motion: heard to coefficients known,
+# models their part of it; render: known to drawn, draw its part of it; ring: drawn to its tick;
+# encode: tick to packet; send: packet to the network; mouth_to_lip: microphone packet to network.
+STAGES = (
+    "decode", "mic_in", "motion", "models", "render", "draw", "ring", "encode", "send",
+    "mouth_to_lip",
+)  # fmt: skip
+_AGE_BUCKETS_MS = (
+    0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 25, 30, 40, 60, 80, 120, 140, 160, 180, 200, 260, 400,
+)  # fmt: skip
 
 
 class Metrics:
@@ -63,11 +71,17 @@ class Metrics:
             return
         for stage, value in (
             ("motion", packet.motion_ms),
+            ("models", packet.push_ms),
             ("render", packet.render_ms),
+            ("draw", packet.draw_ms),
             ("ring", packet.ring_ms),
             ("encode", packet.encode_ms),
         ):
             self.age.labels(stage).observe(value)
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Take how long a frame was in one stage of the edge."""
+        self.age.labels(name).observe(1e3 * seconds)
 
     def render(self) -> bytes:
         """Return the exposition text."""

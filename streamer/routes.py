@@ -123,6 +123,14 @@ async def hang_up(request: Request, pc_id: str) -> Response:
     return Response(status_code=204)
 
 
+@router.get("/api/sessions/{pc_id}/trace")
+async def trace(request: Request, pc_id: str, seconds: float = 10.0) -> Response:
+    """The way of every frame of the next seconds through the server, for ui.perfetto.dev."""
+    text = await _sessions(request).record(pc_id, seconds)
+    name = 'attachment; filename="visavis-trace.json"'
+    return Response(text, media_type="application/json", headers={"content-disposition": name})
+
+
 # ---------------------------------------------------------------------- avatars
 
 

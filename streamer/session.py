@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from streamer import ice, motion_channel, signaling
 from streamer.context import Avatar, SessionContext
 from streamer.control import ControlChannel
-from streamer.errors import BadRequest, VisavisError
+from streamer.errors import BadRequest, Conflict, VisavisError
 from streamer.figures import SessionFigures
 from streamer.media import rtcp
 from streamer.media.audio_in import AudioIn, HeardSound, drain_receiver, tap_receiver
@@ -33,6 +33,7 @@ from streamer.media.path import MediaPath
 from streamer.media.tracks import VIDEO_RATE, AvatarAudioTrack, AvatarVideoTrack
 from streamer.motion_channel import MotionChannel, MotionFrame
 from streamer.signaling import Offer
+from streamer.trace import Tracer, chrome_trace_json
 from streamer.worker.pipeline import SlotSpec
 from streamer.worker.protocol import Packet
 from streamer.worker.supervisor import WorkerSlot
@@ -85,13 +86,13 @@ class Session:
         self._path = MediaPath(self._media, self._clock, self._to_models, context.phases)
         self._governor = BitrateGovernor(self._media.bitrate_kbps, self.began_at)
         self._slot: WorkerSlot | None = None
-        self._video = AvatarVideoTrack(self._media.fps, self._request_keyframe)
+        self._figures = SessionFigures(context.metrics, self._media.fps, self._clock.now)
+        self._video = AvatarVideoTrack(self._media.fps, self._request_keyframe, self._figures.taken)
         self._audio: AvatarAudioTrack | None = None
         self._microphone: AudioIn | None = None
         self._next_avatar: Avatar | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._candidates = 0
-        self._figures = SessionFigures(context.metrics, self._media.fps)
 
     # ------------------------------------------------------------------ signalling
 
@@ -156,7 +157,7 @@ class Session:
         self._audio = AvatarAudioTrack(
             self._clock, self._path.read, self._path.release_sound, encoded=opus
         )
-        self._microphone = AudioIn(audio._codecs, self._path.sound)
+        self._microphone = AudioIn(audio._codecs, self._path.sound, self._clock.now)
         tap_receiver(audio.receiver, self._microphone.take)
         drain_receiver(video.receiver)
         audio.sender.replaceTrack(self._audio)
@@ -309,16 +310,9 @@ class Session:
 
     def on_packet(self, packet: Packet) -> None:
         """Send a picture on and keep its figures."""
-        now, path = self._clock.now(), self._path
+        decode_s = self._microphone.decode_s if self._microphone is not None else 0.0
+        self._figures.picture(packet, self._path, self._audio, decode_s)
         self._video.put(packet.frame, packet.data, packet.keyframe)
-        on_time = self._figures.packet(packet, now)
-        path.delay.observe(on_time=on_time, waited_ms=packet.ring_ms)
-        self._context.metrics.delay.set(1e3 * path.delay.seconds)
-        start, end = path.start_of(packet.frame), path.start_of(packet.frame + 1)
-        self._figures.age(path.timeline.arrival((start + end) // 2), now)
-        if self._audio is not None and self._audio.sent_at:
-            sound = self._audio.sent_at - path.release_sound(self._audio.sent_position)
-            self._figures.skew(now - path.release(start) - sound)
 
     def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
         """Send a frame's coefficients to whoever drives a character with them."""
@@ -389,6 +383,23 @@ class Session:
             "look_ahead_ms": self._media.look_ahead_ms,
             "delay_ms": round(1e3 * self._path.delay.seconds),
         }
+
+    async def record(self, seconds: float) -> str:
+        """Record frames for a while; return them as a Chrome trace.
+
+        Raises:
+            Conflict: somebody else is recording this session.
+        """
+        if self._figures.tracer is not None:
+            raise Conflict("This session is being traced already; try again when that is over.")
+        tracer = self._figures.tracer = Tracer()
+        end = self._clock.now() + seconds
+        try:
+            while self.state != "ended" and self._clock.now() < end:
+                await self._clock.sleep_until(min(end, self._clock.now() + STATS_S))
+        finally:
+            self._figures.tracer = None
+        return chrome_trace_json(tracer.frames, self.id)
 
     def describe(self) -> dict[str, Any]:
         """Return the session as ``/api/sessions`` lists it."""

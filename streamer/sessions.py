@@ -14,6 +14,7 @@ from streamer.admission import Admission
 from streamer.context import SessionContext
 from streamer.errors import BadRequest, NotFound
 from streamer.session import Session
+from streamer.trace import MAX_SECONDS
 
 SIZES = (256, 384, 512)
 _ID_BYTES = 12
@@ -123,6 +124,18 @@ class SessionManager:
         if not isinstance(candidates, list):
             raise BadRequest("The field candidates must be a list.")
         await self._get(session_id).add_candidates(candidates)
+
+    async def record(self, session_id: str, seconds: float) -> str:
+        """Record the frames of a session as a Chrome trace.
+
+        Raises:
+            NotFound: there is no such session.
+            BadRequest: the time is out of range.
+            Conflict: it is being recorded already.
+        """
+        if not 0 < seconds <= MAX_SECONDS:
+            raise BadRequest(f"A trace may last up to {MAX_SECONDS} seconds.")
+        return await self._get(session_id).record(seconds)
 
     async def end(self, session_id: str, reason: str, *, cause: str = "hangup") -> None:
         """End a session; one that has just ended by itself is none to complain about.

@@ -8,6 +8,7 @@ packet over and keeps none. Statistics and receiver reports stay aiortc's.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -59,17 +60,21 @@ class AudioIn:
     Args:
         codecs: what was negotiated, by payload type.
         sound: told ``(source time in 48 kHz samples, mono int16 samples)``.
+        now: monotonic seconds, for what decoding takes.
     """
 
     def __init__(
         self,
         codecs: Sequence[RTCRtpCodecParameters],
         sound: Callable[[int, NDArray[np.int16]], None],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.jitter = JitterBuffer()
+        self.decode_s = 0.0  # what the last packet took
         self.undecodable = 0
         self._codecs = {codec.payloadType: codec for codec in codecs}
         self._sound = sound
+        self._now = now
         self._payload_type = -1
         self._decoder: Any = None
         self._resampler: StreamingResampler | None = None
@@ -90,6 +95,7 @@ class AudioIn:
             self._payload_type = packet.payload_type
             self._decoder = get_decoder(codec)
             self._source_rate = 0
+        began = self._now()
         try:
             frames = self._decoder.decode(JitterFrame(packet.payload, packet.timestamp))
         except (av.FFmpegError, ValueError) as error:
@@ -99,6 +105,7 @@ class AudioIn:
         time = packet.timestamp * RATE // codec.clockRate
         for frame in frames:
             samples = self._at_48k(to_mono(frame), frame.sample_rate)
+            self.decode_s = self._now() - began
             self._sound(time, samples)
             time += len(samples)
 

@@ -41,6 +41,7 @@ class MediaPath:
         self._clock = clock
         self._lead_s = media.sound_lead_ms / 1000
         self._fps = media.fps
+        self._ahead = media.look_ahead_ms * RATE // 1000
         self._to_models = to_models
         self._phases = phases or FramePhases()
         self._narrow = StreamingResampler(RATE, MODEL_RATE)
@@ -63,6 +64,10 @@ class MediaPath:
     def start_of(self, frame: int) -> int:
         """Return the media time of a frame, in 48 kHz samples."""
         return round(frame * RATE / self._fps)
+
+    def needed_by(self, frame: int) -> int:
+        """Return the media time of the last sample that a frame waits for, look-ahead included."""
+        return self.start_of(frame + 1) + self._ahead - 1
 
     def release(self, position: int) -> float:
         """Return when a media time, in 48 kHz samples, is due."""

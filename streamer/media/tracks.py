@@ -31,12 +31,19 @@ class AvatarVideoTrack(MediaStreamTrack):
     Args:
         fps: frames per second.
         stalled: called when packets had to be thrown away, so that a keyframe can be asked for.
+        taken: told a frame's number when the sender takes it.
     """
 
     kind = "video"
 
-    def __init__(self, fps: int, stalled: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        fps: int,
+        stalled: Callable[[], None],
+        taken: Callable[[int], None] = lambda frame: None,
+    ) -> None:
         super().__init__()
+        self._taken = taken
         self._step = VIDEO_RATE // fps
         self._stalled = stalled
         self._queue: deque[tuple[int, bytes]] = deque()
@@ -80,6 +87,7 @@ class AvatarVideoTrack(MediaStreamTrack):
         packet = av.Packet(data)
         packet.pts = self.last_pts = frame * self._step
         packet.time_base = _VIDEO_BASE
+        self._taken(frame)
         return packet
 
 

@@ -22,7 +22,7 @@ MAX_PAYLOAD = 4 << 20  # bytes; a keyframe at 8 Mb/s is far below
 _HEADER = struct.Struct("!BBHI")
 _PCM = struct.Struct("!q")  # media time of the first sample, 16 kHz
 _TICK = struct.Struct("!q")  # frame number
-_PACKET = struct.Struct("!qB3I5f")
+_PACKET = struct.Struct("!qB3I7fd")
 
 
 class Kind(IntEnum):
@@ -190,6 +190,9 @@ class Packet:
         encode_ms: tick to packet.
         busy_ms: processor time this frame cost in motion, rendering and encoding.
         data: the bitstream.
+        push_ms: of ``motion_ms``, what the models took; the rest is waiting for them.
+        draw_ms: of ``render_ms``, what drawing took.
+        tick_at: monotonic seconds of the tick, on the clock that all processes share.
     """
 
     frame: int
@@ -204,6 +207,9 @@ class Packet:
     encode_ms: float
     busy_ms: float
     data: bytes
+    push_ms: float = 0.0
+    draw_ms: float = 0.0
+    tick_at: float = 0.0
 
     def message(self, slot: int) -> Message:
         """Return it framed."""
@@ -218,6 +224,9 @@ class Packet:
             self.ring_ms,
             self.encode_ms,
             self.busy_ms,
+            self.push_ms,
+            self.draw_ms,
+            self.tick_at,
         )
         return Message(Kind.PACKET, slot, head + self.data)
 
@@ -232,4 +241,4 @@ def read_packet(message: Message) -> Packet:
         raise ProtocolError("The packet is malformed.")
     frame, flags, *rest = _PACKET.unpack_from(message.payload)
     data = message.payload[_PACKET.size :]
-    return Packet(frame, bool(flags & 1), bool(flags & 2), *rest, data=data)
+    return Packet(frame, bool(flags & 1), bool(flags & 2), *rest[:8], data, *rest[8:])

@@ -35,7 +35,8 @@ class _Pending:
     coefficients: NDArray[np.float32]
     heard_at: float  # its last sample arrived
     known_at: float
-    motion_s: float
+    push_s: float  # the models took this long for it and its companions
+    motion_s: float  # and this is its share
 
 
 @dataclass
@@ -157,6 +158,9 @@ class Slot:
             encode_ms=1e3 * encode_s,
             busy_ms=1e3 * (source.motion_s + picture.draw_s + encode_s),
             data=data,
+            push_ms=1e3 * source.push_s,
+            draw_ms=1e3 * picture.draw_s,
+            tick_at=began,
         )
 
     def request_keyframe(self) -> None:
@@ -229,14 +233,17 @@ class Slot:
             self._pipeline.push(samples) if heard is None else self._pipeline.push(samples, heard)
         )
         known_at = self._now()
-        share = (known_at - began) / max(1, len(values))
+        push_s = known_at - began
+        share = push_s / max(1, len(values))
         with self._lock:
             for row in values:
                 frame = self._first_frame + self._emitted
                 self._emitted += 1
                 if generation == self._generation:
                     heard_at = inbox[-1][0]
-                    self._pending.append(_Pending(frame, row.copy(), heard_at, known_at, share))
+                    self._pending.append(
+                        _Pending(frame, row.copy(), heard_at, known_at, push_s, share)
+                    )
                     if self._shared is not None:
                         self._shared.append((frame, row.copy()))
 

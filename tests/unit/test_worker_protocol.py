@@ -61,7 +61,7 @@ def test_sound_survives(position: int, samples: list[int]) -> None:
 
 
 def test_packets_survive() -> None:
-    packet = Packet(123_456, True, False, 1, 2, 3, 1.5, 2.5, 3.5, 4.5, 5.5, b"data")
+    packet = Packet(123_456, True, False, 1, 2, 3, 1.5, 2.5, 3.5, 4.5, 5.5, b"data", 0.5, 1.0, 9.1)
     assert protocol.read_packet(packet.message(4)) == packet
     assert protocol.read_tick(protocol.tick_message(1, 77)) == 77
 
