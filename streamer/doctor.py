@@ -99,9 +99,29 @@ def _engines(config: Config) -> Iterator[Check]:
             "" if provider.available else "Optional; the CPU serves without it.",
         )
     try:
-        yield Check("engine in use", "ok", f"Graphs run on: {select.choose(config.engine.engine)}.")
+        name = select.choose(config.engine.engine)
     except EngineError as error:
         yield Check("engine in use", "fail", str(error), "Set engine.engine to auto.")
+        return
+    asked = config.engine.engine != "auto"
+    why = "as engine.engine asks" if asked else "the best of those that can be used"
+    yield Check("engine in use", "ok", f"Graphs run on {name}, {why}.")
+    yield from _graphs(name, config.engine.threads)
+
+
+def _graphs(name: str, threads: int) -> Iterator[Check]:
+    """Run every shipped graph on the chosen provider: agreement with the CPU, and cost."""
+    from engines import examine
+    from engines.base import EngineError
+
+    for graph in examine.shipped():
+        title = f"graph {graph.stem}"
+        try:
+            found = examine.examine(graph, name, threads=threads)
+            yield Check(title, "ok", f"On {name}: {found}")
+        except EngineError as error:
+            advice = "The next provider serves; --engine cpu leaves this one out."
+            yield Check(title, "warn" if name != "cpu" else "fail", str(error), advice)
 
 
 def _models() -> Iterator[Check]:

@@ -1,0 +1,80 @@
+"""Try a provider on a shipped graph: does it agree with the CPU, and what does a step cost?"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+
+from engines.base import Engine, EngineError
+from engines.onnx_engine import OnnxEngine
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "weights"
+_STEPS = 20
+
+
+def shipped() -> list[Path]:
+    """Return every graph that ships, in order of their names."""
+    return sorted(WEIGHTS.rglob("*.onnx"))
+
+
+def title(graph: Path) -> str:
+    """Return ``motion/motion`` for people."""
+    return f"{graph.parent.name}/{graph.stem}"
+
+
+def examine(graph: Path, provider: str, *, threads: int = 1) -> str:
+    """Return one sentence: what a step of one slot costs, and how far it is from the CPU.
+
+    Raises:
+        EngineError: the provider cannot run the graph, or computes something else.
+    """
+    reference = OnnxEngine(graph, threads=threads)
+    reference.warm_up()
+    if provider == "cpu":
+        return f"{_step_ms(reference):.2f} ms a step on {threads} thread{'s' * (threads > 1)}."
+    from engines.check import check_engine
+
+    engine = _load(graph, provider, reference, threads)
+    try:
+        parity = check_engine(graph, engine, reference, precision=_precision(graph, provider))
+        cost = _step_ms(engine)
+    finally:
+        engine.close()
+    return f"{cost:.2f} ms a step; differs from the CPU by {parity}."
+
+
+def _load(graph: Path, provider: str, reference: Engine, threads: int) -> Engine:
+    if provider == "tensorrt":
+        from engines.select_tensorrt import NeedsBuild, load_plan
+
+        try:
+            return load_plan(graph, reference)
+        except NeedsBuild as error:
+            raise EngineError(f"{error.why} Run: visavis build --engine tensorrt.") from error
+    if provider == "cuda":
+        engine: Engine = OnnxEngine(graph, device="cuda", threads=threads)
+    else:
+        from engines.torch_engine import TorchEngine
+
+        engine = TorchEngine(graph, threads=threads)
+    engine.warm_up()
+    return engine
+
+
+def _precision(graph: Path, provider: str) -> str:
+    if provider != "tensorrt":
+        return "fp32"
+    from engines.select_tensorrt import precision_of
+
+    return precision_of(graph)
+
+
+def _step_ms(engine: Engine) -> float:
+    """Return the median of some runs on zeros, which is what warming up is."""
+    spent = []
+    for _ in range(_STEPS):
+        began = time.perf_counter()
+        engine.warm_up()
+        spent.append(time.perf_counter() - began)
+    return 1000 * statistics.median(spent)
