@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from models.coefficients import ARKIT, COEFFICIENTS, INDEX
 from models.motion.behaviour import with_eye_look
 from streamer.errors import BadRequest
+from streamer.motion_models import load_motion
 from streamer.offline import Listener, RenderReport
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ ANGLES = (
     "RightEyeYaw", "RightEyePitch", "RightEyeRoll",
 )  # fmt: skip
 HEADER = ("Timecode", "BlendShapeCount", *(n[0].upper() + n[1:] for n in ARKIT), *ANGLES)
-MOODS = ("neutral", "warm", "serious", "lively")
 _DIGITS = 5
 Progress = Callable[[float], None]
 
@@ -143,25 +143,15 @@ def open_motion(settings: MotionSettings, engine: str) -> MotionStream:
         BadRequest: a setting is out of range.
         EngineError: the graph cannot be run here.
     """
-    from engines import select
-    from models.motion.stream import MotionStream, load_motion_engine_path
+    from models.motion.flow import MOODS
 
     if settings.mood not in MOODS:
         raise BadRequest(f"The mood must be one of {', '.join(MOODS)}, not {settings.mood!r}.")
     if not 0.0 <= settings.style <= 2.0:
         raise BadRequest(f"The style must be between 0 and 2, not {settings.style:g}.")
-    graph = select.load(load_motion_engine_path(), engine)
-    more: dict[str, Any] = {}
-    if settings.mood != "neutral" or settings.style != 1.0:
-        more = {"mood": settings.mood, "style": settings.style}
+    models = load_motion(engine)
     try:
-        return MotionStream(
-            graph,
-            fps=settings.fps,
-            look_ahead_ms=settings.look_ahead_ms,
-            seed=settings.seed,
-            **more,
-        )
+        return models.stream(**settings.__dict__)
     except ValueError as error:
         raise BadRequest(str(error)) from error
 

@@ -1,128 +1,361 @@
-"""Lips against speech: ``python -m benchmarks.quality.motion --speech DIR --json OUT``.
+"""``visavis bench quality motion``: the motion predictor on real and on held-out speech.
 
-``DIR`` holds recordings (FLAC or WAV) and ``phones.json``: ``{name: [[start, end, ARPAbet]]}``.
+``visavis bench quality motion --asterisk DIR --facegood DIR -o DIR`` writes
+``quality_motion.json``, ``quality_motion.md`` and plots. ``--asterisk`` and ``--speech`` name
+folders of recordings with a ``phones.json`` (``{name: [[start, end, ARPAbet]]}``), or with a
+``.txt`` of the words beside each, which are then aligned (pocketsphinx). ``--against`` names
+earlier weights for the same table.
+
+Every row is measured for the network, for those earlier weights, and for a jaw that follows
+loudness; a figure that the last one reaches proves nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common import BenchmarkError, write_json
+from benchmarks.quality import life, probe, speech
+from benchmarks.quality.motion_table import markdown
+from benchmarks.quality.speech import Recording, Recordings
 from engines.onnx_engine import OnnxEngine
 from models.motion import evaluate
+from models.motion.curves import RATE
+from models.motion.evaluate import Track
 from models.motion.layout import LOOK_AHEADS_MS
-from models.motion.predictor import MotionPredictor
-from models.motion.stream import MOTION_GRAPH
+from models.motion.predictor import Graph, MotionPredictor
+from models.motion.stream import (
+    FLOW_GRAPH,
+    MOTION_GRAPH,
+    MotionStream,
+    load_flow_engine_path,
+)
 
 CONDITIONS = ("clean", "noise10", "room", "telephone", "quiet", "short", "long", "whisper")
+NAMES = {
+    "clean": "real voice",
+    "noise10": "noise at 10 dB",
+    "room": "room, 0.5 s",
+    "telephone": "telephone band",
+    "quiet": "20 dB quieter",
+    "short": "formants × 1.22",
+    "long": "formants × 0.84",
+    "whisper": "whispered",
+}
+CHILD_FACTOR = 1.22  # of pitch and formants, and so of the pace
+LIFE_FPS = 50
+SEEDS = 4
+_LIFE_S = 240.0
+Figures = dict[str, float]
 
 
-def read_sound(path: Path) -> NDArray[np.float32]:
-    """Decode any audio file to mono 16 kHz samples in [-1, 1]."""
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=16000)
-    pieces: list[NDArray[np.float32]] = []
-    with av.open(str(path)) as container:
-        for frame in container.decode(audio=0):
-            pieces += [r.to_ndarray().reshape(-1) for r in resampler.resample(frame)]
-        pieces += [r.to_ndarray().reshape(-1) for r in resampler.resample(None)]
-    return np.concatenate(pieces).astype(np.float32)
+@dataclass(frozen=True)
+class Methods:
+    """What is compared: graphs by name; the loudness baseline is always there."""
+
+    graphs: Mapping[str, Graph]
+    look_ahead_ms: int = 80
+
+    def tracks(self, name: str, heard: Mapping[str, NDArray[np.float32]]) -> dict[str, Track]:
+        """Run one method over recordings."""
+        if name == "energy":
+            return {n: evaluate.energy_jaw(pcm) for n, pcm in heard.items()}
+        graph = self.graphs[name]
+        return {n: evaluate.predict(graph, pcm, self.look_ahead_ms) for n, pcm in heard.items()}
 
 
-def milliseconds_per_step(engine: OnnxEngine, batch: int, rounds: int = 200) -> float:
-    """Return the median time of one 40 ms step, front end included."""
-    predictor = MotionPredictor(engine)
+def row(
+    methods: Methods, said: Recordings, heard: Mapping[str, NDArray[np.float32]] | None = None
+) -> dict[str, Figures]:
+    """Measure one row for every method.
+
+    Args:
+        methods: what to measure.
+        said: the recordings.
+        heard: what the methods get to hear instead, disturbed.
+    """
+    heard = {n: r.pcm for n, r in said.items()} if heard is None else heard
+    out = {}
+    for name in (*methods.graphs, "energy"):
+        tracks = methods.tracks(name, heard)
+        out[name] = figures(said, tracks)
+    return out
+
+
+def figures(said: Recordings, tracks: Mapping[str, Track]) -> Figures:
+    """Return everything that is measured on one method's lips."""
+    sounds = {n: r.pcm for n, r in said.items()}
+    built = {n: r.built for n, r in said.items()}
+    out = evaluate.summarise(tracks, sounds, {n: r.labels for n, r in said.items()}, built)
+    curves = [t.jaw[:, None] if t.channels is None else t.channels for t in tracks.values()]
+    truth = [probe.visemes(said[n].labels, len(t.jaw)) for n, t in tracks.items()]
+    out["viseme_accuracy"] = probe.accuracy(curves, truth)
+    onsets = [evaluate.mouth_onset(t, said[n].pcm) for n, t in tracks.items()]
+    known = [1000 * o for o in onsets if o is not None]
+    out["onset_ms_p50"] = float(np.median(known)) if known else float("nan")
+    out["onset_ms_p90"] = float(np.percentile(known, 90)) if known else float("nan")
+    jaws = [evaluate.resampled(t.jaw, 30.0) for t in tracks.values()]
+    out["jerk"] = evaluate.jerk(np.concatenate(jaws), 30.0)
+    return out
+
+
+def real_rows(methods: Methods, said: Recordings, name: str) -> dict[str, dict[str, Figures]]:
+    """Measure one folder of real speech under every condition."""
+    rows = {}
+    for condition in CONDITIONS:
+        rng = np.random.default_rng(3)
+        heard = {n: evaluate.disturbed(r.pcm, condition, rng) for n, r in said.items()}
+        rows[f"{name}: {NAMES[condition]}"] = row(methods, said, heard)
+        _tell(f"{name}, {condition}")
+    clean = methods.tracks("network", {n: r.pcm for n, r in said.items()})
+    soft = methods.tracks("network", {n: r.pcm * np.float32(0.1) for n, r in said.items()})
+    apart = [np.abs(clean[n].aperture - soft[n].aperture).mean() for n in said]
+    rows[f"{name}: {NAMES['quiet']}"]["network"]["apart_from_clean"] = float(np.mean(apart))
+    child = {n: speech.faster(r, CHILD_FACTOR) for n, r in said.items()}
+    rows[f"{name}: child-like (pitch, formants and pace × {CHILD_FACTOR})"] = row(methods, child)
+    return rows
+
+
+def other_rows(methods: Methods) -> dict[str, dict[str, Figures]]:
+    """Measure voices that synthesisers speak and training never heard."""
+    rows = {}
+    sets = {"male voice (festival ked, held out)": speech.held_out_male()}
+    for name in speech.LANGUAGES:
+        sets[f"{name} (espeak-ng, held-out variants)"] = speech.language(name)
+    for name, said in sets.items():
+        if said:
+            rows[name] = row(methods, said)
+            _tell(name)
+    return rows
+
+
+def look_ahead_rows(methods: Methods, said: Recordings) -> dict[str, Figures]:
+    """Measure every look-ahead of the network on clean real speech."""
+    rows = {}
+    for ms in LOOK_AHEADS_MS:
+        one = Methods({"network": methods.graphs["network"]}, ms)
+        tracks = one.tracks("network", {n: r.pcm for n, r in said.items()})
+        rows[f"{ms} ms"] = figures(said, tracks)
+    return rows
+
+
+def no_voice(methods: Methods) -> dict[str, dict[str, Figures]]:
+    """Return the aperture at sounds without a voice, after the first 0.3 s."""
+    rows: dict[str, dict[str, Figures]] = {}
+    for name, sound in evaluate.non_speech().items():
+        rows[name] = {}
+        for method in (*methods.graphs, "energy"):
+            opened = methods.tracks(method, {name: sound})[name].aperture[30:]
+            rows[name][method] = {
+                "p50": float(np.median(opened)),
+                "p95": float(np.percentile(opened, 95)),
+                "max": float(opened.max()),
+            }
+    return rows
+
+
+def capture_rows(methods: Methods, folder: Path) -> dict[str, dict[str, Figures]]:
+    """Compare jaws with captured ones: takes of FACEGOOD, brought into step with their sound.
+
+    Raises:
+        BenchmarkError: the folder holds no takes.
+    """
+    from models.motion.capture import HELD_OUT, read_take
+
+    names = [p.name.removesuffix("_blendshapes.npz") for p in folder.glob("*_blendshapes.npz")]
+    if not names:
+        raise BenchmarkError(f"{folder} holds no captured takes (*_blendshapes.npz).")
+    rows: dict[str, dict[str, Figures]] = {}
+    for name in sorted(names):
+        take = read_take(folder, name)
+        captured = evaluate.resampled(take.channels[:, 0], 30.0)
+        title = f"{name}{' (held out)' if name in HELD_OUT else ''}"
+        rows[title] = {}
+        for method in (*methods.graphs, "energy"):
+            jaw = methods.tracks(method, {name: take.pcm})[name].jaw
+            rows[title][method] = evaluate.against_capture(jaw, captured, 30.0)
+    return rows
+
+
+def life_rows(stream: Any, said: Recordings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure head, blinks and gaze while talking, at rest and while listening.
+
+    Args:
+        stream: makes a ``MotionStream`` of keyword arguments.
+        said: speech; all of it in a row, with short pauses, up to four minutes.
+
+    Returns:
+        The figures, and the coefficients of the first run by situation, for plots.
+    """
+    talk = _in_a_row(said)
+    quiet = np.zeros_like(talk)
+    fps = LIFE_FPS
+    runs = {
+        "talking": stream(fps=fps, seed=1).push(talk),
+        "listening": stream(fps=fps, seed=1).push(quiet, heard=talk),
+        "silent room": stream(fps=fps, seed=1).push(quiet),
+    }
+    out: dict[str, Any] = {}
+    for name, values in runs.items():
+        out[name] = {
+            "head": life.head(values, fps),
+            "blinks": life.blinks(values, fps),
+            "gaze": life.gaze(values, fps),
+        }
+    loud = np.sqrt(evaluate.envelope(talk))
+    loud = loud.reshape(-1, RATE // fps).mean(axis=1)
+    out["talking"]["stress_r"] = life.stress_follow(runs["talking"], loud, fps)
+    short = talk[: 40 * MotionStream.SAMPLE_RATE]
+    out["diversity"] = life.diversity([stream(fps=25, seed=s).push(short) for s in range(SEEDS)])
+    return out, runs
+
+
+def _in_a_row(said: Recordings) -> NDArray[np.float32]:
+    rate = MotionStream.SAMPLE_RATE
+    pause = np.zeros(int(0.35 * rate), np.float32)
+    joined = np.concatenate([p for r in said.values() for p in (r.pcm, pause)])
+    most = int(min(_LIFE_S * rate, len(joined)))
+    return joined[: most - most % rate]
+
+
+def milliseconds_per_step(graph: Graph, batch: int, rounds: int = 200) -> Figures:
+    """Return the time of one 40 ms step of the predictor, front end included."""
+    predictor = MotionPredictor(graph)
     state = predictor.init_state(batch)
     pcm = np.random.default_rng(0).standard_normal((batch, 640)).astype(np.float32) * 0.05
+    return _timed(lambda: predictor.step(pcm, state), rounds)
+
+
+def milliseconds_per_frame(stream: Any, rounds: int = 200) -> Figures:
+    """Return the time of one frame of a whole stream at 25 fps, behaviour included."""
+    motion = stream(fps=25, seed=0)
+    pcm = np.random.default_rng(0).standard_normal(640).astype(np.float32) * 0.05
+    return _timed(lambda: motion.push(pcm), rounds)
+
+
+def _timed(step: Any, rounds: int) -> Figures:
+    for _ in range(10):
+        step()
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
-        predictor.step(pcm, state)
-        times.append(time.perf_counter() - began)
-    return 1000.0 * float(np.median(times))
+        step()
+        times.append(1000 * (time.perf_counter() - began))
+    return {f"p{p}": float(np.percentile(times, p)) for p in (50, 95, 99)}
 
 
-def measure(graph: Path, speech: Path, limit: int | None = None) -> dict[str, dict[str, float]]:
-    """Return the whole table: rows by method and condition."""
-    labels = json.loads((speech / "phones.json").read_text())
-    names = sorted(labels)[:limit]
-    files = {n: next(p for p in speech.iterdir() if p.stem == n) for n in names}
-    sounds = {n: read_sound(p) for n, p in files.items()}
-    labels = {n: labels[n] for n in names}
-    engine = OnnxEngine(graph)
-    rows: dict[str, dict[str, float]] = {}
-    rows["energy jaw, clean"] = evaluate.summarise(
-        {n: evaluate.energy_jaw(s) for n, s in sounds.items()}, sounds, labels
-    )
-    for condition in CONDITIONS:
-        rng = np.random.default_rng(3)
-        heard = {n: evaluate.disturbed(s, condition, rng) for n, s in sounds.items()}
-        tracks = {n: evaluate.predict(engine, h) for n, h in heard.items()}
-        rows[f"80 ms, {condition}"] = evaluate.summarise(tracks, sounds, labels)
-    for look_ahead in LOOK_AHEADS_MS:
-        if look_ahead != 80:
-            tracks = {n: evaluate.predict(engine, s, look_ahead) for n, s in sounds.items()}
-            rows[f"{look_ahead} ms, clean"] = evaluate.summarise(tracks, sounds, labels)
-    quiet = {}
-    for name, sound in evaluate.non_speech().items():
-        opened = evaluate.predict(engine, sound).aperture[30:]
-        quiet[f"{name}_max"] = float(opened.max())
-        quiet[f"{name}_p95"] = float(np.percentile(opened, 95))
-    rows["no voice (aperture)"] = quiet
-    rows["cost (ms per 40 ms)"] = {
-        f"batch {b}": milliseconds_per_step(engine, b) for b in (1, 4, 16)
-    }
-    return rows
+def streams(graph: Graph) -> dict[str, Any]:
+    """Return what makes a stream, with the stochastic head and without, where it is shipped."""
+
+    def plain(**options: Any) -> MotionStream:
+        return MotionStream(graph, **options)
+
+    found = {"processes only": plain}
+    if FLOW_GRAPH.is_file():
+        flow = OnnxEngine(load_flow_engine_path())
+
+        def flowing(**options: Any) -> MotionStream:
+            return MotionStream(graph, flow=flow, **options)
+
+        found = {"flow head": flowing, **found}
+    return found
 
 
-def capture_rows(engine: OnnxEngine, folder: Path) -> dict[str, dict[str, float]]:
-    """Compare jaws with captured ones: ``*_blendshapes.npz`` beside FLAC files (FACEGOOD)."""
-    rows: dict[str, dict[str, float]] = {}
-    for shapes in sorted(folder.glob("*_blendshapes.npz")):
-        name = shapes.name.removesuffix("_blendshapes.npz")
-        with np.load(shapes, allow_pickle=False) as data:
-            names = [str(n) for n in data["names"]]
-            captured = data["values"][:, names.index("mouth_stretch_c")].astype(float)
-            fps = float(data["fps"])
-        sound = read_sound(folder / f"{name}.flac")
-        jaw = evaluate.predict(engine, sound).jaw
-        rows[f"{name}, network"] = evaluate.against_capture(jaw, captured, fps)
-        energy = evaluate.energy_jaw(sound).jaw
-        rows[f"{name}, energy"] = evaluate.against_capture(energy, captured, fps)
-    return rows
+def measure(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the whole result, and what the plots need beside it."""
+    graphs: dict[str, Graph] = {"network": OnnxEngine(args.graph)}
+    if args.against is not None:
+        graphs["before"] = OnnxEngine(args.against)
+    methods = Methods(graphs, args.look_ahead_ms)
+    result: dict[str, Any] = {"benchmark": "quality motion", "look_ahead_ms": args.look_ahead_ms}
+    folders = [("asterisk", args.asterisk)] if args.asterisk else []
+    folders += [(p.name, p) for p in args.speech]
+    rows: dict[str, Any] = {}
+    first: Recordings = {}
+    for name, path in folders:
+        said = speech.folder(path, args.limit)
+        first = first or said
+        rows |= real_rows(methods, said, name)
+    if not args.quick:
+        rows |= other_rows(methods)
+    result["rows"] = rows
+    if first:
+        result["look_ahead"] = look_ahead_rows(methods, first)
+    result["no_voice"] = no_voice(methods)
+    if args.facegood is not None:
+        result["capture"] = capture_rows(methods, args.facegood)
+        _tell("captured takes")
+    made = streams(graphs["network"])
+    runs: dict[str, Any] = {}
+    said = first or speech.held_out_male(20)
+    if said:
+        result["life"] = {}
+        for name, stream in made.items():
+            result["life"][name], runs[name] = life_rows(stream, said)
+            _tell(f"head, blinks and gaze, {name}")
+    if not args.no_cost:
+        result["cost_ms_per_40_ms"] = {
+            f"predictor, batch {b}": milliseconds_per_step(graphs["network"], b) for b in (1, 4, 16)
+        } | {f"whole stream, {n}": milliseconds_per_frame(s) for n, s in made.items()}
+    return result, {"methods": methods, "said": first, "runs": runs}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure from the command line."""
-    parser = argparse.ArgumentParser(description="Measure the motion predictor on real speech.")
-    parser.add_argument("--speech", type=Path, required=True)
-    parser.add_argument("--json", type=Path, required=True)
+    """Measure from the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="bench quality motion", description=__doc__)
+    parser.add_argument("--asterisk", type=Path, help="aligned prompts of a real voice")
+    parser.add_argument("--speech", type=Path, action="append", default=[], help="more of them")
+    parser.add_argument("--facegood", type=Path, help="captured takes")
     parser.add_argument("--graph", type=Path, default=MOTION_GRAPH)
-    parser.add_argument("--captured", type=Path, help="folder of captured takes (FACEGOOD)")
-    parser.add_argument("--limit", type=int, default=None, help="first N recordings only")
+    parser.add_argument("--against", type=Path, help="an earlier motion.onnx")
+    parser.add_argument("--look-ahead-ms", type=int, default=80, choices=LOOK_AHEADS_MS)
+    parser.add_argument("--limit", type=int, help="first N recordings of a folder only")
+    parser.add_argument("--quick", action="store_true", help="leave out synthetic voices")
+    parser.add_argument("--no-cost", action="store_true", help="take no times")
+    parser.add_argument("--ablation", type=Path, help="JSON of benchmarks.quality.ablation")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write into")
     args = parser.parse_args(argv)
-    rows = measure(args.graph, args.speech, args.limit)
-    if args.captured is not None:
-        rows |= capture_rows(OnnxEngine(args.graph), args.captured)
-    args.json.write_text(json.dumps(rows, indent=1) + "\n")
-    shown = (
-        "closure_recall_5", "closure_recall_5_hops", "place_auc", "aperture_r",
-        "aperture_r_speaking", "aperture_lag_ms", "envelope_r", "envelope_lag_ms",
-        "amplitude_ratio", "rounding_d", "aperture_p95",
-    )  # fmt: skip
-    print(f"{'':24s}" + " ".join(f"{s[-12:]:>12s}" for s in shown))
-    for name, row in rows.items():
-        if shown[0] in row:
-            print(f"{name:24s}" + " ".join(f"{row[s]:12.3f}" for s in shown))
-        else:
-            print(name, {k: round(v, 3) for k, v in row.items()})
+    try:
+        result, more = measure(args)
+    except BenchmarkError as error:
+        sys.stderr.write(f"visavis bench: {error}\n")
+        return 1
+    if args.ablation is not None:
+        result["ablation"] = json.loads(args.ablation.read_text("utf-8"))
+    args.output.mkdir(parents=True, exist_ok=True)
+    result = _rounded(result)
+    write_json(args.output / "quality_motion.json", result)
+    text = markdown(result)
+    (args.output / "quality_motion.md").write_text(text + "\n", "utf-8")
+    sys.stdout.write(text + "\n")
+    if more["said"]:
+        from benchmarks.quality.motion_plots import draw_all
+
+        draw_all(args.output, result, more, args.facegood)
     return 0
 
 
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _tell(what: str) -> None:
+    sys.stderr.write(f"measured: {what}\n")
+
+
+__all__ = ["Methods", "Recording", "figures", "main", "measure", "row"]
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.common import astronaut_jpeg
-from engines import select
 from models.appearance.enrol_process import enrol_photo_sync
 from models.appearance.identity import Identity
-from models.motion.stream import MOTION_GRAPH, MotionStream
 from models.renderer.renderer import Renderer
 from streamer.audio_file import read_all
+from streamer.motion_models import load_motion
 
 _FPS = 25
 
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         bundle = Path(scratch) / "identity.vav"
         enrol_photo_sync(photo, bundle, size=512, timeout_s=60, progress=None)
         renderer = Renderer(Identity.load(bundle), size=512)
-    motion = MotionStream(select.load(MOTION_GRAPH, "cpu"), fps=_FPS)
+    motion = load_motion("cpu").stream(fps=_FPS)
     frames = motion.push(read_all(args.audio, motion.SAMPLE_RATE))
     count = args.columns * args.rows - 1
     wanted = [round((args.start_s + k * args.step_s) * _FPS) for k in range(count)]

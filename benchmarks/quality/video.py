@@ -27,13 +27,13 @@ from PIL import Image
 from benchmarks.common import BenchmarkError, astronaut_jpeg, write_json
 from benchmarks.quality import measures
 from benchmarks.quality.sheet import Strip, draw
-from engines import select
 from models.appearance.enrol_process import enrol_photo_sync
 from models.appearance.identity import Identity
 from models.appearance.tracker import FaceLandmarks, MediaPipeTracker
-from models.motion.stream import MOTION_GRAPH, MotionStream
+from models.motion.stream import MotionStream
 from models.renderer.renderer import Renderer
 from streamer.audio_file import read_all
+from streamer.motion_models import load_motion
 
 FPS = 25
 SILENCE_S = 1.6  # appended to each recording
@@ -175,13 +175,13 @@ def _clips(args: argparse.Namespace) -> list[Clip]:
         raise BenchmarkError(f"No recording in {args.speech} is long enough and aligned.")
     places = np.linspace(0, len(names) - 1, min(args.clips, len(names))).round().astype(int)
     renderer = Renderer(_identity(args), size=args.size)
-    engine = select.load(MOTION_GRAPH, "cpu")
+    models = load_motion("cpu")
     tracker = MediaPipeTracker()
     clips = []
     for place in places:
         name = names[place]
         phones = [(float(a), float(b), str(p)) for a, b, p in labels[name]]
-        motion = MotionStream(engine, fps=FPS, look_ahead_ms=args.look_ahead_ms, seed=int(place))
+        motion = models.stream(fps=FPS, look_ahead_ms=args.look_ahead_ms, seed=int(place))
         clips.append(_clip(name, files[name], phones, motion, renderer, tracker))
         sys.stderr.write(f"{name}: {len(clips[-1].aperture)} frames\n")
     tracker.close()

@@ -20,19 +20,21 @@ from scipy.signal import butter, sosfiltfilt
 from models.motion import augment
 from models.motion.curves import CHANNEL, LIP_GAP_PER_UNIT, RATE, build, lip_gap, seal
 from models.motion.features import HOP, SAMPLE_RATE
-from models.motion.phones import Phone, timed_arpabet
+from models.motion.layout import NetConfig
+from models.motion.phones import VOWELS, Phone, timed_arpabet
 from models.motion.predictor import Graph, MotionPredictor
 
 Labels = Sequence[tuple[float, float, str]]
 
 _SILENT = 0.01  # peak below which a recording holds no speech
+SHUT = 0.03  # units of jawOpen below which lips count as touching
 BILABIALS = frozenset({"P", "B", "M"})
+LABIODENTALS = frozenset({"F", "V"})
 OTHER_STOPS = frozenset({"T", "D", "N", "K", "G", "NG"})
-ROUNDED = frozenset({"UW", "OW", "UH", "W"})
-SPREAD = frozenset({"IY", "IH", "EY", "EH"})
-ARPABET_VOWELS = frozenset(
-    ["AA", "AE", "AH", "AO", "AW", "AX", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"]
-)  # fmt: skip
+# Names of ARPAbet, and of this package's own classes where another language has more vowels.
+ROUNDED = frozenset({"UW", "OW", "UH", "W", "OO", "YY", "OE"})
+SPREAD = frozenset({"IY", "IH", "EY", "EH", "EE"})
+VOWEL_NAMES = frozenset({"AW", "AY", "EY", "OW", "OY", *VOWELS})
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,13 @@ class Track:
         aperture: ``(hops,)`` opening of the lips in units of jawOpen.
         rounding: ``(hops,)`` pucker and funnel less stretch and smile; None if it has no opinion.
         jaw: ``(hops,)`` jawOpen.
+        channels: ``(hops, len(CHANNELS))`` all curves; None if the method has a jaw only.
     """
 
     aperture: NDArray[np.float32]
     rounding: NDArray[np.float32] | None
     jaw: NDArray[np.float32]
+    channels: NDArray[np.float32] | None = None
 
 
 def from_channels(channels: NDArray[np.float32]) -> Track:
@@ -55,14 +59,19 @@ def from_channels(channels: NDArray[np.float32]) -> Track:
     names = ("mouthPucker", "mouthFunnel", "mouthStretch", "mouthSmile")
     pucker, funnel, stretch, smile = (channels[:, CHANNEL[n]] for n in names)
     gap = lip_gap(channels) / np.float32(LIP_GAP_PER_UNIT["jawOpen"])
-    return Track(gap, pucker + funnel - stretch - smile, channels[:, 0])
+    return Track(gap, pucker + funnel - stretch - smile, channels[:, 0], channels)
 
 
-def predict(engine: Graph, pcm: NDArray[np.float32], look_ahead_ms: int = 80) -> Track:
+def predict(
+    engine: Graph,
+    pcm: NDArray[np.float32],
+    look_ahead_ms: int = 80,
+    config: NetConfig | None = None,
+) -> Track:
     """Run the predictor over a whole recording, its look-ahead taken off again."""
     lag = look_ahead_ms // 10
     padded = np.concatenate([pcm, np.zeros(lag * HOP + (-len(pcm)) % HOP, np.float32)])
-    predictor = MotionPredictor(engine)
+    predictor = MotionPredictor(engine, config)
     got = predictor.step(padded[None], predictor.init_state(1), look_ahead_ms)
     channels = got.curves[0, lag:].copy()
     shut = np.clip((got.closure[0, lag:] - 0.3) / 0.4, 0.0, 1.0)
@@ -110,33 +119,55 @@ def token_scores(track: Track, pcm: NDArray[np.float32], labels: Labels) -> dict
     """Return closure scores and roundings of one recording's tokens.
 
     ``bilabial``, ``vowel`` and ``stop`` hold one score per token, ``vowel_hop`` one per audible
-    10 ms of a vowel's inner part, ``rounded`` and ``spread`` the mean rounding per token.
+    10 ms of a vowel's inner part, ``rounded`` and ``spread`` the mean rounding per token,
+    ``labiodental`` and ``vowel_tuck`` how far the lower lip goes under the teeth at most.
     """
     loud = envelope(pcm)
     audible = loud > 0.1 * np.percentile(loud, 95)
     audible = np.resize(audible, len(track.aperture)) if len(audible) else audible
     out: dict[str, list[float]] = {
-        k: [] for k in ("bilabial", "vowel", "vowel_hop", "stop", "rounded", "spread")
+        k: []
+        for k in (
+            "bilabial",
+            "labiodental",
+            "vowel",
+            "vowel_tuck",
+            "vowel_hop",
+            "stop",
+            "rounded",
+            "spread",
+        )
     }
     for start, end, name in labels:
         if name in BILABIALS:
             out["bilabial"].append(narrowest(track, start - 0.02, end + 0.02, None))
+        elif name in LABIODENTALS:
+            out["labiodental"].append(_tuck(track, start - 0.02, end + 0.02))
         elif name in OTHER_STOPS:
             out["stop"].append(narrowest(track, start, end, None))
-        elif name in ARPABET_VOWELS:
+        elif name in VOWEL_NAMES:
             edge = 0.2 * (end - start)
             score = narrowest(track, start + edge, end - edge, audible)
             if np.isfinite(score):
                 out["vowel"].append(score)
+                out["vowel_tuck"].append(_tuck(track, start + edge, end - edge))
                 hops = slice(int((start + edge) * RATE), int(np.ceil((end - edge) * RATE)))
                 out["vowel_hop"] += list(-track.aperture[hops][audible[hops]])
         if track.rounding is not None and (name in ROUNDED or name in SPREAD):
             part = track.rounding[int(start * RATE) : max(int(end * RATE), int(start * RATE) + 1)]
             if len(part):
                 out["rounded" if name in ROUNDED else "spread"].append(float(part.mean()))
-    out["bilabial"] = [s for s in out["bilabial"] if np.isfinite(s)]
-    out["stop"] = [s for s in out["stop"] if np.isfinite(s)]
+    for key in ("bilabial", "labiodental", "vowel_tuck", "stop"):
+        out[key] = [s for s in out[key] if np.isfinite(s)]
     return out
+
+
+def _tuck(track: Track, start: float, end: float) -> float:
+    """Return how far the lower lip is under the upper teeth at most; nan if a method has none."""
+    first, last = max(0, int(start * RATE)), min(len(track.jaw), int(np.ceil(end * RATE)))
+    if track.channels is None or last <= first:
+        return float("nan")
+    return float(track.channels[first:last, CHANNEL["mouthRollLower"]].max())
 
 
 def recall_at(bilabial: Sequence[float], vowel: Sequence[float], false_rate: float = 0.05) -> float:
@@ -174,6 +205,7 @@ def summarise(
     tracks: Mapping[str, Track],
     sounds: Mapping[str, NDArray[np.float32]],
     labels: Mapping[str, Labels],
+    built: Mapping[str, Track] | None = None,
 ) -> dict[str, float]:
     """Return every figure over a set of recordings.
 
@@ -181,6 +213,8 @@ def summarise(
         tracks: by recording.
         sounds: 16 kHz samples the method heard *without* any added disturbance.
         labels: (start, end, ARPAbet) per recording.
+        built: what the curve generator makes of each recording's phones; made from the labels,
+            which must be ARPAbet then, if left out.
     """
     pooled: dict[str, list[float]] = {}
     moving, target, sound = [], [], []
@@ -189,7 +223,10 @@ def summarise(
             continue  # a recording of nothing cannot have the phones it is labelled with
         for key, scores in token_scores(track, sounds[name], labels[name]).items():
             pooled.setdefault(key, []).extend(scores)
-        wanted = phone_built(labels[name], len(track.aperture))
+        if built is None:
+            wanted = phone_built(labels[name], len(track.aperture))
+        else:
+            wanted = _cut(built[name], len(track.aperture))
         gap = np.zeros(60, np.float32)  # keeps recordings apart under a shift
         moving += [track.aperture, gap]
         target += [wanted.aperture, gap]
@@ -206,6 +243,8 @@ def summarise(
         "closure_auc": area_under_curve(pooled["bilabial"], pooled["vowel"]),
         "closure_recall_5": recall_at(pooled["bilabial"], pooled["vowel"]),
         "closure_recall_5_hops": recall_at(pooled["bilabial"], pooled["vowel_hop"]),
+        "labiodental_recall_5": recall_at(pooled["labiodental"], pooled["vowel_tuck"]),
+        "vowels_shut": float(np.mean(-np.asarray(pooled["vowel"]) < SHUT)),
         "place_auc": area_under_curve(pooled["bilabial"], pooled["stop"]),
         "aperture_r": r_target,
         "aperture_r_speaking": r_speaking,
@@ -218,8 +257,47 @@ def summarise(
         "aperture_p95": float(np.percentile(m[speaking], 95)),
         "jaw_p95": float(np.percentile(jaw, 95)),
         "bilabials": float(len(pooled["bilabial"])),
+        "labiodentals": float(len(pooled["labiodental"])),
         "vowels": float(len(pooled["vowel"])),
     }
+
+
+def _cut(track: Track, hops: int) -> Track:
+    """Return a track of exactly ``hops``, at rest beyond its end."""
+    gap = np.zeros(hops, np.float32)
+    gap[: min(hops, len(track.aperture))] = track.aperture[:hops]
+    return Track(gap, None, gap)
+
+
+def mouth_onset(track: Track, pcm: NDArray[np.float32]) -> float | None:
+    """Return by how many seconds the mouth opens after the sound begins; None without either.
+
+    Both begin where they first exceed a fifth of their own 95th percentile.
+    """
+    loud = envelope(pcm)
+    sound = np.flatnonzero(loud > 0.2 * np.percentile(loud, 95)) if len(loud) else []
+    wide = np.percentile(track.aperture, 95)
+    moved = np.flatnonzero(track.aperture > max(0.2 * wide, SHUT))
+    if len(sound) == 0 or len(moved) == 0:
+        return None
+    return float(moved[0] - sound[0]) / RATE
+
+
+def jerk(jaw: NDArray[np.floating], fps: float) -> float:
+    """Return the root mean square third derivative of a jaw while it moves, per s^3.
+
+    Only jaws sampled at the same rate can be compared.
+    """
+    third = np.diff(np.asarray(jaw, float), 3) * fps**3
+    moving = np.abs(np.diff(np.asarray(jaw, float))[1:-1]) > 1e-3
+    return float(np.sqrt(np.mean(third[moving] ** 2))) if moving.any() else 0.0
+
+
+def resampled(jaw: NDArray[np.floating], fps: float) -> NDArray[np.float64]:
+    """Return a jaw at 100 Hz as a camera at ``fps`` would: the mean over each frame's time."""
+    total = np.concatenate([[0.0], np.cumsum(np.asarray(jaw, float))])
+    edges = np.arange(int(len(jaw) / RATE * fps) + 1) * (RATE / fps)
+    return np.asarray(np.diff(np.interp(edges, np.arange(len(total)), total)) * fps / RATE)
 
 
 def against_capture(
@@ -256,6 +334,8 @@ def against_capture(
         "captured_p95": float(np.percentile(real[speaking], 95)),
         "speed_p99": float(np.percentile(np.abs(np.diff(ours)) * RATE, 99)),
         "captured_speed_p99": float(np.percentile(np.abs(np.diff(captured)) * fps, 99)),
+        "jerk": jerk(resampled(ours, fps), fps),
+        "captured_jerk": jerk(captured, fps),
     }
 
 
@@ -302,10 +382,17 @@ def disturbed(pcm: NDArray[np.float32], how: str, rng: np.random.Generator) -> N
 
 
 def non_speech(seconds: float = 6.0) -> dict[str, NDArray[np.float32]]:
-    """Return sounds without a voice: silence, white noise, tones, and something like music."""
+    """Return sounds without a voice: silence, noises, tones, drums and somewhat of music."""
     time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     rng = np.random.default_rng(7)
     tone = 0.2 * np.sin(2 * np.pi * 440 * time)
+    low = 0.3 * np.sign(np.sin(2 * np.pi * 120 * time)) * (0.6 + 0.4 * np.sin(2 * np.pi * 5 * time))
+    drum = np.exp(-(time % 0.5) * 18) * np.sin(2 * np.pi * 65 * time)
+    cymbal = np.exp(-(time % 0.25) * 30) * rng.standard_normal(len(time))
+    scale = 220.0 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12]) / 12)
+    melody = scale[(time / 0.3).astype(int) % 8]
+    phase = 2 * np.pi * np.cumsum(melody * (1 + 0.01 * np.sin(2 * np.pi * 5.5 * time)))
+    lead = sum(np.sin(k * phase / SAMPLE_RATE) / k for k in range(1, 7))
     beat = np.exp(-(time % 0.4) * 6)
     chord = [220.0, 277.2, 329.6, 440.0, 554.4]
     tune = sum(np.sin(2 * np.pi * f * (1 + (time // 0.8) % 3 * 0.125) * time) for f in chord)
@@ -315,12 +402,16 @@ def non_speech(seconds: float = 6.0) -> dict[str, NDArray[np.float32]]:
         "hiss": (0.001 * hiss).astype(np.float32),
         "white_noise": (0.05 * hiss).astype(np.float32),
         "tone": tone.astype(np.float32),
+        "buzz": low.astype(np.float32),
+        "fan": (0.1 * gaussian_filter1d(hiss, 3.0)).astype(np.float32),
+        "drums": (0.4 * drum + 0.05 * cymbal).astype(np.float32),
+        "melody": (0.08 * lead * np.minimum(1, (time % 0.3) / 0.02)).astype(np.float32),
         "music": (0.05 * tune * beat + 0.02 * hiss * (time % 0.8 < 0.05)).astype(np.float32),
     }
 
 
 __all__ = [
     "Track", "against_capture", "area_under_curve", "correlation_and_lag", "d_prime", "disturbed",
-    "energy_jaw", "envelope", "from_channels", "non_speech", "phone_built", "predict",
-    "recall_at", "summarise", "token_scores",
+    "energy_jaw", "envelope", "from_channels", "jerk", "mouth_onset", "non_speech", "phone_built",
+    "predict", "recall_at", "resampled", "summarise", "token_scores",
 ]  # fmt: skip

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.worker.overload import Effort
+
 if TYPE_CHECKING:
     from models.motion.stream import MotionStream
     from models.renderer.renderer import Renderer
@@ -93,9 +95,19 @@ class Pipeline(Protocol):
         """Draw another avatar from the next frame on."""
         ...
 
+    def ease(self, effort: Effort) -> None:
+        """Do less for every frame, or more again."""
+        ...
+
 
 class Pipelines(Protocol):
-    """Makes pipelines; may take long, so it is called beside the live slots."""
+    """Makes pipelines; may take long, so it is called beside the live slots.
+
+    Attributes:
+        efforts: what can give way under overload, the most costly first.
+    """
+
+    efforts: tuple[Effort, ...]
 
     def open(self, spec: SlotSpec) -> Pipeline:
         """Return a fresh session on an avatar."""
@@ -112,6 +124,7 @@ class AvatarPipeline:
     def __init__(self, motion: MotionStream, drawer: Drawer) -> None:
         self._motion = motion
         self._drawer = drawer
+        self._effort = Effort.FULL
         self._owed = 0  # samples pushed that no emitted frame has covered
         self._step = RATE // motion.fps
 
@@ -136,6 +149,13 @@ class AvatarPipeline:
     def show(self, drawer: Drawer) -> None:
         """Draw another avatar from now on."""
         self._drawer = drawer
+        self.ease(self._effort)
+
+    def ease(self, effort: Effort) -> None:
+        """Pass on to the avatar's drawing, if it can do with less."""
+        self._effort = effort
+        if (ease := getattr(self._drawer, "ease", None)) is not None:
+            ease(effort)
 
 
 class AvatarPipelines:
@@ -145,26 +165,22 @@ class AvatarPipelines:
         EngineError: the graph cannot be run here.
     """
 
+    efforts: tuple[Effort, ...] = (Effort.FULL, Effort.HALF_RATE)
+
     def __init__(self, settings: WorkerSettings) -> None:
         import cv2
 
         # Everything is imported here, so that nobody waits for it when the first session opens.
         import models.appearance.identity
         import models.renderer.renderer  # noqa: F401
-        from engines import select
-        from models.motion.stream import load_motion_engine_path
+        from streamer.motion_models import load_motion
 
         cv2.setNumThreads(settings.threads)
-        graph = load_motion_engine_path()  # its checksum is looked at each time
-        self._engine = select.load(graph, settings.engine, threads=settings.threads)
+        self._models = load_motion(settings.engine, settings.threads)
 
     def open(self, spec: SlotSpec) -> AvatarPipeline:
         """Return a fresh session on an avatar."""
-        from models.motion.stream import MotionStream
-
-        motion = MotionStream(
-            self._engine, fps=spec.fps, look_ahead_ms=spec.look_ahead_ms, seed=spec.seed
-        )
+        motion = self._models.stream(fps=spec.fps, look_ahead_ms=spec.look_ahead_ms, seed=spec.seed)
         return AvatarPipeline(motion, self.drawer(spec.bundle, spec.size))
 
     def drawer(self, bundle: str, size: int) -> Renderer:
