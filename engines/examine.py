@@ -35,16 +35,23 @@ def examine(graph: Path, provider: str, *, threads: int = 1) -> str:
         return f"{_step_ms(reference):.2f} ms a step on {threads} thread{'s' * (threads > 1)}."
     from engines.check import check_engine
 
-    engine = _load(graph, provider, reference, threads)
+    engine = load_engine(graph, provider, reference, threads)
     try:
-        parity = check_engine(graph, engine, reference, precision=_precision(graph, provider))
+        parity = check_engine(graph, engine, reference, precision=precision_on(graph, provider))
         cost = _step_ms(engine)
     finally:
         engine.close()
     return f"{cost:.2f} ms a step; differs from the CPU by {parity}."
 
 
-def _load(graph: Path, provider: str, reference: Engine, threads: int) -> Engine:
+def load_engine(graph: Path, provider: str, reference: Engine, threads: int = 1) -> Engine:
+    """Return one provider's engine, warm, with nothing behind it.
+
+    Raises:
+        EngineError: it cannot run the graph, or there is no plan yet.
+    """
+    if provider == "cpu":
+        return OnnxEngine(graph, threads=threads)
     if provider == "tensorrt":
         from engines.select_tensorrt import NeedsBuild, load_plan
 
@@ -62,7 +69,8 @@ def _load(graph: Path, provider: str, reference: Engine, threads: int) -> Engine
     return engine
 
 
-def _precision(graph: Path, provider: str) -> str:
+def precision_on(graph: Path, provider: str) -> str:
+    """Return the precision that a provider runs a graph in."""
     if provider != "tensorrt":
         return "fp32"
     from engines.select_tensorrt import precision_of

@@ -21,6 +21,8 @@ KEEP_FLOAT = frozenset(
         "GRU", "LSTM", "GridSample", "Softmax", "LogSoftmax", "LayerNormalization",
         "InstanceNormalization", "BatchNormalization", "ReduceMean", "ReduceSum", "ReduceL2",
         "ReduceSumSquare", "Pow", "Exp", "Log", "Sqrt", "Div",
+        # These say the dtype of what they make themselves.
+        "ConstantOfShape", "EyeLike", "RandomNormal", "RandomUniform",
     }
 )  # fmt: skip
 _ONLY_FIRST = frozenset({"Resize", "Pad"})  # their other inputs are sizes, or keep their own dtype

@@ -98,7 +98,7 @@ def compare(
     Raises:
         EngineError: one of them cannot run.
     """
-    rms, peak, worst = 0.0, 0.0, "no output"
+    rms, peak, worst = 0.0, 0.0, "every output"
     for batch in batches:
         samples = Samples(signature, batch, seed=seed, ranges=ranges)
         held: dict[str, list[NDArray[np.generic]]] = {}

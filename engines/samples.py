@@ -22,6 +22,7 @@ DIMS: Mapping[str, int] = {"hops": STEP_HOPS}
 """Sizes of the free dimensions of shipped graphs; the batch apart."""
 
 _RATE = 16_000
+_CHOICES = ("look_ahead", "steps")  # one of several, each slot its own
 
 
 class Samples:
@@ -75,12 +76,12 @@ class Samples:
             return self._random.uniform(low, high, shape).astype(spec.dtype)
         if spec.name.startswith("noise"):
             return self._random.standard_normal(shape).astype(spec.dtype)
-        if len(shape) == 2:  # a choice: which look-ahead, which mood
+        if spec.name in _CHOICES:
             chosen = self._random.integers(0, shape[1], shape[0])
             return np.eye(shape[1], dtype=spec.dtype)[chosen]
         if len(shape) == 4:
             return self._picture(shape).astype(spec.dtype)
-        return self._random.uniform(0.0, 1.0, shape).astype(spec.dtype)
+        return self._random.uniform(-1.0, 1.0, shape).astype(spec.dtype)
 
     def _voice(self, hops: int) -> NDArray[np.float32]:
         """Return (batch, hops * 160): harmonics under syllables, and breath; pauses between."""

@@ -346,9 +346,9 @@ def doctor(data: _DataOption = None, config: _ConfigOption = None) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(help="latency, quality, capacity or soak")],
+    which: Annotated[str, typer.Argument(help="latency, quality, capacity, soak or engines")],
 ) -> None:
-    """Measure latency, quality, capacity or endurance; ``bench WHICH --help`` lists options."""
+    """Measure latency, quality, capacity, soak or engines; ``bench WHICH --help`` lists options."""
     _delegate("benchmarks", {w: f"benchmarks.{w}.main" for w in _BENCHES}, which, context.args)
 
 
@@ -366,7 +366,7 @@ def train(
     _delegate("training", modules, which, context.args)
 
 
-_BENCHES = ("latency", "quality", "capacity", "soak")
+_BENCHES = ("latency", "quality", "capacity", "soak", "engines")
 
 
 def _delegate(what: str, modules: dict[str, str], which: str, args: list[str]) -> None:

@@ -1,0 +1,1 @@
+"""What a step of each graph costs on each engine, by batch size."""
