@@ -27,7 +27,7 @@ from models.renderer.refine.crop import (
 )
 from models.renderer.refine.pairs import read_pairs
 
-WINDOW = (56, 80)  # rows, columns of a training cut: a mouth fits
+WINDOW = (48, 72)  # rows, columns of a training cut: a mouth fits
 
 
 @dataclass(frozen=True)

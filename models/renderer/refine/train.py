@@ -34,8 +34,8 @@ Loss = Callable[[nn.Module, NDArray[np.int64]], Tensor]
 
 STAGES = ("regression", "teacher", "student")
 _SHARE = {"regression": 1.0, "teacher": 0.6, "student": 0.4}  # of --samples
-_AVERAGE = 0.998  # decay of the averaged weights
-_SAVE_EVERY = 60.0  # seconds
+_AVERAGE = 0.997  # decay of the averaged weights
+_SAVE_EVERY = 15.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class TrainConfig:
 
     samples: int = 60_000
     minutes: float = 60.0
-    batch: int = 16
+    batch: int = 8
     rate: float = 1.5e-3
     seed: int = 0
     widths: tuple[int, int, int] = (16, 32, 64)
