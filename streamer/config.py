@@ -60,7 +60,8 @@ class EngineConfig:
     """How graphs run."""
 
     engine: str = "auto"  # auto | cpu | cuda | tensorrt | torch
-    threads: int = 1  # per worker
+    threads: int = 1  # of one graph
+    compute: int = 0  # sessions drawn at the same time; 0: by the number of cores
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,7 @@ def _check(config: Config) -> Config:
         (100 <= media.bitrate_kbps <= 8000, "media.bitrate_kbps must be between 100 and 8000"),
         (config.engine.engine in _ENGINES, f"engine.engine must be one of {', '.join(_ENGINES)}"),
         (1 <= config.engine.threads <= 64, "engine.threads must be between 1 and 64"),
+        (0 <= config.engine.compute <= 64, "engine.compute must be between 0 and 64"),
     )
     for holds, sentence in rules:
         if not holds:

@@ -25,7 +25,7 @@ from typing import Literal
 
 import numpy as np
 
-from streamer.admission import USABLE
+from streamer.admission import USABLE, lanes
 from streamer.config import Config
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -238,8 +238,8 @@ def _capacity(config: Config, bundle: Path) -> Check:
         spent.append(time.perf_counter() - began)
     frame_ms = 1000 * float(np.median(spent))
     cores = len(os.sched_getaffinity(0))
-    # One thread draws for every session, so more cores do not make more room.
-    sessions = max(1, int(USABLE * 1000 / fps / frame_ms)) if frame_ms < 1000 / fps else 0
+    width = lanes(cores, config.engine.compute)
+    sessions = max(1, int(width * USABLE * 1000 / fps / frame_ms)) if frame_ms < 1000 / fps else 0
     room = f"{sessions} session{'' if sessions == 1 else 's'}"
     detail = (
         f"{cores} cores; {frame_ms:.1f} ms a frame at {size} px, "

@@ -25,6 +25,13 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self.sessions = Gauge("visavis_sessions", "Live sessions.", registry=registry)
         self.capacity = Gauge("visavis_capacity", "Sessions this machine holds.", registry=registry)
+        self.effort = Gauge(
+            "visavis_effort",
+            "What every frame gets: 0 all of it, 1 one step of the refiner, 2 no refiner, "
+            "3 every second frame only.",
+            registry=registry,
+        )
+        self.viewers = Gauge("visavis_viewers", "Viewers of others' sessions.", registry=registry)
         self.started = Counter("visavis_sessions_started", "Sessions begun.", registry=registry)
         self.ended = Counter(
             "visavis_sessions_ended", "Sessions over, by cause.", ["cause"], registry=registry

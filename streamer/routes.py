@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from streamer import __version__
 from streamer.errors import BadRequest, NotFound, TooLarge, Unprocessable
 from streamer.sessions import OfferRequest, SessionManager
+from streamer.worker.overload import Effort
 from web import STATIC_DIR
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ async def list_sessions(request: Request) -> dict[str, Any]:
         "capacity": services.admission.capacity,
         "worker_restarts": services.supervisor.restarts,
         "frame_ms": services.supervisor.frame_ms,
+        "effort": services.supervisor.effort,
     }
 
 
@@ -214,6 +216,7 @@ async def metrics(request: Request) -> Response:
     services = _services(request)
     services.metrics.restarts.set(services.supervisor.restarts)
     services.metrics.capacity.set(services.admission.capacity)
+    services.metrics.effort.set(Effort[services.supervisor.effort])
     return Response(services.metrics.render(), media_type="text/plain; version=0.0.4")
 
 

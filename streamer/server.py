@@ -33,6 +33,7 @@ from streamer.metrics import Metrics
 from streamer.routes import router
 from streamer.sessions import SessionManager
 from streamer.worker.client import COMMAND
+from streamer.worker.cores import usable_cores
 from streamer.worker.pipeline import SlotSpec, WorkerSettings
 from streamer.worker.supervisor import Supervisor
 from web import STATIC_DIR
@@ -144,12 +145,20 @@ def _services(
         slots=admission.slots(config.limits),
         engine=config.engine.engine,
         threads=config.engine.threads,
+        compute=config.engine.compute,
         size=config.media.size,
     )
     supervisor = Supervisor(
         settings, clock, command=worker_command, warm=lambda: _newest_bundle(store)
     )
-    admitted = Admission(config.limits, config.media.fps, supervisor, metrics)
+    admitted = Admission(
+        config.limits,
+        config.media.fps,
+        supervisor,
+        metrics,
+        size=config.media.size,
+        lanes=admission.lanes(usable_cores(), config.engine.compute),
+    )
     context = SessionContext(
         config=config,
         clock=clock,

@@ -73,7 +73,7 @@ class Session:
         self.state = "connecting"
         self._context = context
         self._ended = ended
-        self._size = size
+        self.size = size
         self._probe = probe
         self._clock = context.clock
         self._media = context.config.media
@@ -237,7 +237,7 @@ class Session:
         media = self._media
         spec = SlotSpec(
             bundle=self.avatar.bundle,
-            size=self._size,
+            size=self.size,
             fps=media.fps,
             look_ahead_ms=media.look_ahead_ms,
             ring_ms=media.ring_ms,

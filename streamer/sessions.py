@@ -95,7 +95,7 @@ class SessionManager:
         avatar = self._context.find_avatar(request.avatar_id or "")
         if isinstance(request.pc_id, str) and request.pc_id in self._sessions:
             await self.end(request.pc_id, "The viewer started over.", cause="restart")
-        self._admission.enter()
+        self._admission.enter(size)
         session = Session(
             secrets.token_urlsafe(_ID_BYTES),
             self._context,
@@ -175,4 +175,4 @@ class SessionManager:
         if self._sessions.pop(session.id, None) is not None:
             self._gone.append(session.id)
             self._journal("session-end", session.avatar.id, session.id)
-            self._admission.leave()
+            self._admission.leave(session.size)

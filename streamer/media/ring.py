@@ -74,10 +74,11 @@ class FrameRing(Generic[PictureT]):
         """Count pictures that were given up before they were drawn."""
         self.counters.dropped += frames
 
-    def release(self, tick: int) -> tuple[PictureT | None, bool]:
+    def release(self, tick: int, *, due: bool = True) -> tuple[PictureT | None, bool]:
         """Return ``(picture, is_new)`` for the tick of a frame number.
 
-        The picture is None only if none was ever drawn.
+        The picture is None only if none was ever drawn. If none is ``due`` at this tick, a repeat
+        is what was meant and is not counted.
         """
         self._last_tick = max(self._last_tick, tick)
         chosen: tuple[int, PictureT] | None = None
@@ -86,7 +87,7 @@ class FrameRing(Generic[PictureT]):
                 self.counters.dropped += 1
             chosen = self._waiting.popleft()
         if chosen is None:
-            if self._shown is not None:
+            if self._shown is not None and due:
                 self.counters.repeated += 1
             return self._shown, False
         if chosen[0] < tick:

@@ -74,6 +74,10 @@ class Scheduler:
         """How many slots are filled."""
         return len(self._slots)
 
+    def slots(self) -> list[Slot]:
+        """Return every filled slot."""
+        return list(self._slots.values())
+
     def get(self, index: int) -> Slot | None:
         """Return the slot at an index."""
         return self._slots.get(index)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from streamer.media.encoder import Codec, VideoEncoder, to_yuv
 from streamer.media.ring import FrameRing
+from streamer.worker.overload import Effort
 from streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from streamer.worker.probe import Probe
 from streamer.worker.protocol import Packet
@@ -78,6 +79,8 @@ class Slot:
         self._generation = 0
         self._resets = False
         self._next_drawer: Drawer | None = None
+        self._effort = Effort.FULL
+        self._eases = False
         self._shared: deque[tuple[int, NDArray[np.float32]]] | None = None
         self._heard: deque[NDArray[np.float32]] = deque()
 
@@ -135,7 +138,7 @@ class Slot:
         began = self._now()
         with self._lock:
             self._tick_at = began
-            picture, is_new = self._ring.release(frame)
+            picture, is_new = self._ring.release(frame, due=not self._thins(frame))
             counters = self._ring.counters
             late, repeats, dropped = counters.late, counters.repeated, counters.dropped
         if picture is None:
@@ -162,6 +165,21 @@ class Slot:
             draw_ms=1e3 * picture.draw_s,
             tick_at=began,
         )
+
+    @property
+    def stale(self) -> int:
+        """Ticks so far that showed an old picture."""
+        counters = self._ring.counters
+        return counters.late + counters.repeated
+
+    def ease(self, effort: Effort) -> None:
+        """Do less, or more again, for every frame from now on."""
+        with self._lock:
+            self._effort = effort
+            self._eases = True
+
+    def _thins(self, frame: int) -> bool:
+        return self._effort >= Effort.HALF_RATE and frame % 2 == 1
 
     def request_keyframe(self) -> None:
         """Make the next packet decodable on its own."""
@@ -209,9 +227,12 @@ class Slot:
         with self._lock:
             inbox, self._inbox = list(self._inbox), deque()
             resets, self._resets = self._resets, False
+            eases, self._eases = self._eases, False
             generation = self._generation
         if resets:
             self._pipeline.reset()
+        if eases:
+            self._pipeline.ease(self._effort)
         if inbox:
             self._hear(inbox, generation)
             return
@@ -265,6 +286,8 @@ class Slot:
         """Return the next frame worth drawing: in order, but nothing that a newer one replaces."""
         while self._pending:
             pending = self._pending.popleft()
+            if self._thins(pending.frame):
+                continue
             replaced = bool(self._pending) and self._pending[0].frame <= self._ring.last_tick
             if not replaced and not self._ring.skips(pending.frame):
                 return pending

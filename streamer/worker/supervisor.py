@@ -143,6 +143,8 @@ class Supervisor:
         self.restarts = 0
         self.frame_ms: float | None = None  # what a frame costs, measured in quiet
         self.live_frame_ms: float | None = None  # and what it costs live, smoothed
+        self.effort = "FULL"  # what every frame gets now
+        self.exhausted = False  # whether nothing is left to give under overload
         self._settings = settings
         self._clock = clock
         self._command = tuple(command)
@@ -251,7 +253,12 @@ class Supervisor:
             return
         self._heard_at = self._clock.now()
         if message.kind is Kind.PONG:
-            if float(message.json().get("busy_s", 0)) > HUNG_S:
+            said = message.json()
+            self.effort, self.exhausted = (
+                str(said.get("effort", "FULL")),
+                said.get("exhausted") is True,
+            )
+            if float(said.get("busy_s", 0)) > HUNG_S:
                 logger.error("worker %d hangs", client.pid)
                 client.kill()
             return

@@ -25,6 +25,8 @@ import numpy as np
 
 from streamer.memory import give_back, limit_arenas
 from streamer.worker import protocol
+from streamer.worker.cores import compute_threads, usable_cores
+from streamer.worker.overload import OverloadGuard
 from streamer.worker.pipeline import RATE, Pipelines, SlotSpec, WorkerSettings
 from streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
 from streamer.worker.scheduler import Scheduler
@@ -33,7 +35,6 @@ from streamer.worker.slot import Slot
 logger = logging.getLogger(__name__)
 _SWITCH_INTERVAL_S = 0.0005  # so that the media thread need not wait 5 ms for the interpreter lock
 _CALIBRATION_FRAMES = 25
-_MOST_COMPUTE = 4  # beyond, threads wait for the interpreter more than they draw
 
 
 class Worker:
@@ -56,6 +57,7 @@ class Worker:
         self._scheduler = Scheduler(
             self._slot_failed, threads=settings.compute or compute_threads(usable_cores())
         )
+        self._overload = OverloadGuard(time.monotonic, pipelines.efforts)
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._measurer = ThreadPoolExecutor(1, thread_name_prefix="measurer")
         self._measuring: Future[None] | None = None
@@ -72,7 +74,7 @@ class Worker:
             Kind.INTERRUPT: lambda m: self._on_slot(m, Slot.interrupt),
             Kind.AVATAR: self._avatar,
             Kind.CALIBRATE: self._calibrate,
-            Kind.PING: lambda m: self._send(control(Kind.PONG, busy_s=self._scheduler.busy_s)),
+            Kind.PING: self._pong,
         }
 
     def run(self) -> None:
@@ -114,6 +116,12 @@ class Worker:
     def _slot_failed(self, index: int, error: Exception) -> None:
         self._send(control(Kind.SLOT_FAILED, index, error=f"{type(error).__name__}: {error}"))
 
+    def _pong(self, message: Message) -> None:
+        effort, full = self._overload.effort, self._overload.exhausted
+        self._send(
+            control(Kind.PONG, busy_s=self._scheduler.busy_s, effort=effort.name, exhausted=full)
+        )
+
     def _on_slot(self, message: Message, action: Callable[[Slot], None]) -> None:
         slot = self._scheduler.get(message.slot)
         if slot is not None:
@@ -135,6 +143,7 @@ class Worker:
                 self._slot_failed(index, error)
                 return
             if self._wanted.get(index) == opening:
+                slot.ease(self._overload.effort)
                 self._scheduler.put(index, slot)
                 self._send(control(Kind.OPENED, index))
 
@@ -164,11 +173,20 @@ class Worker:
     def _tick(self, message: Message) -> None:
         frame = protocol.read_tick(message)
         slot = self._scheduler.get(message.slot)
+        before = slot.stale if slot is not None else 0
         packet = slot.tick(frame) if slot is not None else None
-        if packet is not None:
+        if packet is not None and slot is not None:
             self._send(packet.message(message.slot))
+            if self._overload.tick(slot.stale > before):
+                self._ease_all()
         for number, values in slot.take_motion(frame) if slot is not None else ():
             self._send(protocol.coefficients_message(message.slot, number, values))
+
+    def _ease_all(self) -> None:
+        effort = self._overload.effort
+        logger.warning("effort is now %s for %d sessions", effort.name, self._scheduler.count)
+        for slot in self._scheduler.slots():
+            slot.ease(effort)
 
     def _bitrate(self, message: Message) -> None:
         kbps = int(message.json().get("kbps", 0))
@@ -210,20 +228,6 @@ class Worker:
                 self._send(control(Kind.CALIBRATED, frame_ms=cost * 1e3))
 
         self._measuring = self._measurer.submit(measure)
-
-
-def usable_cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def compute_threads(cores: int) -> int:
-    """Return how many sessions are drawn at the same time.
-
-    Two threads on two cores draw 1.5 times (256 px) to 1.7 times (512 px) as much as one; one core
-    of four and more is left to the network's side.
-    """
-    return max(1, min(_MOST_COMPUTE, cores if cores < 4 else cores - 1))
 
 
 def time_pipeline(
