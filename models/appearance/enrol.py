@@ -29,6 +29,7 @@ from models.appearance.layers import (
     foreground_colour,
     frame_face,
     refine_matte,
+    without_bars,
 )
 from models.appearance.neutral import neutralise
 
@@ -83,6 +84,9 @@ def enrol(
     tell(0.02, "Looking for the face")
     landmarks = _only_face(tracker.detect(photo))
     _check_light(photo, landmarks)
+    left, top, right, bottom = without_bars(photo)
+    photo = photo[top:bottom, left:right]
+    landmarks = landmarks - np.array([left, top, 0], np.float32)
     framing = frame_face(photo, landmarks, size)
     picture = framing.cut(photo)
     points = framing.points(landmarks)

@@ -15,6 +15,11 @@ Floats = NDArray[np.float32]
 
 FACE_WIDTHS = 3.0  # side of the crop
 _FACE_HEIGHT_IN_CROP = 0.44  # where the middle of the face sits, from the top
+_LARGEST_BAR = 0.2  # of the photo's side
+_BAR_NOISE = 10  # of 255, in a plain bar
+_BAR_DARK, _BAR_LIGHT = 24, 244  # bars are black or white
+_PLAIN, _NOT_PLAIN = 0.60, 0.30  # of a row that has the bar's colour: inside it, and after it
+_BAR_END = 5  # rows within which a bar ends
 _SURE = 0.98
 _NONE = 0.02
 
@@ -48,6 +53,40 @@ class Framing:
         square = photo[self.top : self.top + self.side, self.left : self.left + self.side]
         way = cv2.INTER_AREA if self.side > self.size else cv2.INTER_CUBIC
         return cv2.resize(square, (self.size, self.size), interpolation=way)
+
+
+def without_bars(photo: Image) -> tuple[int, int, int, int]:
+    """Return (left, top, right, bottom) of the photo without plain bars at its edges.
+
+    A bar is black or white over most of its length (a caption may stand on it) and ends within a
+    few rows along the whole edge. A plain backdrop does not: the person ends it piece by piece.
+    """
+    height, width = photo.shape[:2]
+    top, bottom = _bar(photo), height - _bar(photo[::-1])
+    turned = photo[top:bottom].transpose(1, 0, 2)
+    left, right = _bar(turned), width - _bar(turned[::-1])
+    return left, top, right, bottom
+
+
+def _bar(rows: Image) -> int:
+    """Return how many of the first rows are a bar."""
+    limit = int(_LARGEST_BAR * len(rows))
+    if limit < 2:
+        return 0
+    colour = np.median(rows[0].astype(np.int16), axis=0)
+    if colour.max() > _BAR_DARK and colour.min() < _BAR_LIGHT:
+        return 0
+    part = rows[: limit + _BAR_END].astype(np.int16)
+    plain = (np.abs(part - colour).max(2) <= _BAR_NOISE).mean(1)
+    ended = np.flatnonzero(plain < _PLAIN)
+    if plain[0] < _PLAIN or not len(ended) or ended[0] > limit:
+        return 0
+    first = int(ended[0])
+    after = plain[first : first + _BAR_END]
+    for k, share in enumerate(after):
+        if share < _NOT_PLAIN:
+            return first + k
+    return 0
 
 
 def frame_face(photo: Image, landmarks: Floats, size: int) -> Framing:

@@ -19,6 +19,7 @@ Floats = NDArray[np.float32]
 
 _PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
 _YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
+_PITCH_GAIN = 1.15  # a nod without the light's change looks like less
 _SHIFT = 0.6  # inter-ocular distances
 _CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
 _STILL = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
@@ -68,7 +69,7 @@ def head_pose(coefficients: Floats, inter_ocular: float) -> HeadPose:
         return float(coefficients[INDEX[name]])
 
     yaw = soft_limit(value("headYaw"), _YAW)
-    pitch = soft_limit(value("headPitch"), _PITCH)
+    pitch = soft_limit(_PITCH_GAIN * value("headPitch"), _PITCH)
     roll = soft_limit(value("headRoll"), _ROLL)
     cy, sy, cp, sp, cr, sr = (
         np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll),
@@ -91,11 +92,12 @@ def head_pose(coefficients: Floats, inter_ocular: float) -> HeadPose:
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _move(points, head_weight, neck, matrix, shift, pivot, torso, foot, unit, out):
+def _move(points, head_weight, neck, matrix, shift, pivot, torso, foot, unit, camera, out):
     """Apply head and torso motion to ``(N, 3)`` pixels.
 
     ``torso`` is breath, shrug, lean scale, sway; ``neck`` (x, y) is where the shoulders begin;
-    ``foot`` is the row that stays; ``unit`` the inter-ocular distance.
+    ``foot`` is the row that stays; ``unit`` the inter-ocular distance; ``camera`` is the lens's
+    distance in such units.
     """
     breath, shrug, near, sway = torso[0], torso[1], torso[2], torso[3]
     for i in range(points.shape[0]):
@@ -106,6 +108,10 @@ def _move(points, head_weight, neck, matrix, shift, pivot, torso, foot, unit, ou
             hx = matrix[0, 0] * px + matrix[0, 1] * py + matrix[0, 2] * pz + pivot[0] + shift[0]
             hy = matrix[1, 0] * px + matrix[1, 1] * py + matrix[1, 2] * pz + pivot[1] + shift[1]
             hz = matrix[2, 0] * px + matrix[2, 1] * py + matrix[2, 2] * pz + pivot[2]
+            # What turns towards the lens grows, what turns away shrinks.
+            closer = unit * camera / max(unit * camera - (hz - z), unit)
+            hx = pivot[0] + shift[0] + closer * (hx - pivot[0] - shift[0])
+            hy = pivot[1] + shift[1] + closer * (hy - pivot[1] - shift[1])
             mx, my, mz = x + w * (hx - x), y + w * (hy - y), z + w * (hz - z)
         else:
             mx, my, mz = x, y, z
@@ -310,6 +316,7 @@ class Rig:
             torso,
             self._foot,
             np.float32(self.unit),
+            np.float32(_CAMERA),
             out,
         )
 

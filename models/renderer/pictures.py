@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.appearance.identity import Identity
+from models.renderer.crown import extend_top, rows_above
 from models.renderer.warp import double
 
 Image = NDArray[np.uint8]
@@ -19,18 +20,28 @@ class IdentityPictures:
     """What the compositor reads.
 
     Attributes:
-        texture: ``(2S, 2S, 4)`` the person with opacity at doubled resolution.
+        texture: ``(2(S + lift), 2S, 4)`` the person with opacity at doubled resolution, with the
+            part of the head that the photo's upper edge cut off.
+        lift: rows of the picture's size that were added on top.
         background: ``(S, S, 3)`` the picture without the person.
         photo: ``(S, S, 3)`` the framed photo.
     """
 
     texture: Image
+    lift: int
     background: Image
     photo: Image
 
 
-def pictures_at(identity: Identity, size: int) -> IdentityPictures:
-    """Resample an identity's pictures to ``(size, size)``."""
+def pictures_at(identity: Identity, size: int, *, chin: float, hairline: float) -> IdentityPictures:
+    """Resample an identity's pictures to ``(size, size)``.
+
+    Args:
+        identity: the enrolled person.
+        size: side of the pictures in pixels.
+        chin: row of the chin at that size.
+        hairline: row of the upper end of the forehead at that size.
+    """
 
     def fit(picture: Image) -> Image:
         if size == identity.size:
@@ -39,8 +50,11 @@ def pictures_at(identity: Identity, size: int) -> IdentityPictures:
         return cv2.resize(picture, (size, size), interpolation=way)
 
     person = np.dstack([fit(identity.foreground), fit(identity.alpha)])
+    iris = np.mean([eye.iris for eye in identity.eyes], axis=0) * size / identity.size
+    tall = extend_top(person, (float(iris[0]), float(iris[1])), chin, hairline)
     return IdentityPictures(
-        double(person),
+        double(tall),
+        rows_above(size),
         np.ascontiguousarray(fit(identity.background)),
         np.ascontiguousarray(fit(identity.photo)),
     )

@@ -91,7 +91,9 @@ class Renderer:
         self._values = np.zeros((len(basis.neutral), 3), np.float32)
         self._values[:, :2] = self._rig.source
         self._values[:, 2] = blend
-        self._pictures: IdentityPictures = pictures_at(identity, size)
+        chin, hairline = (float(self._rig.source[basis.landmarks[n], 1]) for n in (152, 10))
+        self._pictures: IdentityPictures = pictures_at(identity, size, chin=chin, hairline=hairline)
+        self._lift = np.float32(self._pictures.lift)
         self._shell = Shell(self._rig, basis, self._skin, blend)
         self._mouth = MouthPainter(self._rig, basis, identity)
         self._eyes = tuple(EyePainter(self._rig, identity, s, size) for s in (0, 1))
@@ -125,7 +127,7 @@ class Renderer:
 
     def _person_box(self) -> NDArray[np.int64]:
         """Return the box outside of which nothing ever moves."""
-        solid = self._pictures.texture[::2, ::2, 3] > 0
+        solid = self._pictures.texture[2 * self._pictures.lift :: 2, ::2, 3] > 0
         rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
         if len(rows) == 0:
             return np.array([0, 0, self.size, self.size], np.int64)
@@ -215,7 +217,9 @@ class Renderer:
         """Warp the person over the background, by one flow for head, face and torso."""
         x0, y0, x1, y1 = (int(v) for v in self._person)
         face = np.array([left, top, left + depth.shape[1], top + depth.shape[0]], np.int64)
-        extents(self._shell.flow, STEP, self._solid, self._person, _BAND, face, self._spans)
+        extents(
+            self._shell.flow, STEP, self._solid, self._lift, self._person, _BAND, face, self._spans
+        )
         background, out = self._pictures.background, self._out
         for k, (low, high) in enumerate(self._spans.tolist()):
             band = slice(y0 + k * _BAND, min(y0 + (k + 1) * _BAND, y1))
@@ -224,7 +228,10 @@ class Renderer:
             if low >= high:
                 continue
             box = np.array([low, band.start, high, band.stop], np.int64)
-            place(self._shell.flow, STEP, depth, flow, left, top, box, self._source, self._lookup)
+            place(
+                self._shell.flow, STEP, depth, flow, left, top, box, self._lift, self._source,
+                self._lookup,
+            )  # fmt: skip
             person = cv2.remap(
                 self._pictures.texture,
                 self._lookup[band, low:high],

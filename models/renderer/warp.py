@@ -239,7 +239,7 @@ def sample_twice(texture, u, v, out):
 
 
 @_jit
-def place(shell, step, depth, flow, face_left, face_top, box, source, lookup):
+def place(shell, step, depth, flow, face_left, face_top, box, lift, source, lookup):
     """Say which source pixel every pixel inside ``box`` (x0, y0, x1, y1) shows.
 
     Args:
@@ -250,6 +250,7 @@ def place(shell, step, depth, flow, face_left, face_top, box, source, lookup):
         face_left: column of the face pictures in the output.
         face_top: row of the same.
         box: ``(4,)`` int64, a multiple of ``step``.
+        lift: rows that the texture has above the picture.
         source: ``(S, S, 2)`` written.
         lookup: ``(S, S, 2)`` written, the same in pixels of the doubled texture.
     """
@@ -286,17 +287,18 @@ def place(shell, step, depth, flow, face_left, face_top, box, source, lookup):
                     source[y, x, 0] = pu
                     source[y, x, 1] = pv
                     lookup[y, x, 0] = pu * two
-                    lookup[y, x, 1] = pv * two
+                    lookup[y, x, 1] = (pv + lift) * two
 
 
 @_jit
-def extents(shell, step, solid, box, band, face, spans):
+def extents(shell, step, solid, lift, box, band, face, spans):
     """Find, per band of rows, the columns in which the person can show.
 
     Args:
         shell: ``(h, w, 2)`` inverse flow, one node per ``step`` pixels.
         step: pixels per node.
         solid: ``(h, w)`` uint8, whether the photo's person is near each node's cell.
+        lift: rows that ``solid`` has above the picture, in pixels.
         box: ``(4,)`` int64 (x0, y0, x1, y1), a multiple of ``step``; spans stay inside.
         band: rows per band, a multiple of ``step``.
         face: ``(4,)`` int64 box of the face, which always shows.
@@ -311,7 +313,7 @@ def extents(shell, step, solid, box, band, face, spans):
         for j in range(y0 // step, min(y1 // step + 1, shell.shape[0])):
             for i in range(box[0] // step, min(box[2] // step + 1, shell.shape[1])):
                 u = min(max(int(shell[j, i, 0] * inverse), 0), columns - 1)
-                v = min(max(int(shell[j, i, 1] * inverse), 0), rows - 1)
+                v = min(max(int((shell[j, i, 1] + lift) * inverse), 0), rows - 1)
                 if solid[v, u]:
                     low = min(low, (i - 1) * step)
                     high = max(high, (i + 1) * step)

@@ -1,0 +1,74 @@
+"""Bars around a photo, and the crown of a head that its upper edge cuts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.appearance.layers import without_bars
+from models.renderer.crown import extend_top, rows_above
+
+
+def noise(height: int = 200, width: int = 240) -> np.ndarray:
+    rng = np.random.default_rng(2)
+    return rng.integers(40, 220, (height, width, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_bars_are_found_at_each_side(colour):
+    photo = noise()
+    photo[:18] = photo[-9:] = colour
+    photo[:, :14] = photo[:, -30:] = colour
+    assert without_bars(photo) == (14, 18, 210, 191)
+
+
+def test_a_caption_on_a_bar_is_part_of_it():
+    photo = noise()
+    photo[-24:] = 3
+    photo[-18:-10, 60:120:2] = 250
+    assert without_bars(photo) == (0, 0, 240, 176)
+
+
+def test_a_plain_backdrop_is_no_bar():
+    for level in (0, 128, 255):
+        photo = np.full((200, 240, 3), level, np.uint8)
+        yy, xx = np.mgrid[:200, :240]
+        photo[(xx - 120) ** 2 / 60**2 + (yy - 130) ** 2 / 110**2 < 1] = (150, 120, 100)
+        assert without_bars(photo) == (0, 0, 240, 200)
+    assert without_bars(np.zeros((50, 50, 3), np.uint8)) == (0, 0, 50, 50)
+    assert without_bars(noise()) == (0, 0, 240, 200)
+
+
+def head(cut: int, size: int = 128) -> np.ndarray:
+    """A bright ellipse for a head whose crown is ``cut`` rows above the picture."""
+    yy, xx = np.mgrid[:size, :size]
+    centre = 60 - cut
+    inside = (xx - 64) ** 2 / 36**2 + (yy - centre) ** 2 / 60**2 <= 1
+    person = np.zeros((size, size, 4), np.uint8)
+    person[..., :3] = np.where(inside[..., None], (90, 60, 40), (10, 200, 10))
+    person[..., 3] = 255 * inside
+    return person
+
+
+@pytest.mark.parametrize("cut", [6, 12, 18])
+def test_a_cut_crown_closes_above_the_picture(cut):
+    size, added = 128, rows_above(128)
+    tall = extend_top(head(cut), (64.0, 60.0 - cut), 118.0 - cut, 30.0)
+    assert tall.shape == (size + added, size, 4)
+    assert np.array_equal(tall[added:], head(cut))
+    width = (tall[:added, :, 3] > 127).sum(1)
+    assert width[0] == 0  # no column that goes on for ever
+    assert (np.diff(width) >= 0).all()
+    below = (head(cut)[0, :, 3] > 127).sum()
+    assert 0.75 * below < width[-1] <= below + 2
+    rise = int((width > 0).sum())
+    assert 0.4 * cut <= rise <= 2.2 * cut + 4
+    solid = tall[:added, :, 3] > 200
+    assert (tall[:added, :, :3][solid] == (90, 60, 40)).mean() > 0.9  # hair, not background
+
+
+def test_a_whole_head_gets_no_crown():
+    person = np.roll(head(0), 12, axis=0)
+    person[:12] = 0
+    tall = extend_top(person, (64.0, 72.0), 130.0, 30.0)
+    assert (tall[: rows_above(128), :, 3] == 0).all()
