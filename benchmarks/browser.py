@@ -190,8 +190,11 @@ def _sentence(error: Exception) -> str:
     return text.rsplit("Error: ", 1)[-1].strip() or "The measuring page failed."
 
 
-def movement_of(raw: dict[str, Any]) -> Any:
-    """Return the coarse pictures of a run as :class:`benchmarks.detect.Movement`."""
+def movement_of(raw: dict[str, Any], *, stamped: bool) -> Any:
+    """Return the coarse pictures of a run as :class:`benchmarks.detect.Movement`.
+
+    A stamp's rows, and the one below that coding lets it bleed into, are made black.
+    """
     import base64
 
     from benchmarks.detect import Movement
@@ -200,5 +203,7 @@ def movement_of(raw: dict[str, Any]) -> Any:
     flat = np.frombuffer(base64.b64decode(raw["grids"]), np.uint8).reshape(-1, cells)
     frames = sorted((f for f in raw["frames"] if "grid" in f), key=lambda f: f["wall"])
     wall = np.array([f["wall"] for f in frames], float)
-    grids = flat[[f["grid"] for f in frames]].astype(np.float32)
-    return Movement(wall, grids.reshape(-1, cells))
+    grids = flat[[f["grid"] for f in frames]].astype(np.float32).reshape(-1, cells)
+    if stamped:
+        grids[:, : 3 * 32] = 0
+    return Movement(wall, grids)

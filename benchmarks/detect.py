@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 Grids = NDArray[np.float32]
 REST_MS = 250.0  # before a sound: what the picture looks like at rest
 WITHIN_MS = 900.0  # a response later than this is none, unless the caller says otherwise
-_CELLS = 0.04  # of the picture: the strongest answering cells
+_CELLS = 0.03  # of the picture: the surest answering cells
 _CLEAR = 3.0  # standard errors that make a cell's answer more than chance
 _SHARE = 1 / 6  # of the usual movement: the mouth has begun to move, or has stopped
 _NOISE = 5.0  # standard deviations of idle movement that do not count
-_STILL_MS = (600.0, 900.0)  # after a stop: the picture that the mouth comes to rest in
+_STILL_MS = (600.0, 1000.0)  # after a stop: by then any mouth has come to rest
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ def answering_cells(
     if len(gains) < 3:
         return np.zeros(0, np.intp)
     stack = np.asarray(gains)
-    mean = stack.mean(axis=0)
-    error = stack.std(axis=0, ddof=1) / np.sqrt(len(stack)) + 1e-6
-    clear = np.flatnonzero((mean / error > _CLEAR) & (mean > 0))
+    # By certainty, not by size: the edge of a head that sways changes more than a mouth does.
+    certainty = stack.mean(axis=0) / (stack.std(axis=0, ddof=1) / np.sqrt(len(stack)) + 0.05)
+    clear = np.flatnonzero(certainty > _CLEAR)
     most = max(4, int(_CELLS * movement.grids.shape[1]))
-    return np.sort(clear[np.argsort(mean[clear])[::-1][:most]])
+    return np.sort(clear[np.argsort(certainty[clear])[::-1][:most]])
 
 
 def responses(movement: Movement, sounds: Sequence[float], within: float = WITHIN_MS) -> Responses:
@@ -162,23 +162,22 @@ def _onset(curve: _Curve, threshold: float) -> float:
 def still_after(movement: Movement, stop: float, cells: NDArray[np.intp]) -> float:
     """Return the wall time of the first still frame after speech was stopped, or NaN.
 
-    Still is less than a sixth of the movement just before the stop away from the picture that the
-    mouth comes to rest in, clear of the idle movement there, for all the frames that follow.
+    Still means that from here on frames follow each other with less than a sixth of the change
+    that they had while there was speech, as far as idle movement allows. A head that goes on
+    swaying changes the picture too, but slowly; hence steps from frame to frame, not the distance
+    to some final picture.
     """
-    grids = movement.grids[:, cells]
-    end = movement.between(stop + _STILL_MS[0], stop + _STILL_MS[1])
-    before = movement.between(stop - _STILL_MS[0], stop)
-    if not len(cells) or end.stop - end.start < 3 or before.stop - before.start < 3:
+    steps = np.abs(np.diff(movement.grids[:, cells], axis=0)).mean(axis=1)
+    walls = movement.wall[1:]
+    speaking = steps[(walls > stop - _STILL_MS[0]) & (walls <= stop)]
+    idle = steps[(walls > stop + _STILL_MS[0]) & (walls <= stop + _STILL_MS[1])]
+    if not len(cells) or min(len(speaking), len(idle)) < 3:
         return float("nan")
-    rest = np.median(grids[end], axis=0)
-    idle = np.abs(grids[end] - rest).mean(axis=1)
-    speaking = float(np.percentile(np.abs(grids[before] - rest).mean(axis=1), 90))
-    floor = float(np.median(idle))
-    spread = float(idle.std()) + 0.05
-    threshold = floor + max(_NOISE * spread, _SHARE * (speaking - floor))
-    if speaking <= threshold:
+    usual = float(np.percentile(speaking, 75))
+    threshold = max(float(np.percentile(idle, 90)) * 1.5, _SHARE * usual)
+    if usual <= threshold:
         return float("nan")  # the mouth did not move before the stop
-    after = movement.between(stop, stop + _STILL_MS[1])
-    moved = np.flatnonzero(np.abs(grids[after] - rest).mean(axis=1) > threshold)
-    first = after.start + (int(moved[-1]) + 1 if len(moved) else 0)
-    return float(movement.wall[first]) if first < after.stop else float("nan")
+    after = np.flatnonzero((walls > stop) & (walls <= stop + _STILL_MS[1]))
+    moved = after[steps[after] > threshold]
+    first = int(moved[-1]) + 1 if len(moved) else int(after[0])
+    return float(walls[first]) if first <= after[-1] else float("nan")

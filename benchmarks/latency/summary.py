@@ -9,7 +9,7 @@ from scipy.ndimage import median_filter
 
 from benchmarks.browser import movement_of
 from benchmarks.common import percentiles
-from benchmarks.detect import answering_cells, responses, still_after
+from benchmarks.detect import Movement, answering_cells, responses, still_after
 from benchmarks.intervals import slope_interval
 
 WARM_UP_MS = 3000.0
@@ -36,7 +36,8 @@ def summarise(raw: dict[str, Any], within_ms: float = 700.0) -> dict[str, Any]:
     clicks = [s for s in raw["sent"] if start < s < stop - within_ms]
     frames = [f for f in raw["frames"] if f["wall"] < stop]
     stamped = carries_stamp(frames)
-    seen = _seen_moves(raw, clicks, within_ms)
+    movement = movement_of(raw, stamped=stamped)
+    seen = _seen_moves(movement, clicks, within_ms)
     lips = _stamped_lips(frames, clicks, within_ms) if stamped else seen["onsets"]
     heard = [_first_within(raw["heard"], c, within_ms) for c in clicks]
     skews = [
@@ -49,7 +50,7 @@ def summarise(raw: dict[str, Any], within_ms: float = 700.0) -> dict[str, Any]:
         "mic_to_sound_ms": [(h - c, c) for c, h in zip(clicks, heard, strict=True) if h],
         "av_skew_ms": skews,
         "first_frame_ms": [(ms, 0.0) for ms in raw["connects"]],
-        **_stops(raw, seen["sounds"]),
+        **_stops(raw, movement, seen["sounds"]),
     }
     if stamped:
         samples["mouth_seen_moving_ms"] = seen["delays"]
@@ -106,9 +107,8 @@ def _stamped_lips(
     return found
 
 
-def _seen_moves(raw: dict[str, Any], clicks: list[float], within: float) -> dict[str, Any]:
+def _seen_moves(movement: Movement, clicks: list[float], within: float) -> dict[str, Any]:
     """Look for movement after the clicks of the time from which pictures were kept."""
-    movement = movement_of(raw)
     wall = movement.wall
     nothing = {"onsets": [None] * len(clicks), "delays": [], "false_rate": 0.0, "sounds": []}
     gaps = np.flatnonzero(np.diff(wall) > 5000) if len(wall) else []
@@ -127,12 +127,13 @@ def _seen_moves(raw: dict[str, Any], clicks: list[float], within: float) -> dict
     }
 
 
-def _stops(raw: dict[str, Any], sounds: list[float]) -> dict[str, list[tuple[float, float]]]:
+def _stops(
+    raw: dict[str, Any], movement: Movement, sounds: list[float]
+) -> dict[str, list[tuple[float, float]]]:
     """Return how long the mouth went on after barge-ins and after plain stops."""
     out: dict[str, list[tuple[float, float]]] = {"barge_in_ms": [], "stop_to_still_ms": []}
     if not sounds or not raw["stops"]:
         return out
-    movement = movement_of(raw)
     cells = answering_cells(movement, sounds)
     for stop in raw["stops"]:
         still = still_after(movement, stop["wall"], cells)

@@ -21,6 +21,7 @@ export class FrameLog {
     const { video, canvas } = this;
     const height = this.wantGrids ? video.videoHeight : (video.videoWidth * 2) / SIDE;
     const rows = this.wantGrids ? SIDE : 2;
+    canvas.imageSmoothingQuality = this.wantGrids ? "medium" : "low"; // mipmaps: cell averages
     canvas.drawImage(video, 0, 0, video.videoWidth, height, 0, 0, SIDE, rows);
     const { data } = canvas.getImageData(0, 0, SIDE, rows);
     const frame = { wall, rtp: metadata.rtpTimestamp ?? null, ...readStamp(data) };
