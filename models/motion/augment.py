@@ -99,6 +99,24 @@ def whisper(pcm: Pcm, rng: np.random.Generator) -> Pcm:
     return _istft(flat * np.exp(envelope), len(pcm))
 
 
+def strain(pcm: Pcm, effort: float) -> Pcm:
+    """Change the vocal effort: 1 is a shout, -1 a murmur.
+
+    Effort tilts the spectrum (about 6 dB per octave above 700 Hz between a murmur and a shout;
+    Traunmueller and Eriksson, 2000), shouting raises the first formant and evens out loudness.
+    """
+    spectrum = _stft(pcm)
+    hertz = np.arange(_N // 2 + 1) * SAMPLE_RATE / _N
+    octaves = np.log2(np.maximum(hertz, 100.0) / 700.0)
+    tilt = np.clip(octaves, -1.5, 3.0) * 3.0 * effort  # dB
+    loud = np.sqrt(np.mean(np.abs(spectrum) ** 2, axis=1, keepdims=True)) + 1e-4
+    even = (loud / loud.max()) ** (-0.25 * abs(effort))
+    changed = _istft(spectrum * even * 10 ** (tilt / 20), len(pcm))
+    if effort > 0:
+        return warp_formants(changed, 1.0 + 0.07 * effort)
+    return changed
+
+
 def _voiced(phones: Sequence[Phone], samples: int) -> NDArray[np.float32]:
     names = {*VOWELS, "B", "M", "V", "DH", "D", "N", "Z", "ZH", "G", "NG", "L", "R", "RR", "W",
              "Y", "NY", "BH"}  # fmt: skip
@@ -157,10 +175,56 @@ def music(samples: int, rng: np.random.Generator) -> Pcm:
     return out / (np.sqrt(np.mean(out**2)) + 1e-9)
 
 
+NEGATIVES = (
+    "silence", "noise", "music", "tone", "breath", "clicks", "hum", "sweep", "laughter", "buzz",
+    "drums",
+)  # fmt: skip
+
+
+def _laughter(samples: int, rng: np.random.Generator) -> Pcm:
+    """Return bursts of breathy noise, four to six a second, dying away and coming again."""
+    time = np.arange(samples) / SAMPLE_RATE
+    rate = rng.uniform(4.0, 6.0)
+    burst = np.maximum(0.0, np.sin(2 * np.pi * rate * time)) ** 2
+    bout = np.exp(-(time % rng.uniform(1.0, 2.0)) * rng.uniform(0.8, 2.0))
+    low = rng.uniform(500, 1500)
+    band = butter(2, [low, low * rng.uniform(2.0, 4.0)], "band", fs=SAMPLE_RATE, output="sos")
+    return np.asarray(sosfilt(band, rng.standard_normal(samples)) * burst * bout * 3.0)
+
+
+def _buzz(samples: int, rng: np.random.Generator) -> Pcm:
+    """Return a steady buzz, as motors, insects and bad cables make it: no formant moves."""
+    time = np.arange(samples) / SAMPLE_RATE
+    pitch = rng.uniform(45.0, 400.0) * (1 + rng.uniform(0, 0.05) * np.sin(2 * np.pi * time))
+    phase = np.cumsum(pitch) / SAMPLE_RATE
+    wave = np.diff(np.floor(phase), prepend=0.0) if rng.random() < 0.5 else 2 * (phase % 1.0) - 1
+    if rng.random() < 0.7:
+        low = butter(1, rng.uniform(200, 4000), "low", fs=SAMPLE_RATE, output="sos")
+        wave = sosfilt(low, wave)
+    beat = 1.0 + rng.uniform(0, 0.8) * np.sin(2 * np.pi * rng.uniform(0.3, 8.0) * time)
+    return np.asarray(wave * beat / (np.abs(wave).max() + 1e-9))
+
+
+def _drums(samples: int, rng: np.random.Generator) -> Pcm:
+    """Return a beat of falling tones and bursts of noise."""
+    out = np.zeros(samples)
+    step = int(SAMPLE_RATE * rng.uniform(0.12, 0.35))
+    for at in range(0, samples, step):
+        length = min(int(SAMPLE_RATE * rng.uniform(0.05, 0.3)), samples - at)
+        time = np.arange(length) / SAMPLE_RATE
+        if rng.random() < 0.5:
+            fall = rng.uniform(50, 220) * (1 + np.exp(-time * 40))
+            hit = np.sin(2 * np.pi * np.cumsum(fall) / SAMPLE_RATE)
+        else:
+            hit = 0.6 * rng.standard_normal(length)
+        out[at : at + length] += hit * np.exp(-time * rng.uniform(10, 60))
+    return np.asarray(out)
+
+
 def negative(rng: np.random.Generator, seconds: float = 3.0) -> Pcm:
-    """Return a sound that is no voice: silence, noise, tones, music, breath, clicks or hum."""
+    """Return a sound that is no speech: silence, noise, tones, music, breath, laughter, ..."""
     samples = int(seconds * SAMPLE_RATE)
-    kind = rng.choice(["silence", "noise", "music", "tone", "breath", "clicks", "hum", "sweep"])
+    kind = rng.choice(list(NEGATIVES))
     time = np.arange(samples) / SAMPLE_RATE
     level = 10 ** (rng.uniform(-50, -8) / 20)
     if kind == "silence":
@@ -188,6 +252,12 @@ def negative(rng: np.random.Generator, seconds: float = 3.0) -> Pcm:
         wave[rng.integers(0, samples, rng.integers(2, 30))] = 8.0
         ring = np.exp(-np.arange(400) / rng.uniform(8, 90)) * rng.standard_normal(400)
         wave = fftconvolve(wave, ring)[:samples]
+    elif kind == "laughter":
+        wave = _laughter(samples, rng)
+    elif kind == "buzz":
+        wave = _buzz(samples, rng)
+    elif kind == "drums":
+        wave = _drums(samples, rng)
     elif kind == "sweep":
         wave = np.sin(2 * np.pi * np.cumsum(np.geomspace(80, 6000, samples)) / SAMPLE_RATE)
     else:

@@ -161,6 +161,11 @@ class Behaviour:
         self._eyes(out, sight, blink)
         return out
 
+    @property
+    def looks_away(self) -> bool:
+        """Whether the eyes are averted from the viewer."""
+        return self._gaze.averted
+
     def _roles(self, voice: float, heard: float) -> float:
         """Follow who speaks; return how much we do, 0-1."""
         dt = self._dt

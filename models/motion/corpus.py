@@ -15,14 +15,14 @@ import random
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.motion import augment, text, voices
-from models.motion.curves import build, phone_classes
+from models.motion.curves import DEFAULT, CurveConfig, build, phone_classes
 from models.motion.features import SAMPLE_RATE, RawFeatures
 from models.motion.phones import Phone, UnknownPhone
 from models.motion.voices import Utterance
@@ -46,7 +46,7 @@ class CorpusConfig:
     flite: int = 26
     festival: int = 4
     espeak: int = 90
-    negatives: int = 45
+    negatives: int = 60
     versions: int = 2
 
 
@@ -79,8 +79,10 @@ def speech(config: CorpusConfig, seed: int) -> Iterator[Utterance]:
 
 def version(
     utterance: Utterance, rng: np.random.Generator, strength: int, babble: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], tuple[Phone, ...]]:
-    """Return the raw features and phones of one augmented version.
+) -> tuple[NDArray[np.float32], tuple[Phone, ...], CurveConfig]:
+    """Return raw features, phones and the curves' constants of one augmented version.
+
+    A shout opens the mouth wider and a murmur less; everything else keeps the fitted constants.
 
     Args:
         utterance: clean speech.
@@ -97,7 +99,13 @@ def version(
         *(Phone(p.start + shift, p.end + shift, p.name, p.stress) for p in phones),
         Phone(phones[-1].end + shift, len(pcm) / SAMPLE_RATE, "SIL"),
     )
+    curves = DEFAULT
     if strength > 0:
+        if rng.random() < 0.22:
+            effort = float(rng.uniform(0.5, 1.0) * rng.choice([-1.0, 1.0]))
+            pcm = augment.strain(pcm, effort)
+            wider = 1.0 + (0.25 if effort > 0 else 0.4) * effort
+            curves = replace(DEFAULT, jaw=DEFAULT.jaw * wider, lips=DEFAULT.lips * wider)
         if rng.random() < 0.7:
             pcm = augment.warp_formants(pcm, float(rng.uniform(0.80, 1.25)))
         if rng.random() < 0.6:
@@ -113,35 +121,35 @@ def version(
     raw = RawFeatures().whole(np.asarray(pcm, np.float32))
     if rng.random() < (0.5 if strength == 0 else 0.8):
         raw, phones = augment.walk_durations(raw, phones, rng)
-    return raw, phones
+    return raw, phones, curves
 
 
 def make_shard(path: Path, index: int, seed: int, config: CorpusConfig) -> int:
     """Write one shard; return its hops. The same arguments give the same shard."""
     rng = np.random.default_rng([seed, index])
     said = list(speech(config, seed * 100003 + index))
-    rows: list[tuple[NDArray[np.float32], tuple[Phone, ...], str]] = []
+    rows: list[tuple[NDArray[np.float32], tuple[Phone, ...], CurveConfig, str]] = []
     babble = np.concatenate([u.pcm for u in said[:6]]) if said else np.zeros(0, np.float32)
     for utterance in said:
         if len(utterance.phones) < 3:
             continue
         for strength in range(config.versions + 1):
-            raw, phones = version(utterance, rng, min(strength, 2), babble)
-            rows.append((raw, phones, utterance.voice))
+            row = version(utterance, rng, min(strength, 2), babble)
+            rows.append((*row, utterance.voice))
     for _ in range(config.negatives):
         raw = RawFeatures().whole(augment.negative(rng))
-        rows.append((raw, (Phone(0.0, len(raw) / 100, "SIL"),), "negative"))
-    curves = [build(phones, len(raw)) for raw, phones, _ in rows]
-    hops = np.array([len(raw) for raw, _, _ in rows])
+        rows.append((raw, (Phone(0.0, len(raw) / 100, "SIL"),), DEFAULT, "negative"))
+    curves = [build(phones, len(raw), config) for raw, phones, config, _ in rows]
+    hops = np.array([len(raw) for raw, *_ in rows])
     partial = path.with_suffix(".partial.npz")
     np.savez(
         partial,
-        raw=np.concatenate([raw for raw, _, _ in rows]).astype(np.float16),
+        raw=np.concatenate([raw for raw, *_ in rows]).astype(np.float16),
         channels=np.concatenate([c for c, _ in curves]).astype(np.float16),
         closure=np.concatenate([c for _, c in curves]).astype(np.float16),
-        phone=np.concatenate([phone_classes(p, len(r)) for r, p, _ in rows]).astype(np.uint8),
+        phone=np.concatenate([phone_classes(p, len(r)) for r, p, *_ in rows]).astype(np.uint8),
         hops=hops,
-        voice=np.array([v for _, _, v in rows]),
+        voice=np.array([v for *_, v in rows]),
     )
     os.replace(partial, path)
     return int(hops.sum())

@@ -203,6 +203,7 @@ def _peaks(force: Array) -> NDArray[np.bool_]:
     smooth = gaussian_filter1d(force, 1.5, axis=1)
     level = gaussian_filter1d(force, 30.0, axis=1)
     peak = (smooth == maximum_filter1d(smooth, 17, axis=1)) & (smooth > 1.3 * level + 0.02)
+    peak &= np.diff(smooth, axis=1, prepend=0) > 0  # a plateau counts once
     return np.concatenate([peak[:, 2:], np.zeros((len(peak), 2), bool)], axis=1)
 
 

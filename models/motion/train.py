@@ -1,14 +1,14 @@
-"""Train the motion predictor: ``python -m models.motion.train --corpus DIR --out DIR``.
+"""Train lips and flow: ``python -m models.motion.train --make-corpus --corpus DIR --out DIR``.
 
 One thread, any machine; checkpoints every few minutes, and ``--resume`` goes on from the last.
-With ``--make-corpus`` the corpus is generated first.
+With ``--make-corpus`` the corpus is generated first. Every step's batch is drawn from the seed
+and the step's number, so the same command gives the same weights, also when resumed; only
+``--minutes`` ties the schedule to the clock.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import logging
 import time
 from dataclasses import asdict, dataclass
@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 from models.motion import corpus
 from models.motion.batches import Corpus, disturb, mask
 from models.motion.capture import Captured
-from models.motion.curves import CHANNELS
 from models.motion.features import RAW, normalise
+from models.motion.flow_train import FlowTrainConfig, FlowTrainer
 from models.motion.layout import NetConfig
-from models.motion.network import MotionNet, export_onnx
+from models.motion.network import MotionNet
 from models.motion.objective import capture_loss, loss_of, numpy_tensor
+from models.motion.simulate import SpeechBank
+from models.motion.weights import write_weights
 
 logger = logging.getLogger(__name__)
 
@@ -185,46 +187,29 @@ class Trainer:
         self.save()
 
 
-def write_weights(trainer: Trainer, out: Path, about: dict[str, object]) -> Path:
-    """Export the averaged network to ``out/motion.onnx`` with ``manifest.json`` beside it."""
-    out.mkdir(parents=True, exist_ok=True)
-    graph = out / "motion.onnx"
-    export_onnx(trainer.average, len(CHANNELS), graph)
-    manifest = {
-        "file": graph.name,
-        "sha256": hashlib.sha256(graph.read_bytes()).hexdigest(),
-        "bytes": graph.stat().st_size,
-        "parameters": sum(p.numel() for p in trainer.average.parameters()),
-        "command": "python -m models.motion.train --make-corpus --corpus DIR --out DIR "
-        f"--shards {about.get('shards')} --steps {trainer.steps}",
-        "steps": trainer.steps,
-        "training_minutes": round(trainer.spent / 60, 1),
-        "network": asdict(trainer.net.config),
-        "training": asdict(trainer.config),
-        **about,
-    }
-    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    return graph
+def train_lips(args: argparse.Namespace) -> Trainer:
+    """Train, resume or only load the phonetic network."""
+    config = TrainConfig(steps=args.steps, minutes=args.minutes, rate=args.rate, seed=args.seed)
+    trainer = Trainer(args.out, config, NetConfig())
+    if (args.resume or args.export_only) and trainer.checkpoint.is_file():
+        trainer.restore()
+    elif args.warm_start is not None:
+        trainer.warm_start(args.warm_start)
+    if not args.export_only:
+        captured = Captured(args.facegood) if args.facegood else None
+        trainer.run(Corpus(args.corpus), captured)
+    return trainer
 
 
-DATA = {
-    "data": "Synthetic speech only, made by models.motion.corpus from word lists of this "
-    "repository; no recording of a person and no captured performance was used directly.",
-    "voices": {
-        "flite slt, rms, awb": "CMU ARCTIC derived, BSD-like (free for any use)",
-        "festival cmu_us_slt_arctic_hts": "EST licence, BSD-like",
-        "festival kal_diphone": "CMU/Edinburgh, free for any use",
-        "festival lp_diphone, pc_diphone": "GPL-2+ voice databases (Italian)",
-        "festival msu_ru_nsh_clunits": "BSD-like (Russian)",
-        "festival czech_dita, krb, machac": "GPL-3+ voice databases (Czech)",
-        "festival czech_ph": "GPL-2+ voice database (Czech)",
-        "festival suo_fi_lj, hy_fi_mv": "LGPL voice databases (Finnish)",
-        "festival upc_ca_ona_hts": "LGPL-2.1+ (Catalan)",
-        "espeak-ng, 19 languages": "GPL-3+ program; formant synthesis",
-    },
-    "note": "Programs and voice databases are tools here; none of them is part of the weights.",
-    "licence": "Apache-2.0",
-}
+def train_flow(args: argparse.Namespace) -> FlowTrainer:
+    """Train, resume or only load the flow."""
+    config = FlowTrainConfig(steps=args.flow_steps, seed=args.seed)
+    trainer = FlowTrainer(args.out, SpeechBank(args.corpus), config)
+    if (args.resume or args.export_only) and trainer.checkpoint.is_file():
+        trainer.restore()
+    if not args.export_only:
+        trainer.run()
+    return trainer
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -235,9 +220,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--make-corpus", action="store_true", help="generate the corpus first")
     parser.add_argument("--shards", type=int, default=22, help="shards to generate")
     parser.add_argument("--workers", type=int, default=1, help="processes that generate")
-    parser.add_argument("--steps", type=int, default=TrainConfig.steps)
-    parser.add_argument("--minutes", type=float, help="schedule by the clock, not by steps")
+    parser.add_argument("--part", choices=("all", "lips", "flow"), default="all")
+    parser.add_argument("--steps", type=int, default=TrainConfig.steps, help="of the lips")
+    parser.add_argument("--minutes", type=float, help="lips by the clock, not by steps")
     parser.add_argument("--rate", type=float, default=TrainConfig.rate)
+    parser.add_argument("--flow-steps", type=int, default=FlowTrainConfig.steps)
     parser.add_argument("--facegood", type=Path, help="folder of captured takes to train on too")
     parser.add_argument("--warm-start", type=Path, help="checkpoint whose weights to begin with")
     parser.add_argument("--seed", type=int, default=0)
@@ -252,22 +239,22 @@ def main(argv: list[str] | None = None) -> int:
     shards = len(list(args.corpus.glob("shard-????.npz")))
     if shards == 0:
         parser.error(f"No shards in {args.corpus}; give --make-corpus to generate them.")
-    trainer = Trainer(
-        args.out,
-        TrainConfig(steps=args.steps, minutes=args.minutes, rate=args.rate, seed=args.seed),
-        NetConfig(),
+    lips = train_lips(args) if args.part != "flow" else None
+    flow = train_flow(args) if args.part != "lips" else None
+    about: dict[str, object] = {
+        "command": "python -m models.motion.train --make-corpus --corpus DIR --out DIR "
+        "--facegood DIR",
+        "shards": shards,
+    }
+    if lips is not None:
+        about |= {"steps": lips.steps, "training_minutes": round(lips.spent / 60, 1)}
+        about["training"] = asdict(lips.config)
+    if flow is not None:
+        about |= {"flow_steps": flow.steps, "flow_training": asdict(flow.config)}
+    written = write_weights(
+        args.out, lips.average if lips else None, flow.average if flow else None, about
     )
-    if (args.resume or args.export_only) and trainer.checkpoint.is_file():
-        trainer.restore()
-    elif args.warm_start is not None:
-        trainer.warm_start(args.warm_start)
-    hours = 0.0
-    if not args.export_only:
-        data = Corpus(args.corpus)
-        trainer.run(data, Captured(args.facegood) if args.facegood else None)
-        hours = data.hours
-    about: dict[str, object] = {**DATA, "shards": max(shards, args.shards), "corpus_hours": hours}
-    logger.info("%s", write_weights(trainer, args.out, about))
+    logger.info("%s", written)
     return 0
 
 

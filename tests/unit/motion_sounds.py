@@ -46,3 +46,17 @@ def tone(seconds: float, hertz: float = 440.0) -> NDArray[np.float32]:
     return (0.2 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * RATE)) / RATE)).astype(
         np.float32
     )
+
+
+def speech_like(seconds: float, seed: int) -> NDArray[np.float32]:
+    """Return phrases of random vowels, 150-250 ms each, with pauses between the phrases."""
+    rng = np.random.default_rng(seed)
+    pieces: list[NDArray[np.float32]] = []
+    shapes = (AH, (300.0, 2300.0, 3000.0, 3600.0), (400.0, 900.0, 2400.0, 3300.0))
+    while sum(len(p) for p in pieces) < seconds * RATE:
+        for _ in range(int(rng.integers(5, 10))):
+            shape = shapes[int(rng.integers(len(shapes)))]
+            pitch, level = float(rng.uniform(100, 160)), float(rng.uniform(0.1, 0.4))
+            pieces.append(vowel(float(rng.uniform(0.15, 0.25)), shape, pitch, level))
+        pieces.append(np.zeros(int(rng.uniform(0.5, 1.0) * RATE), np.float32))
+    return np.concatenate(pieces)[: int(seconds * RATE)]
