@@ -152,7 +152,7 @@ class Guard:
         limits = self._config.limits
         if scope["path"] == "/api/avatars":
             return limits.photo_bytes + FORM_SLACK
-        if scope["path"] in ("/api/offer", "/offer"):
+        if scope["path"] in ("/api/offer", "/offer") or scope["path"].startswith("/api/whep/"):
             return 2 * limits.offer_bytes + JSON_SLACK  # escapes can double a text
         return SMALL_BODY
 

@@ -41,7 +41,11 @@ _OFFER = _object(
     pc_id=_TEXT,
     restart_pc={"type": "boolean"},
     request_data=_object(
-        (), avatar_id=_TEXT, size={"enum": [256, 384, 512]}, probe={"type": "boolean"}
+        (),
+        avatar_id=_TEXT,
+        size={"enum": [256, 384, 512]},
+        probe={"type": "boolean"},
+        watch=_TEXT,
     ),
 )
 _CANDIDATE = _object(
@@ -103,6 +107,31 @@ async def trickle(request: Request) -> dict[str, str]:
         raise BadRequest("The body must be a JSON object with pc_id and candidates.")
     await _sessions(request).add_candidates(body.get("pc_id"), body.get("candidates"))
     return {"status": "success"}
+
+
+@router.post("/api/whep/{pc_id}", status_code=201, openapi_extra=_body(_TEXT, "application/sdp"))
+async def whep(request: Request, pc_id: str) -> Response:
+    """Watch a session as WHEP has it: an offer's SDP to an answer's, and where to hang up."""
+    sdp = (await request.body()).decode("utf-8", "replace")
+    answer = await _sessions(request).watch(pc_id, sdp, "offer")
+    headers = {"location": f"/api/whep/{answer['pc_id']}"}
+    return Response(answer["sdp"], 201, headers, media_type="application/sdp")
+
+
+@router.patch("/api/whep/{pc_id}", status_code=204)
+async def whep_trickle(request: Request, pc_id: str) -> Response:
+    """Add candidates: an SDP fragment with ``a=candidate`` lines."""
+    lines = (await request.body()).decode("utf-8", "replace").splitlines()
+    found = [{"candidate": ln[2:].strip()} for ln in lines if ln.startswith("a=candidate:")]
+    await _sessions(request).add_candidates(pc_id, found)
+    return Response(status_code=204)
+
+
+@router.delete("/api/whep/{pc_id}", status_code=204)
+async def whep_hang_up(request: Request, pc_id: str) -> Response:
+    """Stop watching."""
+    await _sessions(request).end(pc_id, "The viewer hung up.")
+    return Response(status_code=204)
 
 
 @router.get("/api/sessions")

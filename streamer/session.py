@@ -10,30 +10,24 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from aiortc import (
-    RTCBundlePolicy,
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCPeerConnection,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-)
-from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc import RTCDataChannel, RTCRtpTransceiver
 from numpy.typing import NDArray
 
-from streamer import ice, motion_channel, signaling
+from streamer import motion_channel, peering
 from streamer.context import Avatar, SessionContext
 from streamer.control import ControlChannel
-from streamer.errors import BadRequest, Conflict, VisavisError
+from streamer.errors import Conflict, VisavisError
 from streamer.figures import SessionFigures
 from streamer.media import rtcp
 from streamer.media.audio_in import AudioIn, HeardSound, drain_receiver, tap_receiver
 from streamer.media.encoder import BitrateGovernor
+from streamer.media.keyframes import KeyframeGate
 from streamer.media.path import MediaPath
 from streamer.media.tracks import VIDEO_RATE, AvatarAudioTrack, AvatarVideoTrack
 from streamer.motion_channel import MotionChannel, MotionFrame
 from streamer.signaling import Offer
 from streamer.trace import Tracer, chrome_trace_json
+from streamer.watcher import Watcher
 from streamer.worker.pipeline import SlotSpec
 from streamer.worker.protocol import Packet
 from streamer.worker.supervisor import WorkerSlot
@@ -77,9 +71,8 @@ class Session:
         self._probe = probe
         self._clock = context.clock
         self._media = context.config.media
-        self._peer = RTCPeerConnection(
-            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
-        )
+        self._peer = peering.new_peer()
+        self._candidates = peering.Candidates(self._peer, context.config.limits.candidates)
         self._control = ControlChannel(self._commands(), self._clock)
         self._motion = MotionChannel()
         self._heard: HeardSound | None = None  # the other side's sound, if the viewer sends it
@@ -87,12 +80,14 @@ class Session:
         self._governor = BitrateGovernor(self._media.bitrate_kbps, self.began_at)
         self._slot: WorkerSlot | None = None
         self._figures = SessionFigures(context.metrics, self._media.fps, self._clock.now)
-        self._video = AvatarVideoTrack(self._media.fps, self._request_keyframe, self._figures.taken)
+        self._keyframes = KeyframeGate(self._ask_for_keyframe, self._clock.now)
+        self._video = AvatarVideoTrack(self._media.fps, self.request_keyframe, self._figures.taken)
+        self.codec = ""
+        self.watchers: set[Watcher] = set()
         self._audio: AvatarAudioTrack | None = None
         self._microphone: AudioIn | None = None
         self._next_avatar: Avatar | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._candidates = 0
 
     # ------------------------------------------------------------------ signalling
 
@@ -105,39 +100,16 @@ class Session:
         peer = self._peer
         peer.addTransceiver("audio", direction="sendrecv")
         peer.addTransceiver("video", direction="sendonly")
-        try:
-            await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
-            video = self._place_tracks()
-            signaling.negotiate_extensions(peer, offer)
-            answer = await peer.createAnswer()
-            for connection in ice.connections(peer):
-                ice.harden(connection)
-            self._run(self._open_slot(video._codecs[0].name.upper()))
-            await peer.setLocalDescription(answer)
-        except VisavisError:
-            raise
-        except (
-            ValueError,
-            KeyError,
-            IndexError,
-            AttributeError,
-            TypeError,
-            AssertionError,
-            InvalidStateError,
-            InvalidAccessError,
-            OperationError,
-        ) as error:
-            logger.info("offer refused: %r", error)
-            raise BadRequest("The offer cannot be answered: it does not fit this server.") from None
+        sdp = await peering.answer(peer, offer, self._place_tracks)
         peer.on("connectionstatechange", self._connection_changed)
         peer.on("datachannel", self._data_channel)
         self._run(self._watch())
         if peer.connectionState == "connected":
             self._connection_changed()
-        return signaling.finish_answer(peer.localDescription.sdp)
+        return sdp
 
-    def _place_tracks(self) -> RTCRtpTransceiver:
-        """Fill the first audio and video section; return the video.
+    def _place_tracks(self) -> None:
+        """Fill the first audio and video section and open the slot.
 
         A second audio section that the viewer only sends in is the other side's sound; any other
         section is refused.
@@ -155,25 +127,30 @@ class Session:
         codec = audio._codecs[0]
         opus = codec.name.lower() == "opus"
         self._audio = AvatarAudioTrack(
-            self._clock, self._path.read, self._path.release_sound, encoded=opus
+            self._clock,
+            self._path.read,
+            self._path.release_sound,
+            encoded=opus,
+            copy=self._heard_by_all,
         )
         self._microphone = AudioIn(audio._codecs, self._path.sound, self._clock.now)
         tap_receiver(audio.receiver, self._microphone.take)
         drain_receiver(video.receiver)
         audio.sender.replaceTrack(self._audio)
         video.sender.replaceTrack(self._video)
-        hooks = rtcp.SenderHooks(
+        self.hooks = hooks = rtcp.SenderHooks(
             track=self._video,
             clock_rate=VIDEO_RATE,
             media_time=self._path.media_time,
             ntp=lambda: self._context.wall.ntp(self._clock.now()),
-            keyframe=self._request_keyframe,
+            keyframe=self.request_keyframe,
             bitrate=self._estimated,
             playout_delay_ms=self._media.playout_delay_max_ms,
         )
         rtcp.install(video.sender, hooks)
         rtcp.install(audio.sender, replace(hooks, track=self._audio, clock_rate=codec.clockRate))
-        return video
+        self.codec = video._codecs[0].name.upper()
+        self._run(self._open_slot(self.codec))
 
     def _takes_heard(self, transceiver: RTCRtpTransceiver) -> bool:
         """Use a further audio section for what the other side says, if it offers just that."""
@@ -187,23 +164,12 @@ class Session:
         return True
 
     async def add_candidates(self, candidates: list[Any]) -> None:
-        """Take trickled candidates; those that may not be contacted are left out.
+        """Take trickled candidates.
 
         Raises:
             BadRequest: there are too many.
         """
-        limit = self._context.config.limits.candidates
-        self._candidates += len(candidates)
-        if self._candidates > limit:
-            raise BadRequest(f"A session may have no more than {limit} further candidates.")
-        first = self._peer.getTransceivers()[0]
-        for entry in candidates:
-            text = entry.get("candidate") if isinstance(entry, dict) else None
-            candidate = signaling.parse_candidate(text)
-            if candidate is not None:
-                candidate.sdpMid = first.mid  # everything is bundled
-                with contextlib.suppress(ValueError, InvalidStateError):
-                    await self._peer.addIceCandidate(candidate)
+        await self._candidates.add(candidates)
 
     # ------------------------------------------------------------------ connection
 
@@ -285,6 +251,7 @@ class Session:
         path, block, frame = self._path, 0, 0
         while True:
             path.fill()
+            self._keyframes.poll()
             due = path.due_frame()
             if due >= frame:
                 if self._slot is not None:
@@ -295,7 +262,15 @@ class Session:
             tick = max(now, path.release(path.start_of(frame)))
             await self._clock.sleep_until(min(start + block * BLOCK_S, tick))
 
-    def _request_keyframe(self) -> None:
+    def request_keyframe(self) -> None:
+        """Want a keyframe, for a viewer that lost one or has just come."""
+        self._keyframes.request()
+
+    def _heard_by_all(self, data: bytes, pts: int) -> None:
+        for watcher in self.watchers:
+            watcher.hear(data, pts)
+
+    def _ask_for_keyframe(self) -> None:
         if self._slot is not None:
             self._slot.keyframe()
 
@@ -313,6 +288,8 @@ class Session:
         decode_s = self._microphone.decode_s if self._microphone is not None else 0.0
         self._figures.picture(packet, self._path, self._audio, decode_s)
         self._video.put(packet.frame, packet.data, packet.keyframe)
+        for watcher in self.watchers:
+            watcher.put(packet.frame, packet.data, packet.keyframe)
 
     def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
         """Send a frame's coefficients to whoever drives a character with them."""
@@ -321,7 +298,8 @@ class Session:
     def on_worker(self, state: str) -> None:
         """Tell the viewer that the worker was lost or is back."""
         if state == "lost":
-            self._video.clear()
+            for video in (self._video, *(watcher.video for watcher in self.watchers)):
+                video.clear()
         self._control.send({"type": "worker", "state": state})
 
     def on_slot_failed(self, reason: str) -> None:
@@ -410,6 +388,7 @@ class Session:
             "state": self.state,
             "seconds": round(age, 1),
             "bitrate_kbps": self._governor.kbps,
+            "watchers": len(self.watchers),
             **self.figures(),
         }
 
@@ -420,6 +399,8 @@ class Session:
         self.state = "ended"
         self._control.send({"type": "ended", "reason": reason, "cause": cause})
         await self._control.flush(_FLUSH_S)
+        over = "The session that was watched is over."
+        await asyncio.gather(*(watcher.end(over) for watcher in list(self.watchers)))
         current = asyncio.current_task()
         others = [task for task in self._tasks if task is not current]
         for task in others:

@@ -12,9 +12,10 @@ from typing import Any
 from streamer import signaling
 from streamer.admission import Admission
 from streamer.context import SessionContext
-from streamer.errors import BadRequest, NotFound
+from streamer.errors import AtCapacity, BadRequest, Conflict, NotFound
 from streamer.session import Session
 from streamer.trace import MAX_SECONDS
+from streamer.watcher import Watcher
 
 SIZES = (256, 384, 512)
 _ID_BYTES = 12
@@ -31,6 +32,7 @@ class OfferRequest:
     avatar_id: object = None
     size: object = None
     probe: object = None
+    watch: object = None
 
     @classmethod
     def from_json(cls, body: object) -> OfferRequest:
@@ -51,6 +53,7 @@ class OfferRequest:
             wishes.get("avatar_id"),
             wishes.get("size"),
             wishes.get("probe"),
+            wishes.get("watch"),
         )
 
 
@@ -73,6 +76,7 @@ class SessionManager:
         self._journal = journal
         self._admission = admission
         self._sessions: dict[str, Session] = {}
+        self._watchers: dict[str, Watcher] = {}
         self._gone: deque[str] = deque(maxlen=_REMEMBERED)
         self._closing = False
 
@@ -86,6 +90,8 @@ class SessionManager:
             VisavisError: whatever is wrong, in one sentence.
         """
         config = self._context.config
+        if request.watch is not None:
+            return await self.watch(request.watch, request.sdp, request.type)
         offer = signaling.check_offer(request.sdp, request.type, config.limits)
         size = config.media.size if request.size is None else request.size
         if size not in SIZES or isinstance(size, bool):
@@ -114,6 +120,39 @@ class SessionManager:
             raise
         return {"sdp": sdp, "type": "answer", "pc_id": session.id}
 
+    async def watch(self, session_id: object, sdp: object, kind: object) -> dict[str, str]:
+        """Let somebody watch a session; return ``sdp``, ``type`` and ``pc_id``.
+
+        Raises:
+            VisavisError: whatever is wrong, in one sentence.
+        """
+        limits = self._context.config.limits
+        offer = signaling.check_offer(sdp, kind, limits)
+        session = self._sessions.get(session_id) if isinstance(session_id, str) else None
+        if session is None:
+            raise NotFound("There is no such session to watch.")
+        if session.state != "live":
+            raise Conflict("This session has not begun yet; try again in a moment.")
+        if len(session.watchers) >= limits.max_viewers:
+            raise AtCapacity(f"This session has {limits.max_viewers} watchers already.")
+
+        def ended(watcher: Watcher) -> None:
+            session.watchers.discard(watcher)
+            self._watchers.pop(watcher.id, None)
+            self._gone.append(watcher.id)
+            self._context.metrics.viewers.set(len(self._watchers))
+
+        watcher = Watcher(secrets.token_urlsafe(_ID_BYTES), self._context, session, ended)
+        self._watchers[watcher.id] = watcher
+        session.watchers.add(watcher)
+        self._context.metrics.viewers.set(len(self._watchers))
+        try:
+            answer = await watcher.answer(offer)
+        except BaseException:
+            await watcher.end("The offer could not be answered.")
+            raise
+        return {"sdp": answer, "type": "answer", "pc_id": watcher.id}
+
     async def add_candidates(self, session_id: object, candidates: object) -> None:
         """Hand trickled candidates to a session.
 
@@ -123,7 +162,8 @@ class SessionManager:
         """
         if not isinstance(candidates, list):
             raise BadRequest("The field candidates must be a list.")
-        await self._get(session_id).add_candidates(candidates)
+        watcher = self._watchers.get(session_id) if isinstance(session_id, str) else None
+        await (watcher or self._get(session_id)).add_candidates(candidates)
 
     async def record(self, session_id: str, seconds: float) -> str:
         """Record the frames of a session as a Chrome trace.
@@ -143,7 +183,9 @@ class SessionManager:
         Raises:
             NotFound: there is no such session.
         """
-        if session_id not in self._gone:
+        if (watcher := self._watchers.get(session_id)) is not None:
+            await watcher.end(reason)
+        elif session_id not in self._gone:
             await self._get(session_id).end(reason, cause=cause)
 
     async def end_avatar(self, avatar_id: str) -> None:

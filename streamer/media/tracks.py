@@ -22,6 +22,7 @@ _AUDIO_KBPS = 48
 _VIDEO_BASE = Fraction(1, VIDEO_RATE)
 _AUDIO_BASE = Fraction(1, RATE)
 _QUEUE_PACKETS = 8  # of pictures that wait for the sender; beyond, it has stalled
+_QUEUE_BLOCKS = 20  # of sound that wait for a watcher's sender, 200 ms
 _CATCH_UP = RATE // 10  # sound later than this is skipped
 
 
@@ -99,6 +100,7 @@ class AvatarAudioTrack(MediaStreamTrack):
         read: returns ``count`` samples of a media time, mono int16.
         release: returns the monotonic time at which a media time (samples) is due.
         encoded: own Opus packets; otherwise frames for aiortc's encoder of another codec.
+        copy: told every Opus packet and its timestamp, for those who watch.
     """
 
     kind = "audio"
@@ -110,8 +112,10 @@ class AvatarAudioTrack(MediaStreamTrack):
         release: Callable[[int], float],
         *,
         encoded: bool,
+        copy: Callable[[bytes, int], None] = lambda data, pts: None,
     ) -> None:
         super().__init__()
+        self._encoded = copy
         self._clock = clock
         self._read = read
         self._release = release
@@ -146,9 +150,47 @@ class AvatarAudioTrack(MediaStreamTrack):
         self.sent_at = self._clock.now()
         if self._opus is None:
             return _frame(samples, pts)
-        packet = av.Packet(self._opus.encode(samples))
+        data = self._opus.encode(samples)
+        packet = av.Packet(data)
         # The decoder gives a sample out this much later than it went in: say so.
         packet.pts = self.last_pts = pts - self._opus.look_ahead
+        self._encoded(data, packet.pts)
+        packet.time_base = _AUDIO_BASE
+        return packet
+
+
+class PacketAudioTrack(MediaStreamTrack):
+    """Sound that another track has encoded and timed."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._queue: deque[tuple[bytes, int]] = deque(maxlen=_QUEUE_BLOCKS)
+        self._arrived = asyncio.Event()
+        self.last_pts: int | None = None
+
+    def put(self, data: bytes, pts: int) -> None:
+        """Queue a packet; the oldest goes when the sender stalls."""
+        self._queue.append((data, pts))
+        self._arrived.set()
+
+    def stop(self) -> None:
+        """End the track."""
+        super().stop()
+        self._queue.clear()
+        self._arrived.set()
+
+    async def recv(self) -> av.Packet:
+        """Return the next packet."""
+        while not self._queue:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._arrived.clear()
+            await self._arrived.wait()
+        data, pts = self._queue.popleft()
+        packet = av.Packet(data)
+        packet.pts = self.last_pts = pts
         packet.time_base = _AUDIO_BASE
         return packet
 

@@ -1,0 +1,99 @@
+"""What every peer connection of the server has in common: making it, answering, candidates."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+
+from streamer import ice, signaling
+from streamer.errors import BadRequest, VisavisError
+from streamer.signaling import Offer
+
+logger = logging.getLogger(__name__)
+_UNFIT = (
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    InvalidStateError,
+    InvalidAccessError,
+    OperationError,
+)  # what aiortc raises on offers that are strange in some way
+
+
+def new_peer() -> RTCPeerConnection:
+    """Return a connection that asks no server on the internet for its address."""
+    return RTCPeerConnection(
+        RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+    )
+
+
+async def answer(peer: RTCPeerConnection, offer: Offer, place: Callable[[], None]) -> str:
+    """Take an offer; return the answer's SDP.
+
+    Args:
+        peer: with its transceivers added.
+        offer: checked.
+        place: fills the sections once they are known.
+
+    Raises:
+        BadRequest: the offer cannot be served.
+    """
+    try:
+        await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        place()
+        signaling.negotiate_extensions(peer, offer)
+        made = await peer.createAnswer()
+        for connection in ice.connections(peer):
+            ice.harden(connection)
+        await peer.setLocalDescription(made)
+    except VisavisError:
+        raise
+    except _UNFIT as error:
+        logger.info("offer refused: %r", error)
+        raise BadRequest("The offer cannot be answered: it does not fit this server.") from None
+    return signaling.finish_answer(peer.localDescription.sdp)
+
+
+class Candidates:
+    """Trickled candidates of one connection.
+
+    Args:
+        peer: gets those that may be contacted.
+        limit: how many may come.
+    """
+
+    def __init__(self, peer: RTCPeerConnection, limit: int) -> None:
+        self._peer = peer
+        self._limit = limit
+        self._came = 0
+
+    async def add(self, candidates: list[Any]) -> None:
+        """Take candidates; those that may not be contacted are left out.
+
+        Raises:
+            BadRequest: there are too many.
+        """
+        self._came += len(candidates)
+        if self._came > self._limit:
+            raise BadRequest(f"A session may have no more than {self._limit} further candidates.")
+        first = self._peer.getTransceivers()[0]
+        for entry in candidates:
+            text = entry.get("candidate") if isinstance(entry, dict) else None
+            candidate = signaling.parse_candidate(text)
+            if candidate is not None:
+                candidate.sdpMid = first.mid  # everything is bundled
+                with contextlib.suppress(ValueError, InvalidStateError):
+                    await self._peer.addIceCandidate(candidate)
