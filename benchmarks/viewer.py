@@ -1,23 +1,31 @@
-"""A viewer without a browser: connects, speaks from an array, counts what comes back."""
+"""A viewer without a browser: connects, speaks from an array, times what comes back.
+
+It does not decode: on one machine with the server, decoding would measure the viewers. A picture
+has come when the RTP packet with its marker bit has; its media time is the RTP timestamp.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fractions
 import time
+from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 import av
 import httpx
 import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError
+from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
 from benchmarks.common import BenchmarkError
+from streamer.media.audio_in import tap_receiver
 
 _RATE, _BLOCK = 48_000, 960
+_KEPT = 500_000  # arrivals of one kind: more than five hours of pictures
+_WRAP = 2**32
 
 
 class SpeakingTrack(MediaStreamTrack):
@@ -48,6 +56,34 @@ class SpeakingTrack(MediaStreamTrack):
         return frame
 
 
+class Arrivals:
+    """When the packets of one kind came.
+
+    Args:
+        clock_rate: of the RTP timestamps.
+        marked: only packets with the marker bit count: the last of a picture.
+    """
+
+    def __init__(self, clock_rate: int, *, marked: bool) -> None:
+        self.wall: deque[float] = deque(maxlen=_KEPT)
+        self.media: deque[float] = deque(maxlen=_KEPT)
+        self._rate, self._marked = clock_rate, marked
+        self._last: int | None = None
+        self._extended = 0
+
+    def take(self, packet: RtpPacket) -> bool:
+        """Note a packet; return whether it counted."""
+        if self._marked and not packet.marker:
+            return False
+        last = packet.timestamp if self._last is None else self._last
+        # RTP timestamps wrap at 32 bits and may step back a little.
+        step = (packet.timestamp - last + _WRAP // 2) % _WRAP - _WRAP // 2
+        self._last, self._extended = packet.timestamp, self._extended + step
+        self.wall.append(time.monotonic())
+        self.media.append(self._extended / self._rate)
+        return True
+
+
 @dataclass
 class Viewer:
     """One call to a server.
@@ -56,17 +92,21 @@ class Viewer:
         url: the server.
         avatar: id of the avatar.
         voice: mono float32 at 48 kHz.
-        frame_times: monotonic seconds at which pictures came.
+        size: of the picture asked for.
+        pictures: arrivals of whole pictures.
+        sounds: arrivals of sound packets.
         first_frame_s: seconds from the start of ``connect`` to the first picture.
     """
 
     url: str
     avatar: str
     voice: NDArray[np.float32]
-    frame_times: list[float] = field(default_factory=list)
+    size: int = 512
+    pictures: Arrivals = field(default_factory=lambda: Arrivals(90_000, marked=True))
+    sounds: Arrivals = field(default_factory=lambda: Arrivals(48_000, marked=False))
     first_frame_s: float = 0.0
+    pc_id: str = ""
     _peer: RTCPeerConnection | None = None
-    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def connect(self, timeout_s: float = 20) -> None:
         """Connect and return when the first picture is there.
@@ -77,26 +117,13 @@ class Viewer:
         began = time.monotonic()
         first = asyncio.Event()
         peer = self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        peer.addTransceiver(SpeakingTrack(self.voice), direction="sendrecv")
-        peer.addTransceiver("video", direction="recvonly")
-
-        @peer.on("track")
-        def on_track(track: MediaStreamTrack) -> None:
-            self._tasks.append(asyncio.ensure_future(self._drain(track, first)))
-
+        sound = peer.addTransceiver(SpeakingTrack(self.voice), direction="sendrecv")
+        picture = peer.addTransceiver("video", direction="recvonly")
+        tap_receiver(sound.receiver, self.sounds.take)
+        tap_receiver(picture.receiver, lambda packet: self._picture(packet, first))
         await peer.setLocalDescription(await peer.createOffer())
-        async with httpx.AsyncClient(timeout=timeout_s) as http:
-            answer = await http.post(
-                f"{self.url}/api/offer",
-                json={
-                    "sdp": peer.localDescription.sdp,
-                    "type": peer.localDescription.type,
-                    "request_data": {"avatar_id": self.avatar},
-                },
-            )
-        if answer.status_code != 200:
-            raise BenchmarkError(answer.json().get("error", answer.text))
-        body = answer.json()
+        body = await self._post(peer, timeout_s)
+        self.pc_id = str(body.get("pc_id", ""))
         await peer.setRemoteDescription(RTCSessionDescription(body["sdp"], body["type"]))
         try:
             await asyncio.wait_for(first.wait(), timeout_s)
@@ -104,18 +131,27 @@ class Viewer:
             raise BenchmarkError(f"No picture came within {timeout_s} s.") from error
         self.first_frame_s = time.monotonic() - began
 
+    async def _post(self, peer: RTCPeerConnection, timeout_s: float) -> dict[str, Any]:
+        offer = peer.localDescription
+        wishes = {"avatar_id": self.avatar, "size": self.size}
+        try:
+            async with httpx.AsyncClient(timeout=timeout_s) as http:
+                answer = await http.post(
+                    f"{self.url}/api/offer",
+                    json={"sdp": offer.sdp, "type": offer.type, "request_data": wishes},
+                )
+        except httpx.HTTPError as error:
+            raise BenchmarkError(f"The server at {self.url} cannot be reached.") from error
+        if answer.status_code != 200:
+            raise BenchmarkError(answer.json().get("error", answer.text))
+        body: dict[str, Any] = answer.json()
+        return body
+
+    def _picture(self, packet: RtpPacket, first: asyncio.Event) -> None:
+        if self.pictures.take(packet):
+            first.set()
+
     async def close(self) -> None:
         """Hang up."""
         if self._peer is not None:
             await self._peer.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _drain(self, track: MediaStreamTrack, first: asyncio.Event) -> None:
-        with contextlib.suppress(MediaStreamError):
-            while True:
-                await track.recv()
-                if track.kind == "video":
-                    self.frame_times.append(time.monotonic())
-                    first.set()

@@ -38,8 +38,8 @@ def summarise(raw: dict[str, Any], within_ms: float = 700.0) -> dict[str, Any]:
     stamped = carries_stamp(frames)
     movement = movement_of(raw, stamped=stamped)
     seen = _seen_moves(movement, clicks, within_ms)
-    lips = _stamped_lips(frames, clicks, within_ms) if stamped else seen["onsets"]
-    heard = [_first_within(raw["heard"], c, within_ms) for c in clicks]
+    lips = stamped_lips(frames, clicks, within_ms) if stamped else seen["onsets"]
+    heard = [first_within(raw["heard"], c, within_ms) for c in clicks]
     skews = [
         (h - lip["offset"] - lip["wall"] if stamped else h - lip["wall"], c)
         for c, lip, h in zip(clicks, lips, heard, strict=True)
@@ -89,11 +89,11 @@ def carries_stamp(frames: list[dict[str, Any]]) -> bool:
     return float((steady & valid[1:]).mean()) > _STAMPED and np.ptp(media) > 0.5 * np.ptp(wall)
 
 
-def _first_within(times: list[float], after: float, within: float) -> float | None:
+def first_within(times: list[float], after: float, within: float) -> float | None:
     return next((t for t in times if after < t < after + within), None)
 
 
-def _stamped_lips(
+def stamped_lips(
     frames: list[dict[str, Any]], clicks: list[float], within: float
 ) -> list[dict[str, float] | None]:
     """Return the first showing of the frame that carries each click's mark."""
