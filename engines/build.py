@@ -6,6 +6,7 @@ A compiler that crashes or eats memory takes only its own process with it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -127,8 +128,10 @@ def _print_progress(share: float, phase: str) -> None:
 
 
 def _print_line(event: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
-    sys.stdout.flush()
+    # Who asked may be gone by now; the plan is worth finishing all the same.
+    with contextlib.suppress(OSError):
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -266,13 +266,15 @@ class TensorRtEngine:
             return
         self._cuda.begin_capture(stream)
         try:
-            self._enqueue(bucket)
-        except EngineError:
-            with contextlib.suppress(EngineError):
-                self._cuda.end_capture(stream)
-            _log.info("%s is run without a CUDA graph at batch %d.", self._name, bucket.batch)
+            try:
+                self._enqueue(bucket)
+            finally:
+                recorded = self._cuda.end_capture(stream)
+        except EngineError as error:
+            why = f"{self._name} is run without a CUDA graph at batch {bucket.batch}: {error}"
+            _log.info("%s", why)
             return
-        bucket.recorded = self._cuda.end_capture(stream)
+        bucket.recorded = recorded
 
     def _enqueue(self, bucket: _Bucket) -> None:
         stream = self._require_stream()
