@@ -74,7 +74,8 @@ class ReleaseDelay:
     def _shrink(self, spare_ms: float) -> None:
         if spare_ms < 1:
             return
-        self._change(-min(_STEP_DOWN_MS, spare_ms))
+        # What loading another avatar cost has to be given back soon.
+        self._change(-max(min(_STEP_DOWN_MS, spare_ms), spare_ms / 2))
         self._since_shrinking = 0
 
     def _change(self, step_ms: float) -> None:

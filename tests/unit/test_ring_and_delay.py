@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,6 +131,23 @@ def test_a_renderer_that_is_too_slow_costs_delay_too() -> None:
 def test_calm_and_waiting_frames_bring_it_down_again() -> None:
     delay = ReleaseDelay(25, 80, 120)
     ticks(delay, CALM, waited_ms=30)
-    assert delay.headroom_ms == 40
+    assert delay.headroom_ms == 33, "half of what the slowest frame had to wait too long"
+    ticks(delay, CALM, waited_ms=10)
+    assert delay.headroom_ms == 29
     ticks(delay, CALM * 3, waited_ms=5)
-    assert delay.headroom_ms == 40, "frames that hardly wait leave nothing to take away"
+    assert delay.headroom_ms == 29, "frames that hardly wait leave nothing to take away"
+
+
+def test_what_was_taken_away_too_early_is_waited_for_longer() -> None:
+    delay, waits = ReleaseDelay(25, 80, 120), []
+    for _ in range(4):
+        before, count = delay.headroom_ms, 0
+        while delay.headroom_ms >= before:
+            ticks(delay, 1, waited_ms=20)
+            count += 1
+        waits.append(count)
+        for _ in range(2):
+            delay.observe(on_time=False, waited_ms=0)
+            ticks(delay, 3)
+    assert waits[0] == CALM
+    assert all(late >= 1.8 * early for early, late in itertools.pairwise(waits))
