@@ -140,14 +140,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--asterisk", type=Path, required=True, help="aligned real speech")
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--shards", type=int, default=4, help="how many of the corpus are used")
-    parser.add_argument("--arms", type=int, default=len(ARMS))
+    parser.add_argument("--arms", type=int, nargs="*", help="numbers of the arms, in this order")
     parser.add_argument("--limit", type=int, help="first N recordings only")
     parser.add_argument("--scratch", type=Path, required=True, help="folder for the trainings")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON to write")
     args = parser.parse_args(argv)
     real, male = speech.folder(args.asterisk, args.limit), speech.held_out_male(40)
     result: dict[str, Any] = {"steps": args.steps, "network": NET.__dict__, "arms": {}}
-    for arm in ARMS[: args.arms]:
+    chosen = range(len(ARMS)) if args.arms is None else args.arms
+    for arm in (ARMS[i] for i in chosen):
         began = time.monotonic()
         graph = train_arm(arm, args.corpus, args.scratch, args.steps, args.shards)
         rows = try_arm(graph, real, male)

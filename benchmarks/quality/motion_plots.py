@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"network": "#b5322b", "before": "#7a7a7a", "energy": "#d9a441"}
 _DPI = 80
-_PALETTE = 64  # colours; a plot needs no more, and the file stays small
+_PALETTE = 96  # colours; a plot needs no more, and the file stays small
 
 
 def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
@@ -50,7 +50,11 @@ def save(made: Figure, path: Path) -> None:
     """Write a small PNG."""
     raw = io.BytesIO()
     made.savefig(raw, format="png")
-    picture = Image.open(raw).convert("RGB").quantize(_PALETTE, dither=Image.Dither.NONE)
+    picture = (
+        Image.open(raw)
+        .convert("RGB")
+        .quantize(_PALETTE, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    )
     picture.save(path, optimize=True)
 
 
@@ -157,7 +161,7 @@ def draw_phones(
         if name != "SIL":
             axis.text((start + end) / 2, 0.78, name, fontsize=7, ha="center")
     axis.set_xlim(0, seconds)
-    axis.set_ylim(-0.38, 0.95)
+    axis.set_ylim(-0.38, 1.08)
     axis.set_xlabel("s", fontsize=8)
 
 
@@ -205,5 +209,6 @@ def draw_capture(path: Path, methods: Any, folder: Path) -> None:
         width = 1.6 if method == "network" else 0.9
         axis.plot(times, jaw[part], color=_COLOURS[method], lw=width, label=method)
     axis.set_title(f"{take.name}: jawOpen, ten seconds of Mandarin nobody trained on", fontsize=9)
+    axis.set_ylim(top=0.85)
     axis.legend(fontsize=8, frameon=False, ncols=4)
     save(made, path)
