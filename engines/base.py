@@ -26,7 +26,10 @@ class OutOfMemory(EngineError):
 class Engine(Protocol):
     """Runs one graph on static shapes."""
 
-    provider: str
+    @property
+    def provider(self) -> str:
+        """Return what runs the graph, for people."""
+        ...
 
     def warm_up(self) -> None:
         """Run once on zeros so that the first real call is not the slow one."""

@@ -63,8 +63,7 @@ class Cuda:
     def pinned(self, size: int) -> NDArray[np.uint8]:
         """Return ``size`` bytes of page-locked memory, which copies need to be asynchronous."""
         address = int(self._call(self._rt.cudaMallocHost(max(1, size))))
-        buffer = (ctypes.c_uint8 * max(1, size)).from_address(address)
-        return np.frombuffer(buffer, np.uint8)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * max(1, size)).from_address(address))
 
     def free_pinned(self, array: NDArray[np.uint8]) -> None:
         """Give page-locked memory back; the array must not be used afterwards."""

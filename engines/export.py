@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -224,7 +224,7 @@ def _unrolled(
         model.graph.initializer.append(tensor)
     made: list[NodeProto] = []
 
-    def add(op: str, inputs: list[str], outputs: list[str], **attributes: object) -> list[str]:
+    def add(op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> list[str]:
         name = f"{prefix}_{op}_{len(made)}"
         made.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
         return outputs
