@@ -115,12 +115,12 @@ class Trainer:
             "regression": self._regression, "teacher": self._teacher, "student": self._student,
         }[stage]  # fmt: skip
         rng = np.random.default_rng([c.seed, STAGES.index(stage), done])
-        self._rng = rng
+        self._rng, chances = rng, self._pairs.weights()
         saved, recent, began, first = time.monotonic(), [], time.monotonic(), done
         while done < goal and time.monotonic() < self._deadline:
             for group in optimiser.param_groups:
                 group["lr"] = c.rate * _schedule(done / goal) * (0.5 if stage == "student" else 1)
-            rows = rng.integers(0, len(self._pairs), c.batch)
+            rows = rng.choice(len(self._pairs), c.batch, p=chances)
             loss = loss_of(network, rows)
             optimiser.zero_grad()
             loss.backward()
