@@ -1,34 +1,29 @@
 """``visavis bench quality``: how good the lips are.
 
 ``visavis bench quality [video] ...`` measures rendered pictures, ``visavis bench quality motion
-...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's refiner; add
-``--help`` to each for its options.
+...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's refiner against
+the truth and ``visavis bench quality photos ...`` on photos, on against off; add ``--help`` to each
+for its options.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
+
+_MODULES = {
+    "video": "benchmarks.quality.video",
+    "motion": "benchmarks.quality.motion",
+    "renderer": "benchmarks.quality.renderer",
+    "photos": "benchmarks.quality.renderer_photos",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one of the two; returns the exit code."""
+    """Run one of them; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    which = (
-        arguments.pop(0)
-        if arguments and arguments[0] in ("motion", "renderer", "video")
-        else "video"
-    )
-    if which == "motion":
-        from benchmarks.quality import motion
-
-        return motion.main(arguments)
-    if which == "renderer":
-        from benchmarks.quality import renderer
-
-        return renderer.main(arguments)
-    from benchmarks.quality import video
-
-    return video.main(arguments)
+    which = arguments.pop(0) if arguments and arguments[0] in _MODULES else "video"
+    return int(importlib.import_module(_MODULES[which]).main(arguments))
 
 
 if __name__ == "__main__":
