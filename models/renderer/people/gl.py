@@ -199,8 +199,10 @@ class GlCanvas:
         big = self.size * self.fine
         behind = np.dstack([self._background, np.full((big, big), 255, np.uint8)])
         self._colour.write(np.ascontiguousarray(behind[::-1]).tobytes())
-        for picture, _ in self._groups:
+        for (surface, _), (picture, _) in zip(groups, self._groups, strict=True):
+            self._wide.depth_mask = surface != "lash"  # soft cards, in no order
             picture.render()
+        self._wide.depth_mask = True
         raw = np.frombuffer(self._wide.read(components=3), np.uint8).reshape(big, big, 3)[::-1]
         small = cv2.resize(raw, (self.size, self.size), interpolation=cv2.INTER_AREA)
         gl.disable(gl.BLEND)

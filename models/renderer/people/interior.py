@@ -15,8 +15,8 @@ Floats = NDArray[np.float32]
 def aperture_light(points, normals, ring, ahead, out):
     """Write the share of the sky that points see through an opening, cosine-weighted.
 
-    Lambert's formula for a polygon: ``1/2pi sum of angle_i * (n . (r_i x r_i+1)/|...|)``. Light that
-    flesh scatters back is added by the caller.
+    Lambert's formula for a polygon: ``1/2pi sum of angle_i * (n . (r_i x r_i+1)/|...|)``. Light
+    that flesh scatters back is added by the caller.
 
     Args:
         points: ``(N, 3)``.
@@ -92,7 +92,7 @@ def lamp_through(points, ring, direction, softness, out):
             pu, pv = ax * ux + ay * uy + az * uz, ax * vx + ay * vy + az * vz
             qu, qv = bx * ux + by * uy + bz * uz, bx * vx + by * vy + bz * vz
             away += ax * direction[0] + ay * direction[1] + az * direction[2]
-            if (pv > 0) != (qv > 0) and 0 < (qu - pu) * (-pv) / (qv - pv) + pu:
+            if (pv > 0) != (qv > 0) and (qu - pu) * (-pv) / (qv - pv) + pu > 0:
                 inside = not inside
             eu, ev = qu - pu, qv - pv
             t = -(pu * eu + pv * ev) / (eu * eu + ev * ev + 1e-9)

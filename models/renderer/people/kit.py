@@ -44,6 +44,7 @@ SEMANTICS = (
     "background", "skin", "lips", "mouth interior", "teeth", "tongue", "eye", "hair", "cloth",
 )  # fmt: skip
 _LIP_COLUMNS, _LID_COLUMNS = 31, 21
+_GUM_REACH = (0.15, 0.6)  # cm from the lower teeth over which gum becomes tongue
 _EAR_U, _EAR_V = 0.085, (0.43, 0.70)  # of the face's chart
 
 
@@ -70,6 +71,7 @@ class HeadKit:
         lower_gum: vertices on the jaw, tongue left out.
         tongue: vertices of the tongue.
         tongue_core: of the tongue, 0 at the root and 1 at the tip, ``(len(tongue),)``.
+        tongue_free: of the tongue, 0 where it is the gum behind the teeth.
     """
 
     neutral: Floats
@@ -91,6 +93,7 @@ class HeadKit:
     lower_gum: Ints
     tongue: Ints
     tongue_core: Floats
+    tongue_free: Floats
 
     def shape(self, weights: Mapping[str, float]) -> Floats:
         """Return the offsets ``(V, 3)`` of named expressions."""
@@ -128,7 +131,7 @@ class HeadKit:
                     columns=_LID_COLUMNS,
                     reach=0.8,
                     upper_share=0.80,
-                )  # fmt: skip
+                )
             )
         return lips, lids[0], lids[1]
 
@@ -152,7 +155,10 @@ def load_kit(folder: Path, basis: FaceBasis) -> HeadKit:
         raise ValueError("The installed face basis was not made from this face kit.")
     corner, uv, material, tris = _corners(kit)
     upper, lower, tongue = split_gums(kit)
-    material[np.isin(corner, tongue) & (material == GUM)] = TONGUE
+    near = cKDTree(neutral[slice(*LOWER_TEETH)]).query(neutral[tongue])[0]
+    free = np.clip((near - _GUM_REACH[0]) / (_GUM_REACH[1] - _GUM_REACH[0]), 0, 1)
+    free = free * free * (3 - 2 * free)
+    material[np.isin(corner, tongue[free > 0.4]) & (material == GUM)] = TONGUE
     lids = tuple(_rims(basis, basis_to_kit, eye) for eye in (0, 1))
     inner = np.zeros(len(neutral), bool)
     inner[slice(*SOCKET)] = True
@@ -166,7 +172,7 @@ def load_kit(folder: Path, basis: FaceBasis) -> HeadKit:
         tuple(str(n) for n in kit["expression_names"]), corner, uv, material, border, tris, solid,
         basis_to_kit.astype(np.int64), basis_to_kit[basis.ring_upper].astype(np.int64),
         basis_to_kit[basis.ring_lower].astype(np.int64), (lids[0], lids[1]), inner,
-        upper, lower, tongue, core.astype(np.float32),
+        upper, lower, tongue, core.astype(np.float32), free.astype(np.float32),
     )  # fmt: skip
 
 

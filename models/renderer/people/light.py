@@ -87,7 +87,7 @@ class Light:
 
     def irradiance(self, normals: Floats) -> Floats:
         """Return ``(..., 3)``."""
-        return np.maximum(sh_basis(normals) @ self.sh, 0.12).astype(np.float32)
+        return np.maximum(sh_basis(normals) @ self.sh, 0.2).astype(np.float32)
 
 
 def _lobe(direction: NDArray[np.floating], colour: Floats, wrap: float) -> Floats:
@@ -121,7 +121,7 @@ def random_light(rng: np.random.Generator, own: Floats) -> Light:
     """
     name = str(
         rng.choice(["own", "studio", "window", "room", "evening"], p=[0.3, 0.25, 0.2, 0.17, 0.08])
-    )  # noqa: E501
+    )
     side = float(rng.choice([-1.0, 1.0]))
     azimuth = side * rng.uniform(0.15, 1.25 if name == "window" else 0.9)
     height = rng.uniform(0.1, 0.9)
@@ -149,9 +149,9 @@ def random_light(rng: np.random.Generator, own: Floats) -> Light:
             lamps[0] = direction / np.linalg.norm(direction)
     else:
         sh = np.zeros((9, 3), np.float32)
-        sh[0] = 0.62 - 0.2 * strength
+        sh[0] = 0.72 - 0.18 * strength
         sh[1] = rng.uniform(0.02, 0.14)
-        sh += _lobe(key, (0.55 + 0.35 * strength) * key_colour, 0.35)
+        sh += _lobe(key, (0.5 + 0.3 * strength) * key_colour, 0.4)
         sh += _lobe(fill, rng.uniform(0.05, 0.35) * fill_colour, 0.5)
         sh += _lobe(back, 0.25 * highlights[2], 0.2)
     front = sh_basis(np.array([[0, 0.1, 0.99], [0.5, 0.1, 0.86], [-0.5, 0.1, 0.86]])) @ sh

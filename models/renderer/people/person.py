@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.appearance.basis import FaceBasis
-from models.appearance.colours import EYE_CONTOUR, polygon_mask
+from models.appearance.colours import polygon_mask
 from models.appearance.fit import OVAL
 from models.appearance.layers import background_behind, foreground_colour, refine_matte
+from models.renderer.people.eyes import measure_eyes
 from models.renderer.people.gl import COLUMNS, WIDTH, Groups, Look
 from models.renderer.people.head import Head, View, make_head, make_view
 from models.renderer.people.interior import aperture_light, lamp_through
@@ -33,15 +34,14 @@ from models.renderer.people.light import Light, random_light, to_linear
 from models.renderer.people.portrait import WORK, Portrait
 from models.renderer.people.pose import Manner, Puppet, move
 from models.renderer.people.sheet import Sheet, make_sheet, random_background
-from models.renderer.people.skin import Charts, Skin, bake_skin
+from models.renderer.people.skin import Charts, Skin, bake_skin, bend, hand_over
 
 Floats = NDArray[np.float32]
 
 _NEAR_FAR = 45.0  # cm before and behind the eyes' plane
-_FADE = (0.25, 1.7)  # cm from the skin's border over which it hands over to the sheet
 _IRIS_CM = (0.60, 0.72)
 _CREVICE = 0.5  # darkening where teeth meet
-_LASH_LIFT = 0.05  # cm towards the viewer, off the lid
+_LASH_LIFT = 0.1  # cm towards the viewer, off the lid
 _LID_REACH, _LID_DARK = (0.34, 0.16), (0.35, 0.62)  # cm and brightness at upper and lower rim
 
 
@@ -89,9 +89,9 @@ def random_makeup(rng: np.random.Generator) -> Makeup:
         to_linear(np.clip(gum * rng.normal(1, 0.05, 3), 40, 240)),
         to_linear(np.clip(np.array([192, 112, 108.0]) * rng.normal(1, 0.05, 3), 40, 240)),
         np.clip(rng.normal(1, 0.03, 32), 0.88, 1.08).astype(np.float32),
-        float(rng.uniform(0.25, 0.85)),
+        float(rng.uniform(0.12, 0.6)),
         float(rng.uniform(70, 170)),
-        float(rng.uniform(1.0, 1.09)),
+        float(rng.uniform(1.03, 1.10)),
         float(rng.uniform(-13.0, -8.5)),
     )
 
@@ -139,6 +139,7 @@ class Person:
         )
         self.look = self._make_look(rng, charts, behind)
         self._static, self.groups = self._corners(charts)
+        self._rim = np.flatnonzero((kit.material == SKIN) & (kit.border < 4.0))
         self._balls = [
             np.flatnonzero((kit.corner >= lo) & (kit.corner < hi)) for lo, hi in EYEBALLS
         ]
@@ -147,7 +148,7 @@ class Person:
     def _make_look(
         self, rng: np.random.Generator, charts: Charts, behind: NDArray[np.uint8]
     ) -> Look:
-        radius, colour, white = _iris(self.portrait)
+        radius, colour, white = measure_eyes(self.portrait)
         cm = float(np.clip(radius / self.portrait.fit.scale, *_IRIS_CM))
         zoom = self.makeup.zoom
         edge = 0.5 * WORK * (1 - 1 / zoom)
@@ -176,8 +177,7 @@ class Person:
         out[:n, COLUMNS["kind"].start] = kind
         out[:n, COLUMNS["tint"]] = self._tints()
         out[:n, COLUMNS["gate"]] = 1.0
-        t = np.clip((kit.border - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
-        out[:n, COLUMNS["gate"].stop - 1] = np.where(skin, t * t * (3 - 2 * t), 1.0)
+        out[:n, COLUMNS["gate"].stop - 1] = np.where(skin, hand_over(kit.border), 1.0)
         self._lash_columns(out)
         out[:n, COLUMNS["lamp"]] = 1.0
         out[:n, COLUMNS["local"]] = self._locals()
@@ -285,6 +285,8 @@ class Person:
             [(2 * at[:, 0] - 1) * w, (1 - 2 * at[:, 1]) * w, z, w]
         )
         out[:n, COLUMNS["normal"]] = head_n[kit.corner]
+        rim = self._rim
+        out[rim, COLUMNS["normal"]] = bend(head_n[kit.corner[rim]], kit.border[rim])
         turned = self.sheet.normals @ (pose.matrix * np.outer([1, -1, 1], [1, -1, 1])).T
         mix = self.sheet.weight[:, None]
         out[n:, COLUMNS["normal"]] = mix * turned + (1 - mix) * self.sheet.normals
@@ -351,12 +353,6 @@ class Person:
         out[corners, COLUMNS["lamp"]] = lamps[index[corners]]
 
 
-def relit(person: Person, light: Light) -> None:
-    """Put a person into another light."""
-    person.light = light
-    person.look = replace(person.look, light=light)
-
-
 def _tangent(xz: Floats) -> Floats:
     """Return the direction along the arch of one tooth's horizontal offsets ``(N, 2)``."""
     _, vectors = np.linalg.eigh(xz.T @ xz)
@@ -367,36 +363,3 @@ def _oval(portrait: Portrait) -> NDArray[np.bool_]:
     outline = portrait.points[list(OVAL), :2]
     centre = outline.mean(0)
     return polygon_mask(centre + (outline - centre) * 0.97, (WORK, WORK))
-
-
-def _iris(portrait: Portrait) -> tuple[float, Floats, Floats]:
-    """Return the iris' radius in portrait pixels, its linear colour and the white's."""
-    points, samples, whites, radii = portrait.points, [], [], []
-    y, x = np.mgrid[0:WORK, 0:WORK]
-    for centre in (468, 473):
-        at = points[centre, :2]
-        radius = float(np.linalg.norm(points[centre + 1 : centre + 5, :2] - at, axis=1).mean())
-        radii.append(radius)
-        r = np.hypot(x - at[0], y - at[1])
-        inside = np.zeros((WORK, WORK), bool)
-        for contour in EYE_CONTOUR:
-            outline = points[list(contour), :2]
-            if np.linalg.norm(outline.mean(0) - at) < 4 * radius:
-                inside |= polygon_mask(outline, (WORK, WORK))
-        samples.append(portrait.picture[inside & (r > 0.45 * radius) & (r < 0.8 * radius)])
-        whites.append(portrait.picture[inside & (r > 1.2 * radius)])
-    iris, white = np.concatenate(samples), np.concatenate(whites)
-    colour = np.array([0.06, 0.03, 0.015])
-    if len(iris) > 12:
-        colour = to_linear(np.percentile(iris, 55, axis=0)) * 1.3
-    pale = np.array([0.42, 0.38, 0.36])
-    if len(white) > 12:
-        measured = to_linear(np.percentile(white, 80, axis=0))
-        # Half of the hue is the skin's light on it.
-        measured = 0.5 * measured + 0.5 * measured.mean() * np.array([1.06, 0.99, 0.95])
-        pale = np.clip(measured * 0.95, 0.14, 0.5)
-    return (
-        float(np.mean(radii)),
-        np.clip(colour, 0.012, 0.5).astype(np.float32),
-        pale.astype(np.float32),
-    )

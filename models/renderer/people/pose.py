@@ -18,6 +18,7 @@ Floats = NDArray[np.float32]
 _STILL = (0.015, 0.06)  # cm; offsets below this fade to nothing
 _TONGUE_RISE = 1.5  # cm at jawOpen 1
 _SEALED_GAP = -0.012  # cm
+_SUNK = 0.25  # cm
 _FLIP = np.diag([1.0, -1.0, 1.0]).astype(np.float32)
 _CAMERA = 9.0  # inter-ocular distances, as the product's rig has it for a lean
 
@@ -111,10 +112,12 @@ class Puppet:
         model = self.head.rest + (expression.weights[rows] @ self._shapes[rows]).reshape(-1, 3)
         kit = self.kit
         rise = _TONGUE_RISE * expression.jaw + self._tongue_rise * min(1.0, 4 * expression.jaw)
-        model[kit.tongue, 1] += rise * (0.35 + 0.65 * kit.tongue_core)
+        model[kit.tongue, 1] += rise * kit.tongue_free * (0.35 + 0.65 * kit.tongue_core)
         if expression.tongue > 0:
-            model[kit.tongue, 2] += 1.5 * expression.tongue * kit.tongue_core
-            model[kit.tongue, 1] += 0.75 * expression.tongue * kit.tongue_core**1.5
+            model[kit.tongue, 2] += 1.5 * expression.tongue * kit.tongue_core * kit.tongue_free
+            model[kit.tongue, 1] += (
+                0.75 * expression.tongue * kit.tongue_core**1.5 * kit.tongue_free
+            )
         self._meet_lips(model, expression.seal)
         for side, eye in enumerate(expression.eyes):
             self._lid(model, side, eye)
@@ -141,7 +144,10 @@ class Puppet:
         rotation = (self._gaze @ turn(eye.yaw, eye.pitch)).astype(np.float32)
         centre = self.head.eye_centres[side]
         rows = slice(*EYEBALLS[side])
-        model[rows] = (self.head.rest[rows] - centre) @ rotation.T + centre
+        # The kit's lids do not bulge over the cornea: under them the ball steps back a little.
+        t = np.clip((eye.blink - 0.3) / 0.6, 0, 1)
+        sunk = centre - np.array([0, 0, _SUNK * t * t * (3 - 2 * t)], np.float32)
+        model[rows] = (self.head.rest[rows] - centre) @ rotation.T + sunk
 
     def pose(self, coefficients: Floats) -> tuple[Floats, Floats, HeadPose, Expression]:
         """Return view-space vertices ``(V, 3)``, model vertices, head pose and expression."""

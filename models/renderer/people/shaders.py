@@ -11,7 +11,7 @@ out vec3 local_; out vec4 photo_; out vec3 view_; out vec3 light_;
 vec3 irradiance(vec3 n) {
     return max(sh[0] + sh[1] * n.y + sh[2] * n.z + sh[3] * n.x + sh[4] * n.x * n.y
         + sh[5] * n.y * n.z + sh[6] * (3.0 * n.z * n.z - 1.0) + sh[7] * n.x * n.z
-        + sh[8] * (n.x * n.x - n.y * n.y), 0.12);
+        + sh[8] * (n.x * n.x - n.y * n.y), 0.2);
 }
 void main() {
     gl_Position = place; n_ = normal; uv_ = uv; tint_ = tint; kind_ = kind; gate_ = gate;
@@ -81,9 +81,11 @@ void main() {
     if (a < 0.004) discard;
     vec3 n = normalize(n_), v = normalize(view_);
     float lip = texture(lips, uv_).r, share = gate_.x;
-    vec3 open = light_ * share * mix(vec3(1.0, 0.86, 0.82), vec3(1.0), smoothstep(0.0, 0.75, share));
+    vec3 red = mix(vec3(1.0, 0.86, 0.82), vec3(1.0), smoothstep(0.0, 0.75, share));
+    vec3 open = light_ * share * red;
     vec3 lit = linear(t.rgb) * open;
-    lit += shine(n, v, mix(0.48, 0.36, lip), 0.028, 1.0, lamp_ * share) * mix(gloss.x, gloss.y, lip);
+    float wet = mix(gloss.x, gloss.y, lip);
+    lit += shine(n, v, mix(0.48, 0.36, lip), 0.028, 1.0, lamp_ * share) * wet;
     colour = vec4(srgb(lit), a);
 }
 #endif
@@ -101,7 +103,8 @@ void main() {
         rough = 0.26; wet = gloss.w;
     }
     // What light flesh and teeth hand on inside the mouth is red.
-    vec3 open = light_ * share * mix(vec3(1.0, 0.84, 0.80), vec3(1.0), smoothstep(0.0, 0.75, share));
+    vec3 red = mix(vec3(1.0, 0.84, 0.80), vec3(1.0), smoothstep(0.0, 0.75, share));
+    vec3 open = light_ * share * red;
     open += vec3(0.030, 0.010, 0.008) * (1.0 - share);
     vec3 lit = base * open + shine(n, v, rough, f0, 1.0, lamp_ * share) * wet;
     colour = vec4(srgb(lit), 1.0);
@@ -125,17 +128,17 @@ void main() {
     float shade = gate_.x;
     vec3 lit = base * light_ * mix(0.12, 1.0, shade);
     lit *= mix(vec3(1.0), vec3(1.0, 0.93, 0.90), 1.0 - shade);
-    lit += shine(n, v, 0.13, 0.028, 0.55, lamp_) * 2.2 * smoothstep(0.15, 0.6, shade);
+    lit += shine(n, v, 0.13, 0.028, 0.35, lamp_) * 9.0 * smoothstep(0.15, 0.6, shade);
     vec3 mirror = reflect(-v, n);
     float q = 1.0 - max(dot(n, v), 0.0);
     float fresnel = 0.02 + 0.5 * q * q * q * q * q;
-    lit += light_ * fresnel * smoothstep(-0.2, 0.9, mirror.y) * shade * 0.5;
+    lit += light_ * fresnel * smoothstep(0.0, 0.9, mirror.y) * shade * 0.3;
     colour = vec4(srgb(lit), 1.0);
 }
 #endif
 #ifdef LASH
 void main() {
-    float a = gate_.y * pow(1.0 - clamp(uv_.y, 0.0, 1.0), 1.5) * (0.88 + 0.12 * sin(uv_.x * 260.0));
+    float a = gate_.y * pow(1.0 - clamp(uv_.y, 0.0, 1.0), 1.5);
     if (a < 0.004) discard;
     colour = vec4(srgb(tint_ * light_ * 0.6), a);
 }

@@ -6,7 +6,9 @@ ground truth as PNG, numbers as arrays and labels as JSON. Nothing is pickled.
 
 from __future__ import annotations
 
+import itertools
 import json
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +168,7 @@ class ShardWriter:
                 "labels": labels,
                 "frames": len(frames),
                 "starts": np.flatnonzero(motion.starts).tolist(),
-            }  # fmt: skip
+            }
         )
         self._coefficients += [motion.photo[None], motion.frames]
         self._landmarks.append(landmarks)
@@ -214,12 +216,12 @@ def read_shard(path: Path) -> list[Clip]:
             meta = json.loads(data["meta"].tobytes())
             sizes, blobs = data["sizes"], data["blobs"]
             coefficients, landmarks = data["coefficients"], data["landmarks"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ShardError(f"The shard {path.name} cannot be read.") from error
     if meta.get("version") != VERSION:
         raise ShardError(f"The shard {path.name} is of another version.")
     ends = np.concatenate([[0], np.cumsum(sizes)])
-    pieces = [blobs[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    pieces = [blobs[a:b] for a, b in itertools.pairwise(ends)]
     clips, at, row = [], 0, 0
     for k, entry in enumerate(meta["clips"]):
         count = entry["frames"]
@@ -239,7 +241,7 @@ def read_shard(path: Path) -> list[Clip]:
                 starts,
                 _Pictures(mine[::4]),
                 [tuple(mine[4 * i + 1 : 4 * i + 4]) for i in range(count)],
-            )  # fmt: skip
+            )
         )
         at, row = at + 2 + 4 * count, row + 1 + count
     return clips

@@ -12,8 +12,8 @@ from models.appearance.layers import push_pull
 from models.renderer.people.head import Head, View
 from models.renderer.people.kit import HeadKit, normals
 from models.renderer.people.light import shade, to_linear
-from models.renderer.people.pose import head_weight
 from models.renderer.people.portrait import WORK, Portrait
+from models.renderer.people.pose import head_weight
 from models.renderer.people.skin import Charts, _encode
 from models.renderer.warp import FAR, rasterise
 
@@ -21,9 +21,9 @@ Floats = NDArray[np.float32]
 
 NODES = 97
 _OUTSIDE = 0.14  # of the portrait, on every side
-_UNDER = 1.0  # cm that the sheet stays behind the head's surface
-_HOLE = 2.6  # cm inside of which there is no sheet: mouth and eyes have their own depths
-_HANDOVER = 3.0  # cm from the border of the head's surface
+_UNDER = 1.3  # cm that the sheet stays behind the head's surface
+_HOLE = 1.95  # cm inside of which there is no sheet: mouth and eyes have their own depths
+_HANDOVER = 2.2  # cm from the border of the head's surface
 _SHADE = (0.65, 1.5)  # what of a portrait's shading is taken away
 _TORSO_NORMAL = (0.0, 0.22, 0.97)
 
@@ -119,7 +119,7 @@ def _tris(hole: NDArray[np.bool_]) -> NDArray[np.int32]:
 def _head_fields(
     kit: HeadKit, charts: Charts, head: Head, portrait: Portrait, view: View, back: float
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return depth, smooth normals, the move from seen to rest, and how deep inside the head's face.
+    """Return depth, smooth normals, the move from seen to rest, and depth inside the face.
 
     All ``(WORK, WORK, .)`` in cm; inside is positive.
     """
@@ -129,9 +129,10 @@ def _head_fields(
     unit = normals(head.seen, kit.solid) @ view.rotation.T
     offset = view.place(head.rest)[:, :2] - seen[:, :2]
     values = np.concatenate([seen[:, 2:], unit, offset], 1)[kit.corner]
+    values = np.column_stack([values, kit.border])
     points = np.column_stack([source, seen[:, 2]])[kit.corner]
     depth = np.full((WORK, WORK), FAR, np.float32)
-    out = np.zeros((WORK, WORK, 6), np.float32)
+    out = np.zeros((WORK, WORK, 7), np.float32)
     rasterise(
         charts.tris, np.ascontiguousarray(points, np.float32),
         np.ascontiguousarray(values, np.float32), depth, out, 0, 0,
@@ -143,8 +144,9 @@ def _head_fields(
     far = cv2.dilate(covered, np.ones((41, 41), np.uint8)) == 0
     known = inner | far
     # At its border the head's surface hands over to the sheet: there they lie together.
-    inwards = cv2.distanceTransform(covered, cv2.DIST_L2, 3) / fit.scale
-    under = _UNDER * np.clip(inwards / _HANDOVER, 0.12, 1)
+    inwards = push_pull(np.where(depth > FAR, out[..., 6], 0)[..., None], depth > FAR)[..., 0]
+    inwards[covered == 0] = 0
+    under = np.clip(_UNDER * inwards / _HANDOVER, 0.15, _UNDER)
     z = np.where(inner, out[..., 0] - under, back)
     z = push_pull(np.where(known, z, 0)[..., None], known)[..., 0]
     z = cv2.GaussianBlur(z, (0, 0), 7)
@@ -164,7 +166,7 @@ def random_background(rng: np.random.Generator, own: NDArray[np.uint8]) -> NDArr
     if rng.random() < 0.6:
         blur = rng.choice([0.0, 2.0, 6.0])
         return cv2.GaussianBlur(own, (0, 0), blur) if blur else own
-    base = rng.uniform(25, 225) * np.clip(rng.normal(1, 0.12, 3), 0.7, 1.3)
+    base = rng.uniform(25, 225) * np.clip(rng.normal(1, 0.08, 3), 0.8, 1.2)
     y, x = np.mgrid[0:WORK, 0:WORK].astype(np.float32) / WORK
     fall = 1 + rng.uniform(-0.35, 0.35) * (x - 0.5) + rng.uniform(-0.4, 0.2) * (y - 0.5)
     picture = np.clip(base, 8, 245)[None, None] * fall[..., None]
@@ -174,7 +176,7 @@ def random_background(rng: np.random.Generator, own: NDArray[np.uint8]) -> NDArr
         for _ in range(int(rng.integers(4, 14))):
             x0, y0 = rng.integers(-60, WORK, 2)
             w, h = rng.integers(20, 260, 2)
-            colour = base * rng.normal(0, 0.28, 3) + rng.normal(0, 18)
+            colour = base * (rng.normal(0, 0.22) + rng.normal(0, 0.07, 3)) + rng.normal(0, 12)
             layers[max(0, y0) : y0 + h, max(0, x0) : x0 + w] += colour
         picture = picture + cv2.GaussianBlur(layers, (0, 0), float(rng.uniform(4, 16)))
     elif kind == "bokeh":

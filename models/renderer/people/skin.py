@@ -20,7 +20,9 @@ Floats = NDArray[np.float32]
 Masks = NDArray[np.bool_]
 
 CHART = 1024  # pixels of the atlas, which is the kit's chart of the face
-_FACING = (0.16, 0.50)  # z of the normal over which the portrait is trusted
+_FACING = (0.02, 0.22)  # z of the normal over which the portrait is trusted
+_FADE = (0.25, 1.7)  # cm from the skin's border over which it hands over to the sheet
+_BENT = 3.5  # cm from it where normals begin to bend
 _LENT = 0.85  # what one side's texel counts on the other side
 _HIDDEN = 0.35  # cm behind the front surface
 _INNER_LIPS = (
@@ -48,6 +50,19 @@ class Skin:
     level: Floats
     lip: Floats
     source: Floats
+
+
+def hand_over(border: Floats) -> Floats:
+    """Return how far the skin is opaque at a distance from its outer border, 0-1."""
+    t = np.clip((border - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+def bend(unit: Floats, border: Floats) -> Floats:
+    """Turn the normals near the skin's border towards the viewer, as the sheet's are."""
+    t = np.clip((_BENT - border) / _BENT, 0, 1)[..., None].astype(np.float32)
+    bent = unit + 1.4 * t * np.array([0.0, 0.15, 1.0], np.float32)
+    return bent / (np.linalg.norm(bent, axis=-1, keepdims=True) + 1e-6)
 
 
 @dataclass(frozen=True)
@@ -113,15 +128,18 @@ def bake_skin(kit: HeadKit, charts: Charts, head: Head, portrait: Portrait, matt
     linear = to_linear(portrait.picture)
     own = _own_light(kit, portrait, source, view_normals, linear, front, depth_cm, matte)
     values = np.concatenate([source, depth_cm[:, None], view_normals], 1)[kit.corner]
-    texels = np.zeros((CHART, CHART, 6), np.float32)
+    values = np.column_stack([values, kit.border]).astype(np.float32)
+    texels = np.zeros((CHART, CHART, 7), np.float32)
     depth = np.full(charts.covered.shape, FAR, np.float32)
-    rasterise(charts.tris, charts.points, np.ascontiguousarray(values), depth, texels, 0, 0)
+    rasterise(
+        charts.tris, charts.points, np.ascontiguousarray(values, np.float32), depth, texels, 0, 0
+    )
     at_x, at_y = np.ascontiguousarray(texels[..., 0]), np.ascontiguousarray(texels[..., 1])
     colour = cv2.remap(linear, at_x, at_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    unit = texels[..., 3:]
+    unit = bend(texels[..., 3:6], texels[..., 6])
     albedo = np.clip(colour, 0, 1) / shade(own, unit)[..., None]
     weight = _weight(charts, portrait, texels, front, matte, at_x, at_y)
-    albedo, weight = _mirror(albedo, weight, _LENT)
+    albedo, weight = _mirror(albedo, weight, _LENT * np.clip((texels[..., 6] - 3.0) / 2.0, 0, 1))
     filled = push_pull(albedo, weight)
     atlas = np.zeros((CHART, CHART, 4), np.uint8)
     atlas[..., :3] = _encode(filled)
@@ -177,13 +195,14 @@ def _weight(charts, portrait, texels, front, matte, at_x, at_y) -> Floats:
         mask = polygon_mask(portrait.points[list(contour), :2], (WORK, WORK)).astype(np.uint8)
         width = 3 if contour is _INNER_LIPS else 9
         holes |= cv2.dilate(mask, np.ones((width, width), np.uint8))
-    weight[cv2.remap(holes, at_x, at_y, cv2.INTER_NEAREST) > 0] = 0
+    soft = cv2.GaussianBlur(holes.astype(np.float32), (0, 0), 1.5)
+    weight *= np.clip(1.2 - 1.6 * cv2.remap(soft, at_x, at_y, cv2.INTER_LINEAR), 0, 1)
     weight[~charts.covered] = 0
     return weight.astype(np.float32)
 
 
-def _mirror(albedo: Floats, weight: Floats, amount: float) -> tuple[Floats, Floats]:
-    """Lend unseen texels of one side the other side's."""
+def _mirror(albedo: Floats, weight: Floats, amount: Floats) -> tuple[Floats, Floats]:
+    """Lend unseen texels of one side the other side's, by ``amount`` 0-1."""
     other_a, other_w = albedo[:, ::-1], weight[:, ::-1] * amount
     lend = np.clip(other_w - weight, 0, 1)
     total = weight + lend

@@ -15,7 +15,7 @@ from models.renderer.people.balance import tone_of
 from models.renderer.people.clips import Motion, random_motion
 from models.renderer.people.gl import Canvas, Drawn
 from models.renderer.people.kit import EYEBALLS, HeadKit, load_kit
-from models.renderer.people.labels import PortraitLabels, read_labels
+from models.renderer.people.labels import PortraitLabels, choose, read_labels
 from models.renderer.people.person import Person
 from models.renderer.people.portrait import (
     Portrait,
@@ -88,19 +88,20 @@ class Studio:
         self.charts: Charts = make_charts(self.kit, self._marks)
         self._faces = faces
         self._points = read_landmarks(faces)
-        self._labels: dict[str, PortraitLabels] = read_labels()
-        names = sorted(self._points)
-        self._names = [n for n in names if not self._labels or n in self._labels]
+        # Without labels everyone may serve, as one unknown group.
+        unknown = dict.fromkeys(self._points, PortraitLabels("unknown", "young", 3))
+        self._labels: dict[str, PortraitLabels] = {
+            name: label
+            for name, label in (read_labels() or unknown).items()
+            if name in self._points
+        }
         self._segmenter, self.canvas, self._size = segmenter, canvas, size
 
     def person(self, number: int, seed: int) -> tuple[Person, Portrait, np.random.Generator]:
         """Build person ``number`` of a seed: the same every time."""
         rng = np.random.default_rng([seed, number])
-        order = np.random.default_rng([seed, 7]).permutation(len(self._names))
-        for attempt in range(_TRIES):
-            # Every portrait serves once before any serves twice; misfits pass to a random one.
-            at = number % len(order) if attempt == 0 else int(rng.integers(len(order)))
-            name = self._names[order[at]]
+        for _ in range(_TRIES):
+            name = choose(self._labels, rng)
             try:
                 portrait = load_portrait(self._faces, name, self._points[name], self.basis)
             except UnfitPortraitError:
@@ -118,12 +119,12 @@ class Studio:
         photo = self.canvas.draw(person.take_photo(motion.photo), person.groups)
         landmarks = self.landmarks(person, motion.photo)
         frames = [self.canvas.draw(person.corners(c), person.groups) for c in motion.frames]
-        known = self._labels.get(portrait.name)
+        known = self._labels[portrait.name]
         labels: dict[str, object] = {
             "portrait": portrait.name,
             "tone": tone_of(person.skin.level),
-            "sex": known.sex if known else "unknown",
-            "age": known.age if known else "unknown",
+            "sex": known.sex,
+            "age": known.age,
             "light": person.light.name,
             "distance_cm": round(person.makeup.distance),
             "portrait_side": portrait.side,
