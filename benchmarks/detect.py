@@ -14,11 +14,13 @@ than the first sound by however long the mouth takes to move a sixth of its way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, label
 
 Grids = NDArray[np.float32]
 REST_MS = 250.0  # before a sound: what the picture looks like at rest
@@ -88,7 +90,20 @@ def answering_cells(
     certainty = stack.mean(axis=0) / (stack.std(axis=0, ddof=1) / np.sqrt(len(stack)) + 0.05)
     clear = np.flatnonzero(certainty > _CLEAR)
     most = max(4, int(_CELLS * movement.grids.shape[1]))
-    return np.sort(clear[np.argsort(certainty[clear])[::-1][:most]])
+    return _together(clear[np.argsort(certainty[clear])[::-1][:most]], certainty)
+
+
+def _together(cells: NDArray[np.intp], certainty: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the surest patch of neighbouring cells, ascending: a mouth, without the eyes."""
+    side = math.isqrt(len(certainty))
+    if not len(cells) or side * side != len(certainty):
+        return np.sort(cells)
+    mask = np.zeros(side * side, bool)
+    mask[cells] = True
+    patches, _ = label(binary_dilation(mask.reshape(side, side), np.ones((3, 3))))
+    weight = np.bincount(patches.ravel()[cells], certainty[cells])
+    weight[0] = 0
+    return np.sort(cells[patches.ravel()[cells] == weight.argmax()])
 
 
 def responses(movement: Movement, sounds: Sequence[float], within: float = WITHIN_MS) -> Responses:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import machine, write_json
+from benchmarks.common import machine, read_result, write_json
 
 NAMES = {
     "mouth_to_lip_ms": "microphone to lip",
@@ -26,14 +26,21 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="where the result goes; default: stdout")
     parser.add_argument("--markdown", type=Path, help="also as a table")
     parser.add_argument("--plots", type=Path, help="a folder for PNG pictures")
+    parser.add_argument("--compare", type=Path, metavar="JSON", help="print the ratio to a result")
 
 
 def report(args: argparse.Namespace, result: dict[str, Any]) -> None:
     """Write a result in every shape that was asked for."""
+    earlier = read_result(args.compare) if args.compare else None
     write_json(args.json, result)
     if args.markdown:
         args.markdown.parent.mkdir(parents=True, exist_ok=True)
         args.markdown.write_text(table({"machine": machine(), **result}) + "\n", "utf-8")
+    if earlier is not None:
+        from benchmarks.compare import compare
+
+        text = compare(earlier, {"machine": machine(), **result}, args.compare.stem, "now")
+        sys.stderr.write(text + "\n")
     if args.plots:
         from benchmarks import plots
 

@@ -26,6 +26,11 @@ from streamer.media.audio_in import tap_receiver
 _RATE, _BLOCK = 48_000, 960
 _KEPT = 500_000  # arrivals of one kind: more than five hours of pictures
 _WRAP = 2**32
+_ASK_AGAIN_S = 2.0
+
+
+class Refused(BenchmarkError):
+    """The server is full or overloaded; it may take a session later."""
 
 
 class SpeakingTrack(MediaStreamTrack):
@@ -112,7 +117,8 @@ class Viewer:
         """Connect and return when the first picture is there.
 
         Raises:
-            BenchmarkError: the server refused or no picture came in time.
+            Refused: the server takes no session now.
+            BenchmarkError: anything else is wrong, or no picture came in time.
         """
         began = time.monotonic()
         first = asyncio.Event()
@@ -142,10 +148,30 @@ class Viewer:
                 )
         except httpx.HTTPError as error:
             raise BenchmarkError(f"The server at {self.url} cannot be reached.") from error
-        if answer.status_code != 200:
-            raise BenchmarkError(answer.json().get("error", answer.text))
         body: dict[str, Any] = answer.json()
+        if answer.status_code != 200:
+            refused = Refused if answer.status_code == 503 else BenchmarkError
+            raise refused(str(body.get("error", answer.text)))
         return body
+
+    async def connect_when_free(self, limit_s: float = 60, timeout_s: float = 20) -> int:
+        """Connect, asking again while the server is full; return how often it refused.
+
+        Raises:
+            Refused: it still refuses after the limit.
+            BenchmarkError: as for :meth:`connect`.
+        """
+        deadline, refusals = time.monotonic() + limit_s, 0
+        while True:
+            try:
+                await self.connect(timeout_s)
+                return refusals
+            except Refused:
+                await self.close()
+                if time.monotonic() > deadline:
+                    raise
+            refusals += 1
+            await asyncio.sleep(_ASK_AGAIN_S)
 
     def _picture(self, packet: RtpPacket, first: asyncio.Event) -> None:
         if self.pictures.take(packet):

@@ -343,13 +343,18 @@ def doctor(data: _DataOption = None, config: _ConfigOption = None) -> None:
         raise BadRequest(f"Something needs your attention: {', '.join(failed)}.")
 
 
+_BENCHES = ("latency", "network", "quality", "capacity", "soak", "engines", "compare")
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(help="latency, quality, capacity, soak or engines")],
+    which: Annotated[str, typer.Argument(help=", ".join(_BENCHES))],
 ) -> None:
-    """Measure latency, quality, capacity, soak or engines; ``bench WHICH --help`` lists options."""
-    _delegate("benchmarks", {w: f"benchmarks.{w}.main" for w in _BENCHES}, which, context.args)
+    """Measure one of these; ``bench WHICH --help`` lists options."""
+    modules = {name: f"benchmarks.{name}.main" for name in _BENCHES}
+    modules["compare"] = modules["--compare"] = "benchmarks.compare"
+    _delegate("benchmarks", modules, which, context.args)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -364,9 +369,6 @@ def train(
         "renderer": "models.renderer.refine.command",
     }
     _delegate("training", modules, which, context.args)
-
-
-_BENCHES = ("latency", "quality", "capacity", "soak", "engines")
 
 
 def _delegate(what: str, modules: dict[str, str], which: str, args: list[str]) -> None:

@@ -28,7 +28,7 @@ from benchmarks.common import (
 )
 from benchmarks.latency.sound import synthetic_speech
 from benchmarks.tables import add_report_options, report
-from benchmarks.viewer import Viewer
+from benchmarks.viewer import Refused, Viewer
 
 SIZES = (256, 384, 512)
 _SETTLE_S = 3.0
@@ -73,7 +73,11 @@ async def _climb(server: Server, most: int, seconds: float, size: int) -> list[d
     try:
         while len(viewers) < most:
             viewers.append(Viewer(server.url, avatar, voice, size))
-            await viewers[-1].connect()
+            try:
+                await viewers[-1].connect()
+            except Refused as error:
+                steps.append({"sessions": len(viewers), "held": False, "refused": str(error)})
+                break
             await asyncio.sleep(_SETTLE_S)  # the newcomer's start is not held against the rest
             began, before = time.monotonic(), await _counters(server.url)
             await asyncio.sleep(seconds)

@@ -17,7 +17,7 @@ _LONGEST_S = 120.0  # nobody is left behind if the parent is killed
 
 async def _watch(url: str, avatar: str, size: int) -> None:
     viewer = Viewer(url, avatar, synthetic_speech(5), size)
-    await viewer.connect()
+    await viewer.connect_when_free()
     sys.stdout.write(f"watching {viewer.pc_id}\n")
     sys.stdout.flush()
     await asyncio.sleep(_LONGEST_S)
