@@ -28,8 +28,7 @@ class Quantised:
     Attributes:
         path: the int8 graph.
         size: its bytes.
-        psnr_db: of each output against the original graph, over the peak-to-peak range that the
-            original's output has on the same inputs; the worst batch.
+        psnr_db: of each output against the original graph, see :func:`compare`.
         excluded: names of nodes that stayed in float because they lost too much.
     """
 
@@ -159,23 +158,27 @@ def quantisable(graph: Path) -> list[str]:
 def compare(
     reference: Path, candidate: Path, batches: Iterable[Mapping[str, NDArray[np.generic]]]
 ) -> dict[str, float]:
-    """Return the PSNR in dB of each output of ``candidate``, the worst batch; 120 is exact."""
+    """Return the PSNR in dB of each output of ``candidate``, the worst batch; 120 is exact.
+
+    The peak is the range of the output over all batches, since one batch may hold next to nothing.
+    """
     first, second = OnnxEngine(reference), OnnxEngine(candidate)
-    worst: dict[str, float] = {}
+    seen: dict[str, list[tuple[float, float, float]]] = {}
     for batch in batches:
         wanted, got = first.run(batch), second.run(batch)
         for name, value in wanted.items():
-            worst[name] = min(worst.get(name, np.inf), psnr_db(value, got[name]))
+            error = np.asarray(value, np.float64) - np.asarray(got[name], np.float64)
+            rms = float(np.sqrt(np.mean(error**2)))
+            seen.setdefault(name, []).append((float(value.min()), float(value.max()), rms))  # type: ignore[attr-defined]
     first.close()
     second.close()
-    return worst
+    return {name: _psnr_db(np.array(rows)) for name, rows in seen.items()}
 
 
-def psnr_db(wanted: NDArray[np.generic], got: NDArray[np.generic]) -> float:
-    """Return 20 log10(range of ``wanted`` / RMS difference), at most 120."""
-    a, b = np.asarray(wanted, np.float64), np.asarray(got, np.float64)
-    error = float(np.sqrt(np.mean((a - b) ** 2)))
-    span = float(a.max() - a.min()) or max(abs(float(a.max())), 1e-6)
+def _psnr_db(rows: NDArray[np.float64]) -> float:
+    """Return 20 log10(range / worst RMS) of rows of least, most, RMS; at most 120."""
+    low, high, error = rows[:, 0].min(), rows[:, 1].max(), rows[:, 2].max()
+    span = float(high - low) or max(abs(float(high)), 1e-6)
     return min(120.0, 20.0 * float(np.log10(span / max(error, span * 1e-6))))
 
 

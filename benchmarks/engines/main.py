@@ -1,7 +1,8 @@
 """``visavis bench engines``: what a step of each shipped graph costs, by engine and batch size.
 
 Beside each figure stands the floor: the graph's multiplications at the most the device does, which
-for a CPU is measured and for a GPU is its data sheet's.
+for a CPU is measured and for a GPU is its data sheet's. ``visavis bench engines int8`` measures
+what int8 saves and loses.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ _MOST_STEPS = 2000
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["int8"]:
+        from benchmarks.engines import int8
+
+        return int8.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="visavis bench engines", description=__doc__)
     parser.add_argument("--engine", action="append", choices=select.CHOICES[1:])
     parser.add_argument("--graph", action="append", type=Path, help="an .onnx; all that ship")
@@ -40,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="of the CPU")
     parser.add_argument("--peak-tflops", type=float, help="of a GPU that is not in the table")
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(arguments)
     engines = args.engine or [p.name for p in select.providers() if p.available and p.automatic]
     result: dict[str, Any] = {"benchmark": "engines", "threads": args.threads, "graphs": {}}
     peaks = {name: _peak(name, args.threads, args.peak_tflops) for name in engines}
