@@ -26,7 +26,7 @@ Grids = NDArray[np.float32]
 REST_MS = 250.0  # before a sound: what the picture looks like at rest
 WITHIN_MS = 900.0  # a response later than this is none, unless the caller says otherwise
 _CELLS = 0.03  # of the picture: the surest answering cells
-_CLEAR = 3.0  # standard errors that make a cell's answer more than chance
+_CLEAR = 4.5  # standard errors that make a cell's answer more than chance
 _SHARE = 1 / 6  # of the usual movement: the mouth has begun to move, or has stopped
 _NOISE = 5.0  # standard deviations of idle movement that do not count
 _STILL_MS = (600.0, 1000.0)  # after a stop: by then any mouth has come to rest
@@ -75,14 +75,15 @@ def answering_cells(
     movement: Movement, sounds: Sequence[float], within: float = WITHIN_MS
 ) -> NDArray[np.intp]:
     """Return the cells that change after sounds and not before, ascending; maybe none."""
+    # Steps between frames are as large before a sound as after it where a picture only idles; the
+    # distance from the picture at rest is not, it grows with time as a head sways.
     gains = []
     for sound in sounds:
-        rest = rest_of(movement, sound)
         after = movement.grids[movement.between(sound, sound + within)]
         before = movement.grids[movement.between(sound - REST_MS, sound)]
-        if rest is not None and len(after):
-            idle = np.abs(before - rest).mean(axis=0)
-            gains.append(np.abs(after - rest).mean(axis=0) - idle)
+        if len(after) > 1 and len(before) > 1:
+            steps = [np.abs(np.diff(part, axis=0)).mean(axis=0) for part in (before, after)]
+            gains.append(steps[1] - steps[0])
     if len(gains) < 3:
         return np.zeros(0, np.intp)
     stack = np.asarray(gains)

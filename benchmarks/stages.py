@@ -65,6 +65,8 @@ def viewer(stats: list[dict[str, Any]]) -> dict[str, float]:
     first, last = stats[0], stats[-1]
 
     def mean(total: str, count: str) -> float | None:
+        if total not in last:
+            return None
         items = last.get(count, 0) - first.get(count, 0)
         return (
             round(1000 * (last.get(total, 0) - first.get(total, 0)) / items, 1) if items else None
