@@ -71,6 +71,8 @@ def slope_interval(x: Sequence[float], y: Sequence[float], blocks: int = 20) -> 
     blocks = min(blocks, len(times) // 3)
     if blocks < 4:
         return None
+    if np.ptp(values) == 0:
+        return Interval(0.0, 0.0, 0.0)
     from scipy.stats import linregress, t
 
     parts = np.array_split(np.argsort(times, kind="stable"), blocks)

@@ -137,6 +137,8 @@ def _soak(result: dict[str, Any]) -> Any:
     axes[0].set(ylabel="resident MB", xlabel="connects", ylim=(0, 1.15 * max(samples["rss_mb"])))
     axes[1].plot(samples["files"], color=_COLOURS[2])
     axes[1].set(ylabel="open files", xlabel="connects", ylim=(0, 1.3 * max(samples["files"])))
+    for axis in axes[:2]:
+        axis.xaxis.get_major_locator().set_params(integer=True)
     axes[2].plot(samples["skew_at_s"], samples["skew_ms"], ".", ms=3, color=_COLOURS[1])
     drift = result.get("av_drift_ms_per_hour")
     words = (

@@ -25,6 +25,7 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self.sessions = Gauge("visavis_sessions", "Live sessions.", registry=registry)
         self.capacity = Gauge("visavis_capacity", "Sessions this machine holds.", registry=registry)
+        self.tasks = Gauge("visavis_asyncio_tasks", "Tasks of the edge.", registry=registry)
         self.effort = Gauge(
             "visavis_effort",
             "What every frame gets: 0 all of it, 1 one step of the refiner, 2 no refiner, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -245,6 +246,7 @@ async def metrics(request: Request) -> Response:
     services = _services(request)
     services.metrics.restarts.set(services.supervisor.restarts)
     services.metrics.capacity.set(services.admission.capacity)
+    services.metrics.tasks.set(len(asyncio.all_tasks()))
     services.metrics.effort.set(Effort[services.supervisor.effort])
     return Response(services.metrics.render(), media_type="text/plain; version=0.0.4")
 

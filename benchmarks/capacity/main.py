@@ -82,6 +82,7 @@ async def _climb(server: Server, most: int, seconds: float, size: int) -> list[d
             began, before = time.monotonic(), await _counters(server.url)
             await asyncio.sleep(seconds)
             steps.append(judge(viewers, began, before, await _counters(server.url)))
+            _judge_effort(steps[-1], await _effort(server.url))
             if not steps[-1]["held"]:
                 break
     finally:
@@ -97,6 +98,17 @@ async def _counters(url: str) -> dict[str, tuple[int, int]]:
     async with httpx.AsyncClient(timeout=10) as http:
         sessions = (await http.get(f"{url}/api/sessions")).json()["sessions"]
     return {s["pc_id"]: (s["sent"], s["late"] + s["repeated"]) for s in sessions}
+
+
+async def _effort(url: str) -> str:
+    async with httpx.AsyncClient(timeout=10) as http:
+        return str((await http.get(f"{url}/api/sessions")).json().get("effort", "FULL"))
+
+
+def _judge_effort(step: dict[str, Any], effort: str) -> None:
+    """A server that draws every second frame only, or less well, does not hold its sessions."""
+    step["effort"] = effort
+    step["held"] = step["held"] and effort == "FULL"
 
 
 def lateness_ms(viewer: Viewer, began: float) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from benchmarks.common import percentiles
 from benchmarks.intervals import Interval, slope_interval
 from benchmarks.viewer import Arrivals
 
-_DRIFT_WARM_UP_S = 20.0
+_DRIFT_WARM_UP_S = 60.0
 _BIN_S = 2.0
 
 
