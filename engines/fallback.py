@@ -1,7 +1,7 @@
 """An engine that does not stop: when one provider fails, the next one goes on with the same inputs.
 
 State tensors are inputs and outputs, so nothing is lost when the provider changes between two
-steps, or within one.
+steps, or within one. May be used from several threads.
 """
 
 from __future__ import annotations
@@ -87,16 +87,20 @@ class FallbackEngine:
         if self._better is not None:
             self._take_better()
         while True:
+            engine = self._engine
             try:
-                outputs = self._engine.run(inputs)
+                outputs = engine.run(inputs)
                 if self._left and not _finite(outputs) and _finite(inputs):
                     raise EngineError("it returned values that are no numbers")
             except InputError:
                 raise
             except Exception as error:  # a provider may fail in any way it likes
-                if not self._left:
-                    raise
-                self._move_on(error)
+                with self._lock:
+                    if self._engine is not engine:
+                        continue  # another thread met it first and has moved on
+                    if not self._left:
+                        raise
+                    self._move_on(error)
             else:
                 return outputs
 
@@ -134,9 +138,9 @@ class FallbackEngine:
                 return
             name, engine = self._better
             self._better = None
-        before, before_name = self._engine, self.name
-        self._left.appendleft(Candidate(before_name, lambda: before))
-        self._engine, self.name = engine, name
+            before, before_name = self._engine, self.name
+            self._left.appendleft(Candidate(before_name, lambda: before))
+            self._engine, self.name = engine, name
         self.note(f"{self._graph} runs on {engine.provider} from now on.")
 
     def _move_on(self, error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +61,7 @@ class OnnxEngine:
         self._outputs = [o.name for o in self._session.get_outputs()]
         self._bind = device == "cuda" if bind is None else bind
         self._bindings: dict[tuple[tuple[int, ...], ...], Any] = {}
+        self._lock = threading.Lock()  # bound buffers are one step's; plain calls need none
 
     def _load(self, graph: Path | bytes, options: ort.SessionOptions) -> Any:
         providers: list[Any] = [self.provider]
@@ -120,15 +122,16 @@ class OnnxEngine:
     def _run_bound(self, inputs: Tensors) -> list[NDArray[np.generic]]:
         """Copy into buffers that stay on the device; outputs are copied back once."""
         shapes = tuple(inputs[name].shape for name in self._inputs)
-        if shapes not in self._bindings:
-            if len(self._bindings) == _BINDINGS_MOST:
-                self._bindings.pop(next(iter(self._bindings)))
-            self._bindings[shapes] = self._binding(shapes)
-        binding, values = self._bindings[shapes]
-        for name, value in values.items():
-            value.update_inplace(np.ascontiguousarray(inputs[name]))
-        self._session.run_with_iobinding(binding)
-        return list(binding.copy_outputs_to_cpu())
+        with self._lock:
+            if shapes not in self._bindings:
+                if len(self._bindings) == _BINDINGS_MOST:
+                    self._bindings.pop(next(iter(self._bindings)))
+                self._bindings[shapes] = self._binding(shapes)
+            binding, values = self._bindings[shapes]
+            for name, value in values.items():
+                value.update_inplace(np.ascontiguousarray(inputs[name]))
+            self._session.run_with_iobinding(binding)
+            return list(binding.copy_outputs_to_cpu())
 
     def _binding(self, shapes: tuple[tuple[int, ...], ...]) -> tuple[Any, dict[str, Any]]:
         binding = self._session.io_binding()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ class TensorRtEngine:
         self._buckets: list[_Bucket] = []
         self._stream: int | None = None
         self._closed = False
+        self._lock = threading.Lock()  # the buffers are one step's
         self._engine = self._deserialise(plan)
         self._runtime_cache = runtime_cache
         self._config = self._runtime_config()
@@ -131,6 +133,10 @@ class TensorRtEngine:
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
         """Run the plan; a batch that fits no bucket is padded, a larger one is cut in pieces."""
+        with self._lock:
+            return self._run(inputs)
+
+    def _run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
         if self._closed:
             raise EngineError("The engine is closed.")
         batch = self._check(inputs)
@@ -152,9 +158,12 @@ class TensorRtEngine:
 
     def close(self) -> None:
         """Give back device and page-locked memory."""
-        if self._closed:
-            return
-        self._closed = True
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._release()
+
+    def _release(self) -> None:
         for bucket in self._buckets:
             with contextlib.suppress(EngineError):  # a lost device has nothing to give back
                 if bucket.recorded is not None:

@@ -5,6 +5,7 @@ For GPUs that neither TensorRT nor ONNX Runtime's CUDA provider serves but torch
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,7 @@ class TorchEngine:
         self._weights = self._place(_weights(model), _read_on_host(nodes))
         self._steps = [_step(node) for node in nodes]
         self._recorded: dict[int, _Recorded] = {}
+        self._lock = threading.Lock()  # the buffers are one step's
 
     def warm_up(self) -> None:
         """Run once on zeros; on CUDA, record every batch size."""
@@ -98,7 +100,8 @@ class TorchEngine:
                 with torch.inference_mode():
                     out = self._forward(_tensors(inputs))
                     return {n: v.numpy().copy() for n, v in out.items()}
-            return self._run_recorded(inputs, batch)
+            with self._lock:
+                return self._run_recorded(inputs, batch)
         except torch.OutOfMemoryError as error:
             raise OutOfMemory("The GPU is out of memory.") from error
         except RuntimeError as error:  # what CUDA and torch raise
@@ -118,7 +121,8 @@ class TorchEngine:
         if self._batched and batch > largest:
             first = {n: v[:largest] if n in self._batched else v for n, v in inputs.items()}
             rest = {n: v[largest:] if n in self._batched else v for n, v in inputs.items()}
-            one, two = self.run(first), self.run(rest)
+            one = self._run_recorded(first, largest)
+            two = self._run_recorded(rest, batch - largest)
             return {
                 n: np.concatenate([one[n], two[n]]) if n in self._batched else one[n] for n in one
             }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -344,3 +346,29 @@ def test_tensorrt_without_a_plan_serves_with_the_next_one(
     with pytest.raises(EngineError, match="out of memory"):
         select.load(graph, "tensorrt")
     assert started == [needed, needed]
+
+
+def test_threads_that_fail_together_move_on_once(tmp_path: Path) -> None:
+    graph = small_network(tmp_path / "small.onnx")
+    together = threading.Barrier(4)
+
+    def fail() -> None:
+        together.wait(timeout=30)
+        raise EngineError("CUDA failed.")
+
+    second = Failing(graph, throws(EngineError("must not be reached")), after=4)
+    engine = chain(Failing(graph, fail), second, OnnxEngine(graph))
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: engine.run(pictures(1))["result"], range(4)))
+    wanted = OnnxEngine(graph).run(pictures(1))["result"]
+    assert all(np.array_equal(r, wanted) for r in results)
+    assert engine.name == "c1" and len(engine.notes) == 1 and not second.closed
+
+
+def test_bound_buffers_are_not_shared_between_threads(tmp_path: Path) -> None:
+    graph = small_network(tmp_path / "small.onnx")
+    plain, bound = OnnxEngine(graph), OnnxEngine(graph, bind=True)
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda seed: bound.run(pictures(2, seed))["result"], range(40)))
+    for seed, value in enumerate(got):
+        np.testing.assert_array_equal(value, plain.run(pictures(2, seed))["result"])
