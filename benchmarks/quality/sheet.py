@@ -15,9 +15,17 @@ _CROP = 132  # px
 _COLUMNS = 12
 _WAVE = 90
 _LABEL = 18
-_LEGEND = "blue: sound; red: inner-lip gap / eye distance; below each mouth: phone, time, gap"
+_LEGEND = (
+    "blue: sound; red line: inner-lip gap / eye distance, ticks at 0.1; below each mouth: phone, "
+    "time, gap; shaded: P B M (red), F V (yellow), rounded (green)"
+)
 _INK, _PAPER = (40, 40, 40), 255
 _SOUND, _MOUTH, _MARK = (170, 190, 215), (200, 60, 40), (150, 150, 150)
+_GROUP_COLOURS = (
+    (BILABIALS, (238, 200, 196)),
+    (frozenset({"F", "V"}), (244, 228, 184)),
+    (frozenset({"UW", "OW", "W", "UH"}), (205, 228, 208)),
+)
 _SHOWN_FIRST = (BILABIALS, frozenset({"F", "V"}), frozenset({"UW", "OW", "W", "AO"}))
 
 
@@ -71,7 +79,10 @@ def _strip(strip: Strip) -> NDArray[np.uint8]:
     shown = choose(strip.phones, seconds)
     top = _LABEL
     wave_top = top + _CROP + _LABEL
-    _wave(sheet[wave_top : wave_top + _WAVE], strip, seconds)
+    area = sheet[wave_top : wave_top + _WAVE]
+    _shade(area, strip.phones, seconds)
+    _wave(area, strip, seconds)
+    _name(sheet, strip.phones, seconds, wave_top + _WAVE - 3)
     for column, (start, end, phone) in enumerate(shown):
         middle = (start + end) / 2
         frame = min(len(strip.crops) - 1, int(middle * strip.fps))
@@ -79,15 +90,38 @@ def _strip(strip: Strip) -> NDArray[np.uint8]:
         size = (_CROP - 4, _CROP - 4)
         crop = cv2.resize(strip.crops[frame], size, interpolation=cv2.INTER_AREA)
         sheet[top : top + _CROP - 4, left : left + _CROP - 4] = crop
+        colour = _colour(phone)
+        if colour is not None:
+            below = sheet[top + _CROP - 2 : top + _CROP + 14, left : left + _CROP - 4]
+            below[:] = colour
         label = f"{phone} {middle:.2f}s {strip.aperture[frame]:.2f}"
         _text(sheet, label, (left + 2, top + _CROP + 9))
         x = int(middle / seconds * (width - 1))
         cv2.line(
             sheet, (left + _CROP // 2, wave_top - 4), (x, wave_top + 12), _MARK, 1, cv2.LINE_AA
         )
-        cv2.line(sheet, (x, wave_top + 12), (x, wave_top + _WAVE), _MARK, 1, cv2.LINE_AA)
-        _text(sheet, phone, (x + 2, wave_top + _WAVE - 3))
+        cv2.line(sheet, (x, wave_top + 12), (x, wave_top + _WAVE - 14), _MARK, 1, cv2.LINE_AA)
     return sheet
+
+
+def _colour(phone: str) -> tuple[int, int, int] | None:
+    return next((colour for group, colour in _GROUP_COLOURS if phone in group), None)
+
+
+def _shade(area: NDArray[np.uint8], phones: Sequence[Phone], seconds: float) -> None:
+    width = area.shape[1]
+    for start, end, phone in phones:
+        colour = _colour(phone)
+        if colour is not None:
+            area[:, int(start / seconds * width) : int(end / seconds * width) + 1] = colour
+
+
+def _name(sheet: NDArray[np.uint8], phones: Sequence[Phone], seconds: float, y: int) -> None:
+    """Write every phone under its place, alternately higher and lower so that they can be read."""
+    width = sheet.shape[1]
+    for place, (start, end, phone) in enumerate(p for p in phones if p[2] != "SIL"):
+        x = int((start + end) / 2 / seconds * width) - 4 * len(phone)
+        _text(sheet, phone, (max(0, x), y - 11 * (place % 2)))
 
 
 def _wave(area: NDArray[np.uint8], strip: Strip, seconds: float) -> None:
@@ -101,6 +135,9 @@ def _wave(area: NDArray[np.uint8], strip: Strip, seconds: float) -> None:
             low, high = (int(height / 2 * (1 - v / top)) for v in (piece.max(), piece.min()))
             area[low : high + 1, x] = _SOUND
     scale = max(0.15, float(strip.aperture.max(initial=0.0)))
+    for tick in np.arange(0.0, scale, 0.1):
+        y = int((height - 2) * (1 - tick / scale))
+        area[y, ::6] = _MARK
     xs = (np.arange(len(strip.aperture)) + 0.5) / len(strip.aperture) * width
     ys = (height - 2) * (1 - strip.aperture / scale)
     line = np.stack([xs, ys], -1).round().astype(np.int32)
