@@ -40,6 +40,7 @@ Floats = NDArray[np.float32]
 
 _NEAR_FAR = 45.0  # cm before and behind the eyes' plane
 _IRIS_CM = (0.60, 0.72)
+_TRACE = 0.12  # opacity below which the segmentation only guesses
 _CREVICE = 0.5  # darkening where teeth meet
 _LASH_LIFT = 0.1  # cm towards the viewer, off the lid
 _LID_REACH, _LID_DARK = (0.34, 0.16), (0.35, 0.62)  # cm and brightness at upper and lower rim
@@ -120,6 +121,8 @@ class Person:
         makeup = makeup or random_makeup(rng)
         self.makeup = makeup
         matte = refine_matte(portrait.picture, probability, _oval(portrait))
+        # Traces of background beside hair would tear off when the head turns.
+        matte = np.clip((matte - _TRACE) / (1 - 2 * _TRACE), 0, 1).astype(np.float32)
         behind = background_behind(portrait.picture, matte)
         foreground = foreground_colour(portrait.picture, matte, behind)
         fit = portrait.fit

@@ -92,7 +92,9 @@ def make_sheet(
     place = (centre / WORK + _OUTSIDE) * step
     smooth = cv2.remap(nodes_n.reshape(NODES, NODES, 3), place[0], place[1], cv2.INTER_LINEAR)
     albedo = to_linear(foreground) / np.clip(shade(own, smooth), *_SHADE)[..., None]
-    picture = np.dstack([_encode(albedo), np.rint(matte * 255).astype(np.uint8)])
+    # The outermost pixels carry background; behind the face's outline they would be a bright line.
+    solid = cv2.erode(matte, np.ones((3, 3), np.uint8))
+    picture = np.dstack([_encode(albedo), np.rint(solid * 255).astype(np.uint8)])
     weight = head_weight(model)
     cloth = np.clip((-11.0 - model[:, 1]) / 2.0, 0, 1).astype(np.float32)
     return Sheet(

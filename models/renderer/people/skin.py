@@ -22,8 +22,8 @@ Masks = NDArray[np.bool_]
 CHART = 1024  # pixels of the atlas, which is the kit's chart of the face
 _FACING = (0.02, 0.22)  # z of the normal over which the portrait is trusted
 _FADE = (0.25, 1.7)  # cm from the skin's border over which it hands over to the sheet
+_COLLAR = (-7.5, 2.0)  # model y below which the portrait's outline cuts, and how softly
 _BENT = 3.5  # cm from it where normals begin to bend
-_LENT = 0.85  # what one side's texel counts on the other side
 _HIDDEN = 0.35  # cm behind the front surface
 _INNER_LIPS = (
     78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95,
@@ -128,8 +128,9 @@ def bake_skin(kit: HeadKit, charts: Charts, head: Head, portrait: Portrait, matt
     linear = to_linear(portrait.picture)
     own = _own_light(kit, portrait, source, view_normals, linear, front, depth_cm, matte)
     values = np.concatenate([source, depth_cm[:, None], view_normals], 1)[kit.corner]
-    values = np.column_stack([values, kit.border]).astype(np.float32)
-    texels = np.zeros((CHART, CHART, 7), np.float32)
+    collar = np.clip((_COLLAR[0] - kit.neutral[kit.corner, 1]) / _COLLAR[1], 0, 1)
+    values = np.column_stack([values, kit.border, collar]).astype(np.float32)
+    texels = np.zeros((CHART, CHART, 8), np.float32)
     depth = np.full(charts.covered.shape, FAR, np.float32)
     rasterise(
         charts.tris, charts.points, np.ascontiguousarray(values, np.float32), depth, texels, 0, 0
@@ -139,7 +140,6 @@ def bake_skin(kit: HeadKit, charts: Charts, head: Head, portrait: Portrait, matt
     unit = bend(texels[..., 3:6], texels[..., 6])
     albedo = np.clip(colour, 0, 1) / shade(own, unit)[..., None]
     weight = _weight(charts, portrait, texels, front, matte, at_x, at_y)
-    albedo, weight = _mirror(albedo, weight, _LENT * np.clip((texels[..., 6] - 3.0) / 2.0, 0, 1))
     filled = push_pull(albedo, weight)
     atlas = np.zeros((CHART, CHART, 4), np.uint8)
     atlas[..., :3] = _encode(filled)
@@ -201,18 +201,11 @@ def _weight(charts, portrait, texels, front, matte, at_x, at_y) -> Floats:
     return weight.astype(np.float32)
 
 
-def _mirror(albedo: Floats, weight: Floats, amount: Floats) -> tuple[Floats, Floats]:
-    """Lend unseen texels of one side the other side's, by ``amount`` 0-1."""
-    other_a, other_w = albedo[:, ::-1], weight[:, ::-1] * amount
-    lend = np.clip(other_w - weight, 0, 1)
-    total = weight + lend
-    mix = albedo * weight[..., None] + other_a * lend[..., None]
-    return mix / np.maximum(total, 1e-4)[..., None], np.maximum(weight, lend)
-
-
 def _opacity(charts: Charts, texels: Floats, matte: Floats, at_x, at_y) -> NDArray[np.uint8]:
     """Cut the mesh where the portrait shows that the person ends."""
     seen = cv2.remap(matte, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    alpha = np.clip(seen * 1.6 - 0.3, 0, 1)
+    collar = texels[..., 7]
+    # Above the collar the mesh is the person, whatever outline the portrait has.
+    alpha = 1 - collar * (1 - np.clip(seen * 1.6 - 0.3, 0, 1))
     alpha[~charts.covered] = 1.0
     return np.rint(255 * np.clip(alpha, 0, 1)).astype(np.uint8)
