@@ -45,6 +45,18 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
      "p95 {aperture_p95:.2f}, in silence p95 {aperture_silence_p95:.2f}"),
     ("bilabial closures seen, at 5 % of vowels taken for closed", "≥ 0.75", "video",
      "{closure_at_5_percent[recall]:.2f} of {closure_at_5_percent[bilabials]}"),
+    ("lips from sound alone, real voice never trained on: bilabials closed at 5 % of vowels, told "
+     "from other stops and nasals, opening against the phones'", "≥ 0.93, AUC ≥ 0.90, r ≥ 0.70",
+     "quality_motion", "{summary[real_closure_recall_5]:.2f}, AUC {summary[real_place_auc]:.2f} "
+     "(loudness alone {summary[energy_place_auc]:.2f}), r {summary[real_aperture_r]:.2f} at "
+     "{summary[real_aperture_lag_ms]:+.0f} ms"),
+    ("bilabials closed in noise at 10 dB, in a room", "≥ 0.80", "quality_motion",
+     "{summary[noise_closure_recall_5]:.2f}, {summary[room_closure_recall_5]:.2f}"),
+    ("the same over every voice and language measured, at worst", "", "quality_motion",
+     "{summary[worst_closure_recall_5]:.2f}, AUC {summary[worst_place_auc]:.2f}"),
+    ("mouth where nobody speaks (noise, tones, music), in units of jawOpen", "< 0.08",
+     "quality_motion", "p95 {summary[no_voice]:.2f} at most"),
+    ("40 ms of sound to lips, one thread", "≤ 2 ms", "quality_motion", "{summary[cost_ms]:.1f} ms"),
     ("memory over {connects} connects", "flat", "soak",
      "{rss_mb[first]:.0f} → {rss_mb[last]:.0f} MB, {rss_kb_per_connect:.0f} kB a connect"),
     ("sessions at {size}² on this machine, viewers included", "", "capacity", "{sessions_held}"),

@@ -336,6 +336,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.ablation is not None:
         result["ablation"] = json.loads(args.ablation.read_text("utf-8"))
     args.output.mkdir(parents=True, exist_ok=True)
+    result["summary"] = summary(result)
     result = _rounded(result)
     write_json(args.output / "quality_motion.json", result)
     text = markdown(result)
@@ -346,6 +347,28 @@ def main(argv: list[str] | None = None) -> int:
 
         draw_all(args.output, result, more, args.facegood)
     return 0
+
+
+def summary(result: dict[str, Any]) -> Figures:
+    """Return the few figures that stand for all, flat, for the README's table."""
+    rows, out = result.get("rows", {}), {}
+    real = next((n.removesuffix(f": {NAMES['clean']}") for n in rows if NAMES["clean"] in n), None)
+    if real is not None:
+        for short, condition in (("real", "clean"), ("noise", "noise10"), ("room", "room")):
+            for key in ("closure_recall_5", "place_auc", "aperture_r", "aperture_lag_ms",
+                        "rounding_d", "viseme_accuracy"):  # fmt: skip
+                out[f"{short}_{key}"] = rows[f"{real}: {NAMES[condition]}"]["network"][key]
+        out["energy_place_auc"] = rows[f"{real}: {NAMES['clean']}"]["energy"]["place_auc"]
+        out["worst_place_auc"] = min(r["network"]["place_auc"] for r in rows.values())
+        out["worst_closure_recall_5"] = min(r["network"]["closure_recall_5"] for r in rows.values())
+    silent = result["no_voice"]
+    out["silence"] = silent["silence"]["network"]["p95"]
+    out["no_voice"] = max(r["network"]["p95"] for r in silent.values())
+    if "cost_ms_per_40_ms" in result:
+        cost = result["cost_ms_per_40_ms"]
+        out["cost_ms"] = cost["predictor, batch 1"]["p50"]
+        out["stream_ms"] = next(v["p50"] for k, v in cost.items() if k.startswith("whole stream"))
+    return out
 
 
 def _rounded(value: Any) -> Any:
