@@ -7,6 +7,9 @@ missing compiler is a failure.
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ import pytest
 import tensorrt_rtx
 
 from engines.base import EngineError
-from engines.build import build
+from engines.build import BackgroundBuild, build
 from engines.cache import PlanCache, read_header
 from engines.quantise import quantise_static
 from engines.samples import DIMS
@@ -59,6 +62,37 @@ def test_a_plan_is_kept_with_what_makes_it_valid(tmp_path: Path) -> None:
         assert header["target"] == target and header["buckets"] == [1, 2]
         assert header["precision"] == "fp16" and header["edition"] == "tensorrt_rtx"
     assert len(list(cache.folder.glob("*.plan"))) == 2
+
+
+def test_the_background_process_builds_the_same_plan(tmp_path: Path) -> None:
+    graph = small_network(tmp_path / "small.onnx")
+    job, cache = job_of(graph, 1, 2), PlanCache(tmp_path / "plans")
+    ended: list[EngineError | None] = []
+    done = threading.Event()
+
+    def finish(error: EngineError | None) -> None:
+        ended.append(error)
+        done.set()
+
+    building = BackgroundBuild(job, cache, finish)
+    assert done.wait(timeout=120)
+    assert ended == [None] and building.progress == 1.0
+    assert cache.load(key_of(job, prepared(job)))
+
+
+def test_the_command_builds_and_prints_the_path(tmp_path: Path) -> None:
+    graph, out = small_network(tmp_path / "small.onnx"), tmp_path / "plans"
+    command = [sys.executable, "-m", "streamer.cli", "build", "--target", "sm86"]
+    done = subprocess.run(
+        [*command, "--graph", str(graph), "-o", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    (plan,) = out.glob("*.plan")
+    assert done.stdout.split() == [str(plan)] and "Traceback" not in done.stderr
+    assert read_header(plan)["target"] == "sm86" and "100 %" in done.stderr
 
 
 def test_an_int8_graph_compiles_through_its_float_weights(tmp_path: Path) -> None:
