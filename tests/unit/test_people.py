@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from models.coefficients import COUNT, INDEX
-from models.renderer.people.balance import tone_of, typology_angle
+from models.renderer.people.balance import balance_of, describe, tone_of, typology_angle
 from models.renderer.people.clips import random_motion
+from models.renderer.people.command import main
 from models.renderer.people.gl import (
     COLUMNS,
     WIDTH,
@@ -353,6 +354,28 @@ def test_portraits_are_chosen_evenly() -> None:
     dark = sum(c.tone >= 5 for c in chosen) / 800
     assert 0.2 < dark < 0.3
     assert 0.35 < sum(c.age in ("middle", "old") for c in chosen) / 800 < 0.65
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path, look: Look, capsys) -> None:
+    assert main(["--seed", "1"]) == 2
+    assert main(["--people", str(tmp_path)]) == 2
+    assert main(["--people", str(tmp_path), "--sheet", str(tmp_path / "s.png")]) == 1
+    errors = capsys.readouterr().err
+    for words in ("--people FOLDER", "--facekit FOLDER", "no shards"):
+        assert words in errors
+    small_shard(tmp_path, look)
+    assert main(["--people", str(tmp_path), "--sheet", str(tmp_path / "s.png")]) == 0
+    sheet = cv2.imread(str(tmp_path / "s.png"))
+    assert sheet.shape == (8 * 192, 8 * 192, 3)
+    assert sheet.std() > 10
+
+
+def test_balance_counts_everyone(tmp_path: Path, look: Look) -> None:
+    small_shard(tmp_path, look)
+    counts = balance_of(tmp_path)
+    assert sum(table["people"]["all"] for table in counts.values()) == 4
+    assert sum(table["age"]["old"] for table in counts.values()) == 4
+    assert "impressions" in describe(counts)
 
 
 class _Everything:

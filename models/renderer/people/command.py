@@ -14,7 +14,7 @@ import numpy as np
 from models.renderer.people.balance import balance_of, describe
 from models.renderer.people.gl import CanvasUnavailableError, GlCanvas
 from models.renderer.people.shards import ShardWriter
-from models.renderer.people.sheets import write_sheet
+from models.renderer.people.sheets import sheet_of_shards, write_sheet
 from models.renderer.people.studio import Studio
 
 
@@ -66,12 +66,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--size", type=int, default=320, help="side of the pictures")
     parser.add_argument("--fine", type=int, default=2, help="samples per pixel and axis")
-    parser.add_argument("--facekit", type=Path, required=True)
-    parser.add_argument("--faces", type=Path, required=True)
-    parser.add_argument("--makehuman", type=Path, help="accepted, not used")
-    parser.add_argument("--sheet", type=Path, help="write a contact sheet instead of shards")
+    parser.add_argument("--facekit", type=Path, help="folder of the face kit")
+    parser.add_argument("--faces", type=Path, help="folder of the source portraits")
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        help="write a contact sheet: of the shards in --people, or new",
+    )
     parser.add_argument("--show", choices=("people", "mouths", "eyes"), default="people")
     return parser
+
+
+def _sheet_of_shards(folder: Path, sheet: Path, seed: int) -> int:
+    try:
+        picture = sheet_of_shards(folder, seed)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    cv2.imwrite(str(sheet), np.ascontiguousarray(picture[..., ::-1]))
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,6 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("Say where to: --people FOLDER for shards, or --sheet FILE.png.\n")
         return 2
     cv2.setNumThreads(1)
+    if arguments.sheet is not None and arguments.people is not None:
+        return _sheet_of_shards(arguments.people, arguments.sheet, arguments.seed)
+    if arguments.facekit is None or arguments.faces is None:
+        sys.stderr.write("People are made of --facekit FOLDER and --faces FOLDER.\n")
+        return 2
     try:
         canvas = GlCanvas(arguments.size, arguments.fine)
         from models.appearance.tracker import MediaPipeTracker

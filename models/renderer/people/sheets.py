@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.coefficients import INDEX, neutral
 from models.renderer.people.clips import random_motion
+from models.renderer.people.shards import read_shards
 from models.renderer.people.studio import Studio
 
 Image = NDArray[np.uint8]
@@ -71,6 +74,23 @@ def write_sheet(studio: Studio, show: str, seed: int) -> Image:
             frame = studio.canvas.draw(person.corners(coefficients_of(weights)), person.groups)
             tiles.append(_cut(frame.picture, middle, half, show == "eyes"))
     return _stack(tiles)
+
+
+def sheet_of_shards(folder: Path, seed: int) -> Image:
+    """Return a sheet of random frames of a folder of shards, every person once if they suffice.
+
+    Raises:
+        ValueError: there are no shards, or a damaged one.
+    """
+    rng, tiles = np.random.default_rng(seed), []
+    for clip in read_shards(folder):
+        picture = clip.targets[int(rng.integers(len(clip.targets)))]
+        tiles.append(cv2.resize(picture, (_TILE, _TILE), interpolation=cv2.INTER_AREA))
+    if not tiles:
+        raise ValueError(f"There are no shards in {folder}.")
+    order = rng.permutation(len(tiles))
+    chosen = [tiles[order[i % len(order)]] for i in range(_GRID * _GRID)]
+    return _stack(chosen)
 
 
 def _cut(picture: Image, middle: Floats, half: float, wide: bool) -> Image:
