@@ -1,5 +1,7 @@
 """Whether mouth and eyes can be seen at all, or a mask, a hand or dark glasses hides them.
 
+Drawings in flat colour and closed eyes are told here too.
+
 The tracker draws a plausible mouth on anything that covers one, so landmarks cannot tell. Colours
 can: lips differ from the skin around them, and an open eye is dark and bright at once.
 """
@@ -11,17 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.appearance.errors import EnrolmentRefused
+from models.appearance.fit import OVAL
 
 _UNIT = 60.0  # px between the eyes, at which everything is measured
 _SIDE = 256
 _EYE_CENTRE = (128.0, 90.0)  # where the middle between the eyes goes
 _LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+_CHEEKS = ((50, 101, 118, 117), (280, 330, 347, 346))
+_LIDS = (
+    ((33, 133), ((160, 144), (159, 145), (158, 153))),
+    ((263, 362), ((387, 373), (386, 374), (385, 380))),
+)
 _EYES = ((33, 160, 159, 158, 133, 153, 145, 144), (263, 387, 386, 385, 362, 380, 374, 373))
 # CIELAB units, set on 824 synthetic portraits, of which they refuse five: one in sunglasses and
 # four in the dark.
 _LIP_TEXTURE = 3.0
 _LIP_LIKE_SKIN = (1.0, 4.0, 8.0)  # chroma, lightness, texture: all three below
+# A scarf or mask with folds: little difference to what is around it, which in turn has another hue
+# than the cheeks. Of 549 portraits it takes one in a scarf and one picture that shows no face.
+_LIP_LIKE_CLOTH = (1.2, 5.0, 12.0)
+_CLOTH_NOT_SKIN = 10.0
 _EYE_RANGE = 6.0
+# Of 412 portraits the flattest, underexposed one, has 0.47; a felt-pen face has 0.93.
+_FLAT = 0.65
+# Height over width of the wider eye. Laughing eyes of some people are no wider than 0.105.
+_EYES_CLOSED, EYES_NEARLY_CLOSED = 0.10, 0.15
 
 
 def refuse_covered(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> None:
@@ -35,10 +51,32 @@ def refuse_covered(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> Non
         EnrolmentRefused: with the sentence for its owner.
     """
     lab, landmarks = _upright_lab(photo, points)
+    if _flat_share(lab[_area(landmarks, OVAL, 0.95)][:, 0]) > _FLAT:
+        raise EnrolmentRefused(
+            "The face is one flat colour, as in a drawing; please use a photo or a painting."
+        )
     if _lips_hidden(lab, landmarks):
         raise EnrolmentRefused("The mouth cannot be seen; nothing may cover it, nor deep shadow.")
     if all(_range(lab, _area(landmarks, eye, 1.15)) < _EYE_RANGE for eye in _EYES):
         raise EnrolmentRefused("The eyes cannot be seen; please take off dark glasses.")
+    if eye_opening(points) < _EYES_CLOSED:
+        raise EnrolmentRefused("The eyes are closed; please use a photo with open eyes.")
+
+
+def _flat_share(lightness: NDArray[np.float32]) -> float:
+    """Return the share of pixels in the fullest two neighbouring steps of lightness."""
+    counts = np.histogram(lightness, bins=np.arange(0.0, 102.0))[0]
+    return float((counts[:-1] + counts[1:]).max()) / max(1, len(lightness))
+
+
+def eye_opening(points: NDArray[np.float32]) -> float:
+    """Return height over width of the wider eye, from ``(>=468, 2+)`` landmarks."""
+    found = []
+    for (a, b), lids in _LIDS:
+        width = float(np.linalg.norm(points[a, :2] - points[b, :2])) + 1e-6
+        heights = [np.linalg.norm(points[up, :2] - points[low, :2]) for up, low in lids]
+        found.append(float(np.mean(heights)) / width)
+    return max(found)
 
 
 def _upright_lab(
@@ -65,7 +103,14 @@ def _lips_hidden(lab: NDArray[np.float32], landmarks: NDArray[np.float32]) -> bo
     texture = float(lab[lips][:, 0].std())
     measured = (float(np.hypot(*difference[1:])), abs(float(difference[0])), texture)
     like_skin = all(value < limit for value, limit in zip(measured, _LIP_LIKE_SKIN, strict=True))
-    return texture < _LIP_TEXTURE or like_skin
+    if texture < _LIP_TEXTURE or like_skin:
+        return True
+    cheeks = np.concatenate([lab[_area(landmarks, cheek, 1.0)] for cheek in _CHEEKS])
+    if not len(cheeks):
+        return False
+    other = float(np.hypot(*(lab[around].mean(axis=0) - cheeks.mean(axis=0))[1:]))
+    like_cloth = all(v < limit for v, limit in zip(measured, _LIP_LIKE_CLOTH, strict=True))
+    return like_cloth and other > _CLOTH_NOT_SKIN
 
 
 def _range(lab: NDArray[np.float32], area: NDArray[np.bool_]) -> float:

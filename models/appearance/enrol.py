@@ -19,6 +19,7 @@ from models.appearance.colours import (
     take_eye,
     take_teeth,
 )
+from models.appearance.covered import EYES_NEARLY_CLOSED, eye_opening
 from models.appearance.errors import EnrolmentRefused
 from models.appearance.fit import OVAL, Fit, fit_face
 from models.appearance.identity import Identity
@@ -233,6 +234,8 @@ def _notes(
         notes.append("The photo is small, so the picture will be soft.")
     if max(abs(yaw), abs(pitch)) > MILD_TURN:
         notes.append("The face is turned a little; a frontal photo moves more naturally.")
+    if eye_opening(points) < EYES_NEARLY_CLOSED:
+        notes.append("The eyes are nearly closed; a photo with open eyes looks better.")
     if float(alpha[: max(1, len(alpha) // 100)].mean()) > 0.10:
         notes.append("The hair touches the upper edge of the photo; leave some room above it.")
     if _bar_across_nose(picture, points) > _BAR:

@@ -30,6 +30,8 @@ _MIN_CROP_SIZE = 192
 _SAME_FACE_IOU = 0.3
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 _SEGMENT_SIZE = 1024  # px; four times what the model sees, as fine as its guided edge gets
+_ROOM = 127  # grey of the room around a close-up
+_LIFTED = np.rint(255 * (np.arange(256) / 255) ** 0.5).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -145,20 +147,44 @@ class MediaPipeTracker:
             self._detector = self._solutions.FaceDetection(
                 model_selection=1, min_detection_confidence=self._min_score
             )
-        found: list[tuple[Box, float]] = []
+        height, width = photo.shape[:2]
         for share, per_side in _TILE_GRIDS:
-            for tile in _tiles(photo.shape[0], photo.shape[1], share, per_side):
-                x0, y0, x1, y1 = tile
-                picture = _fit(photo[y0:y1, x0:x1], 640)
-                answer = self._detector.process(picture)
-                for detection in answer.detections or ():
-                    b = detection.location_data.relative_bounding_box
-                    left, top = x0 + b.xmin * (x1 - x0), y0 + b.ymin * (y1 - y0)
-                    right, bottom = left + b.width * (x1 - x0), top + b.height * (y1 - y0)
-                    found.append(((left, top, right, bottom), float(detection.score[0])))
+            found: list[tuple[Box, float]] = []
+            for x0, y0, x1, y1 in _tiles(height, width, share, per_side):
+                found += self._faces_in(photo[y0:y1, x0:x1], (x0, y0))
             if found:
-                break
-        return _distinct(found)
+                return _distinct(found)
+            if share == 1.0 and (found := self._faces_close_up(photo)):
+                return _distinct(found)
+        return []
+
+    def _faces_in(
+        self, part: NDArray[np.uint8], corner: tuple[float, float]
+    ) -> list[tuple[Box, float]]:
+        """Look at one part of the photo whose upper left pixel is ``corner``."""
+        height, width = part.shape[:2]
+        found = []
+        for detection in self._detector.process(_fit(part, 640)).detections or ():
+            b = detection.location_data.relative_bounding_box
+            left, top = corner[0] + b.xmin * width, corner[1] + b.ymin * height
+            box = (left, top, left + b.width * width, top + b.height * height)
+            found.append((box, float(detection.score[0])))
+        return found
+
+    def _faces_close_up(self, photo: NDArray[np.uint8]) -> list[tuple[Box, float]]:
+        """Look again with room around the photo, as it is and with its shadows lifted.
+
+        The detector misses faces that fill the picture, and dark faces far more often: of 275
+        portraits 40, frontal ones in light that is no trouble to the eye among them.
+        """
+        pad = max(photo.shape[:2]) // 3
+        for picture in (photo, _LIFTED[photo]):
+            roomy = np.full((*(n + 2 * pad for n in photo.shape[:2]), 3), _ROOM, np.uint8)
+            roomy[pad:-pad, pad:-pad] = picture
+            found = self._faces_in(roomy, (-pad, -pad))
+            if found:
+                return found
+        return []
 
     def _landmarks(self, photo: NDArray[np.uint8], box: Box, score: float) -> FaceLandmarks | None:
         x0, y0, x1, y1 = box

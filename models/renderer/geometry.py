@@ -19,6 +19,8 @@ Floats = NDArray[np.float32]
 
 _PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
 _YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
+_FRONTAL, _ASIDE = np.radians((12.0, 32.0))  # photo's yaw: all of the turning, least of it
+_LEAST_TURN = 0.35
 _PITCH_GAIN = 1.15  # a nod without the light's change looks like less
 _SHIFT = 0.6  # inter-ocular distances
 _CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
@@ -62,14 +64,29 @@ class HeadPose:
     sway: float
 
 
-def head_pose(coefficients: Floats, inter_ocular: float) -> HeadPose:
-    """Read the pose part of a coefficient vector, within limits."""
+def turning_range(photo_yaw: float) -> float:
+    """Return how much of the usual turning a photo allows whose face looks aside by that angle.
+
+    A frontal photo shows both cheeks; of a turned one the far cheek is missing.
+    """
+    beyond = (abs(photo_yaw) - _FRONTAL) / (_ASIDE - _FRONTAL)
+    return float(np.clip(1.0 - (1.0 - _LEAST_TURN) * beyond, _LEAST_TURN, 1.0))
+
+
+def head_pose(coefficients: Floats, inter_ocular: float, turning: float = 1.0) -> HeadPose:
+    """Read the pose part of a coefficient vector, within limits.
+
+    Args:
+        coefficients: ``(COUNT,)``.
+        inter_ocular: distance between the eyes in pixels.
+        turning: part of the usual limits that the photo allows, see ``turning_range``.
+    """
 
     def value(name: str) -> float:
         return float(coefficients[INDEX[name]])
 
-    yaw = soft_limit(value("headYaw"), _YAW)
-    pitch = soft_limit(_PITCH_GAIN * value("headPitch"), _PITCH)
+    yaw = soft_limit(value("headYaw"), turning * _YAW)
+    pitch = soft_limit(_PITCH_GAIN * value("headPitch"), min(1.0, turning + 0.3) * _PITCH)
     roll = soft_limit(value("headRoll"), _ROLL)
     cy, sy, cp, sp, cr, sr = (
         np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll),
@@ -152,6 +169,7 @@ class Rig:
         source: ``(V, 2)`` pixels at the renderer's size.
         rest: ``(V, 3)`` neutral face in model cm.
         scale: pixels per cm.
+        turning: part of the usual limits of turning that the photo allows.
         unit: inter-ocular distance in pixels.
     """
 
@@ -160,6 +178,8 @@ class Rig:
         factor = size / identity.size
         self.size = size
         self.scale = identity.scale * factor
+        forward = identity.rotation[:, 2]
+        self.turning = turning_range(float(np.arctan2(forward[0], forward[2])))
         self.unit = identity.inter_ocular_px * factor
         self.source = ((identity.source + 0.5) * factor - 0.5).astype(np.float32)
         self._offset = ((identity.offset + 0.5) * factor - 0.5).astype(np.float32)

@@ -145,8 +145,11 @@ class MouthPainter:
         lip = np.array(identity.colours.lip, np.float32)
         self._thin = (_THIN_COLOUR * lip).astype(np.float32)
         self._dark = (lip * np.array([0.25, 0.14, 0.14], np.float32)).astype(np.float32)
-        if identity.colours.grey > 0.5:
+        grey = identity.colours.grey > 0.5
+        self._warm = np.full(3, _WARM.mean(), np.float32) if grey else _WARM
+        if grey:
             self._dark[:] = self._dark.mean()
+            self._thin[:] = self._thin.mean()
         self._teeth = photo_teeth(basis, identity)
         count = len(used) + len(self._throat.base)
         self._values = np.zeros((count, 3 if self._teeth is None else 6), np.float32)
@@ -277,7 +280,7 @@ class MouthPainter:
             vertices,
             self._base,
             self._light,
-            _WARM,
+            self._warm,
             front,
             np.float32(rig.scale),
             ring_x,

@@ -111,7 +111,7 @@ class Renderer:
         self.warm_up()
 
     def _pose(self, coefficients: Floats) -> HeadPose:
-        return head_pose(coefficients, self._rig.unit)
+        return head_pose(coefficients, self._rig.unit, self._rig.turning)
 
     def _near_holes(self, points: Floats) -> list[NDArray[np.int32]]:
         """Return the skin triangles that can cover mouth, left and right eye."""
