@@ -18,6 +18,7 @@ Floats = NDArray[np.float32]
 
 _GRID = 8
 _TILE = 192
+_OFTEN = 8  # times that one person may appear
 _MOUTHS: tuple[dict[str, float], ...] = (
     {},
     {"jawOpen": 0.25},
@@ -60,7 +61,7 @@ def write_sheet(studio: Studio, show: str, seed: int) -> Image:
             frame = studio.canvas.draw(
                 person.corners(motion.frames[int(rng.integers(len(motion.frames)))]), person.groups
             )
-            tiles.append(cv2.resize(frame.picture, (_TILE, _TILE), interpolation=cv2.INTER_AREA))
+            tiles.append(_shrink(frame.picture))
         return _stack(tiles)
     tiles = []
     for number in range(_GRID):
@@ -82,15 +83,23 @@ def sheet_of_shards(folder: Path, seed: int) -> Image:
     Raises:
         ValueError: there are no shards, or a damaged one.
     """
-    rng, tiles = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    people: list[list[Image]] = []
     for clip in read_shards(folder):
-        picture = clip.targets[int(rng.integers(len(clip.targets)))]
-        tiles.append(cv2.resize(picture, (_TILE, _TILE), interpolation=cv2.INTER_AREA))
-    if not tiles:
+        frames = rng.permutation(len(clip.targets))[:_OFTEN]
+        people.append([_shrink(clip.targets[int(i)]) for i in frames])
+    if not people:
         raise ValueError(f"There are no shards in {folder}.")
-    order = rng.permutation(len(tiles))
-    chosen = [tiles[order[i % len(order)]] for i in range(_GRID * _GRID)]
+    order = rng.permutation(len(people))
+    chosen = []
+    for i in range(_GRID * _GRID):
+        frames = people[order[i % len(order)]]
+        chosen.append(frames[i // len(order) % len(frames)])
     return _stack(chosen)
+
+
+def _shrink(picture: Image) -> Image:
+    return cv2.resize(picture, (_TILE, _TILE), interpolation=cv2.INTER_AREA)
 
 
 def _cut(picture: Image, middle: Floats, half: float, wide: bool) -> Image:
