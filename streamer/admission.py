@@ -18,15 +18,14 @@ RETRY_AFTER_S = 5
 def lanes(cores: int, compute: int = 0) -> float:
     """Return how many sessions' models run side by side, for what capacity is worth.
 
-    On two cores the second is the network's side's and the viewers'; two threads there make frames
-    punctual, not more. Beyond, each further thread draws about 0.6 of what the first does.
+    Each thread beyond the first draws about half of what that one does.
 
     Args:
         cores: processors of this machine.
         compute: the number of threads if it was given by hand.
     """
-    threads = min(compute or compute_threads(cores), max(1, cores - 1))
-    return 1.0 + 0.6 * (threads - 1)
+    threads = min(compute or compute_threads(cores), max(1, cores // 2))
+    return 1.0 + 0.5 * (threads - 1)
 
 
 def slots(limits: LimitsConfig) -> int:

@@ -35,6 +35,7 @@ class SessionFigures:
     def __init__(self, metrics: Metrics, fps: int, now: Callable[[], float]) -> None:
         self.tracer: Tracer | None = None
         self.sent = 0
+        self.halved = 0  # repeats that were meant, at half rate
         self._now = now
         self._handed = (-1, 0.0)  # the last frame given to the track, and when
         self.counted: _Totals = (0, 0, 0)  # late, repeated, dropped over all workers
@@ -89,6 +90,9 @@ class SessionFigures:
         late, repeated, dropped = self.counted
         self.counted = (late + steps[0], repeated + steps[1], dropped + steps[2])
         self.sent += 1
+        if packet.repeated and not steps[1]:
+            self.halved += 1
+            self._metrics.frames.labels("halved").inc()
         self._sent.append((now, len(packet.data)))
         for fate, step in zip(("late", "repeated", "dropped"), steps, strict=True):
             self._metrics.frames.labels(fate).inc(step)
@@ -133,6 +137,7 @@ class SessionFigures:
             "late": late,
             "repeated": repeated,
             "dropped": dropped,
+            "halved": self.halved,
             "av_skew_ms": round(float(np.median(self._skews)), 1) if self._skews else None,
         }
 

@@ -45,7 +45,8 @@ class Metrics:
         )
         self.frames = Counter(
             "visavis_frames",
-            "Frames by fate: sent, and of these late or repeated; dropped were never sent.",
+            "Frames by fate: sent, and of these late, repeated or, under overload, halved (repeats "
+            "that were meant); dropped were never sent.",
             ["fate"],
             registry=registry,
         )

@@ -45,6 +45,7 @@ class MediaPath:
         self._to_models = to_models
         self._phases = phases or FramePhases()
         self._narrow = StreamingResampler(RATE, MODEL_RATE)
+        self._frame = 0  # that the models wait for
         self._fed = 0  # samples of the timeline that went to the models
         self._fed_out = 0  # as 16 kHz samples
 
@@ -112,10 +113,16 @@ class MediaPath:
         return self.timeline.read(position, count)
 
     def _feed(self) -> None:
-        """Send what is new on the timeline to the models."""
-        count = self.timeline.written - self._fed
-        if count <= 0:
+        """Send what is new on the timeline to the models, once it completes a frame.
+
+        Nothing comes of less, and a hundred messages a second and session cost both processes.
+        """
+        written = self.timeline.written
+        count = written - self._fed
+        if count <= 0 or written <= self.needed_by(self._frame):
             return
+        behind = written - 1 - self.needed_by(self._frame)
+        self._frame += 1 + behind * self._fps // RATE
         skipped = max(0, count - KEEP)  # only after a stall of seconds
         sound = self.timeline.read(self._fed + skipped, count - skipped)
         self._fed += count

@@ -35,6 +35,7 @@ from streamer.worker.slot import Slot
 logger = logging.getLogger(__name__)
 _SWITCH_INTERVAL_S = 0.0005  # so that the media thread need not wait 5 ms for the interpreter lock
 _CALIBRATION_FRAMES = 25
+_LOADING_S = 4.0  # after an opening began, within which late frames are no overload
 
 
 class Worker:
@@ -58,6 +59,7 @@ class Worker:
             self._slot_failed, threads=settings.compute or compute_threads(usable_cores())
         )
         self._overload = OverloadGuard(time.monotonic, pipelines.efforts)
+        self._loading_until = 0.0
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._measurer = ThreadPoolExecutor(1, thread_name_prefix="measurer")
         self._measuring: Future[None] | None = None
@@ -133,6 +135,7 @@ class Worker:
         index = message.slot
         self._somebody_came.set()
         self._scheduler.remove(index)
+        self._loading_until = time.monotonic() + _LOADING_S
         opening = self._wanted[index] = self._wanted.get(index, 0) + 1
 
         def load() -> None:
@@ -177,7 +180,9 @@ class Worker:
         packet = slot.tick(frame) if slot is not None else None
         if packet is not None and slot is not None:
             self._send(packet.message(message.slot))
-            if self._overload.tick(slot.stale > before):
+            # An avatar being loaded costs everybody a few frames and says nothing of later.
+            loading = time.monotonic() < self._loading_until
+            if self._overload.tick(slot.stale > before and not loading):
                 self._ease_all()
         for number, values in slot.take_motion(frame) if slot is not None else ():
             self._send(protocol.coefficients_message(message.slot, number, values))

@@ -64,7 +64,7 @@ async def test_the_models_hear_every_sample_once_whatever_happens() -> None:
         await clock.advance(0.01)
         path.fill()
     await speak(clock, path, 50, start=150)
-    assert abs(len(models.samples) - 2 * MODEL_RATE) <= MODEL_RATE // 50
+    assert abs(len(models.samples) - 2 * MODEL_RATE) <= MODEL_RATE // 20
     assert models.samples[MODEL_RATE // 4 :].any()
 
 
@@ -75,8 +75,23 @@ async def test_after_a_long_sleep_the_count_is_right_at_once() -> None:
     await clock.advance(20)
     path.fill()
     position, count = heard[-1]
-    assert abs(position + count - 20 * MODEL_RATE) <= MODEL_RATE // 50
+    assert abs(position + count - 20 * MODEL_RATE) <= MODEL_RATE // 20
     assert count <= 4 * MODEL_RATE, "nobody is made to hear twenty seconds of nothing"
+
+
+@pytest.mark.parametrize(("fps", "ahead_ms"), [(25, 80), (25, 0), (20, 80), (20, 40)])
+async def test_models_are_told_when_a_frame_is_complete_and_no_later(
+    fps: int, ahead_ms: int
+) -> None:
+    clock, told = FakeClock(), []
+    media = MediaConfig(fps=fps, look_ahead_ms=ahead_ms)
+    path = MediaPath(media, clock, lambda position, pcm: told.append(position + len(pcm)))
+    path.begin()
+    await speak(clock, path, 100)
+    needs = [(n + 1) * MODEL_RATE // fps + ahead_ms * MODEL_RATE // 1000 for n in range(fps)]
+    packet = MODEL_RATE // 100
+    expected = [-(-need // packet) * packet for need in needs if need <= MODEL_RATE]
+    assert told == expected
 
 
 async def test_muted_is_silence_at_the_same_pace() -> None:

@@ -222,7 +222,7 @@ def test_nobody_is_added_while_nothing_is_left_to_give() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "threads", "width"), [(1, 1, 1.0), (2, 2, 1.0), (4, 3, 2.2), (64, 4, 2.8)]
+    ("cores", "threads", "width"), [(1, 1, 1.0), (2, 1, 1.0), (4, 2, 1.5), (64, 4, 2.5)]
 )
 def test_cores_become_threads_and_room(cores: int, threads: int, width: float) -> None:
     assert compute_threads(cores) == threads
