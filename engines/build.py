@@ -18,6 +18,7 @@ from pathlib import Path
 
 from engines.base import EngineError
 from engines.cache import PlanCache, PlanError
+from engines.check import check_export
 from engines.tensorrt_build import Job, Progress, compile_plan, key_of, prepared
 
 _NICE = 10  # a build may take its time; the frames may not
@@ -29,7 +30,7 @@ def build(job: Job, cache: PlanCache, *, progress: Progress | None = None) -> Pa
     Another process that builds the same plan is waited for.
 
     Raises:
-        EngineError: it cannot be compiled or kept.
+        EngineError: it differs from what ships, or cannot be compiled or kept.
     """
     model = prepared(job)
     key = key_of(job, model)
@@ -41,6 +42,7 @@ def build(job: Job, cache: PlanCache, *, progress: Progress | None = None) -> Pa
                 return cache.path(key)
         except PlanError:
             cache.discard(key)
+        check_export(job.graph, model, precision=job.precision)
         timings = cache.folder / f"timings-{key.edition}-{key.version}-{key.target[:5]}.cache"
         plan = compile_plan(job, model, progress=progress, timing_cache=timings)
         return cache.store(key, plan)

@@ -1,11 +1,14 @@
-"""Parity of an engine with the CPU, for one shipped graph."""
+"""Parity with the CPU of an engine, or of what a compiler is given, for one shipped graph."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from onnx import ModelProto
+
 from engines.base import Engine
 from engines.export import read, signature_of
+from engines.onnx_engine import OnnxEngine
 from engines.parity import Parity, compare, require
 from engines.samples import ranges_of
 
@@ -29,3 +32,20 @@ def check_engine(
     )
     require(parity, engine, graph.name)
     return parity
+
+
+class _Prepared(OnnxEngine):
+    """The graph that a compiler gets, on the CPU."""
+
+    def __init__(self, model: ModelProto) -> None:
+        super().__init__(model.SerializeToString(), layout=False)
+        self.provider = "The graph prepared for the compiler"
+
+
+def check_export(graph: Path, prepared: ModelProto, *, precision: str) -> Parity:
+    """Compare what a compiler is given with what ships, before it is compiled.
+
+    Raises:
+        ParityError: rounding or rewriting changed too much; the sentence has the numbers.
+    """
+    return check_engine(graph, _Prepared(prepared), OnnxEngine(graph), precision=precision)

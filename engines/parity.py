@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.base import Engine, EngineError
-from engines.export import Signature
+from engines.export import BATCH, Signature
 from engines.samples import Samples
 
 
@@ -90,7 +90,8 @@ def compare(
         reference: ONNX Runtime on the CPU with the shipped graph.
         signature: of the shipped graph.
         precision: of the candidate, which sets the tolerance.
-        batches: numbers of slots; 3 fits no bucket, so padding is looked at too.
+        batches: numbers of slots; 3 fits no bucket, so padding is looked at too. A graph of one
+            fixed batch is run at that.
         steps: consecutive steps per batch.
         seed: of the inputs.
         ranges: see :class:`engines.samples.Samples`.
@@ -99,6 +100,8 @@ def compare(
         EngineError: one of them cannot run.
     """
     rms, peak, worst = 0.0, 0.0, "every output"
+    if BATCH not in signature.free:
+        batches = [signature.inputs[0].concrete({})[0]]
     for batch in batches:
         samples = Samples(signature, batch, seed=seed, ranges=ranges)
         held: dict[str, list[NDArray[np.generic]]] = {}

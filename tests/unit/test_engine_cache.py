@@ -14,6 +14,7 @@ from engines import build as building
 from engines.base import EngineError
 from engines.build import BackgroundBuild, build
 from engines.cache import PlanCache, PlanError, PlanKey, default_folder, read_header
+from engines.parity import ParityError
 from engines.tensorrt_build import Job, compile_plan, edition_for, key_of, prepared
 from tests.fakes.fake_tensorrt import FakeCuda, FakeTensorRt
 from tests.fakes.graphs import small_network
@@ -166,6 +167,16 @@ def test_a_build_reports_progress_and_is_done_once(
     first.write_bytes(b"broken")
     assert build(job, cache) == first and len(counted) == 2
     assert read_header(first)["target"] == "sm89"
+
+
+def test_a_graph_that_preparation_changes_is_not_built(
+    job: Job, tmp_path: Path, counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataclasses.replace(job, graph=small_network(tmp_path / "other.onnx", seed=4))
+    monkeypatch.setattr(building, "prepared", lambda job: prepared(other))
+    with pytest.raises(ParityError, match=r"prepared for the compiler .* small\.onnx: .*RMS"):
+        build(job, PlanCache(tmp_path / "plans"))
+    assert not counted
 
 
 def test_two_builds_of_one_plan_wait_for_each_other(

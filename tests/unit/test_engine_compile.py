@@ -19,6 +19,7 @@ import tensorrt_rtx
 from engines.base import EngineError
 from engines.build import BackgroundBuild, build
 from engines.cache import PlanCache, read_header
+from engines.check import check_export
 from engines.quantise import quantise_static
 from engines.samples import DIMS
 from engines.select_tensorrt import precision_of
@@ -45,6 +46,7 @@ def test_there_is_something_to_compile() -> None:
 def test_a_shipped_graph_compiles_for_ada(graph: Path) -> None:
     job = job_of(graph, 1, 4)
     model = prepared(job)
+    assert check_export(graph, model, precision=job.precision).passed
     shares: list[float] = []
     plan = compile_plan(job, model, progress=lambda share, phase: shares.append(share))
     weights = sum(np.prod(w.dims) for w in model.graph.initializer)
