@@ -25,6 +25,7 @@ from benchmarks.quality import speech
 from benchmarks.quality.speech import Recordings
 from engines.onnx_engine import OnnxEngine
 from models.motion import evaluate
+from models.motion.curves import CHANNELS
 from models.motion.layout import NetConfig
 
 NET = NetConfig(width=96, hidden=128)
@@ -88,7 +89,8 @@ def _batches(changed: bool) -> Iterator[None]:
 def train_arm(arm: Arm, corpus: Path, scratch: Path, steps: int, shards: int) -> Path:
     """Train one arm; return its graph."""
     from models.motion.batches import Corpus
-    from models.motion.train import TrainConfig, Trainer, write_weights
+    from models.motion.network import export_onnx
+    from models.motion.train import TrainConfig, Trainer
 
     folder = scratch / "".join(c if c.isalnum() else "-" for c in arm.name)
     (folder / "shards").mkdir(parents=True, exist_ok=True)
@@ -97,9 +99,13 @@ def train_arm(arm: Arm, corpus: Path, scratch: Path, steps: int, shards: int) ->
             np.savez(folder / "shards" / path.name, **keep({k: data[k] for k in data.files}, arm))
     config = TrainConfig(steps=steps, batch=8, captured=0, hops=200, rate=3e-3)
     trainer = Trainer(folder, config, NET)
+    if trainer.checkpoint.is_file():
+        trainer.restore()
     with _batches(arm.feature_domain):
         trainer.run(Corpus(folder / "shards"))
-    return write_weights(trainer, folder, {"shards": shards})
+    graph = folder / "motion.onnx"
+    export_onnx(trainer.average, len(CHANNELS), graph)
+    return graph
 
 
 def try_arm(graph: Path, real: Recordings, male: Recordings) -> dict[str, dict[str, float]]:

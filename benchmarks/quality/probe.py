@@ -46,15 +46,16 @@ def surrounded(curves: NDArray[np.floating]) -> Floats:
 
 
 def accuracy(
-    curves: Sequence[NDArray[np.floating]], said: Sequence[NDArray[np.int64]], stride: int = 2
+    curves: Sequence[NDArray[np.floating]], said: Sequence[NDArray[np.int64]], most: int = 12_000
 ) -> float:
     """Return the share of spoken hops whose viseme a probe names right.
 
     Args:
         curves: ``(hops, channels)`` per recording.
         said: ``(hops,)`` visemes per recording; silence is not scored.
-        stride: every so many hops are used.
+        most: about so many hops are used, evenly spread.
     """
+    stride = max(2, round(sum(len(v) for v in said) / most))
     inputs = [surrounded(c)[::stride] for c in curves]
     wanted = [v[::stride] for v in said]
     fold = np.concatenate([np.full(len(v), i % FOLDS) for i, v in enumerate(wanted)])
