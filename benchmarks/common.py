@@ -92,7 +92,7 @@ def guarded(measure: Callable[[], int]) -> int:
 
     A request to stop (SIGTERM) ends like Ctrl-C, so that servers and browsers are ended with it.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return measure()
     except BenchmarkError as error:

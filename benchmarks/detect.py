@@ -183,11 +183,13 @@ def still_after(movement: Movement, stop: float, cells: NDArray[np.intp]) -> flo
     swaying changes the picture too, but slowly; hence steps from frame to frame, not the distance
     to some final picture.
     """
+    if not len(cells):
+        return float("nan")
     steps = np.abs(np.diff(movement.grids[:, cells], axis=0)).mean(axis=1)
     walls = movement.wall[1:]
     speaking = steps[(walls > stop - _STILL_MS[0]) & (walls <= stop)]
     idle = steps[(walls > stop + _STILL_MS[0]) & (walls <= stop + _STILL_MS[1])]
-    if not len(cells) or min(len(speaking), len(idle)) < 3:
+    if min(len(speaking), len(idle)) < 3:
         return float("nan")
     usual = float(np.percentile(speaking, 75))
     threshold = max(float(np.percentile(idle, 90)) * 1.5, _SHARE * usual)

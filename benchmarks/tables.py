@@ -29,6 +29,16 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compare", type=Path, metavar="JSON", help="print the ratio to a result")
 
 
+def check_report_options(args: argparse.Namespace) -> None:
+    """Find out before a long measurement whether its result can be compared.
+
+    Raises:
+        BenchmarkError: the earlier result cannot be read.
+    """
+    if args.compare:
+        read_result(args.compare)
+
+
 def report(args: argparse.Namespace, result: dict[str, Any]) -> None:
     """Write a result in every shape that was asked for."""
     earlier = read_result(args.compare) if args.compare else None

@@ -27,7 +27,7 @@ from benchmarks.common import (
     running_server,
 )
 from benchmarks.latency.sound import synthetic_speech
-from benchmarks.tables import add_report_options, report
+from benchmarks.tables import add_report_options, check_report_options, report
 from benchmarks.viewer import Refused, Viewer
 
 SIZES = (256, 384, 512)
@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    check_report_options(args)
     if args.seconds < 2 or args.max_sessions < 1:
         raise BenchmarkError("Each count needs at least 2 seconds, and there is at least one.")
     result: dict[str, Any] = {

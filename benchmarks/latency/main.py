@@ -37,7 +37,7 @@ from benchmarks.common import (
 from benchmarks.latency.sound import RATE, synthetic_speech
 from benchmarks.latency.summary import summarise
 from benchmarks.signalling import PROTOCOLS, Target
-from benchmarks.tables import add_report_options, report
+from benchmarks.tables import add_report_options, check_report_options, report
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,6 +70,7 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    check_report_options(args)
     find_chromium()  # before anything is started
     if args.seconds < 20 or args.connects < 1 or args.stops < 0:
         raise BenchmarkError("A run needs at least 20 seconds and one connect.")
@@ -138,11 +139,15 @@ def _elsewhere(args: argparse.Namespace) -> tuple[list[Target], dict[str, Any]]:
 
 
 def _is_visavis(url: str, headers: dict[str, str]) -> bool:
-    with contextlib.suppress(httpx.HTTPError, ValueError):
+    Target(url)  # one sentence if it is no address at all
+    try:
         answer = httpx.get(httpx.URL(url).join("/api/sessions"), headers=headers, timeout=10)
         body = answer.json()
         return isinstance(body, dict) and "worker_restarts" in body
-    return False
+    except httpx.ConnectError as error:
+        raise BenchmarkError(f"The server at {url} cannot be reached.") from error
+    except (httpx.HTTPError, ValueError):
+        return False  # it may still take offers
 
 
 def _photo(path: Path | None) -> bytes:

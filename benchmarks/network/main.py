@@ -20,7 +20,7 @@ from benchmarks.latency.main import add_server_options, speech, targets
 from benchmarks.network.summary import Phases, summarise
 from benchmarks.relay import CLEAN, Impairment, Relay
 from benchmarks.signalling import Target
-from benchmarks.tables import add_report_options, report
+from benchmarks.tables import add_report_options, check_report_options, report
 
 _LEAST_S = 10.0  # of a clean phase: a start-up and a handful of clicks
 
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    check_report_options(args)
     find_chromium()
     impairment = Impairment(args.loss, args.jitter_ms, args.reorder, args.delay_ms)
     if min(args.before_s, args.after_s) < _LEAST_S or args.during_s <= 0:

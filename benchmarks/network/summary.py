@@ -113,6 +113,7 @@ def summarise(raw: dict[str, Any], phases: Phases, within_ms: float) -> dict[str
     before, after = out["phases"]["before"], out["phases"]["after"]
     out["recovery_ms"] = _rounded(recovery_ms(wall, late, phases.bad_until))
     out["smooth_again_ms"] = _rounded(smooth_again_ms(wall, phases.bad_until))
+    out["recovery"] = _words(out["recovery_ms"])
     out["picture_growth_ms"] = _difference(after["lateness_ms"], before["lateness_ms"])
     out["sound_growth_ms"] = _difference(after["mic_to_sound_ms"], before["mic_to_sound_ms"])
     thin = slice(None, None, max(1, len(wall) // 4000))
@@ -149,6 +150,12 @@ def _difference(after: dict[str, Any], before: dict[str, Any]) -> float | None:
     if after["p50"] is None or before["p50"] is None:
         return None
     return round(after["p50"] - before["p50"], 1)
+
+
+def _words(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return "not within the run"
+    return f"after {milliseconds / 1000:.1f} s"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -30,7 +30,7 @@ from benchmarks.common import (
 )
 from benchmarks.latency.sound import synthetic_speech
 from benchmarks.soak.summary import drift, growth, skew_over_time
-from benchmarks.tables import add_report_options, report
+from benchmarks.tables import add_report_options, check_report_options, report
 from benchmarks.viewer import Viewer
 
 _WARM_UP_CONNECTS = 60  # caches and logs of what has been fill; flat from here, or not at all
@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    check_report_options(args)
     if args.connects < 2 or (args.hours is not None and args.hours <= 0) or args.kill_every < 0:
         raise BenchmarkError("A soak needs at least two connects, or some hours.")
     settings = {"MEDIA_SIZE": str(args.size), "LIMITS_MAX_SESSIONS": "4"}

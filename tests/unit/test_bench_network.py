@@ -136,7 +136,7 @@ def test_recovery_is_when_pictures_are_timely_and_stay_so() -> None:
 def test_latency_that_never_comes_back_is_not_called_recovered() -> None:
     raw, phases = called(60, 100)
     result = summarise(raw, phases, 700)
-    assert result["recovery_ms"] is None
+    assert result["recovery_ms"] is None and result["recovery"] == "not within the run"
     assert result["picture_growth_ms"] == 60
     assert result["sound_growth_ms"] == 0
     assert result["smooth_again_ms"] < 300
