@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from models.coefficients import COUNT, INDEX
 from models.motion.eyes import BehaviourConfig, Blinks, Gaze, Pulse, mix
 from models.motion.flow import DEGREE, write
+from models.motion.nods import ListenerNods, NodConfig
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ class Behaviour:
         self._dt = 1.0 / fps
         root = np.random.SeedSequence(seed)
         # A generator of its own for each process: one of them drawing more leaves the rest alone.
-        blink, gaze, breath, head, stress = (np.random.default_rng(s) for s in root.spawn(5))
+        made = (np.random.default_rng(s) for s in root.spawn(6))
+        blink, gaze, breath, head, stress, answer = made
+        strength = self._config.nod_degrees / BehaviourConfig.nod_degrees
+        self._answers = ListenerNods(NodConfig(), answer, strength)
         self._blinks = Blinks(self._config, blink)
         self._gaze = Gaze(self._config, gaze)
         self._breath = _Breath(self._config, breath)
@@ -152,12 +156,15 @@ class Behaviour:
         out[INDEX["torsoShrug"]] = 0.05 * breath
         # A longer look away takes the head along a little, with a lag.
         self._follow += (0.22 * sight - self._follow) * dt / 0.35
+        self._stress(drive)
         if body is None:
-            self._own_body(out, drive)
+            self._own_body(out)
         else:
             write(body, out)
+        self._accents(out, 1.0 if body is None else self._config.accent_share)
         out[INDEX["headYaw"]] += self._follow[0] * DEGREE
         out[INDEX["headPitch"]] += self._follow[1] * DEGREE
+        out[INDEX["headPitch"]] += self._answers.step(dt, drive.heard, voice) * DEGREE
         self._eyes(out, sight, blink)
         return out
 
@@ -176,12 +183,10 @@ class Behaviour:
         self._attending += (listening - self._attending) * min(rate, 1.0)
         return self._talking
 
-    def _own_body(self, out: NDArray[np.float32], drive: Drive) -> None:
-        """Head, torso, brows and smile without a flow: slow drift, and nods on stress."""
+    def _own_body(self, out: NDArray[np.float32]) -> None:
+        """Head, torso and smile without a flow: slow drift."""
         config = self._config
-        self._stress(drive)
         self._head(out)
-        self._brows(out)
         goal = mix(config.smile_listen, config.smile_talk, self._talking)
         goal *= 1.0 + 0.25 * float(np.clip(self._posture.now[8], -1.5, 1.5))  # a living face
         self._smile += (goal - self._smile) * self._dt / 0.8
@@ -217,7 +222,6 @@ class Behaviour:
         sigma = np.array(config.head_talk_degrees) * share
         alive = 0.55 * self._talking
         pitch, yaw, roll = sigma * (0.85 * posture[:3] + alive * lively)
-        pitch += config.nod_degrees * self._nod.step(self._dt)
         out[INDEX["headPitch"]] = pitch * DEGREE
         out[INDEX["headYaw"]] = yaw * DEGREE
         out[INDEX["headRoll"]] = roll * DEGREE
@@ -237,11 +241,15 @@ class Behaviour:
         for side in ("Left", "Right"):
             out[INDEX["eyeBlink" + side]] = min(1.0, max(blink, lowered))
 
-    def _brows(self, out: NDArray[np.float32]) -> None:
-        lift = self._brow.step(self._dt)
-        out[INDEX["browInnerUp"]] = 0.26 * lift
+    def _accents(self, out: NDArray[np.float32], share: float) -> None:
+        """Add nods and raised brows on stress; a flow draws a part of them itself."""
+        out[INDEX["headPitch"]] += (
+            share * self._config.nod_degrees * self._nod.step(self._dt) * DEGREE
+        )
+        lift = share * self._brow.step(self._dt) * self._config.brow_size
+        out[INDEX["browInnerUp"]] += 0.26 * lift
         for side in ("Left", "Right"):
-            out[INDEX["browOuterUp" + side]] = 0.18 * lift
+            out[INDEX["browOuterUp" + side]] += 0.18 * lift
 
 
 def with_eye_look(values: NDArray[np.float32]) -> NDArray[np.float32]:

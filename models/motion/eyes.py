@@ -28,6 +28,8 @@ class BehaviourConfig:
             3, 5 and 2; read speech 0.3-1.5.
         head_rest_share: of that, at rest.
         nod_degrees: size of a stress nod; Munhall et al., 2004, tie head motion to prominence.
+        brow_size: factor of raised brows on stress.
+        accent_share: of nods and brows on stress that come on top of a flow's own.
         breaths_per_minute: at rest (12-20 published for adults).
         smile_listen, smile_talk: mouthSmile at rest and while talking.
     """
@@ -47,6 +49,8 @@ class BehaviourConfig:
     head_talk_degrees: tuple[float, float, float] = (0.9, 1.3, 0.8)
     head_rest_share: float = 0.6
     nod_degrees: float = 1.8
+    brow_size: float = 1.0
+    accent_share: float = 0.6
     breaths_per_minute: float = 15.0
     smile_listen: float = 0.10
     smile_talk: float = 0.04
@@ -62,7 +66,8 @@ class BehaviourConfig:
         return replace(
             plain,
             head_talk_degrees=(pitch, yaw, roll),
-            nod_degrees=size * style * plain.nod_degrees,
+            nod_degrees=min(size, 1.3) * style * plain.nod_degrees,
+            brow_size=min(size, 1.4) * style,
             smile_listen=smile * style * plain.smile_listen,
             smile_talk=smile * style * plain.smile_talk,
         )

@@ -107,6 +107,19 @@ class Trainer:
         self.net.load_state_dict(self.average.state_dict())
         self.optimiser.state.clear()
 
+    def blend(self, checkpoint: Path, share: float) -> None:
+        """Mix the averaged weights with another run's (a "soup": Wortsman et al., 2022).
+
+        Works where one run began with the other's weights, so that both lie in one valley.
+
+        Args:
+            checkpoint: of the other run.
+            share: of the other run, 0-1.
+        """
+        with np.load(checkpoint, allow_pickle=False) as data:
+            for name, value in self.average.state_dict().items():
+                value.lerp_(torch.from_numpy(np.array(data[f"average/{name}"])), share)
+
     def _load(self, checkpoint: Path) -> dict[str, torch.Tensor]:
         with np.load(checkpoint, allow_pickle=False) as data:
             arrays = {k: torch.from_numpy(np.array(data[k])) for k in data.files}
@@ -198,6 +211,8 @@ def train_lips(args: argparse.Namespace) -> Trainer:
     if not args.export_only:
         captured = Captured(args.facegood) if args.facegood else None
         trainer.run(Corpus(args.corpus), captured)
+    if args.blend is not None:
+        trainer.blend(args.blend, args.blend_share)
     return trainer
 
 
@@ -227,6 +242,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--flow-steps", type=int, default=FlowTrainConfig.steps)
     parser.add_argument("--facegood", type=Path, help="folder of captured takes to train on too")
     parser.add_argument("--warm-start", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--blend", type=Path, help="checkpoint to mix into the finished weights")
+    parser.add_argument("--blend-share", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
