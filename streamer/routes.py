@@ -47,6 +47,7 @@ _OFFER = _object(
         size={"enum": [256, 384, 512]},
         probe={"type": "boolean"},
         watch=_TEXT,
+        look_ahead_ms={"enum": [0, 40, 80, 120]},
     ),
 )
 _CANDIDATE = _object(

@@ -49,6 +49,7 @@ class Session:
         ended: told once, when everything is given back.
         size: width and height in pixels.
         probe: burn measuring marks into the picture.
+        look_ahead_ms: of sound the lips wait for; the server's if None.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Session:
         *,
         size: int,
         probe: bool = False,
+        look_ahead_ms: int | None = None,
     ) -> None:
         self.id = session_id
         self.avatar = avatar
@@ -70,7 +72,9 @@ class Session:
         self.size = size
         self._probe = probe
         self._clock = context.clock
-        self._media = context.config.media
+        media = context.config.media
+        ahead = media.look_ahead_ms if look_ahead_ms is None else look_ahead_ms
+        self._media = replace(media, look_ahead_ms=ahead)
         self._peer = peering.new_peer()
         self._candidates = peering.Candidates(self._peer, context.config.limits.candidates)
         self._control = ControlChannel(self._commands(), self._clock)

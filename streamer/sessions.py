@@ -18,6 +18,7 @@ from streamer.trace import MAX_SECONDS
 from streamer.watcher import Watcher
 
 SIZES = (256, 384, 512)
+LOOK_AHEADS_MS = (0, 40, 80, 120)
 _ID_BYTES = 12
 _REMEMBERED = 256  # ended sessions whose viewer may still hang up
 
@@ -33,6 +34,7 @@ class OfferRequest:
     size: object = None
     probe: object = None
     watch: object = None
+    look_ahead_ms: object = None
 
     @classmethod
     def from_json(cls, body: object) -> OfferRequest:
@@ -54,6 +56,7 @@ class OfferRequest:
             wishes.get("size"),
             wishes.get("probe"),
             wishes.get("watch"),
+            wishes.get("look_ahead_ms"),
         )
 
 
@@ -96,6 +99,13 @@ class SessionManager:
         size = config.media.size if request.size is None else request.size
         if size not in SIZES or isinstance(size, bool):
             raise BadRequest("The size must be 256, 384 or 512.")
+        ahead = config.media.look_ahead_ms
+        if request.look_ahead_ms is not None:
+            if request.look_ahead_ms not in LOOK_AHEADS_MS or isinstance(
+                request.look_ahead_ms, bool
+            ):
+                raise BadRequest("The look_ahead_ms must be 0, 40, 80 or 120.")
+            ahead = int(str(request.look_ahead_ms))
         if request.avatar_id is not None and not isinstance(request.avatar_id, str):
             raise BadRequest("The avatar_id must be a string.")
         avatar = self._context.find_avatar(request.avatar_id or "")
@@ -109,6 +119,7 @@ class SessionManager:
             self._ended,
             size=size,
             probe=request.probe is True,
+            look_ahead_ms=ahead,
         )
         self._sessions[session.id] = session
         self._context.metrics.started.inc()

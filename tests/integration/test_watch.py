@@ -98,6 +98,21 @@ async def test_what_cannot_be_watched_is_said(start_server: StartServer) -> None
         await asyncio.gather(first.close(), nobody.close(), other.close())
 
 
+async def test_a_session_chooses_its_look_ahead(start_server: StartServer) -> None:
+    async with start_server() as live:
+        quick, careful = await seeing(live, look_ahead_ms=0), await seeing(live)
+        refused = Viewer(live.http, None, request={"look_ahead_ms": 60})
+        assert (await refused.offer()).status_code == 400
+        await quick.until(lambda: quick.of("stats"))
+        listed = (await live.http.get("/api/sessions")).json()["sessions"]
+        ahead = {s["pc_id"]: s["look_ahead_ms"] for s in listed}
+        assert ahead == {quick.pc_id: 0, careful.pc_id: 80}
+        delay = {s["pc_id"]: s["delay_ms"] for s in listed}
+        assert delay[quick.pc_id] < delay[careful.pc_id]
+        assert all(s["mouth_to_lip_ms"]["p50"] is not None for s in listed)
+        await asyncio.gather(quick.close(), careful.close(), refused.close())
+
+
 async def test_a_trace_of_a_live_session(start_server: StartServer) -> None:
     async with start_server() as live:
         viewer = await seeing(live)
