@@ -353,8 +353,8 @@ def bench(
 ) -> None:
     """Measure one of these; ``bench WHICH --help`` lists options."""
     modules = {name: f"benchmarks.{name}.main" for name in _BENCHES}
-    modules["compare"] = modules["--compare"] = "benchmarks.compare"
-    _delegate("benchmarks", modules, which, context.args)
+    modules["compare"] = "benchmarks.compare"
+    _delegate("benchmarks", modules, which.removeprefix("--"), context.args)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -381,7 +381,7 @@ def _delegate(what: str, modules: dict[str, str], which: str, args: list[str]) -
         module = importlib.import_module(modules[which])
     except ModuleNotFoundError as error:
         raise BadRequest(
-            f"The package {error.name} is missing: install visavis with the extras train and test."
+            f"The package {error.name} is missing: install visavis with the extras bench and train."
         ) from error
     if code := module.main(args):
         raise typer.Exit(code)

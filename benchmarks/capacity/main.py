@@ -92,13 +92,15 @@ async def _climb(server: Server, most: int, seconds: float, size: int) -> list[d
 
 
 async def _counters(url: str) -> dict[str, tuple[int, int]]:
-    """Return ``(sent, late or repeated)`` of every session.
+    """Return ``(sent, late, repeated or halved)`` of every session.
 
     Something is sent at every tick, so arrivals alone would not show that a picture was old.
     """
     async with httpx.AsyncClient(timeout=10) as http:
         sessions = (await http.get(f"{url}/api/sessions")).json()["sessions"]
-    return {s["pc_id"]: (s["sent"], s["late"] + s["repeated"]) for s in sessions}
+    return {
+        s["pc_id"]: (s["sent"], s["late"] + s["repeated"] + s.get("halved", 0)) for s in sessions
+    }
 
 
 async def _effort(url: str) -> str:
