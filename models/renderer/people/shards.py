@@ -32,6 +32,7 @@ _DEPTH = (30.0, 1000.0)  # cm added, and steps per cm
 _UV = 32768.0
 _SAME = 0.4  # cm between a point and the photo's front surface that still count as seen
 MOUTH = (3, 4, 5)
+_OUTSIDE = np.array([False, True, True, False, False, False, False, True, True])  # skin to cloth
 
 
 class ShardError(ValueError):
@@ -139,6 +140,9 @@ def photo_places(frame: Drawn, photo: Drawn) -> Floats:
     inside = ((xy > -0.5) & (xy < size - 0.5)).all(-1)
     depth = np.nan_to_num(photo.depth, nan=-1e3)[at[..., 1], at[..., 0]]
     seen = inside & (np.abs(depth - frame.photo[..., 2]) < _SAME)
+    # A tooth close behind the lip is near the photo's surface, and still not what it shows.
+    there = photo.semantics[at[..., 1], at[..., 0]]
+    seen &= (there == frame.semantics) | (_OUTSIDE[there] & _OUTSIDE[frame.semantics])
     return np.where(seen[..., None], xy, np.nan).astype(np.float32)
 
 
