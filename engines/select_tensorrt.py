@@ -24,8 +24,8 @@ _log = logging.getLogger(__name__)
 
 
 _PRECISIONS: Mapping[str, Precision] = {
-    # Adds up what it draws itself: in half precision 100 steps drift ten times as far as 8 do, and
-    # a graph of 0.4 M parameters gains nothing.
+    # Adds up what it draws itself: in half precision 100 steps drift several times as far as 8 do,
+    # and a graph of 0.25 M parameters gains nothing.
     "flow": "fp32",
 }
 

@@ -22,7 +22,13 @@ from engines.base import Engine, EngineError
 from engines.examine import shipped, title
 from engines.export import BATCH, prepare, read
 from engines.onnx_engine import OnnxEngine
-from engines.quantise import Batch, RecordingEngine, quantise_where_safe
+from engines.quantise import (
+    Batch,
+    Quantised,
+    RecordingEngine,
+    quantise_static,
+    quantise_where_safe,
+)
 from engines.samples import DIMS
 from models.motion.stream import MotionStream, load_motion_engine_path
 
@@ -102,6 +108,11 @@ def measure(
         "float_ms": _time(OnnxEngine(graph), batches, seconds),
         "float_bytes": graph.stat().st_size,
     }
+    whole = quantise_static(plain, batches[:half], out, check=batches[half:])
+    found["throughout"] = {
+        "int8_ms": _time(OnnxEngine(out), batches, seconds),
+        "psnr_db": _rounded(whole),
+    }
     try:
         made = quantise_where_safe(
             plain, batches[:half], out, check=batches[half:], least_db=least_db
@@ -112,9 +123,13 @@ def measure(
         **found,
         "int8_ms": _time(OnnxEngine(out), batches, seconds),
         "int8_bytes": made.size,
-        "psnr_db": {name: round(value, 1) for name, value in made.psnr_db.items()},
+        "psnr_db": _rounded(made),
         "in_float": list(made.excluded),
     }
+
+
+def _rounded(made: Quantised) -> dict[str, float]:
+    return {name: round(value, 1) for name, value in made.psnr_db.items()}
 
 
 def _time(engine: Engine, batches: Sequence[Batch], seconds: float) -> dict[str, Any]:

@@ -190,6 +190,7 @@ def test_int8_is_calibrated_on_use_and_compared_on_the_rest(tmp_path: Path) -> N
     assert found["int8_bytes"] == (tmp_path / "small.int8.onnx").stat().st_size
     assert min(found["psnr_db"].values()) >= 30.0 and found["in_float"] == []
     assert found["float_ms"]["n"] and found["int8_ms"]["n"]
+    assert found["throughout"]["psnr_db"] == found["psnr_db"]  # nothing had to be left out
     refused = int8.measure(graph, batches, tmp_path, least_db=110.0, seconds=0.01)
     assert "110 dB" in refused["refused"] and "int8_ms" not in refused
     assert (
