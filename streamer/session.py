@@ -150,6 +150,7 @@ class Session:
             keyframe=self.request_keyframe,
             bitrate=self._estimated,
             playout_delay_ms=self._media.playout_delay_max_ms,
+            now=self._clock.now,
         )
         rtcp.install(video.sender, hooks)
         rtcp.install(audio.sender, replace(hooks, track=self._audio, clock_rate=codec.clockRate))

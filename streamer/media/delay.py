@@ -11,6 +11,7 @@ _REGRET = 250  # ticks after a shrinking within which growing again means that i
 _STEP_UP_MS = 10.0
 _STEP_DOWN_MS = 5.0
 _SPARE_MS = 6.0  # the smallest wait in the ring that may stay
+_PLENTY_MS = 30.0  # what nobody needs goes at once, whatever was regretted: a stall is over
 _START_MS = 45.0
 _LEAST_MS = 10.0
 
@@ -37,6 +38,7 @@ class ReleaseDelay:
         self._calm_wanted = CALM
         self._since_shrinking = _REGRET
         self._was_on_time = True
+        self._window_ticks, self._window_least_ms = 0, float("inf")
         self._least_wait_ms = float("inf")
 
     @property
@@ -63,6 +65,17 @@ class ReleaseDelay:
         if self._calm >= self._calm_wanted:
             self._shrink(self._least_wait_ms - _SPARE_MS)
             self._calm, self._least_wait_ms = 0, float("inf")
+        self._look_for_plenty(on_time, waited_ms)
+
+    def _look_for_plenty(self, on_time: bool, waited_ms: float) -> None:
+        """Give back at once what no frame of a whole window came near to needing."""
+        self._window_least_ms = min(self._window_least_ms, waited_ms if on_time else 0.0)
+        self._window_ticks += 1
+        if self._window_ticks >= WINDOW:
+            if self._window_least_ms > _PLENTY_MS:
+                self._shrink(self._window_least_ms - _SPARE_MS)
+                self._calm, self._least_wait_ms = 0, float("inf")
+            self._window_ticks, self._window_least_ms = 0, float("inf")
 
     def _grow(self) -> None:
         self._change(_STEP_UP_MS)

@@ -22,6 +22,7 @@ from aiortc.rtp import (
     HeaderExtensions,
     HeaderExtensionsMap,
     RtcpPsfbPacket,
+    RtcpRrPacket,
     RtcpSenderInfo,
     RtcpSrPacket,
     pack_header_extensions,
@@ -30,6 +31,9 @@ from aiortc.rtp import (
 )
 
 PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+LOSSY = 0.02  # of the packets lost, from which on the viewer may wait for what is sent again
+LOSSY_DELAY_MS = 200  # and this long
+_FORGIVEN_S = 10.0  # without loss until pictures are shown as they come again
 _NTP_EPOCH = 2_208_988_800  # seconds between 1900 and 1970
 
 
@@ -65,7 +69,8 @@ class SenderHooks:
         ntp: NTP timestamp of now.
         keyframe: the viewer asks for a keyframe (PLI or FIR).
         bitrate: the viewer estimates its line at this many bit/s (REMB).
-        playout_delay_ms: upper bound asked of the viewer's jitter buffer.
+        playout_delay_ms: upper bound asked of the viewer's jitter buffer on a line without loss.
+        now: monotonic seconds.
     """
 
     track: _Track
@@ -75,6 +80,7 @@ class SenderHooks:
     keyframe: Callable[[], None] = lambda: None
     bitrate: Callable[[int], None] = lambda bps: None
     playout_delay_ms: int = 0
+    now: Callable[[], float] = time.monotonic
 
 
 def sender_report(
@@ -104,9 +110,13 @@ class PlayoutDelayMap(HeaderExtensionsMap):
 
     def __init__(self, minimum_ms: int, maximum_ms: int) -> None:
         super().__init__()
+        self.bound(minimum_ms, maximum_ms)
+        self._id: int | None = None
+
+    def bound(self, minimum_ms: int, maximum_ms: int) -> None:
+        """Ask for other bounds from the next packet on."""
         bounds = min(minimum_ms // 10, 0xFFF) << 12 | min(maximum_ms // 10, 0xFFF)
         self._value = struct.pack("!I", bounds)[1:]
-        self._id: int | None = None
 
     def configure(self, parameters: RTCRtpParameters) -> None:
         """Learn the negotiated ids."""
@@ -125,14 +135,40 @@ class PlayoutDelayMap(HeaderExtensionsMap):
         )
 
 
+class LossyLink:
+    """Decides how long a viewer may hold pictures back.
+
+    At 0 a browser shows every picture as it comes, and one that misses a packet stands until the
+    packet has been sent again. On a line that loses packets a little room is the smaller evil.
+
+    Args:
+        usual_ms: the bound on a line without loss.
+        now: monotonic seconds.
+    """
+
+    def __init__(self, usual_ms: int, now: Callable[[], float]) -> None:
+        self._usual_ms = usual_ms
+        self._now = now
+        self._lost_at = float("-inf")
+
+    def observe(self, fraction_lost: float) -> int:
+        """Take a receiver report; return the bound in milliseconds from now on."""
+        now = self._now()
+        if fraction_lost >= LOSSY:
+            self._lost_at = now
+        lossy = now - self._lost_at < _FORGIVEN_S
+        return max(self._usual_ms, LOSSY_DELAY_MS) if lossy else self._usual_ms
+
+
 def install(sender: RTCRtpSender, hooks: SenderHooks) -> None:
     """Attach the hooks to one sender, before it starts."""
     private: Any = sender
     for name in ("rtp_header_extensions_map", "rtp_timestamp", "packet_count", "lsr"):
         if not hasattr(sender, f"_RTCRtpSender__{name}"):
             raise RuntimeError("This version of aiortc keeps its sender's state elsewhere.")
+    extensions = PlayoutDelayMap(0, hooks.playout_delay_ms)
+    link = LossyLink(hooks.playout_delay_ms, hooks.now)
     if sender.kind == "video":
-        extensions = PlayoutDelayMap(0, hooks.playout_delay_ms)
         private._RTCRtpSender__rtp_header_extensions_map = extensions
     handle, send = sender._handle_rtcp_packet, sender._send_rtcp
 
@@ -141,6 +177,10 @@ def install(sender: RTCRtpSender, hooks: SenderHooks) -> None:
             if (bps := _estimate(packet, sender._ssrc)) is not None:
                 hooks.bitrate(bps)
             return
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == sender._ssrc:
+                    extensions.bound(0, link.observe(report.fraction_lost / 256))
         await handle(packet)
 
     async def send_rtcp(packets: list[AnyRtcpPacket]) -> None:

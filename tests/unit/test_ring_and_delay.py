@@ -138,6 +138,19 @@ def test_calm_and_waiting_frames_bring_it_down_again() -> None:
     assert delay.headroom_ms == 29, "frames that hardly wait leave nothing to take away"
 
 
+def test_after_a_bad_line_latency_is_back_within_seconds() -> None:
+    delay = ReleaseDelay(25, 80, 120)
+    ticks(delay, CALM * 4, waited_ms=8)
+    before = delay.headroom_ms
+    for _ in range(30):  # jitter and loss: late again and again
+        delay.observe(on_time=False, waited_ms=0)
+        ticks(delay, 4, waited_ms=2)
+    assert delay.headroom_ms == 120
+    for _ in range(150):  # six seconds without; a frame waits for what nobody needs any more
+        delay.observe(on_time=True, waited_ms=8 + delay.headroom_ms - before)
+    assert delay.headroom_ms - before < 30
+
+
 def test_what_was_taken_away_too_early_is_waited_for_longer() -> None:
     delay, waits = ReleaseDelay(25, 80, 120), []
     for _ in range(4):

@@ -14,6 +14,8 @@ from aiortc.rtp import (
     RTCP_PSFB_PLI,
     HeaderExtensions,
     RtcpPsfbPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
     RtcpSenderInfo,
     RtcpSrPacket,
     pack_remb_fci,
@@ -134,6 +136,36 @@ def test_playout_delay_is_written_beside_the_others() -> None:
     assert found[1] == b"0"
     bounds = struct.unpack("!I", b"\0" + found[6])[0]
     assert (bounds >> 12, bounds & 0xFFF) == (0, 20), "in units of 10 ms"
+
+
+async def test_a_line_that_loses_packets_gets_room_and_loses_it_again() -> None:
+    sender: Any = FakeSender()
+    now = 50.0
+    hooks = SenderHooks(
+        SimpleNamespace(last_pts=0), 90_000, lambda: 0.0, lambda: 0, now=lambda: now
+    )
+    install(sender, hooks)
+    extensions = sender._RTCRtpSender__rtp_header_extensions_map
+    parameters = [RTCRtpHeaderExtensionParameters(6, PLAYOUT_DELAY_URI)]
+    extensions.configure(RTCRtpParameters(headerExtensions=parameters))
+
+    async def most_ms(lost: int, ssrc: int = 7) -> int:
+        info = RtcpReceiverInfo(
+            ssrc=ssrc, fraction_lost=lost, packets_lost=0, highest_sequence=0, jitter=0, lsr=0,
+            dlsr=0,
+        )  # fmt: skip
+        await sender._handle_rtcp_packet(RtcpRrPacket(ssrc=1, reports=[info]))
+        found = dict(unpack_header_extensions(*extensions.set(HeaderExtensions())))
+        return 10 * (struct.unpack("!I", b"\0" + found[6])[0] & 0xFFF)
+
+    assert await most_ms(0) == 0
+    assert await most_ms(200, ssrc=8) == 0, "another track's loss"
+    assert await most_ms(13) == 200, "5 % of the packets"
+    now += 5
+    assert await most_ms(0) == 200
+    now += 6
+    assert await most_ms(0) == 0
+    assert len(sender.sent) == 5, "aiortc gets every report as well"
 
 
 def test_playout_delay_that_was_not_negotiated_is_not_sent() -> None:
