@@ -26,7 +26,9 @@ test: $(VENV)/.test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-gpu: $(VENV)/.test
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[tensorrt,torch]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[cuda,tensorrt,torch]'
+	@# onnxruntime lies in the same folder; the last one installed is the one that runs.
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --force-reinstall --no-deps onnxruntime-gpu
 	@$(BIN)/python -m pytest tests/gpu $(PYTEST_ARGS)
 
 lint: $(VENV)/.test

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import threading
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +68,7 @@ class OnnxEngine:
     def _load(self, graph: Path | bytes, options: ort.SessionOptions) -> Any:
         providers: list[Any] = [self.provider]
         if self._device == "cuda":
+            _preload()
             providers = [(self.provider, _CUDA_OPTIONS), _PROVIDERS["cpu"]]
         source = str(graph) if isinstance(graph, Path) else graph
         try:
@@ -163,6 +166,13 @@ class OnnxEngine:
         if len(inputs) > len(self._inputs):
             extra = ", ".join(sorted(set(inputs) - set(self._inputs)))
             raise InputError(f"{self._name} has no input named {extra}.")
+
+
+def _preload() -> None:
+    """Load CUDA and cuDNN from NVIDIA's wheels, which no library path leads to; it prints a lot."""
+    if hasattr(ort, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()):
+            ort.preload_dlls()
 
 
 def _options(threads: int, layout: bool) -> ort.SessionOptions:

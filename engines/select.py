@@ -168,8 +168,7 @@ def _cuda(gpu: Gpu | EngineError) -> Provider:
                 "cuda",
                 False,
                 "onnxruntime and onnxruntime-gpu are both installed and the first one hides the "
-                "second: pip uninstall -y onnxruntime && pip install --force-reinstall "
-                "--no-deps onnxruntime-gpu.",
+                "second: pip install --force-reinstall --no-deps onnxruntime-gpu.",
             )
         return Provider("cuda", False, "ONNX Runtime is installed without its CUDA provider.")
     if isinstance(gpu, EngineError):

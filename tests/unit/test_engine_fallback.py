@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from engines import select
@@ -171,6 +172,39 @@ def test_bound_buffers_give_what_plain_calls_give(tmp_path: Path) -> None:
         kept = first.copy()
         bound.run({n: v * 0 for n, v in step.items()})
         np.testing.assert_array_equal(first, kept)
+
+
+def test_cuda_is_asked_for_and_its_absence_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ONNX Runtime is told on a GPU, recorded; its silent fall to the CPU is an error."""
+    graph = small_network(tmp_path / "small.onnx")
+    asked: list[Any] = []
+    real, running = ort.InferenceSession, ["CUDAExecutionProvider"]
+
+    class Session:
+        def __init__(self, source: str, options: Any, providers: list[Any]) -> None:
+            asked.append(providers)
+            self._real = real(source, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return running
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._real, name)
+
+    loaded: list[bool] = []
+    monkeypatch.setattr(ort, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(ort, "preload_dlls", lambda: loaded.append(True), raising=False)
+    monkeypatch.setattr(ort, "InferenceSession", Session)
+    engine = OnnxEngine(graph, device="cuda")
+    assert engine.provider == "CUDAExecutionProvider" and engine._bind and loaded
+    (first, second) = asked[0]
+    assert first[0] == "CUDAExecutionProvider" and second == "CPUExecutionProvider"
+    assert first[1]["cudnn_conv_algo_search"] == "HEURISTIC"
+    running[0] = "CPUExecutionProvider"
+    with pytest.raises(EngineError, match="could not start CUDA"):
+        OnnxEngine(graph, device="cuda")
 
 
 def test_the_cpu_engine_names_what_does_not_fit(tmp_path: Path) -> None:
