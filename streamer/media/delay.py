@@ -10,7 +10,7 @@ MOST_CALM = 800  # what each shrinking that was regretted doubles the calm up to
 _REGRET = 250  # ticks after a shrinking within which growing again means that it was wrong
 _STEP_UP_MS = 10.0
 _STEP_DOWN_MS = 5.0
-_SPARE_MS = 6.0  # the smallest wait in the ring that may stay
+_SPARE_MS = 7.0  # the smallest wait in the ring that may stay
 _PLENTY_MS = 30.0  # what nobody needs goes at once, whatever was regretted: a stall is over
 _START_MS = 45.0
 _LEAST_MS = 10.0
@@ -58,8 +58,10 @@ class ReleaseDelay:
             self._hiccups += self._was_on_time
             self._calm, self._least_wait_ms = 0, float("inf")
         self._was_on_time = on_time
+        if not on_time and self._since_shrinking < CALM:
+            self._grow(_STEP_DOWN_MS)  # it was that: no second late frame is waited for
         if self._hiccups >= HICCUPS or self._bad >= MANY:
-            self._grow()
+            self._grow(_STEP_UP_MS)
         if self._ticks >= WINDOW:
             self._ticks = self._bad = self._hiccups = 0
         if self._calm >= self._calm_wanted:
@@ -77,8 +79,8 @@ class ReleaseDelay:
                 self._calm, self._least_wait_ms = 0, float("inf")
             self._window_ticks, self._window_least_ms = 0, float("inf")
 
-    def _grow(self) -> None:
-        self._change(_STEP_UP_MS)
+    def _grow(self, step_ms: float) -> None:
+        self._change(step_ms)
         self._ticks = WINDOW
         if self._since_shrinking < _REGRET:
             self._calm_wanted = min(MOST_CALM, 2 * self._calm_wanted)

@@ -131,11 +131,22 @@ def test_a_renderer_that_is_too_slow_costs_delay_too() -> None:
 def test_calm_and_waiting_frames_bring_it_down_again() -> None:
     delay = ReleaseDelay(25, 80, 120)
     ticks(delay, CALM, waited_ms=30)
-    assert delay.headroom_ms == 33, "half of what the slowest frame had to wait too long"
+    assert delay.headroom_ms == 33.5, "half of what the slowest frame had to wait too long"
     ticks(delay, CALM, waited_ms=10)
-    assert delay.headroom_ms == 29
+    assert delay.headroom_ms == 30.5
     ticks(delay, CALM * 3, waited_ms=5)
-    assert delay.headroom_ms == 29, "frames that hardly wait leave nothing to take away"
+    assert delay.headroom_ms == 30.5, "frames that hardly wait leave nothing to take away"
+
+
+def test_the_first_late_frame_after_a_shrinking_takes_it_back() -> None:
+    delay = ReleaseDelay(25, 80, 120)
+    ticks(delay, CALM, waited_ms=14)
+    assert delay.headroom_ms == 40
+    ticks(delay, 30, waited_ms=9)
+    delay.observe(on_time=False, waited_ms=0)
+    assert delay.headroom_ms == 45
+    ticks(delay, CALM, waited_ms=14)
+    assert delay.headroom_ms == 45, "and the next is waited for longer"
 
 
 def test_after_a_bad_line_latency_is_back_within_seconds() -> None:
