@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from models.motion.features import HOP, MELS, FrontEnd, loudness_of
+from models.motion.features import (
+    HOP,
+    MELS,
+    SILENT_ENERGY,
+    FrontEnd,
+    follow_level,
+    loudness_of,
+)
 from models.motion.flow import CHANNELS, RATE, FlowMotion, condition, values_of
 from models.motion.layout import STEP_HOPS
 from models.motion.predictor import Graph
@@ -89,8 +96,18 @@ class Listener:
         hops = len(self._pcm) // HOP
         if hops == 0:
             return np.zeros((0, 2), np.float32)
+        if heard is None and not self._pcm.any() and not self._state.tail.any():
+            return self._hush(hops)
         features = self._front.step(self._pcm[None, : hops * HOP], self._state)[0]
         self._pcm = self._pcm[hops * HOP :]
         loud = loudness_of(features[:, MELS] * 4.0 - 6.0)
         voicing = (features[:, MELS + 1] + 1.0) / 2.0
         return np.stack([loud, voicing * (loud > _VOICE_FLOOR)], axis=1).astype(np.float32)
+
+    def _hush(self, hops: int) -> NDArray[np.float32]:
+        """Do what the front end would do with silence after silence, without its transforms."""
+        self._pcm = self._pcm[hops * HOP :]
+        energy = np.full((1, hops), SILENT_ENERGY, np.float32)
+        _, level = follow_level(energy, self._state.level)
+        self._state.level[:] = level
+        return np.zeros((hops, 2), np.float32)

@@ -27,6 +27,7 @@ RAW = MELS + 2  # log-mel, log energy, voicing
 FEATURES = RAW + 1  # and the level itself
 
 _FLOOR_POWER = 1e-9  # mean power below which a band counts as empty (-90 dBFS)
+SILENT_ENERGY = float(np.log(_FLOOR_POWER))  # log energy of digital silence
 _LEVEL_FLOOR = float(np.log(10 ** (-58 / 10)))  # natural log of power, like the log-mel
 _LEVEL_START = float(np.log(10 ** (-40 / 10)))
 _ATTACK = 0.35  # of the distance per hop

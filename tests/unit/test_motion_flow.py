@@ -11,6 +11,7 @@ import pytest
 from engines.onnx_engine import OnnxEngine
 from models.coefficients import INDEX
 from models.motion.behaviour import Behaviour, Drive
+from models.motion.body import Listener
 from models.motion.curves import aperture
 from models.motion.flow import (
     CHANNELS,
@@ -232,6 +233,16 @@ def test_no_second_sound_is_the_same_as_a_silent_one() -> None:
     pcm = speech_like(1.5, 1)
     silent = stream(pcm, [], np.zeros_like(pcm), seed=2)
     assert np.array_equal(stream(pcm, [], None, seed=2), silent)
+
+
+def test_silence_of_the_other_side_is_short_cut_exactly() -> None:
+    """None between two sounds gives what zeros give, levels and all."""
+    sound, still = speech_like(0.6, 3), np.zeros(9600, np.float32)
+    told, silent = Listener(), Listener()
+    for piece in (None, sound, None, None, sound):
+        short = told.push(piece, 9600)
+        full = silent.push(still if piece is None else piece, 9600)
+        np.testing.assert_allclose(short, full, atol=1e-6)
 
 
 def test_both_sides_must_be_of_one_length() -> None:
