@@ -275,8 +275,10 @@ def mouth_onset(track: Track, pcm: NDArray[np.float32]) -> float | None:
     Both begin where they first exceed a fifth of their own 95th percentile.
     """
     loud = envelope(pcm)
-    sound = np.flatnonzero(loud > 0.2 * np.percentile(loud, 95)) if len(loud) else []
-    wide = np.percentile(track.aperture, 95)
+    if len(loud) == 0 or len(track.aperture) == 0:
+        return None
+    sound = np.flatnonzero(loud > 0.2 * np.percentile(loud, 95))
+    wide = float(np.percentile(track.aperture, 95))
     moved = np.flatnonzero(track.aperture > max(0.2 * wide, SHUT))
     if len(sound) == 0 or len(moved) == 0:
         return None
