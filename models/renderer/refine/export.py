@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,24 @@ def parity(network: nn.Module, path: Path, x: Tensor) -> float:
     residual, alpha = session.run(["residual", "alpha"], {"x": x.numpy()})
     ours = network(x)
     return float(np.abs(residual * alpha - (ours[0] * ours[1]).numpy()).max())
+
+
+def export_stages(trained: Path, out: Path) -> dict[str, float]:
+    """Write every trained stage's graph, and an untrained one for the bench to fail.
+
+    Returns:
+        The largest difference from torch by stage.
+    """
+    differences = {}
+    x = torch.rand(2, CHANNELS, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    widths: tuple[int, ...] = NetworkConfig().widths
+    for weights in sorted(trained.glob("*.safetensors")):
+        widths = json.loads(weights.with_suffix(".json").read_text())["widths"]
+        network = load_network(weights, widths)
+        export_onnx(network, out / f"{weights.stem}.onnx")
+        differences[weights.stem] = parity(network, out / f"{weights.stem}.onnx", x)
+    torch.manual_seed(0)
+    untrained = MouthNetwork(NetworkConfig(tuple(widths))).eval()  # type: ignore[arg-type]
+    nn.init.normal_(untrained.head.weight, 0.0, 0.05)  # its own start changes nothing
+    export_onnx(untrained, out / "untrained.onnx")
+    return differences

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from models.renderer.refine.bridge import SIGMA, TEACHER_STEPS, sample, shortcut, state_at
 from models.renderer.refine.crop import GATE, STATE, STEP, TIME, WARPED
 from models.renderer.refine.data import PairSet, assemble
+from models.renderer.refine.export import export_stages
 from models.renderer.refine.losses import charbonnier, picture_loss
 from models.renderer.refine.network import MouthNetwork, NetworkConfig, endpoint
 
@@ -137,7 +138,8 @@ class Trainer:
                 rate = (done - first) / (time.monotonic() - began)
                 log.info("%s %d/%d loss %.4f, %.0f/s", stage, done, goal, np.mean(recent), rate)
                 saved, recent = time.monotonic(), []
-        self._save(stage, network, average, optimiser, done)
+        if done > first:
+            self._save(stage, network, average, optimiser, done)
         return done >= goal
 
     def _batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -287,6 +289,8 @@ def main(argv: list[str] | None = None) -> int:
     log.info("%d pairs", len(pairs))
     trainer = Trainer(pairs, args.out, TrainConfig(samples=args.samples, minutes=args.minutes))
     finished = all([trainer.run(stage) for stage in args.stages])
+    for name, difference in export_stages(args.out, args.out / "graphs").items():
+        log.info("%s.onnx: %.1g from torch", name, difference)
     log.info("finished" if finished else "the time is over; --resume goes on")
     return 0
 
