@@ -41,6 +41,7 @@ Floats = NDArray[np.float32]
 _NEAR_FAR = 45.0  # cm before and behind the eyes' plane
 _IRIS_CM = (0.60, 0.72)
 _TRACE = 0.12  # opacity below which the segmentation only guesses
+_WHITE = 0.33  # linear, of the whites of well exposed eyes
 _CREVICE = 0.5  # darkening where teeth meet
 _LASH_LIFT = 0.1  # cm towards the viewer, off the lid
 _LID_REACH, _LID_DARK = (0.34, 0.16), (0.35, 0.62)  # cm and brightness at upper and lower rim
@@ -152,6 +153,8 @@ class Person:
         self, rng: np.random.Generator, charts: Charts, behind: NDArray[np.uint8]
     ) -> Look:
         radius, colour, white = measure_eyes(self.portrait)
+        # The eye's white says how bright the portrait shows what is white.
+        self._exposure = float(np.clip(white.mean() / _WHITE, 0.5, 1.15))
         cm = float(np.clip(radius / self.portrait.fit.scale, *_IRIS_CM))
         zoom = self.makeup.zoom
         edge = 0.5 * WORK * (1 - 1 / zoom)
@@ -202,9 +205,12 @@ class Person:
         tint = np.zeros((len(kit.corner), 3), np.float32)
         kind, vertex = kit.material, kit.corner
         lip = to_linear(self.skin.lip)
-        tint[kind == INNER] = 0.45 * makeup.gum + 0.1 * lip
-        tint[kind == GUM] = 0.65 * makeup.gum + 0.35 * lip * (1.0, 0.8, 0.8)
-        tint[kind == TONGUE] = makeup.tongue
+        tint[kind == INNER] = 0.45 * self._exposure * makeup.gum + 0.1 * lip
+        tint[kind == GUM] = 0.65 * self._exposure * makeup.gum + 0.35 * lip * (1.0, 0.8, 0.8)
+        place = kit.neutral[vertex[kind == TONGUE]]
+        groove = 1 - 0.25 * np.exp(-((place[:, 0] / 0.25) ** 2))
+        root = 0.6 + 0.4 * np.clip((place[:, 2] - 5.0) / 4.0, 0, 1)
+        tint[kind == TONGUE] = self._exposure * makeup.tongue * (groove * root)[:, None]
         tint[kind == LASH] = (0.012, 0.008, 0.006)
         teeth = np.flatnonzero(kind == TOOTH)
         number = np.searchsorted(TOOTH_STARTS, vertex[teeth], side="right") - 1
@@ -220,7 +226,7 @@ class Person:
                 1 + root[:, None]
             )
             edge = np.clip((0.16 - root) / 0.16, 0, 1)[:, None]
-            colour = makeup.enamel * makeup.tooth_gain[tooth] * fade
+            colour = self._exposure * makeup.enamel * makeup.tooth_gain[tooth] * fade
             x = kit.neutral[vertex[mine]] - kit.neutral[vertex[mine]].mean(0)
             along = x[:, [0, 2]] @ _tangent(x[:, [0, 2]])
             side = np.abs(along) / max(float(np.abs(along).max()), 1e-3)

@@ -128,7 +128,8 @@ void main() {
     float shade = gate_.x;
     vec3 lit = base * light_ * mix(0.12, 1.0, shade);
     lit *= mix(vec3(1.0), vec3(1.0, 0.93, 0.90), 1.0 - shade);
-    lit += shine(n, v, 0.13, 0.028, 0.35, lamp_) * 9.0 * smoothstep(0.15, 0.6, shade);
+    float wet = mix(9.0, 2.0, smoothstep(eye.x, eye.x + 0.12, r));  // the cornea mirrors best
+    lit += shine(n, v, 0.13, 0.028, 0.35, lamp_) * wet * smoothstep(0.15, 0.6, shade);
     vec3 mirror = reflect(-v, n);
     float q = 1.0 - max(dot(n, v), 0.0);
     float fresnel = 0.02 + 0.5 * q * q * q * q * q;
