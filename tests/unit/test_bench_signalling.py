@@ -103,3 +103,20 @@ def test_an_address_that_is_none() -> None:
     for url in ("nonsense", "ftp://h/offer", "http://"):
         with pytest.raises(BenchmarkError, match="not one of a web server"):
             Target(url)
+
+
+def test_without_chromium_nothing_is_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import common
+    from benchmarks.latency import main as latency
+    from benchmarks.network import main as network
+
+    def started(*args: object, **more: object) -> None:
+        raise AssertionError("something was started")
+
+    monkeypatch.setattr(common.shutil, "which", lambda name: None)
+    monkeypatch.setattr(common.subprocess, "Popen", started)
+    for module in (latency, network):
+        assert module.main([]) == common.FAILED
+        assert capsys.readouterr().err.startswith("visavis bench: There is no Chromium")

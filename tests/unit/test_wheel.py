@@ -35,7 +35,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_weights_and_pages_are_inside(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
-    for folder in ("models/weights", "web/static"):
+    for folder in ("models/weights", "web/static", "benchmarks/latency/page"):
         wanted = {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*") if p.is_file()}
         assert wanted, f"{folder} is empty"
         assert wanted <= names, wanted - names
