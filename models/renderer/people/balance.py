@@ -57,8 +57,8 @@ def describe(counts: dict[str, dict[str, dict[str, int]]]) -> str:
                 parts = ", ".join(f"{k} {v} ({100 * v / total:.0f} %)" for k, v in groups.items())
                 lines.append(f"  {name}: {parts}")
     lines.append(
-        "Tone is the individual typology angle of the skin's colour with the portrait's shading "
-        "taken away, 1 light to 6 dark; camera exposure is still in it. Sex and age are "
-        "impressions of the source portraits by one pair of eyes."
+        "Tone is the individual typology angle of the source portrait's cheeks, 1 light to 6 dark; "
+        "the portrait's exposure is in it. Sex and age are impressions of the source portraits by "
+        "one pair of eyes."
     )
     return "\n".join(lines)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.appearance.basis import FaceBasis, load_basis
-from models.renderer.people.balance import tone_of
 from models.renderer.people.clips import Motion, random_motion
 from models.renderer.people.gl import Canvas, Drawn
 from models.renderer.people.kit import EYEBALLS, HeadKit, load_kit
@@ -122,7 +121,7 @@ class Studio:
         known = self._labels[portrait.name]
         labels: dict[str, object] = {
             "portrait": portrait.name,
-            "tone": tone_of(person.skin.level),
+            "tone": known.tone,
             "sex": known.sex,
             "age": known.age,
             "light": person.light.name,
