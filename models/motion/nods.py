@@ -28,8 +28,8 @@ class NodConfig:
         pause_s: how long a silence ends a phrase.
     """
 
-    after_phrase: float = 0.65
-    within_per_s: float = 0.09
+    after_phrase: float = 0.45
+    within_per_s: float = 0.05
     delay_s: tuple[float, float] = (0.05, 0.40)
     degrees: tuple[float, float] = (2.2, 4.6)
     period_s: float = 0.42
