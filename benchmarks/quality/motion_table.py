@@ -107,7 +107,11 @@ def capture(result: Mapping[str, Any]) -> str:
             )  # fmt: skip
     head = ["jaw", "r (1.2-8 Hz)", "lag ms", "p50 ours / captured", "p95", "speed p99 /s",
             "jerk 10³/s³"]  # fmt: skip
-    return "Jaw against captured performance (Mandarin):\n\n" + _table(head, lines)
+    title = (
+        "Jaw against captured performance (Mandarin; the present network was trained on every take "
+        "but the one held out):"
+    )
+    return f"{title}\n\n" + _table(head, lines)
 
 
 def life(result: Mapping[str, Any]) -> str:
@@ -185,7 +189,9 @@ def cost(result: Mapping[str, Any]) -> str:
     if not found:
         return ""
     lines = [[n, *(_figure(t[p]) for p in ("p50", "p95", "p99"))] for n, t in found.items()]
-    return "Cost, ms per 40 ms on one core:\n\n" + _table(["", "p50", "p95", "p99"], lines)
+    where = result.get("cost_measured", "")
+    title = f"Cost, ms per 40 ms on one core{f' ({where})' if where else ''}:"
+    return f"{title}\n\n" + _table(["", "p50", "p95", "p99"], lines)
 
 
 def main(argv: list[str] | None = None) -> int:
