@@ -16,6 +16,8 @@ NAMES = {
     "first_frame_ms": "connect to first frame",
     "barge_in_ms": "barge-in to still mouth",
     "stop_to_still_ms": "silence to still mouth",
+    "barge_in_seen_ms": "barge-in to a picture without movement",
+    "stop_to_still_seen_ms": "silence to a picture without movement",
     "mouth_seen_moving_ms": "microphone to first movement seen",
     "lateness_ms": "picture against its media time",
 }

@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="visavis bench latency", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="length of the call")
     parser.add_argument("--connects", type=int, default=8, help="calls whose first frame is timed")
-    parser.add_argument("--stops", type=int, default=16, help="half of them barge-ins")
+    parser.add_argument("--stops", type=int, default=40, help="half of them barge-ins")
     add_server_options(parser)
     add_report_options(parser)
     args = parser.parse_args(argv)

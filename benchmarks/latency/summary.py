@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from benchmarks.browser import movement_of
 from benchmarks.common import percentiles
 from benchmarks.detect import Movement, answering_cells, responses, still_after
 from benchmarks.intervals import slope_interval
+from benchmarks.latency.stops import lips_still_after, shown_lips
 
 WARM_UP_MS = 3000.0
 FIGURES = ("mouth_to_lip_ms", "mic_to_sound_ms", "av_skew_ms", "first_frame_ms", "barge_in_ms")
@@ -45,12 +47,13 @@ def summarise(raw: dict[str, Any], within_ms: float = 700.0) -> dict[str, Any]:
         for c, lip, h in zip(clicks, lips, heard, strict=True)
         if lip and h
     ]
+    stops, stops_by = _stops(raw, movement, seen["sounds"], stamped)
     samples = {
         "mouth_to_lip_ms": [(x["wall"] - c, c) for c, x in zip(clicks, lips, strict=True) if x],
         "mic_to_sound_ms": [(h - c, c) for c, h in zip(clicks, heard, strict=True) if h],
         "av_skew_ms": skews,
         "first_frame_ms": [(ms, 0.0) for ms in raw["connects"]],
-        **_stops(raw, movement, seen["sounds"]),
+        **stops,
     }
     if stamped:
         samples["mouth_seen_moving_ms"] = seen["delays"]
@@ -58,6 +61,7 @@ def summarise(raw: dict[str, Any], within_ms: float = 700.0) -> dict[str, Any]:
         **{name: percentiles([v for v, _ in values]) for name, values in samples.items()},
         "method": {
             "picture": "stamp" if stamped else "change",
+            "stops": stops_by,
             "resolution_ms": _PERIOD_MS,
             "false_rate_of_change": round(seen["false_rate"], 3),
         },
@@ -128,15 +132,29 @@ def _seen_moves(movement: Movement, clicks: list[float], within: float) -> dict[
 
 
 def _stops(
-    raw: dict[str, Any], movement: Movement, sounds: list[float]
+    raw: dict[str, Any], movement: Movement, sounds: list[float], stamped: bool
+) -> tuple[dict[str, list[tuple[float, float]]], str]:
+    """Return how long the mouth went on after barge-ins and after plain stops, and how it is known.
+
+    Where the server tells what its pictures are drawn from, the lips decide, and what is seen in
+    the pictures is given beside it.
+    """
+    cells = answering_cells(movement, sounds) if sounds else np.zeros(0, np.intp)
+    seen = _still_times(raw["stops"], lambda stop: still_after(movement, stop, cells))
+    shown = shown_lips(raw["frames"], raw.get("motion", [])) if stamped else None
+    if shown is None:
+        return seen, "picture"
+    exact = _still_times(raw["stops"], lambda stop: lips_still_after(shown, stop))
+    beside = {name.replace("_ms", "_seen_ms"): values for name, values in seen.items()}
+    return {**exact, **beside}, "lips"
+
+
+def _still_times(
+    stops: list[dict[str, Any]], still_at: Callable[[float], float]
 ) -> dict[str, list[tuple[float, float]]]:
-    """Return how long the mouth went on after barge-ins and after plain stops."""
     out: dict[str, list[tuple[float, float]]] = {"barge_in_ms": [], "stop_to_still_ms": []}
-    if not sounds or not raw["stops"]:
-        return out
-    cells = answering_cells(movement, sounds)
-    for stop in raw["stops"]:
-        still = still_after(movement, stop["wall"], cells)
+    for stop in stops:
+        still = still_at(stop["wall"])
         if np.isfinite(still):
             name = "barge_in_ms" if stop["interrupted"] else "stop_to_still_ms"
             out[name].append((still - stop["wall"], stop["wall"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 WINDOW = 50  # ticks that are judged together
 HICCUPS = 2  # separate ones within a window that call for more delay; one is a stall of the machine
 MANY = 10  # late ticks within a window that do in any case
@@ -12,6 +14,10 @@ _STEP_UP_MS = 10.0
 _STEP_DOWN_MS = 5.0
 _SPARE_MS = 7.0  # the smallest wait in the ring that may stay
 _PLENTY_MS = 30.0  # what nobody needs goes at once, whatever was regretted: a stall is over
+RETURN = 15  # ticks in a row that would all have been in time before the trouble: it is over
+_MOST_RETURN = 240  # what each return that was regretted doubles that up to
+_RETURN_SPARE_MS = 2.0  # and this much earlier
+_FORGET = 750  # ticks without a late one after which no return was ever regretted
 _START_MS = 45.0
 _LEAST_MS = 10.0
 
@@ -21,8 +27,10 @@ class ReleaseDelay:
 
     A frame can be drawn once its own sound and the look-ahead have come; that much is fixed. The
     headroom on top pays for packet jitter and drawing: it grows at once when frames come late and
-    shrinks while even the slowest frame of the last seconds had to wait. RTP timestamps are media
-    time and do not change; the viewer's own buffers smooth the step.
+    shrinks while even the slowest frame of the last seconds had to wait. What had been enough
+    before the delay grew is gone back to at once when it would be enough again: a bad line that
+    has become good shows within half a second of frames. RTP timestamps are media time and do not
+    change; the viewer's own buffers smooth the step.
 
     Args:
         fps: frames per second.
@@ -40,6 +48,10 @@ class ReleaseDelay:
         self._was_on_time = True
         self._window_ticks, self._window_least_ms = 0, float("inf")
         self._least_wait_ms = float("inf")
+        self._settled_ms: float | None = None  # the headroom before it grew
+        self._unshrunk_ms = self.headroom_ms  # the one before it shrank last
+        self._waits: deque[float] = deque(maxlen=RETURN)  # -1: late
+        self._since_return = self._since_late = _FORGET
 
     @property
     def seconds(self) -> float:
@@ -50,6 +62,9 @@ class ReleaseDelay:
         """Take what became of one tick: whether its own picture was there, and since when."""
         self._ticks += 1
         self._since_shrinking += 1
+        self._since_return += 1
+        self._waits.append(waited_ms if on_time else -1.0)
+        self._since_late = self._since_late + 1 if on_time else 0
         if on_time:
             self._calm += 1
             self._least_wait_ms = min(self._least_wait_ms, waited_ms)
@@ -68,6 +83,25 @@ class ReleaseDelay:
             self._shrink(self._least_wait_ms - _SPARE_MS)
             self._calm, self._least_wait_ms = 0, float("inf")
         self._look_for_plenty(on_time, waited_ms)
+        self._look_for_the_end_of_trouble()
+
+    def _look_for_the_end_of_trouble(self) -> None:
+        """Go back to where the delay was before it grew, once that would do again."""
+        wanted = self._waits.maxlen or RETURN
+        if wanted > RETURN and self._since_late >= _FORGET:
+            self._waits = deque(self._waits, maxlen=RETURN)
+        if self._settled_ms is None or len(self._waits) < wanted:
+            return
+        more = self.headroom_ms - self._settled_ms
+        if more <= 0:
+            self._settled_ms = None
+        elif min(self._waits) >= more + _RETURN_SPARE_MS:
+            self._unshrunk_ms = self._settled_ms
+            self._change(-more)
+            self._settled_ms = None
+            self._since_return = self._since_shrinking = 0
+            self._calm, self._least_wait_ms = 0, float("inf")
+            self._waits.clear()
 
     def _look_for_plenty(self, on_time: bool, waited_ms: float) -> None:
         """Give back at once what no frame of a whole window came near to needing."""
@@ -80,6 +114,13 @@ class ReleaseDelay:
             self._window_ticks, self._window_least_ms = 0, float("inf")
 
     def _grow(self, step_ms: float) -> None:
+        if self._settled_ms is None:
+            regrets = self._since_shrinking < _REGRET
+            self._settled_ms = self._unshrunk_ms if regrets else self.headroom_ms
+        if self._since_return < _REGRET:  # that was a lull
+            longer = min(_MOST_RETURN, 2 * (self._waits.maxlen or RETURN))
+            self._waits = deque(self._waits, maxlen=longer)
+            self._since_return = _REGRET
         self._change(step_ms)
         self._ticks = WINDOW
         if self._since_shrinking < _REGRET:
@@ -89,6 +130,7 @@ class ReleaseDelay:
     def _shrink(self, spare_ms: float) -> None:
         if spare_ms < 1:
             return
+        self._unshrunk_ms = self.headroom_ms
         # What loading another avatar cost has to be given back soon.
         self._change(-max(min(_STEP_DOWN_MS, spare_ms), spare_ms / 2))
         self._since_shrinking = 0

@@ -18,11 +18,13 @@ from aiortc import RTCRtpSender
 from aiortc.rtcrtpparameters import RTCRtpParameters
 from aiortc.rtp import (
     RTCP_PSFB_APP,
+    RTCP_RTPFB_NACK,
     AnyRtcpPacket,
     HeaderExtensions,
     HeaderExtensionsMap,
     RtcpPsfbPacket,
     RtcpRrPacket,
+    RtcpRtpfbPacket,
     RtcpSenderInfo,
     RtcpSrPacket,
     pack_header_extensions,
@@ -33,7 +35,9 @@ from aiortc.rtp import (
 PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 LOSSY = 0.02  # of the packets lost, from which on the viewer may wait for what is sent again
 LOSSY_DELAY_MS = 200  # and this long
-_FORGIVEN_S = 10.0  # without loss until pictures are shown as they come again
+_FORGIVEN_S = 10.0  # after a report of loss, within which a NACK says that it goes on
+_NACK_S = 0.5  # without one until pictures are shown as they come again
+_REPORT_S = 3.0  # the same without a report of loss, for a viewer that sends no NACK
 _NTP_EPOCH = 2_208_988_800  # seconds between 1900 and 1970
 
 
@@ -105,18 +109,14 @@ class PlayoutDelayMap(HeaderExtensionsMap):
 
     Args:
         minimum_ms: lower bound of the viewer's delay.
-        maximum_ms: upper bound of it; both are sent in units of 10 ms.
+        maximum_ms: says the upper bound of it; both are sent in units of 10 ms.
     """
 
-    def __init__(self, minimum_ms: int, maximum_ms: int) -> None:
+    def __init__(self, minimum_ms: int, maximum_ms: Callable[[], int]) -> None:
         super().__init__()
-        self.bound(minimum_ms, maximum_ms)
+        self._minimum_ms = minimum_ms
+        self._maximum_ms = maximum_ms
         self._id: int | None = None
-
-    def bound(self, minimum_ms: int, maximum_ms: int) -> None:
-        """Ask for other bounds from the next packet on."""
-        bounds = min(minimum_ms // 10, 0xFFF) << 12 | min(maximum_ms // 10, 0xFFF)
-        self._value = struct.pack("!I", bounds)[1:]
 
     def configure(self, parameters: RTCRtpParameters) -> None:
         """Learn the negotiated ids."""
@@ -130,8 +130,10 @@ class PlayoutDelayMap(HeaderExtensionsMap):
         profile, packed = super().set(values)
         if self._id is None:
             return profile, packed
+        maximum = min(self._maximum_ms() // 10, 0xFFF)
+        value = struct.pack("!I", min(self._minimum_ms // 10, 0xFFF) << 12 | maximum)[1:]
         return pack_header_extensions(
-            [*unpack_header_extensions(profile, packed), (self._id, self._value)]
+            [*unpack_header_extensions(profile, packed), (self._id, value)]
         )
 
 
@@ -140,6 +142,8 @@ class LossyLink:
 
     At 0 a browser shows every picture as it comes, and one that misses a packet stands until the
     packet has been sent again. On a line that loses packets a little room is the smaller evil.
+    Reports say how much is lost, but a second late; that a loss has ended shows sooner, by the
+    viewer asking for nothing again.
 
     Args:
         usual_ms: the bound on a line without loss.
@@ -149,14 +153,26 @@ class LossyLink:
     def __init__(self, usual_ms: int, now: Callable[[], float]) -> None:
         self._usual_ms = usual_ms
         self._now = now
-        self._lost_at = float("-inf")
+        self._lost_at = self._nacked_at = float("-inf")
 
-    def observe(self, fraction_lost: float) -> int:
-        """Take a receiver report; return the bound in milliseconds from now on."""
-        now = self._now()
+    def report(self, fraction_lost: float) -> None:
+        """Take a receiver report."""
         if fraction_lost >= LOSSY:
-            self._lost_at = now
-        lossy = now - self._lost_at < _FORGIVEN_S
+            self._lost_at = self._now()
+
+    def nack(self) -> None:
+        """Take that the viewer asks for packets again."""
+        self._nacked_at = self._now()
+
+    @property
+    def bound_ms(self) -> int:
+        """How long from now on."""
+        now = self._now()
+        since_loss, since_nack = now - self._lost_at, now - self._nacked_at
+        if since_nack < _FORGIVEN_S:
+            lossy = since_loss < _FORGIVEN_S and since_nack < _NACK_S
+        else:
+            lossy = since_loss < _REPORT_S
         return max(self._usual_ms, LOSSY_DELAY_MS) if lossy else self._usual_ms
 
 
@@ -166,8 +182,8 @@ def install(sender: RTCRtpSender, hooks: SenderHooks) -> None:
     for name in ("rtp_header_extensions_map", "rtp_timestamp", "packet_count", "lsr"):
         if not hasattr(sender, f"_RTCRtpSender__{name}"):
             raise RuntimeError("This version of aiortc keeps its sender's state elsewhere.")
-    extensions = PlayoutDelayMap(0, hooks.playout_delay_ms)
     link = LossyLink(hooks.playout_delay_ms, hooks.now)
+    extensions = PlayoutDelayMap(0, lambda: link.bound_ms)
     if sender.kind == "video":
         private._RTCRtpSender__rtp_header_extensions_map = extensions
     handle, send = sender._handle_rtcp_packet, sender._send_rtcp
@@ -180,7 +196,9 @@ def install(sender: RTCRtpSender, hooks: SenderHooks) -> None:
         if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
             for report in packet.reports:
                 if report.ssrc == sender._ssrc:
-                    extensions.bound(0, link.observe(report.fraction_lost / 256))
+                    link.report(report.fraction_lost / 256)
+        elif _asks_again(packet, sender._ssrc):
+            link.nack()
         await handle(packet)
 
     async def send_rtcp(packets: list[AnyRtcpPacket]) -> None:
@@ -200,6 +218,11 @@ def install(sender: RTCRtpSender, hooks: SenderHooks) -> None:
     private._handle_rtcp_packet = handle_rtcp
     private._send_rtcp = send_rtcp
     private._send_keyframe = hooks.keyframe
+
+
+def _asks_again(packet: AnyRtcpPacket, ssrc: int) -> bool:
+    nack = isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK
+    return nack and packet.media_ssrc == ssrc
 
 
 def _estimate(packet: RtcpPsfbPacket, ssrc: int) -> int | None:

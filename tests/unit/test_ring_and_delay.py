@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.media.delay import CALM, ReleaseDelay
+from streamer.media.delay import CALM, RETURN, ReleaseDelay
 from streamer.media.ring import FrameRing
 
 
@@ -160,6 +160,46 @@ def test_after_a_bad_line_latency_is_back_within_seconds() -> None:
     for _ in range(150):  # six seconds without; a frame waits for what nobody needs any more
         delay.observe(on_time=True, waited_ms=8 + delay.headroom_ms - before)
     assert delay.headroom_ms - before < 30
+
+
+def bad_line(delay: ReleaseDelay, count: int) -> None:
+    for _ in range(count):
+        delay.observe(on_time=False, waited_ms=0)
+        ticks(delay, 4, waited_ms=2)
+
+
+def test_a_line_that_is_good_again_costs_nothing_after_half_a_second() -> None:
+    delay = ReleaseDelay(25, 80, 120)
+    ticks(delay, CALM * 4, waited_ms=7)
+    before = delay.headroom_ms
+    ticks(delay, CALM * 4, waited_ms=7)
+    assert delay.headroom_ms == before, "settled"
+    bad_line(delay, 6)
+    extra = delay.headroom_ms - before
+    assert 10 <= extra <= 30, "too little to be plenty"
+    ticks(delay, RETURN - 1, waited_ms=8 + extra)
+    assert delay.headroom_ms == before + extra
+    ticks(delay, 1, waited_ms=8 + extra)
+    assert delay.headroom_ms == before
+
+
+def test_a_machine_that_has_become_slower_keeps_what_it_needs() -> None:
+    delay = ReleaseDelay(25, 80, 120)
+    before = delay.headroom_ms
+    bad_line(delay, 6)
+    ticks(delay, RETURN * 4, waited_ms=8)
+    assert delay.headroom_ms > before + 9
+
+
+def test_lulls_of_a_bad_line_are_not_taken_for_its_end_again_and_again() -> None:
+    delay, returns = ReleaseDelay(25, 80, 120), 0
+    settled = delay.headroom_ms
+    for _ in range(60):  # a second and a half of trouble, one and a half of calm
+        bad_line(delay, 7)
+        extra = delay.headroom_ms - settled
+        ticks(delay, 38, waited_ms=5 + extra)
+        returns += delay.headroom_ms < settled + extra - 4
+    assert returns <= 4
 
 
 def test_what_was_taken_away_too_early_is_waited_for_longer() -> None:

@@ -12,10 +12,12 @@ from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParam
 from aiortc.rtp import (
     RTCP_PSFB_APP,
     RTCP_PSFB_PLI,
+    RTCP_RTPFB_NACK,
     HeaderExtensions,
     RtcpPsfbPacket,
     RtcpReceiverInfo,
     RtcpRrPacket,
+    RtcpRtpfbPacket,
     RtcpSenderInfo,
     RtcpSrPacket,
     pack_remb_fci,
@@ -118,7 +120,7 @@ async def test_requests_of_the_viewer_are_heard() -> None:
 
 
 def configured(minimum_ms: int, maximum_ms: int, uri: str) -> PlayoutDelayMap:
-    extensions = PlayoutDelayMap(minimum_ms, maximum_ms)
+    extensions = PlayoutDelayMap(minimum_ms, lambda: maximum_ms)
     extensions.configure(
         RTCRtpParameters(
             headerExtensions=[
@@ -149,23 +151,42 @@ async def test_a_line_that_loses_packets_gets_room_and_loses_it_again() -> None:
     parameters = [RTCRtpHeaderExtensionParameters(6, PLAYOUT_DELAY_URI)]
     extensions.configure(RTCRtpParameters(headerExtensions=parameters))
 
+    def bound_ms() -> int:
+        found = dict(unpack_header_extensions(*extensions.set(HeaderExtensions())))
+        return 10 * (struct.unpack("!I", b"\0" + found[6])[0] & 0xFFF)
+
+    async def nack(ssrc: int = 7) -> None:
+        packet = RtcpRtpfbPacket(fmt=RTCP_RTPFB_NACK, ssrc=1, media_ssrc=ssrc, lost=[5])
+        await sender._handle_rtcp_packet(packet)
+
     async def most_ms(lost: int, ssrc: int = 7) -> int:
         info = RtcpReceiverInfo(
             ssrc=ssrc, fraction_lost=lost, packets_lost=0, highest_sequence=0, jitter=0, lsr=0,
             dlsr=0,
         )  # fmt: skip
         await sender._handle_rtcp_packet(RtcpRrPacket(ssrc=1, reports=[info]))
-        found = dict(unpack_header_extensions(*extensions.set(HeaderExtensions())))
-        return 10 * (struct.unpack("!I", b"\0" + found[6])[0] & 0xFFF)
+        return bound_ms()
 
     assert await most_ms(0) == 0
     assert await most_ms(200, ssrc=8) == 0, "another track's loss"
     assert await most_ms(13) == 200, "5 % of the packets"
-    now += 5
-    assert await most_ms(0) == 200
-    now += 6
-    assert await most_ms(0) == 0
-    assert len(sender.sent) == 5, "aiortc gets every report as well"
+    now += 2
+    assert await most_ms(0) == 200, "this viewer sends no NACK: a report may have been lost"
+    now += 2
+    assert bound_ms() == 0
+    await nack()
+    assert bound_ms() == 200, "what is asked for again soon after says that it goes on"
+    now += 0.4
+    await nack(ssrc=8)
+    now += 0.2
+    assert bound_ms() == 0, "half a second without: over, whatever the last report will say"
+    assert await most_ms(13) == 0
+    await nack()
+    assert bound_ms() == 200
+    now += 11
+    await nack()
+    assert bound_ms() == 0, "one packet lost on a good line is no bad line"
+    assert len(sender.sent) == 9, "aiortc gets all of it as well"
 
 
 def test_playout_delay_that_was_not_negotiated_is_not_sent() -> None:

@@ -44,7 +44,7 @@ class Bench {
   constructor(options) {
     this.options = options;
     this.video = document.getElementById("video");
-    this.notes = { sent: [], heard: [], connects: [], stops: [], stats: [], errors: [] };
+    this.notes = { sent: [], heard: [], connects: [], stops: [], motion: [], stats: [], errors: [] };
   }
 
   async prepare() {
@@ -154,6 +154,7 @@ class Bench {
     this.notes.stopped = Date.now();
     if (stops) {
       log.wantGrids = true;
+      if (this.options.control) this.call.keepMotion(this.notes.motion);
       await this.stops(stops);
     }
     const { messages } = this.call;

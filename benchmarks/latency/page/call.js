@@ -84,6 +84,13 @@ export class Call {
     };
   }
 
+  /** Keep what the channel `motion` says, as it comes: what each frame's face is drawn from. */
+  keepMotion(kept) {
+    const channel = this.pc.createDataChannel("motion", { ordered: false, maxRetransmits: 0 });
+    channel.binaryType = "arraybuffer";
+    channel.onmessage = ({ data }) => kept.push(btoa(String.fromCharCode(...new Uint8Array(data))));
+  }
+
   send(message) {
     if (this.control?.readyState !== "open") return false;
     this.control.send(JSON.stringify(message));
