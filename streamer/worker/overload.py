@@ -7,10 +7,11 @@ from enum import IntEnum
 
 _WINDOW_S = 2.0
 _TOO_MANY = 0.06  # of a window's ticks stale: a twentieth that is missing is seen
+_HALVE_ABOVE = 0.3  # half rate costs half of the pictures: only what is worse than that earns it
 _FEW = 0.01
 _PATIENCE = 2  # such windows in a row; one is an avatar being loaded or a stall of the machine
 _HOLD_S = 10.0  # of calm before a step back; doubles each time that was too early
-_MOST_HOLD_S = 160.0
+_MOST_HOLD_S = 40.0
 
 
 class Effort(IntEnum):
@@ -37,7 +38,7 @@ class OverloadGuard:
         self._steps = tuple(steps)
         self._place = 0
         self._began = now()
-        self._ticks = self._stale = self._bad = 0
+        self._ticks = self._stale = self._bad = self._dire = 0
         self._calm_since = self._changed_at = now()
         self._rose = False
         self._hold_s = _HOLD_S
@@ -49,8 +50,16 @@ class OverloadGuard:
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing is left to give, so that nobody may be added."""
+        """Whether nothing is left to give but the rate, so that nobody may be added."""
+        return self._last or (self._halving and self._bad >= _PATIENCE)
+
+    @property
+    def _last(self) -> bool:
         return self._place == len(self._steps) - 1
+
+    @property
+    def _halving(self) -> bool:
+        return not self._last and self._steps[self._place + 1] is Effort.HALF_RATE
 
     def tick(self, stale: bool) -> bool:
         """Take one tick of any session; return whether the effort has changed.
@@ -68,7 +77,8 @@ class OverloadGuard:
         if share > _FEW:
             self._calm_since = now
         self._bad = self._bad + 1 if share > _TOO_MANY else 0
-        if self._bad >= _PATIENCE and not self.exhausted:
+        self._dire = self._dire + 1 if share > _HALVE_ABOVE else 0
+        if (self._dire if self._halving else self._bad) >= _PATIENCE and not self._last:
             return self._lower(now)
         if self._place and now - max(self._calm_since, self._changed_at) >= self._hold_s:
             return self._raise(now)
@@ -77,7 +87,7 @@ class OverloadGuard:
     def _lower(self, now: float) -> bool:
         if self._rose:
             self._hold_s = min(_MOST_HOLD_S, 2 * self._hold_s)
-        self._rose, self._bad, self._changed_at = False, 0, now
+        self._rose, self._bad, self._dire, self._changed_at = False, 0, 0, now
         self._place += 1
         return True
 

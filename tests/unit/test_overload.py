@@ -43,15 +43,27 @@ class Machine:
 
 def test_overload_takes_away_in_the_stated_order_and_then_nobody_gets_in() -> None:
     machine = Machine()
-    machine.run(40, stale=0.2)
+    machine.run(20, stale=0.2)
+    assert machine.seen == [Effort.ONE_STEP, Effort.WARP_ONLY]
+    assert machine.guard.exhausted, "what is missing is less than half rate would cost"
+    machine.run(20, stale=0.4)
     assert machine.seen == [Effort.ONE_STEP, Effort.WARP_ONLY, Effort.HALF_RATE]
     assert machine.guard.exhausted
+
+
+def test_refused_sessions_are_let_in_again_after_calm() -> None:
+    machine = Machine((Effort.FULL, Effort.HALF_RATE))
+    machine.run(8, stale=0.2)
+    assert machine.guard.exhausted
+    machine.run(3, stale=0.0)
+    assert not machine.guard.exhausted
+    assert machine.seen == []
 
 
 def test_a_stall_takes_nothing_away() -> None:
     machine = Machine()
     for _ in range(5):
-        machine.run(1.5, stale=0.3)
+        machine.run(1.5, stale=0.5)
         machine.run(4.5, stale=0.0)
     assert machine.seen == []
 
@@ -60,8 +72,8 @@ def test_effort_comes_back_after_calm_and_more_slowly_when_that_was_wrong() -> N
     machine = Machine((Effort.FULL, Effort.HALF_RATE))
     waits = []
     for _ in range(3):
-        while not machine.guard.exhausted:
-            machine.run(1, stale=0.3)
+        while machine.guard.effort is Effort.FULL:
+            machine.run(1, stale=0.5)
         began = machine.now
         while machine.guard.exhausted:
             machine.run(1, stale=0.0)
