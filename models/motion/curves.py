@@ -166,9 +166,7 @@ def rest_lips(channels: NDArray[np.float32]) -> None:
 
 def expand(channels: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Write channels ``(..., CHANNELS)`` into coefficients ``(..., COUNT)``, left as right."""
-    for i, name in enumerate(CHANNELS):
-        for target in _targets(name):
-            out[..., target] = channels[..., i]
+    out[..., _TARGETS] = channels[..., _SOURCES]
 
 
 def collapse(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -181,6 +179,10 @@ def _targets(name: str) -> tuple[int, ...]:
     if name in coefficients.INDEX:
         return (coefficients.INDEX[name],)
     return (coefficients.INDEX[name + "Left"], coefficients.INDEX[name + "Right"])
+
+
+_SOURCES = np.array([i for i, name in enumerate(CHANNELS) for _ in _targets(name)])
+_TARGETS = np.array([target for name in CHANNELS for target in _targets(name)])
 
 
 def phone_classes(phones: Sequence[Phone], hops: int) -> NDArray[np.int64]:

@@ -79,7 +79,7 @@ class RawFeatures:
         out[..., MELS] = np.log(energy + _FLOOR_POWER)
         correlation = scipy.fft.irfft(power, N_FFT, axis=-1)
         peak = np.max(correlation[..., _LAGS] * self._lag_gain, axis=-1)
-        out[..., MELS + 1] = np.clip(peak / (correlation[..., 0] + 1e-8), 0.0, 1.0)
+        out[..., MELS + 1] = _bounded(peak / (correlation[..., 0] + 1e-8), 0.0, 1.0)
         return out
 
     def whole(self, pcm: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,7 +108,7 @@ def normalise(
     levels, level = follow_level(raw[..., MELS], level)
     out = np.empty((batch, hops, FEATURES), np.float32)
     relative = raw[..., : MELS + 1] - levels[..., None]
-    out[..., : MELS + 1] = (np.clip(relative, -14.0, 4.0) + 6.0) * 0.25
+    out[..., : MELS + 1] = (_bounded(relative, -14.0, 4.0) + 6.0) * 0.25
     out[..., MELS + 1] = raw[..., MELS + 1] * 2.0 - 1.0
     out[..., MELS + 2] = (levels + 7.0) * 0.2
     return out, level
@@ -125,6 +125,9 @@ def follow_level(
     batch, hops = energy.shape
     level = np.full(batch, _LEVEL_START, np.float32) if level is None else level
     levels = np.empty((batch, hops), np.float32)
+    if batch == 1:
+        one = _follow_one(energy[0], level[0], levels[0])
+        return levels, np.full(1, one, np.float32)
     for hop in range(hops):
         now = energy[:, hop]
         rise = level + np.float32(_ATTACK) * (now - level)
@@ -134,9 +137,35 @@ def follow_level(
     return levels, level
 
 
+def _follow_one(
+    energy: NDArray[np.float32], level: np.float32, levels: NDArray[np.float32]
+) -> np.float32:
+    """Do the same for one session, in the same single precision, without arrays of one."""
+    attack, release, floor = np.float32(_ATTACK), np.float32(_RELEASE), np.float32(_LEVEL_FLOOR)
+    for hop, now in enumerate(energy):
+        level = level + attack * (now - level) if now > level else level - release
+        level = level if level > floor else floor
+        levels[hop] = level
+    return level
+
+
 def loudness_of(relative: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn log energy relative to the level into 0 (26 dB under it) to 1 (at it), at most 1.2."""
-    return np.clip((relative + 6.0) / 6.0, 0.0, 1.2).astype(np.float32)
+    return _bounded((relative + 6.0) / 6.0, 0.0, 1.2).astype(np.float32, copy=False)
+
+
+def _bounded(values: NDArray[np.float32], least: float, most: float) -> NDArray[np.float32]:
+    """Do what ``np.clip`` does, at half its cost on the few values of a live step."""
+    return np.minimum(np.maximum(values, least), most)
+
+
+def _windows(padded: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return every window ``(batch, hops, WINDOW)`` of ``(batch, samples)`` as a view."""
+    batch, samples = padded.shape
+    row, item = padded.strides
+    shape = (batch, (samples - WINDOW) // HOP + 1, WINDOW)
+    # What sliding_window_view would give, without its 20 us of checks.
+    return np.ndarray(shape, padded.dtype, padded, strides=(row, HOP * item, item))
 
 
 @dataclass
@@ -187,8 +216,7 @@ class FrontEnd:
             ``(batch, hops, FEATURES)`` float32; slots that did not run hold unused values.
         """
         padded = np.concatenate([state.tail, pcm], axis=1)
-        frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW, axis=1)[:, ::HOP]
-        features, level = normalise(self._raw(frames), state.level)
+        features, level = normalise(self._raw(_windows(padded)), state.level)
         tail = padded[:, -(WINDOW - HOP) :]
         if exec_mask is None:
             state.tail[:] = tail

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from engines.onnx_engine import OnnxEngine
 from models.coefficients import COUNT, INDEX
 from models.motion.curves import CHANNEL, CHANNELS, aperture
-from models.motion.stream import MOTION_GRAPH, MotionStream, pool
+from models.motion.pooling import FramePool
+from models.motion.stream import MOTION_GRAPH, MotionStream
 from tests.unit.motion_sounds import AH, RATE, noise, tone, vowel, vowel_and_silence
 
 ENGINE = OnnxEngine(MOTION_GRAPH)
@@ -167,13 +168,47 @@ def test_what_is_kept_does_not_grow() -> None:
     assert max(sizes[5:]) <= max(sizes[:5])
 
 
-def test_a_short_closure_survives_pooling() -> None:
-    curves = np.zeros((4, len(CHANNELS)), np.float32)
+def gaps_of(closure: list[float], hops: int = 4) -> list[float]:
+    """Gap of every frame of an open mouth with this closure over it."""
+    pool = FramePool()
+    curves = np.zeros((hops, len(CHANNELS)), np.float32)
     curves[:, CHANNEL["jawOpen"]] = 0.4
-    closure = np.array([0.0, 0.0, 0.9, 0.0], np.float32)
-    gap = aperture_of(pool(curves, closure))
-    assert gap < 0.05
-    assert aperture_of(pool(curves, np.zeros(4, np.float32))) > 0.35
+    rows = np.array(closure, np.float32).reshape(-1, hops)
+    return [aperture_of(pool.frame(curves, row)) for row in rows]
+
+
+def test_a_short_closure_survives_pooling() -> None:
+    assert gaps_of([0.0, 0.0, 0.9, 0.0])[0] < 0.05
+    assert gaps_of([0.0, 0.0, 0.0, 0.0])[0] > 0.3
+
+
+@pytest.mark.parametrize("hops", [2, 3, 4, 5])
+@pytest.mark.parametrize("length", [3, 4, 5, 6, 8])
+def test_a_closure_is_shown_wherever_it_falls(hops: int, length: int) -> None:
+    """At every phase against the frames one of them is shut, and those outside stay open."""
+    for start in range(2 * hops, 3 * hops):
+        closure = np.zeros(8 * hops + 8)
+        bump = np.sin(np.pi * (np.arange(length) + 1) / (length + 1))
+        closure[start : start + length] = 0.95 * bump / bump.max()
+        gaps = gaps_of(list(closure[: 8 * hops]), hops)
+        assert min(gaps) < 0.06, (hops, length, start)
+        touched = set(range(start // hops, (start + length - 1) // hops + 1))
+        assert all(g > 0.3 for i, g in enumerate(gaps) if i not in touched)
+
+
+def test_a_closure_does_not_shut_the_vowels_beside_it() -> None:
+    """One hop of the closure in the frames before and after is not enough."""
+    before, inside, after = gaps_of([0, 0, 0, 0.7, 0.9, 0.95, 0.95, 0.9, 0.7, 0, 0, 0])
+    assert inside < 0.02
+    assert before > 0.2
+    assert after > 0.2
+
+
+def test_two_closures_in_a_row_are_two() -> None:
+    gaps = gaps_of([0, 0.8, 0.9, 0.1, 0, 0, 0, 0, 0.1, 0.9, 0.8, 0])
+    assert gaps[0] < 0.05
+    assert gaps[1] > 0.3
+    assert gaps[2] < 0.05
 
 
 def aperture_of(channels: np.ndarray) -> float:
