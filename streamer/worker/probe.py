@@ -45,15 +45,22 @@ class Probe:
             self._last_loud = sample
         self._heard += len(pcm)
 
-    def stamp(self, picture: NDArray[np.uint8], frame: int) -> None:
-        """Draw the strip of frame number ``frame`` into ``(H, W, 3)`` uint8, in place."""
+    def stamp(self, picture: NDArray[np.uint8], frame: int, first_frame: int = 0) -> None:
+        """Draw a frame's strip into ``(H, W, 3)`` uint8, in place.
+
+        Args:
+            picture: what the frame shows.
+            frame: its number in the session, which its media time is.
+            first_frame: the number of the frame at which listening began.
+        """
         size = picture.shape[1] // BLOCKS
-        for row, bits in enumerate(self._bits(frame)):
+        for row, bits in enumerate(self._bits(frame, first_frame)):
             strip = np.repeat(np.asarray(bits, np.uint8) * 255, size)
             picture[row * size : (row + 1) * size, : BLOCKS * size] = strip[None, :, None]
 
-    def _bits(self, frame: int) -> tuple[list[int], list[int]]:
-        start, end = frame * self._rate // self._fps, (frame + 1) * self._rate // self._fps
+    def _bits(self, frame: int, first_frame: int) -> tuple[list[int], list[int]]:
+        begin = first_frame * self._rate // self._fps
+        start, end = (k * self._rate // self._fps - begin for k in (frame, frame + 1))
         click = next((c for c in self._clicks if start <= c < end), None)
         offset = 0 if click is None else (click - start) * 1000 // self._rate
         time_bits = _binary(frame * 1000 // self._fps, BLOCKS)

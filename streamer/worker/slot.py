@@ -300,7 +300,7 @@ class Slot:
         began = self._now()
         rgb = self._pipeline.render(pending.coefficients)
         if self._probe is not None:
-            self._probe.stamp(rgb, pending.frame - self._first_frame)
+            self._probe.stamp(rgb, pending.frame, self._first_frame)
         yuv = to_yuv(rgb)
         drawn_at = self._now()
         picture = _Picture(yuv, pending, drawn_at, drawn_at - began, drawer is not None)

@@ -41,3 +41,16 @@ def test_a_click_marks_its_own_frame_once(chunk: int) -> None:
         if click:
             marks[frame] = offset
     assert marks == {7: 11}
+
+
+def test_a_session_whose_sound_came_late_is_stamped_with_its_own_media_time() -> None:
+    probe = Probe(RATE, FPS)
+    sound = np.zeros(RATE, np.float32)
+    sound[3 * 640 + 176] = 0.9
+    probe.listen(sound)
+    read_back = []
+    for frame in (12, 13):
+        picture = np.zeros((256, 256, 3), np.uint8)
+        probe.stamp(picture, frame, first_frame=10)
+        read_back.append(read(picture)[:3])
+    assert read_back == [(480, False, 0), (520, True, 11)]
