@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request, Response, UploadFile
 from fastapi.responses import FileResponse, JSONResponse
 
+from models.motion.flow import MOODS
 from streamer import __version__
 from streamer.errors import BadRequest, NotFound, TooLarge, Unprocessable
 from streamer.sessions import OfferRequest, SessionManager
+from streamer.wishes import LOOK_AHEADS_MS, MOST_STYLE
 from streamer.worker.overload import Effort
 from web import STATIC_DIR
 
@@ -47,7 +49,9 @@ _OFFER = _object(
         size={"enum": [256, 384, 512]},
         probe={"type": "boolean"},
         watch=_TEXT,
-        look_ahead_ms={"enum": [0, 40, 80, 120]},
+        look_ahead_ms={"enum": list(LOOK_AHEADS_MS)},
+        mood={"enum": list(MOODS)},
+        style={"type": "number", "minimum": 0, "maximum": MOST_STYLE},
     ),
 )
 _CANDIDATE = _object(

@@ -28,6 +28,7 @@ from streamer.motion_channel import MotionChannel, MotionFrame
 from streamer.signaling import Offer
 from streamer.trace import Tracer, chrome_trace_json
 from streamer.watcher import Watcher
+from streamer.wishes import Wishes
 from streamer.worker.pipeline import SlotSpec
 from streamer.worker.protocol import Packet
 from streamer.worker.supervisor import WorkerSlot
@@ -49,7 +50,7 @@ class Session:
         ended: told once, when everything is given back.
         size: width and height in pixels.
         probe: burn measuring marks into the picture.
-        look_ahead_ms: of sound the lips wait for; the server's if None.
+        wishes: look-ahead, mood and style.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Session:
         *,
         size: int,
         probe: bool = False,
-        look_ahead_ms: int | None = None,
+        wishes: Wishes | None = None,
     ) -> None:
         self.id = session_id
         self.avatar = avatar
@@ -73,8 +74,9 @@ class Session:
         self._probe = probe
         self._clock = context.clock
         media = context.config.media
-        ahead = media.look_ahead_ms if look_ahead_ms is None else look_ahead_ms
-        self._media = replace(media, look_ahead_ms=ahead)
+        self._wishes = wishes or Wishes()
+        ahead = self._wishes.look_ahead_ms
+        self._media = media if ahead is None else replace(media, look_ahead_ms=ahead)
         self._peer = peering.new_peer()
         self._candidates = peering.Candidates(self._peer, context.config.limits.candidates)
         self._control = ControlChannel(self._commands(), self._clock)
@@ -216,6 +218,8 @@ class Session:
             codec=codec,
             seed=int.from_bytes(self.id.encode()[:4], "big"),
             probe=self._probe,
+            mood=self._wishes.mood,
+            style=self._wishes.style,
         )
         try:
             self._slot = await self._context.supervisor.open(spec, self)

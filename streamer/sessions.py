@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from streamer import signaling
@@ -16,9 +16,9 @@ from streamer.errors import AtCapacity, BadRequest, Conflict, NotFound
 from streamer.session import Session
 from streamer.trace import MAX_SECONDS
 from streamer.watcher import Watcher
+from streamer.wishes import Wishes, read_wishes
 
 SIZES = (256, 384, 512)
-LOOK_AHEADS_MS = (0, 40, 80, 120)
 _ID_BYTES = 12
 _REMEMBERED = 256  # ended sessions whose viewer may still hang up
 
@@ -34,14 +34,14 @@ class OfferRequest:
     size: object = None
     probe: object = None
     watch: object = None
-    look_ahead_ms: object = None
+    wishes: Wishes = field(default_factory=Wishes)
 
     @classmethod
     def from_json(cls, body: object) -> OfferRequest:
         """Read the fields.
 
         Raises:
-            BadRequest: the body is no JSON object.
+            BadRequest: the body is no JSON object, or a wish in it cannot be granted.
         """
         if not isinstance(body, dict):
             raise BadRequest("The body must be a JSON object with sdp and type.")
@@ -56,7 +56,7 @@ class OfferRequest:
             wishes.get("size"),
             wishes.get("probe"),
             wishes.get("watch"),
-            wishes.get("look_ahead_ms"),
+            read_wishes(wishes),
         )
 
 
@@ -99,13 +99,6 @@ class SessionManager:
         size = config.media.size if request.size is None else request.size
         if size not in SIZES or isinstance(size, bool):
             raise BadRequest("The size must be 256, 384 or 512.")
-        ahead = config.media.look_ahead_ms
-        if request.look_ahead_ms is not None:
-            if request.look_ahead_ms not in LOOK_AHEADS_MS or isinstance(
-                request.look_ahead_ms, bool
-            ):
-                raise BadRequest("The look_ahead_ms must be 0, 40, 80 or 120.")
-            ahead = int(str(request.look_ahead_ms))
         if request.avatar_id is not None and not isinstance(request.avatar_id, str):
             raise BadRequest("The avatar_id must be a string.")
         avatar = self._context.find_avatar(request.avatar_id or "")
@@ -119,7 +112,7 @@ class SessionManager:
             self._ended,
             size=size,
             probe=request.probe is True,
-            look_ahead_ms=ahead,
+            wishes=request.wishes,
         )
         self._sessions[session.id] = session
         self._context.metrics.started.inc()

@@ -52,6 +52,8 @@ class SlotSpec:
     codec: str = "H264"
     seed: int = 0
     probe: bool = False
+    mood: str = "neutral"
+    style: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields."""
@@ -180,7 +182,13 @@ class AvatarPipelines:
 
     def open(self, spec: SlotSpec) -> AvatarPipeline:
         """Return a fresh session on an avatar."""
-        motion = self._models.stream(fps=spec.fps, look_ahead_ms=spec.look_ahead_ms, seed=spec.seed)
+        motion = self._models.stream(
+            fps=spec.fps,
+            look_ahead_ms=spec.look_ahead_ms,
+            seed=spec.seed,
+            mood=spec.mood,
+            style=spec.style,
+        )
         return AvatarPipeline(motion, self.drawer(spec.bundle, spec.size))
 
     def drawer(self, bundle: str, size: int) -> Renderer:

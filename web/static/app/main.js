@@ -8,7 +8,10 @@ import { Settings } from "./settings.js";
 import { StageView } from "./stage.js";
 
 const library = new Library();
-const settings = new Settings((deviceId) => stage.useMicrophone(deviceId));
+const settings = new Settings(
+  (deviceId) => stage.useMicrophone(deviceId),
+  (mood) => stage.useMood(mood),
+);
 const choose = new ChooseView(library);
 const make = new MakeView(library, (record) => open(record));
 const stage = new StageView(library, settings);

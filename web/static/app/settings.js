@@ -1,11 +1,11 @@
-/** Settings: which microphone, and whether single keys do something. */
+/** Settings: which microphone, the avatar's mood, and whether single keys do something. */
 
 import { ask, byId } from "./dom.js";
 import { recall, remember } from "./preferences.js";
 
 export class Settings {
-  /** @param {(deviceId: string) => void} onmicrophone */
-  constructor(onmicrophone) {
+  /** @param {(deviceId: string) => void} onmicrophone @param {(mood: string) => void} onmood */
+  constructor(onmicrophone, onmood) {
     byId("open-settings").addEventListener("click", () => this.#open());
     byId("shortcuts-on").checked = this.shortcuts;
     byId("shortcuts-on").addEventListener("change", ({ target }) => remember("shortcuts", target.checked ? "on" : "off"));
@@ -13,11 +13,22 @@ export class Settings {
       remember("microphone", target.value);
       onmicrophone(target.value);
     });
+    byId("mood").value = this.mood;
+    byId("mood").addEventListener("change", ({ target }) => {
+      remember("mood", target.value);
+      onmood(this.mood);
+    });
     navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#list());
   }
 
   get microphone() {
     return recall("microphone");
+  }
+
+  /** Empty or one of the moods that the list offers. */
+  get mood() {
+    const kept = recall("mood");
+    return [...byId("mood").options].some(({ value }) => value === kept) ? kept : "";
   }
 
   get shortcuts() {

@@ -51,6 +51,7 @@ export class StageView {
       token: this.#library.token,
       avatarId: record.id,
       microphoneId: this.#settings.microphone,
+      mood: this.#settings.mood,
       onstate: (state, detail) => this.#stateChanged(state, detail),
       onstats: showStats,
       onerror: (error) => this.#problem(error),
@@ -74,6 +75,10 @@ export class StageView {
   }
 
   /** Another microphone was chosen in the settings. */
+  useMood(mood) {
+    this.#call?.setMood(mood);
+  }
+
   async useMicrophone(deviceId) {
     try {
       await this.#call?.setMicrophone(deviceId);

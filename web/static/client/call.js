@@ -38,6 +38,8 @@ export class AvatarCall {
    * @param {string} [options.token]
    * @param {string} [options.microphoneId] a deviceId
    * @param {number} [options.size] 256, 384 or 512 px
+   * @param {"neutral"|"warm"|"serious"|"lively"} [options.mood]
+   * @param {number} [options.style] 0-2: how strongly head, brows and cheeks move; 1 if left out
    * @param {boolean} [options.probe] have measuring marks burnt into the picture
    * @param {MediaStream} [options.heard] what the other side says: the avatar listens, nods and looks
    * @param {(frame: {frame: number, fps: number, mediaTime: number, dropped: number, values: Float32Array}) => void}
@@ -110,6 +112,11 @@ export class AvatarCall {
     this.muted = Boolean(on);
     for (const track of this.microphone?.getAudioTracks() ?? []) track.enabled = !this.muted;
     this.#peer?.send({ type: "mute", on: this.muted });
+  }
+
+  /** The mood of the next call. @param {""|"neutral"|"warm"|"serious"|"lively"} mood empty is neutral */
+  setMood(mood) {
+    this.#options.mood = mood;
   }
 
   /** Use another microphone without interrupting the call. @param {string} deviceId */
@@ -204,8 +211,8 @@ export class AvatarCall {
       this.#peer = peer;
       try {
         const { microphone, avatarId } = this;
-        const { size = 512, probe = false, heard } = this.#options;
-        await peer.connect({ microphone, heard, avatarId, size, probe, signal: run.signal });
+        const { size = 512, probe = false, heard, mood, style } = this.#options;
+        await peer.connect({ microphone, heard, avatarId, size, probe, mood, style, signal: run.signal });
         if (!run.signal.aborted) this.#wentLive(run);
         return;
       } catch (error) {
