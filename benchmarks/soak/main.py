@@ -35,6 +35,7 @@ from benchmarks.viewer import Viewer
 
 _WARM_UP_CONNECTS = 60  # caches and logs of what has been fill; flat from here, or not at all
 _RELEASE_LIMIT_S = 90.0  # for the server to notice that a viewer was killed
+_FREE_LIMIT_S = 300.0  # a busy machine refuses for a while; a soak waits and counts it
 _VICTIM_LIMIT_S = 100.0
 _TASKS = re.compile(r"^(?:visavis|python)_asyncio_tasks\S*\s+(\S+)", re.MULTILINE)
 
@@ -81,7 +82,7 @@ async def _soak(server: Server, args: argparse.Namespace) -> dict[str, Any]:
     log, began = _Log(), time.monotonic()
     try:
         if not args.no_stayer:
-            await stayer.connect_when_free()
+            await stayer.connect_when_free(_FREE_LIMIT_S)
         number = 0
         while not _done(args, number, began):
             kill = args.kill_every and number % args.kill_every == args.kill_every - 1
@@ -131,7 +132,7 @@ def _result(args: argparse.Namespace, log: _Log, stayer: Viewer, seconds: float)
 async def _visit(viewer: Viewer, watch_s: float) -> int:
     """Connect, watch, hang up; return how often the server said that it is full."""
     try:
-        refusals = await viewer.connect_when_free()
+        refusals = await viewer.connect_when_free(_FREE_LIMIT_S)
         await asyncio.sleep(watch_s)
     finally:
         await viewer.close()
