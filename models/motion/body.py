@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.motion.features import (
     HOP,
+    LEVEL_FLOOR,
     MELS,
     SILENT_ENERGY,
     FrontEnd,
@@ -107,7 +108,8 @@ class Listener:
     def _hush(self, hops: int) -> NDArray[np.float32]:
         """Do what the front end would do with silence after silence, without its transforms."""
         self._pcm = self._pcm[hops * HOP :]
-        energy = np.full((1, hops), SILENT_ENERGY, np.float32)
-        _, level = follow_level(energy, self._state.level)
-        self._state.level[:] = level
+        if self._state.level[0] > LEVEL_FLOOR:
+            energy = np.full((1, hops), SILENT_ENERGY, np.float32)
+            _, level = follow_level(energy, self._state.level)
+            self._state.level[:] = level
         return np.zeros((hops, 2), np.float32)

@@ -150,8 +150,9 @@ def seal(channels: NDArray[np.float32], closed: NDArray[np.float32]) -> None:
         channels: ``(..., len(CHANNELS))``.
         closed: ``(...)`` in [0, 1]; 1 brings the lips together whatever the jaw does.
     """
+    opened = np.asarray(1.0 - closed)
     for name in ("mouthLowerDown", "mouthUpperUp", "mouthFunnel"):
-        channels[..., CHANNEL[name]] *= 1.0 - closed
+        channels[..., CHANNEL[name]] *= opened
     gap = np.maximum(channels @ GAP_WEIGHTS, 0.0)
     channels[..., CHANNEL["mouthClose"]] += closed * gap / -LIP_GAP_PER_UNIT["mouthClose"]
 

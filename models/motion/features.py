@@ -28,7 +28,7 @@ FEATURES = RAW + 1  # and the level itself
 
 _FLOOR_POWER = 1e-9  # mean power below which a band counts as empty (-90 dBFS)
 SILENT_ENERGY = float(np.log(_FLOOR_POWER))  # log energy of digital silence
-_LEVEL_FLOOR = float(np.log(10 ** (-58 / 10)))  # natural log of power, like the log-mel
+LEVEL_FLOOR = float(np.float32(np.log(10 ** (-58 / 10))))  # natural log of power, like the log-mel
 _LEVEL_START = float(np.log(10 ** (-40 / 10)))
 _ATTACK = 0.35  # of the distance per hop
 _RELEASE = 0.04 * float(np.log(10.0)) / 10.0  # 4 dB/s in natural log of power per hop
@@ -132,7 +132,7 @@ def follow_level(
         now = energy[:, hop]
         rise = level + np.float32(_ATTACK) * (now - level)
         level = np.where(now > level, rise, level - np.float32(_RELEASE))
-        level = np.maximum(level, np.float32(_LEVEL_FLOOR)).astype(np.float32)
+        level = np.maximum(level, np.float32(LEVEL_FLOOR)).astype(np.float32)
         levels[:, hop] = level
     return levels, level
 
@@ -141,7 +141,7 @@ def _follow_one(
     energy: NDArray[np.float32], level: np.float32, levels: NDArray[np.float32]
 ) -> np.float32:
     """Do the same for one session, in the same single precision, without arrays of one."""
-    attack, release, floor = np.float32(_ATTACK), np.float32(_RELEASE), np.float32(_LEVEL_FLOOR)
+    attack, release, floor = np.float32(_ATTACK), np.float32(_RELEASE), np.float32(LEVEL_FLOOR)
     for hop, now in enumerate(energy):
         level = level + attack * (now - level) if now > level else level - release
         level = level if level > floor else floor

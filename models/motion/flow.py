@@ -41,6 +41,7 @@ CHANNELS = len(NAMES)
 INDEX_OF = {name: i for i, name in enumerate(NAMES)}
 UNITS = np.array([u for u, _ in _CHANNELS.values()], np.float32)
 _OMEGA = np.array([2 * np.pi * f for _, f in _CHANNELS.values()], np.float32)
+_DECAY = np.exp(-_OMEGA * np.float32(1.0 / RATE))  # of the plants within a tick
 LIMIT = 6.0  # units; no command goes beyond
 KEEP = float(np.exp(-1.0 / (RATE * 6.0)))  # commands leak towards rest within 6 s
 _POSITIVE = np.array([not n.startswith(("head", "torsoL", "torsoSw")) for n in NAMES])
@@ -123,12 +124,11 @@ def plant(
         The new place and speed, ``(batch, CHANNELS)`` each.
     """
     dt = np.float32(1.0 / RATE)
-    decay = np.exp(-_OMEGA * dt)
     away = place - command
     push = (speed + _OMEGA * away) * dt
-    new_place = command + (away + push) * decay
-    new_speed = (speed - _OMEGA * push) * decay
-    return new_place.astype(np.float32), new_speed.astype(np.float32)
+    new_place = command + (away + push) * _DECAY
+    new_speed = (speed - _OMEGA * push) * _DECAY
+    return new_place.astype(np.float32, copy=False), new_speed.astype(np.float32, copy=False)
 
 
 class FlowMotion:
@@ -204,12 +204,16 @@ class FlowMotion:
                 "steps": np.repeat(self._steps[None], batch, axis=0),
             }
         )
-        command = np.clip(np.asarray(out["command_out"], np.float32), -LIMIT, LIMIT)
+        command = np.asarray(out["command_out"], np.float32)
+        command = np.minimum(np.maximum(command, -LIMIT), LIMIT)
         place, speed = plant(command, state.place, state.speed)
         news = (np.asarray(out["hidden_out"], np.float32), command, place, speed)
         olds = (state.hidden, state.command, state.place, state.speed)
         for array, new in zip(olds, news, strict=True):
-            array[run] = new[run]
+            if exec_mask is None:
+                array[:] = new
+            else:
+                array[run] = new[run]
         return values_of(state.place)
 
 

@@ -13,6 +13,8 @@ from models.motion.features import HOP, MELS, FrontEnd, FrontEndState, loudness_
 from models.motion.layout import LOOK_AHEADS_MS, NetConfig
 from models.streaming import Mask
 
+_LOOK_AHEADS = np.array(LOOK_AHEADS_MS)
+
 
 class Graph(Protocol):
     """The part of an engine that is used here."""
@@ -116,8 +118,9 @@ class MotionPredictor:
         if reset_mask is not None:
             self.reset(state, reset_mask)
         features = self._front.step(pcm, state.front, exec_mask)
-        wanted = np.broadcast_to(np.asarray(look_ahead_ms), (batch,))
-        chosen = (wanted[:, None] == np.array(LOOK_AHEADS_MS)).astype(np.float32)
+        wanted = np.empty((batch, 1))
+        wanted[:, 0] = look_ahead_ms
+        chosen = (wanted == _LOOK_AHEADS).astype(np.float32)
         out = self._engine.run({"features": features, "look_ahead": chosen, **state.net})
         for name, tensor in state.net.items():
             new = np.asarray(out[f"{name}_out"], np.float32)

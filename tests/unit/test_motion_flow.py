@@ -245,6 +245,18 @@ def test_silence_of_the_other_side_is_short_cut_exactly() -> None:
         np.testing.assert_allclose(short, full, atol=1e-6)
 
 
+def test_long_silence_in_any_pieces_is_short_cut_exactly() -> None:
+    """Beyond the moment at which the level of the other side has sunk to its floor."""
+    sound, still = speech_like(0.5, 4), np.zeros(96000, np.float32)
+    told, silent = Listener(), Listener()
+    for size in (333, 640, 1, 79026, 16000):
+        assert not told.push(None, size).any()
+    assert not silent.push(still, 96000).any()
+    np.testing.assert_allclose(
+        told.push(sound, len(sound)), silent.push(sound, len(sound)), atol=1e-6
+    )
+
+
 def test_both_sides_must_be_of_one_length() -> None:
     made = MotionStream(LIPS, flow=FLOW)
     with pytest.raises(ValueError, match="same number of samples"):
