@@ -109,6 +109,7 @@ def summarise(raw: dict[str, Any], phases: Phases, within_ms: float) -> dict[str
             "fps": round(float(shown.sum()) / max(1e-3, (end - start) / 1000), 2),
             "longest_gap_ms": round(float(steps.max())) if len(steps) else None,
             **_counts(raw["stats"], start, end),
+            **_held(raw["stats"], start, end),
         }
     before, after = out["phases"]["before"], out["phases"]["after"]
     out["recovery_ms"] = _rounded(recovery_ms(wall, late, phases.bad_until))
@@ -144,6 +145,26 @@ def _counts(stats: list[dict[str, Any]], start: float, end: float) -> dict[str, 
         return {}
     first, last = inside[0], inside[-1]
     return {name: last.get(key, 0) - first.get(key, 0) for name, key in names.items()}
+
+
+def _held(stats: list[dict[str, Any]], start: float, end: float) -> dict[str, float | None]:
+    """Return what the server and the two buffers of the browser held back within a phase.
+
+    The server's delay against media time is its own word and None where it gives none.
+    """
+    inside = [s for s in stats if start <= s["wall"] < end]
+    delays = [s["server"]["delay_ms"] for s in inside if "delay_ms" in (s.get("server") or {})]
+    out: dict[str, float | None] = {
+        "server_delay_ms": float(np.median(delays)) if delays else None,
+    }
+    for kind in ("video", "audio"):
+        held, taken = (
+            inside[-1].get(f"{kind}.{name}", 0) - inside[0].get(f"{kind}.{name}", 0)
+            if inside else 0
+            for name in ("jitterBufferDelay", "jitterBufferEmittedCount")
+        )  # fmt: skip
+        out[f"viewer_{kind}_buffer_ms"] = round(1000 * held / taken, 1) if taken else None
+    return out
 
 
 def _difference(after: dict[str, Any], before: dict[str, Any]) -> float | None:

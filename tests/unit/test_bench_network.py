@@ -146,3 +146,21 @@ def test_gaps_are_not_smooth() -> None:
     wall = np.concatenate([np.arange(0, 2000, 200.0), np.arange(2000, 4000, 40.0)])
     assert abs(smooth_again_ms(wall, 0.0) - 2000) <= 200
     assert smooth_again_ms(np.arange(0, 4000, 200.0), 0.0) is None
+
+
+def test_what_is_held_back_is_the_servers_or_the_viewers() -> None:
+    raw, phases = called(0.0, 0.0)
+    raw["stats"] = [
+        {
+            "wall": 1000.0 * k,
+            "audio.jitterBufferDelay": k * (0.05 if k < 20 else 0.09) * 48_000,
+            "audio.jitterBufferEmittedCount": 48_000 * k,
+            "server": {"delay_ms": 150 if k < 20 else 180} if k % 2 else None,
+        }
+        for k in range(60)
+    ]
+    named = summarise(raw, phases, 700)["phases"]
+    assert named["before"]["server_delay_ms"] == 150 and named["after"]["server_delay_ms"] == 180
+    assert named["before"]["viewer_audio_buffer_ms"] == 50
+    assert named["after"]["viewer_audio_buffer_ms"] == 90
+    assert named["after"]["viewer_video_buffer_ms"] is None
