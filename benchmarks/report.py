@@ -27,15 +27,20 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
      "p99 {mic_to_sound_ms[p99]:.0f} ms"),
     ("sound after picture at the viewer", "median within ±20, p99 ≤ 45 ms", "latency",
      "p50 {av_skew_ms[p50]:+.0f}, p95 {av_skew_ms[p95]:+.0f}, p99 {av_skew_ms[p99]:+.0f} ms"),
-    ("barge-in to still mouth, at the viewer", "≤ 250 ms", "latency",
-     "p50 {barge_in_ms[p50]:.0f}, p95 {barge_in_ms[p95]:.0f} ms (n = {barge_in_ms[n]}; falling "
-     "silent alone: p50 {stop_to_still_ms[p50]:.0f} ms)"),
+    ("barge-in to still lips, at the viewer", "≤ 250 ms", "latency",
+     "p50 {barge_in_ms[p50]:.0f}, p95 {barge_in_ms[p95]:.0f} ms (n = {barge_in_ms[n]}); by the "
+     "picture, where a nod counts too, p50 {barge_in_seen_ms[p50]:.0f}, "
+     "p95 {barge_in_seen_ms[p95]:.0f}"),
+    ("mouth to lip by when the picture changes, as a server without our stamp is timed", "",
+     "latency", "p50 {mouth_seen_moving_ms[p50]:.0f}, p95 {mouth_seen_moving_ms[p95]:.0f} ms "
+     "(n = {mouth_seen_moving_ms[n]})"),
     ("frames in the live run of {settings[seconds]:.0f} s", "25 fps, < 1 % late or missing",
      "latency", "{frames[fps]:.2f} fps, {frames[missing_percent]:.2f} % missing, "
      "{frames[late_percent]:.2f} % late"),
     ("connect to first frame, Chromium", "≤ 1 s", "latency",
      "p50 {first_frame_ms[p50]:.0f}, p95 {first_frame_ms[p95]:.0f} ms (n = {first_frame_ms[n]})"),
-    ("plain aiortc echo on the same page: no avatar, no look-ahead", "", "latency_stock",
+    ("plain aiortc echo on the same page, by when its picture changes: no avatar, no look-ahead",
+     "", "latency_stock",
      "lip p50 {mouth_to_lip_ms[p50]:.0f}, p95 {mouth_to_lip_ms[p95]:.0f}; sound "
      "p50 {mic_to_sound_ms[p50]:.0f}, p95 {mic_to_sound_ms[p95]:.0f} ms "
      "(n = {mouth_to_lip_ms[n]})"),
