@@ -288,7 +288,9 @@ class Slot:
             pending = self._pending.popleft()
             if self._thins(pending.frame):
                 continue
-            replaced = bool(self._pending) and self._pending[0].frame <= self._ring.last_tick
+            replaced = any(
+                p.frame <= self._ring.last_tick and not self._thins(p.frame) for p in self._pending
+            )
             if not replaced and not self._ring.skips(pending.frame):
                 return pending
             self._ring.skip()

@@ -126,6 +126,18 @@ def test_at_half_rate_every_second_frame_is_drawn_and_no_repeat_counts_as_late(s
     assert not any(p.repeated for p in again if p is not None)
 
 
+def test_at_half_rate_a_frame_gives_way_only_to_one_that_is_drawn(slot: Slot) -> None:
+    slot.ease(Effort.HALF_RATE)
+    slot.feed(0, np.zeros(STEP + AHEAD, np.int16))
+    drain(slot)
+    slot.tick(0)
+    slot.feed(STEP + AHEAD, np.zeros(3 * STEP, np.int16))  # frames 1, 2, 3, when 3 is due
+    slot.tick(3)
+    drain(slot)
+    late = slot.tick(4)
+    assert late is not None and not late.repeated, "frame 2 is shown late, not dropped for 3"
+
+
 class CountingRefiner:
     def __init__(self) -> None:
         self.runs = 0
