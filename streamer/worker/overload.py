@@ -8,7 +8,7 @@ from enum import IntEnum
 _WINDOW_S = 2.0
 _TOO_MANY = 0.06  # of a window's ticks stale: a twentieth that is missing is seen
 _HALVE_ABOVE = 0.3  # half rate costs half of the pictures: only what is worse than that earns it
-_FEW = 0.01
+_FEW = 0.05  # a window of one session has 50 ticks: one or two stale ones are any machine's noise
 _PATIENCE = 2  # such windows in a row; one is an avatar being loaded or a stall of the machine
 _HOLD_S = 10.0  # of calm before a step back; doubles each time that was too early
 _MOST_HOLD_S = 40.0

@@ -82,6 +82,15 @@ def test_effort_comes_back_after_calm_and_more_slowly_when_that_was_wrong() -> N
     assert waits[1] > 1.5 * waits[0] and waits[2] > 1.5 * waits[1]
 
 
+def test_a_stale_frame_now_and_then_does_not_keep_the_effort_down() -> None:
+    machine = Machine((Effort.FULL, Effort.HALF_RATE))
+    machine.run(10, stale=0.5)
+    assert machine.guard.effort is Effort.HALF_RATE
+    machine.run(60, stale=0.015)
+    assert machine.guard.effort is Effort.FULL
+    assert not machine.guard.exhausted
+
+
 def test_what_makes_no_difference_is_not_tried() -> None:
     machine = Machine((Effort.FULL, Effort.HALF_RATE))
     machine.run(20, stale=0.5)
