@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import write_figures
+
 _RESULTS = Path(__file__).parent / "results"
 _README = Path(__file__).parents[1] / "README.md"
-_BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
 
 # what, goal, file, how the figure reads
 _ROWS: tuple[tuple[str, str, str, str], ...] = (
@@ -113,9 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     if not args.write:
         sys.stdout.write(text + "\n")
         return 0
-    head, rest = _README.read_text("utf-8").split(_BEGIN)
-    _, tail = rest.split(_END)
-    _README.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{tail}", "utf-8")
+    write_figures(_README, text)
     return 0
 
 

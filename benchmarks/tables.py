@@ -23,6 +23,16 @@ NAMES = {
 }
 
 
+_BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
+
+
+def write_figures(page: Path, text: str) -> None:
+    """Put a table between the markers of a page."""
+    head, rest = page.read_text("utf-8").split(_BEGIN)
+    _, tail = rest.split(_END)
+    page.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{tail}", "utf-8")
+
+
 def add_report_options(parser: argparse.ArgumentParser) -> None:
     """Add where results go."""
     parser.add_argument("--json", type=Path, help="where the result goes; default: stdout")

@@ -28,8 +28,7 @@ class Metrics:
         self.tasks = Gauge("visavis_asyncio_tasks", "Tasks of the edge.", registry=registry)
         self.effort = Gauge(
             "visavis_effort",
-            "What every frame gets: 0 all of it, 1 one step of the refiner, 2 no refiner, "
-            "3 every second frame only.",
+            "What sessions get: 0 every frame, 1 every second one.",
             registry=registry,
         )
         self.viewers = Gauge("visavis_viewers", "Viewers of others' sessions.", registry=registry)

@@ -67,6 +67,15 @@ async def answer(peer: RTCPeerConnection, offer: Offer, place: Callable[[], None
     return signaling.finish_answer(peer.localDescription.sdp)
 
 
+async def close(peer: RTCPeerConnection) -> None:
+    """Close a connection; whatever is broken in there, its place becomes free."""
+    peer.remove_all_listeners()
+    try:
+        await peer.close()
+    except Exception:
+        logger.exception("peer connection did not close cleanly")
+
+
 class Candidates:
     """Trickled candidates of one connection.
 

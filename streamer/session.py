@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from streamer.media.path import MediaPath
 from streamer.media.tracks import VIDEO_RATE, AvatarAudioTrack, AvatarVideoTrack
 from streamer.motion_channel import MotionChannel, MotionFrame
 from streamer.signaling import Offer
+from streamer.tasks import OwnedTasks
 from streamer.trace import Tracer, chrome_trace_json
 from streamer.watcher import Watcher
 from streamer.wishes import Wishes
@@ -93,7 +94,8 @@ class Session:
         self._audio: AvatarAudioTrack | None = None
         self._microphone: AudioIn | None = None
         self._next_avatar: Avatar | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks(f"session {session_id}", self._failed)
+        self._run = self._tasks.run
 
     # ------------------------------------------------------------------ signalling
 
@@ -410,11 +412,7 @@ class Session:
         await self._control.flush(_FLUSH_S)
         over = "The session that was watched is over."
         await asyncio.gather(*(watcher.end(over) for watcher in list(self.watchers)))
-        current = asyncio.current_task()
-        others = [task for task in self._tasks if task is not current]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await self._tasks.cancel()
         if self._slot is not None:
             self._slot.close()
             self._slot = None
@@ -422,24 +420,12 @@ class Session:
         self._video.stop()
         if self._audio is not None:
             self._audio.stop()
-        self._peer.remove_all_listeners()
-        try:
-            await self._peer.close()
-        except Exception:  # whatever is broken in there, the place must become free
-            logger.exception("peer connection did not close cleanly")
+        await peering.close(self._peer)
         self._control.detach()
         self._motion.detach()
         self._context.metrics.ended.labels(cause).inc()
         self._ended(self)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("session %s failed", self.id, exc_info=error)
-            if self.state != "ended":
-                self._run(self.end("Something went wrong in this session.", cause="error"))
+    def _failed(self) -> None:
+        if self.state != "ended":
+            self._run(self.end("Something went wrong in this session.", cause="error"))

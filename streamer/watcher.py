@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -20,8 +17,8 @@ from streamer.media.audio_in import drain_receiver
 from streamer.media.timeline import RATE
 from streamer.media.tracks import AvatarVideoTrack, PacketAudioTrack
 from streamer.signaling import Offer
+from streamer.tasks import OwnedTasks
 
-logger = logging.getLogger(__name__)
 _LOOK_S = 1.0
 _FLUSH_S = 0.2
 
@@ -69,7 +66,8 @@ class Watcher:
         self._control = ControlChannel({}, self._clock)
         self.video = AvatarVideoTrack(context.config.media.fps, session.request_keyframe)
         self.audio = PacketAudioTrack()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks(f"watcher {watcher_id}", self._failed)
+        self._run = self._tasks.run
 
     async def answer(self, offer: Offer) -> str:
         """Take the offer; return the answer's SDP.
@@ -158,29 +156,13 @@ class Watcher:
         self._over, self.live = True, False
         self._control.send({"type": "ended", "reason": reason, "cause": "watch"})
         await self._control.flush(_FLUSH_S)
-        others = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await self._tasks.cancel()
         self.video.stop()
         self.audio.stop()
-        self._peer.remove_all_listeners()
-        try:
-            await self._peer.close()
-        except Exception:  # whatever is broken in there, the place must become free
-            logger.exception("peer connection did not close cleanly")
+        await peering.close(self._peer)
         self._control.detach()
         self._ended(self)
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        with contextlib.suppress(asyncio.CancelledError):
-            if (error := task.exception()) is not None:
-                logger.error("watcher %s failed", self.id, exc_info=error)
-                if not self._over:
-                    self._run(self.end("Something went wrong while watching."))
+    def _failed(self) -> None:
+        if not self._over:
+            self._run(self.end("Something went wrong while watching."))

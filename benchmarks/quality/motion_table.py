@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.tables import write_figures
+
 _RESULT = Path(__file__).parents[1] / "results" / "quality_motion.json"
 _README = Path(__file__).parents[2] / "models" / "motion" / "README.md"
-_BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
 _SHOWN = {
     "closure_recall_5": "bilabials closed",
     "labiodental_recall_5": "F, V",
@@ -203,9 +204,7 @@ def main(argv: list[str] | None = None) -> int:
     if not args.write:
         sys.stdout.write(text + "\n")
         return 0
-    head, rest = _README.read_text("utf-8").split(_BEGIN)
-    _, tail = rest.split(_END)
-    _README.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{tail}", "utf-8")
+    write_figures(_README, text)
     return 0
 
 

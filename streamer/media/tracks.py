@@ -26,7 +26,35 @@ _QUEUE_BLOCKS = 20  # of sound that wait for a watcher's sender, 200 ms
 _CATCH_UP = RATE // 10  # sound later than this is skipped
 
 
-class AvatarVideoTrack(MediaStreamTrack):
+class _PacketTrack(MediaStreamTrack):
+    """Encoded packets that wait for the sender."""
+
+    def __init__(self, most: int | None = None) -> None:
+        super().__init__()
+        self._queue: deque[tuple[int, bytes]] = deque(maxlen=most)
+        self._arrived = asyncio.Event()
+        self.last_pts: int | None = None
+
+    def _add(self, number: int, data: bytes) -> None:
+        self._queue.append((number, data))
+        self._arrived.set()
+
+    async def _next(self) -> tuple[int, bytes]:
+        while not self._queue:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._queue.popleft()
+
+    def stop(self) -> None:
+        """End the track."""
+        super().stop()
+        self._queue.clear()
+        self._arrived.set()
+
+
+class AvatarVideoTrack(_PacketTrack):
     """Encoded pictures; their timestamps are their frame numbers.
 
     Args:
@@ -47,10 +75,7 @@ class AvatarVideoTrack(MediaStreamTrack):
         self._taken = taken
         self._step = VIDEO_RATE // fps
         self._stalled = stalled
-        self._queue: deque[tuple[int, bytes]] = deque()
         self._needs_keyframe = False
-        self._arrived = asyncio.Event()
-        self.last_pts: int | None = None
 
     def put(self, frame: int, data: bytes, keyframe: bool) -> None:
         """Queue a packet for the sender; drops up to the next keyframe when it stalls."""
@@ -63,28 +88,16 @@ class AvatarVideoTrack(MediaStreamTrack):
                 self._needs_keyframe = True
                 self._stalled()
                 return
-        self._queue.append((frame, data))
-        self._arrived.set()
+        self._add(frame, data)
 
     def clear(self) -> None:
         """Forget what waits, as a new encoder is about to start with a keyframe."""
         self._queue.clear()
         self._needs_keyframe = True
 
-    def stop(self) -> None:
-        """End the track."""
-        super().stop()
-        self._queue.clear()
-        self._arrived.set()
-
     async def recv(self) -> av.Packet:
         """Return the next packet."""
-        while not self._queue:
-            if self.readyState != "live":
-                raise MediaStreamError
-            self._arrived.clear()
-            await self._arrived.wait()
-        frame, data = self._queue.popleft()
+        frame, data = await self._next()
         packet = av.Packet(data)
         packet.pts = self.last_pts = frame * self._step
         packet.time_base = _VIDEO_BASE
@@ -159,36 +172,21 @@ class AvatarAudioTrack(MediaStreamTrack):
         return packet
 
 
-class PacketAudioTrack(MediaStreamTrack):
+class PacketAudioTrack(_PacketTrack):
     """Sound that another track has encoded and timed."""
 
     kind = "audio"
 
     def __init__(self) -> None:
-        super().__init__()
-        self._queue: deque[tuple[bytes, int]] = deque(maxlen=_QUEUE_BLOCKS)
-        self._arrived = asyncio.Event()
-        self.last_pts: int | None = None
+        super().__init__(_QUEUE_BLOCKS)
 
     def put(self, data: bytes, pts: int) -> None:
         """Queue a packet; the oldest goes when the sender stalls."""
-        self._queue.append((data, pts))
-        self._arrived.set()
-
-    def stop(self) -> None:
-        """End the track."""
-        super().stop()
-        self._queue.clear()
-        self._arrived.set()
+        self._add(pts, data)
 
     async def recv(self) -> av.Packet:
         """Return the next packet."""
-        while not self._queue:
-            if self.readyState != "live":
-                raise MediaStreamError
-            self._arrived.clear()
-            await self._arrived.wait()
-        data, pts = self._queue.popleft()
+        pts, data = await self._next()
         packet = av.Packet(data)
         packet.pts = self.last_pts = pts
         packet.time_base = _AUDIO_BASE

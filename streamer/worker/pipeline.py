@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.worker.overload import Effort
-
 if TYPE_CHECKING:
     from models.motion.stream import MotionStream
     from models.renderer.renderer import Renderer
@@ -97,19 +95,9 @@ class Pipeline(Protocol):
         """Draw another avatar from the next frame on."""
         ...
 
-    def ease(self, effort: Effort) -> None:
-        """Do less for every frame, or more again."""
-        ...
-
 
 class Pipelines(Protocol):
-    """Makes pipelines; may take long, so it is called beside the live slots.
-
-    Attributes:
-        efforts: what can give way under overload, the most costly first.
-    """
-
-    efforts: tuple[Effort, ...]
+    """Makes pipelines; may take long, so it is called beside the live slots."""
 
     def open(self, spec: SlotSpec) -> Pipeline:
         """Return a fresh session on an avatar."""
@@ -126,7 +114,6 @@ class AvatarPipeline:
     def __init__(self, motion: MotionStream, drawer: Drawer) -> None:
         self._motion = motion
         self._drawer = drawer
-        self._effort = Effort.FULL
         self._owed = 0  # samples pushed that no emitted frame has covered
         self._step = RATE // motion.fps
 
@@ -151,13 +138,6 @@ class AvatarPipeline:
     def show(self, drawer: Drawer) -> None:
         """Draw another avatar from now on."""
         self._drawer = drawer
-        self.ease(self._effort)
-
-    def ease(self, effort: Effort) -> None:
-        """Pass on to the avatar's drawing, if it can do with less."""
-        self._effort = effort
-        if (ease := getattr(self._drawer, "ease", None)) is not None:
-            ease(effort)
 
 
 class AvatarPipelines:
@@ -166,8 +146,6 @@ class AvatarPipelines:
     Raises:
         EngineError: the graph cannot be run here.
     """
-
-    efforts: tuple[Effort, ...] = (Effort.FULL, Effort.HALF_RATE)
 
     def __init__(self, settings: WorkerSettings) -> None:
         import cv2

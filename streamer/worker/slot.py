@@ -80,7 +80,6 @@ class Slot:
         self._resets = False
         self._next_drawer: Drawer | None = None
         self._effort = Effort.FULL
-        self._eases = False
         self._shared: deque[tuple[int, NDArray[np.float32]]] | None = None
         self._heard: deque[NDArray[np.float32]] = deque()
 
@@ -176,10 +175,9 @@ class Slot:
         """Do less, or more again, for every frame from now on."""
         with self._lock:
             self._effort = effort
-            self._eases = True
 
     def _thins(self, frame: int) -> bool:
-        return self._effort >= Effort.HALF_RATE and frame % 2 == 1
+        return self._effort is Effort.HALF_RATE and frame % 2 == 1
 
     def request_keyframe(self) -> None:
         """Make the next packet decodable on its own."""
@@ -227,12 +225,9 @@ class Slot:
         with self._lock:
             inbox, self._inbox = list(self._inbox), deque()
             resets, self._resets = self._resets, False
-            eases, self._eases = self._eases, False
             generation = self._generation
         if resets:
             self._pipeline.reset()
-        if eases:
-            self._pipeline.ease(self._effort)
         if inbox:
             self._hear(inbox, generation)
             return

@@ -58,7 +58,7 @@ class Worker:
         self._scheduler = Scheduler(
             self._slot_failed, threads=settings.compute or compute_threads(usable_cores())
         )
-        self._overload = OverloadGuard(time.monotonic, pipelines.efforts)
+        self._overload = OverloadGuard(time.monotonic)
         self._loading_until = 0.0
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
         self._measurer = ThreadPoolExecutor(1, thread_name_prefix="measurer")

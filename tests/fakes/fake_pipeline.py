@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.worker.overload import Effort
 from streamer.worker.pipeline import RATE, SlotSpec
 
 
@@ -47,7 +46,6 @@ class FakePipeline:
         self._sound = np.zeros(0, np.float32)
         self._frames = 0
         self.resets = 0
-        self.effort = Effort.FULL
         self.heard: NDArray[np.float32] | None = None
 
     def push(
@@ -71,16 +69,11 @@ class FakePipeline:
         self.resets += 1
         self._sound[:] = 0
 
-    def ease(self, effort: Effort) -> None:
-        self.effort = effort
-
     def show(self, drawer: FakeDrawer) -> None:
         self._drawer = drawer
 
 
 class FakePipelines:
-    efforts = (Effort.FULL, Effort.HALF_RATE)
-
     def open(self, spec: SlotSpec) -> FakePipeline:
         self.drawer(spec.bundle, spec.size)
         return FakePipeline(spec)

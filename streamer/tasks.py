@@ -1,0 +1,43 @@
+"""Background work of one owner: kept while it runs, told of when it fails, cancelled at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+class OwnedTasks:
+    """The tasks of a session or a viewer.
+
+    Args:
+        owner: its name in the log.
+        failed: told, after it was logged, that a task has raised.
+    """
+
+    def __init__(self, owner: str, failed: Callable[[], None]) -> None:
+        self._owner = owner
+        self._failed = failed
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Begin some work."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    async def cancel(self) -> None:
+        """Cancel all but the task that asks, and wait until they are over."""
+        others = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("%s failed", self._owner, exc_info=error)
+            self._failed()
