@@ -43,6 +43,7 @@ _IRIS_CM = (0.60, 0.72)
 _TRACE = 0.12  # opacity below which the segmentation only guesses
 _WHITE = 0.33  # linear, of the whites of well exposed eyes
 _CREVICE = 0.5  # darkening where teeth meet
+_MOLARS = 0.16  # of the light that incisors have
 _LASH_LIFT = 0.1  # cm towards the viewer, off the lid
 _LID_REACH, _LID_DARK = (0.34, 0.16), (0.35, 0.62)  # cm and brightness at upper and lower rim
 
@@ -89,7 +90,7 @@ def random_makeup(rng: np.random.Generator) -> Makeup:
         (float(rng.normal(0.46, 0.07)), float(rng.normal(0.12, 0.05))),
         to_linear(white * (1 - stain) + worn * stain) * np.float32(rng.uniform(0.62, 0.85)),
         to_linear(np.clip(gum * rng.normal(1, 0.05, 3), 40, 240)),
-        to_linear(np.clip(np.array([192, 112, 108.0]) * rng.normal(1, 0.05, 3), 40, 240)),
+        to_linear(np.clip(np.array([212, 124, 120.0]) * rng.normal(1, 0.05, 3), 40, 240)),
         np.clip(rng.normal(1, 0.03, 32), 0.88, 1.08).astype(np.float32),
         float(rng.uniform(0.12, 0.6)),
         float(rng.uniform(70, 170)),
@@ -230,8 +231,11 @@ class Person:
             x = kit.neutral[vertex[mine]] - kit.neutral[vertex[mine]].mean(0)
             along = x[:, [0, 2]] @ _tangent(x[:, [0, 2]])
             side = np.abs(along) / max(float(np.abs(along).max()), 1e-3)
-            crevice = (1 - _CREVICE * side**5)[:, None] ** np.array([0.85, 1.0, 1.1])
-            tint[mine] = colour * (1 - edge * np.array([0.13, 0.09, 0.05])) * crevice
+            # Cheeks lie against the molars: what light the formula lets in there is too much.
+            front = 1 - np.clip((np.abs(kit.neutral[vertex[mine], 0]).mean() - 1.5) / 0.8, 0, 1)
+            crevice = (1 - _CREVICE * front * side**5)[:, None] ** np.array([0.85, 1.0, 1.1])
+            hidden = (_MOLARS + (1 - _MOLARS) * front) ** np.array([0.9, 1.05, 1.1])
+            tint[mine] = colour * (1 - edge * np.array([0.13, 0.09, 0.05])) * crevice * hidden
         for side in (0, 1):
             ball = (kind == EYE) & (vertex >= EYEBALLS[side][0]) & (vertex < EYEBALLS[side][1])
             upper = kit.lids[side][0]

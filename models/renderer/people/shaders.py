@@ -98,8 +98,10 @@ void main() {
         rough = 0.22; wet = gloss.z;
     } else {
         float grain = noise(local_ * 14.0) * 0.6 + noise(local_ * 31.0) * 0.4;
-        base = tint_ * (0.82 + 0.34 * grain);
-        n = normalize(n + 0.3 * (vec3(grain, noise(local_ * 19.0 + 7.0), 0.5) - 0.5));
+        // Only the tongue is rough; gums and cheeks are smooth and wet.
+        float coarse = kind_ > 4.5 ? 1.0 : 0.35;
+        base = tint_ * (1.0 + coarse * (0.34 * grain - 0.18));
+        n = normalize(n + 0.3 * coarse * (vec3(grain, noise(local_ * 19.0 + 7.0), 0.5) - 0.5));
         rough = 0.26; wet = gloss.w;
     }
     // What light flesh and teeth hand on inside the mouth is red.

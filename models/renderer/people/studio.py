@@ -127,6 +127,8 @@ class Studio:
             "light": person.light.name,
             "distance_cm": round(person.makeup.distance),
             "portrait_side": portrait.side,
+            # cm of upper incisors below and of lower ones above the closed lip line
+            "teeth_cm": [round(v, 3) for v in person.makeup.teeth_place],
         }
         held_out = is_held_out(portrait.name)
         return Take(number, held_out, labels, motion, landmarks, photo, frames)
