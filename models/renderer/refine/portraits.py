@@ -42,7 +42,7 @@ Floats = NDArray[np.float32]
 
 HELD_OUT = 10  # every tenth portrait
 _SIZE = 512
-_OPEN = 0.07  # of the outer eye distance; narrower gaps in portraits are often closed lips
+_OPEN = 0.05  # of the outer eye distance; narrower gaps in portraits are often closed lips
 _WORST_FIT = 6.0  # pixels rms
 _FURTHEST = 75.0  # of 255, between the mean colours inside the mouth
 
@@ -200,7 +200,10 @@ def portrait_pairs(
 
 def _change_photo(renderer: Renderer, pretended: Identity) -> None:
     """Give a renderer another photo of the same person; building a new one costs three times."""
-    renderer._pictures = pictures_at(pretended, _SIZE)
+    landmarks = load_basis().landmarks
+    chin, hairline = (float(pretended.source[landmarks[n], 1]) for n in (152, 10))
+    renderer._pictures = pictures_at(pretended, _SIZE, chin=chin, hairline=hairline)
+    renderer._lift = np.float32(renderer._pictures.lift)
     renderer._rig.source = np.ascontiguousarray(pretended.source, np.float32)
     renderer._values[:, :2] = pretended.source
     renderer._mouth = MouthPainter(renderer._rig, load_basis(), pretended)
