@@ -2,8 +2,8 @@
 
 ``visavis bench quality [video] ...`` measures rendered pictures, ``visavis bench quality motion
 ...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's refiner against
-the truth and ``visavis bench quality photos ...`` on photos, on against off; add ``--help`` to each
-for its options.
+the truth, ``visavis bench quality people ...`` whole frames of held-out synthetic people, and
+``visavis bench quality photos ...`` photos, on against off; add ``--help`` to each for its options.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _MODULES = {
     "motion": "benchmarks.quality.motion",
     "renderer": "benchmarks.quality.renderer",
     "photos": "benchmarks.quality.renderer_photos",
+    "people": "benchmarks.quality.renderer_people",
 }
 
 

@@ -22,6 +22,7 @@ TORCH_ALLOWED = {
     "models/motion/objective.py",
     "models/motion/flow_network.py",
     "models/motion/flow_train.py",
+    "models/renderer/refine/critic.py",
     "models/renderer/refine/data.py",
     "models/renderer/refine/export.py",
     "models/renderer/refine/losses.py",

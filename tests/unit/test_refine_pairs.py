@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.quality import pictures
 from benchmarks.quality.renderer import Arm, arms_of, distillation, measure, summarise
+from benchmarks.quality.renderer_people import regions
 from models.renderer.refine.crop import CHANNELS, GATE, SIDE, WARPED, Crop
-from models.renderer.refine.pairs import Pair, in_shards, read_pairs, write_pairs
+from models.renderer.refine.pairs import Pair, agreement, in_shards, read_pairs, write_pairs
 
 
 def smooth(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -48,6 +49,32 @@ def test_runs_are_not_cut_by_shards(rng):
     shards = list(in_shards(iter(runs), 3))
     assert sum(map(len, shards)) == 12
     assert all(not shard[-1].follows or shard is shards[-1] for shard in shards)
+
+
+def test_teeth_against_a_dark_throat_teach_nothing():
+    skin = np.full((SIDE, SIDE, 3), 150, np.uint8)
+    inside = np.zeros((SIDE, SIDE), np.uint8)
+    inside[30:60, 20:70] = 255
+    warped, target = skin.copy(), skin.copy()
+    warped[30:60, 20:70], target[30:60, 20:70] = 30, 30
+    target[32:44, 24:66] = 190  # teeth that the renderer has not drawn
+    target[50:56, 30:60] = 45  # the same dark, lit a little otherwise
+    target[80:84, 30:60] = 10  # outside of the mouth the truth is never doubted
+    trusted = agreement(warped, target, inside)
+    assert trusted[35:41, 30:60].max() < 0.05
+    assert trusted[50:56, 35:55].min() > 0.95
+    assert trusted[62:].min() == 1.0
+
+
+def test_regions_lie_where_their_classes_are():
+    semantics = np.zeros((64, 64), np.uint8)
+    semantics[16:64, 16:48] = 1
+    semantics[40:44, 28:36] = 4
+    found = regions(semantics)
+    assert set(found) == {"mouth", "silhouette", "all"}  # no eyes are seen
+    assert found["mouth"][42, 32] == 1 and found["mouth"][20, 32] == 0
+    assert found["silhouette"][30, 16] == 1 and found["silhouette"][30, 32] == 0
+    assert found["all"].min() == 1
 
 
 def test_equal_pictures_measure_as_equal(rng):

@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 SIDE = 96  # pixels of the network's crop
 REACH = 1.35  # side of the crop in inter-ocular distances
 MOUTH = 2  # in RefinerInput.semantics
-_GROW = 6  # network pixels around the inside that may change
+_GROW = 8  # network pixels around the inside that may change
 _SOFT = 2.5  # network pixels over which the change fades
 _EDGE = 8  # network pixels to the crop's border in which nothing changes
 
@@ -95,7 +95,7 @@ def gate(inside: Image) -> Floats:
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _GROW + 1, 2 * _GROW + 1))
     grown = cv2.dilate(inside, kernel).astype(np.float32) / 255.0
-    soft = cv2.GaussianBlur(grown, (0, 0), _SOFT)
+    soft = np.clip(1.01 * cv2.GaussianBlur(grown, (0, 0), _SOFT) - 0.005, 0, 1)
     ramp = np.clip((np.arange(SIDE, dtype=np.float32) + 0.5) / _EDGE, 0, 1)
     ramp = np.minimum(ramp, ramp[::-1])
     return (soft * np.minimum(ramp[:, None], ramp[None])).astype(np.float32)

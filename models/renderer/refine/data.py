@@ -25,9 +25,26 @@ from models.renderer.refine.crop import (
     WARPED,
     gate,
 )
-from models.renderer.refine.pairs import read_pairs
+from models.renderer.refine.pairs import agreement, read_pairs
 
 WINDOW = (48, 72)  # rows, columns of a training cut: a mouth fits
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of the training sees.
+
+    Attributes:
+        x: (B, CHANNELS, H, W) the network's input.
+        target: (B, 3, H, W) the truth, -1 to 1.
+        weight: (B, 1, H, W) how much the truth counts, 0 where the network may not act.
+        other: (B, 3, H, W) another truth, or the same.
+    """
+
+    x: Tensor
+    target: Tensor
+    weight: Tensor
+    other: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,7 @@ class PairSet:
 
     arrays: dict[str, NDArray]
     gates: NDArray[np.uint8]
+    agreed: NDArray[np.uint8]
 
     @staticmethod
     def read(folders: list[Path], *, held_out: bool) -> PairSet:
@@ -44,7 +62,15 @@ class PairSet:
         chosen = (arrays["person"] < 0) == held_out
         arrays = {name: a[chosen] for name, a in arrays.items()}
         gates = [np.rint(255 * gate(inside)) for inside in arrays["inside"]]
-        return PairSet(arrays, np.array(gates, np.uint8).reshape(-1, SIDE, SIDE))
+        agreed = [
+            np.rint(255 * agreement(w, t, i))
+            for w, t, i in zip(arrays["warped"], arrays["target"], arrays["inside"], strict=True)
+        ]
+        square = (-1, SIDE, SIDE)
+        return PairSet(
+            arrays, np.array(gates, np.uint8).reshape(square),
+            np.array(agreed, np.uint8).reshape(square),
+        )  # fmt: skip
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -61,8 +87,8 @@ class PairSet:
         share = 1.0 / np.maximum(counts, 1.0)[bins] ** 0.7
         return share / share.sum()
 
-    def whole(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Return inputs (B, CHANNELS, SIDE, SIDE) and targets (B, 3, SIDE, SIDE), unchanged."""
+    def whole(self, rows: NDArray[np.int64]) -> Batch:
+        """Return pairs of full size, unchanged."""
         return assemble(self, rows, None)
 
 
@@ -71,14 +97,14 @@ def assemble(
     rows: NDArray[np.int64],
     rng: np.random.Generator | None,
     second: NDArray[np.uint8] | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> Batch:
     """Return a batch; with a generator it is cut to ``WINDOW`` and changed at random.
 
     Args:
         pairs: where the rows are.
         rows: (B,) which pairs.
         rng: None leaves the pairs whole and as they are.
-        second: ``(N, SIDE, SIDE, 3)`` another target per pair; the targets get six channels.
+        second: ``(N, SIDE, SIDE, 3)`` another truth per pair.
     """
     a = pairs.arrays
     boxes = [_window(pairs.gates[r], rng) for r in rows]
@@ -97,6 +123,7 @@ def assemble(
     )
     other = target if second is None else stack(second) / 255.0
     shift, inside, gates = stack(a["shift"]), stack(a["inside"]), stack(pairs.gates)
+    weight = gates * stack(pairs.agreed)
     if rng is not None:
         warped, interior = _relit_inside(warped, interior, inside, rng)
         warped, photo, interior, target, other = _recoloured(
@@ -108,13 +135,13 @@ def assemble(
     x[:, PHOTO], x[:, INTERIOR] = photo * 2 - 1, interior * 2 - 1
     x[:, SHIFT], x[:, INSIDE], x[:, GATE] = shift, inside, gates
     x[:, TIME] = x[:, STEP] = 1.0
-    target = (target if second is None else torch.cat([target, other], 1)) * 2 - 1
+    target, other = target * 2 - 1, other * 2 - 1
     if rng is not None:
         turned = torch.from_numpy(rng.random(batch) < 0.5)
-        x[turned] = x[turned].flip(3)
+        for part in (x, target, weight, other):
+            part[turned] = part[turned].flip(3)
         x[turned, SHIFT.start] *= -1.0
-        target[turned] = target[turned].flip(3)
-    return x, target
+    return Batch(x, target, weight, other)
 
 
 def _window(gates: NDArray[np.uint8], rng: np.random.Generator | None) -> tuple[int, int, int, int]:

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from models.renderer.refine.crop import CHANNELS, GATE, WARPED
 
-REACH = 1.0  # a residual of 1 is 127.5 steps of colour
+# How far a colour may change: in parts of itself, and beyond that (1 is 127.5 steps of colour).
+# Shade and hue of what the renderer drew are open; a dark throat cannot become teeth.
+GAIN, LIFT = 0.5, 0.22
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,14 @@ class MouthNetwork(nn.Module):
         self.middle_out = Block(b)
         self.up_1 = nn.Conv2d(b, a, 3, padding=1)
         self.fine_out = Block(a)
-        self.head = nn.Conv2d(a, 16, 3, padding=1)
+        self.head = nn.Conv2d(a, 24, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, CHANNELS, H, W) to residual (B, 3, H, W) and gate (B, 1, H, W) in 0-1.
 
-        H and W are multiples of 8. The gate is 0 wherever the input's gate is.
+        H and W are multiples of 8. The gate is the input's.
         """
         fine = self.fine_in(F.relu(self.stem(F.pixel_unshuffle(x, 2))))  # B, a, H/2, W/2
         middle = self.middle_in(self.down_1(fine))  # B, b, H/4, W/4
@@ -70,11 +72,9 @@ class MouthNetwork(nn.Module):
         middle = middle + self.up_2(F.interpolate(coarse, scale_factor=2.0, mode="nearest"))
         middle = self.middle_out(middle)
         fine = fine + self.up_1(F.interpolate(middle, scale_factor=2.0, mode="nearest"))
-        out = F.pixel_shuffle(self.head(self.fine_out(fine)), 2)  # B, 4, H, W
-        residual = REACH * torch.tanh(out[:, :3])
-        # Half open at the start, so that both factors learn.
-        alpha = torch.sigmoid(out[:, 3:] + 1.0) * x[:, GATE]
-        return residual, alpha
+        out = torch.tanh(F.pixel_shuffle(self.head(self.fine_out(fine)), 2))  # B, 6, H, W
+        residual = GAIN * out[:, :3] * (x[:, WARPED] + 1.0) + LIFT * out[:, 3:]
+        return residual, x[:, GATE]
 
 
 def endpoint(network: nn.Module, x: Tensor) -> Tensor:

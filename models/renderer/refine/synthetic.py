@@ -9,16 +9,21 @@ inside of the mouth) the bend of the lips around is continued.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.appearance.basis import load_basis
 from models.appearance.enrol import enrol
 from models.appearance.errors import EnrolmentRefused
+from models.appearance.identity import Identity
 from models.appearance.layers import push_pull
+from models.appearance.neutral import _INCISORS_BELOW_LIPS as INCISORS_BELOW_LIPS
+from models.appearance.neutral import _LOWER_EDGE as LOWER_EDGE
 from models.renderer.people.shards import read_shards, truth_tracker
 from models.renderer.refine.pairs import Pair, Recorder, cut_target
 from models.renderer.renderer import Renderer
@@ -105,8 +110,27 @@ def from_people(folder: Path, frames: int, seed: int) -> Iterator[Pair]:
         except EnrolmentRefused as error:
             log.info("Person %d was left out: %s", clip.person, error)
             continue
+        identity = _with_true_teeth(identity, clip.labels.get("teeth_cm"))
         number = -(clip.person + 1) if clip.held_out else clip.person + 1
         yield from _clip_pairs(clip, Renderer, identity, number, frames)
+
+
+def _with_true_teeth(identity: Identity, place: Sequence[float] | None) -> Identity:
+    """Hang the rig's teeth where the person's are.
+
+    Nobody can tell from a photo with closed lips how far the teeth show. A network that is asked
+    to guess learns the average of teeth and dark; here the renderer's guess is right.
+    """
+    if place is None or identity.teeth.size:
+        return identity
+    basis, rest = load_basis(), np.array(identity.rest, np.float32)
+    rest[np.concatenate([basis.part_vertices(n) for n in ("upper_teeth", "upper_gum")]), 1] -= (
+        place[0] - INCISORS_BELOW_LIPS
+    )
+    rest[np.concatenate([basis.part_vertices(n) for n in ("lower_teeth", "lower_gum")]), 1] += (
+        place[1] - LOWER_EDGE
+    )
+    return replace(identity, rest=rest)
 
 
 def _clip_pairs(clip, make, identity, number: int, frames: int) -> Iterator[Pair]:

@@ -24,8 +24,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.renderer.refine.bridge import SIGMA, TEACHER_STEPS, sample, shortcut, state_at
-from models.renderer.refine.crop import GATE, STATE, STEP, TIME, WARPED
-from models.renderer.refine.data import PairSet, assemble
+from models.renderer.refine.critic import RATE as CRITIC_RATE
+from models.renderer.refine.critic import WEIGHT as CRITIC
+from models.renderer.refine.critic import PatchCritic, critic_loss, opinion
+from models.renderer.refine.crop import GATE, INSIDE, STATE, STEP, TIME, WARPED
+from models.renderer.refine.data import Batch, PairSet, assemble
 from models.renderer.refine.export import export_stages
 from models.renderer.refine.losses import charbonnier, picture_loss
 from models.renderer.refine.network import MouthNetwork, NetworkConfig, endpoint
@@ -33,8 +36,10 @@ from models.renderer.refine.network import MouthNetwork, NetworkConfig, endpoint
 log = logging.getLogger(__name__)
 Loss = Callable[[nn.Module, NDArray[np.int64]], Tensor]
 
-STAGES = ("regression", "teacher", "student")
-_SHARE = {"regression": 1.0, "teacher": 0.6, "student": 0.4}  # of --samples
+STAGES = ("regression", "finish", "teacher", "student")
+_SHARE = {"regression": 1.0, "finish": 0.15, "teacher": 0.6, "student": 0.4}  # of --samples
+_AFTER = {"finish": "regression", "student": "teacher"}  # where the stage's weights start
+_SLOWER = {"finish": 0.3, "student": 0.5}  # of the learning rate
 _AVERAGE = 0.997  # decay of the averaged weights
 _SAVE_EVERY = 15.0  # seconds
 
@@ -94,6 +99,11 @@ class Trainer:
         self._pairs, self._out, self._config = pairs, out, config
         self._deadline = time.monotonic() + 60 * config.minutes
         self._endpoints: NDArray[np.uint8] | None = None
+        torch.manual_seed(config.seed)
+        self._critic = PatchCritic()
+        self._critic_optimiser = torch.optim.AdamW(
+            self._critic.parameters(), lr=CRITIC_RATE, betas=(0.5, 0.99)
+        )
 
     def network(self) -> MouthNetwork:
         """Return a fresh network."""
@@ -106,21 +116,22 @@ class Trainer:
         c = self._config
         torch.manual_seed(c.seed)
         network, average = self.network(), self.network()
-        if stage == "student":
-            self._from_teacher(network)
+        if stage in _AFTER:
+            network.load_state_dict(load_file(self._out / f"{_AFTER[stage]}.safetensors"))
         average.load_state_dict(network.state_dict())
         optimiser = torch.optim.AdamW(network.parameters(), lr=c.rate, weight_decay=1e-4)
         done = self._restore(stage, network, average, optimiser)
         goal = int(c.samples * _SHARE[stage])
         loss_of = {
-            "regression": self._regression, "teacher": self._teacher, "student": self._student,
+            "regression": self._regression, "finish": self._finish, "teacher": self._teacher,
+            "student": self._student,
         }[stage]  # fmt: skip
         rng = np.random.default_rng([c.seed, STAGES.index(stage), done])
         self._rng, chances = rng, self._pairs.weights()
         saved, recent, began, first = time.monotonic(), [], time.monotonic(), done
         while done < goal and time.monotonic() < self._deadline:
             for group in optimiser.param_groups:
-                group["lr"] = c.rate * _schedule(done / goal) * (0.5 if stage == "student" else 1)
+                group["lr"] = c.rate * _schedule(done / goal) * _SLOWER.get(stage, 1.0)
             rows = rng.choice(len(self._pairs), c.batch, p=chances)
             loss = loss_of(network, rows)
             optimiser.zero_grad()
@@ -142,48 +153,60 @@ class Trainer:
             self._save(stage, network, average, optimiser, done)
         return done >= goal
 
-    def _batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        x, target = assemble(self._pairs, rows, self._rng)
-        return x.contiguous(memory_format=torch.channels_last), target
+    def _batch(
+        self, rows: NDArray[np.int64], second: NDArray[np.uint8] | None = None
+    ) -> tuple[Tensor, Batch]:
+        batch = assemble(self._pairs, rows, self._rng, second)
+        return batch.x.contiguous(memory_format=torch.channels_last), batch
 
     def _regression(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
-        x, target = self._batch(rows)
-        return picture_loss(endpoint(network, x), target, x[:, GATE])
+        x, batch = self._batch(rows)
+        return picture_loss(endpoint(network, x), batch.target, batch.weight)
+
+    def _finish(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
+        """The regression's loss, and a critic's opinion; both networks learn in turn."""
+        x, batch = self._batch(rows)
+        picture, inside = endpoint(network, x), x[:, INSIDE]
+        self._critic_optimiser.zero_grad()
+        critic_loss(self._critic, batch.target, picture, inside).backward()
+        self._critic_optimiser.step()
+        own = picture_loss(picture, batch.target, batch.weight)
+        return own + CRITIC * opinion(self._critic, picture, inside, x[:, GATE])
 
     def _teacher(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
-        x, target = self._batch(rows)
+        x, batch = self._batch(rows)
+        target = batch.target
         t = torch.from_numpy(self._rng.random(len(rows)).astype(np.float32))
         t[self._rng.random(len(rows)) < 0.25] = 1.0  # where every walk begins
         state = state_at(t.view(-1, 1, 1, 1), target, start_of(x, torch.randn_like(target)))
         picture = endpoint(network, conditioned(x, state, t, torch.zeros_like(t)))
-        return picture_loss(picture, target, x[:, GATE])
+        return picture_loss(picture, target, batch.weight)
 
     def _student(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
         """Half of the batch: endpoints and truth; a quarter: other steps; a quarter: shortcuts."""
-        ends = self._teacher_endpoints()
-        x, target = assemble(self._pairs, rows, self._rng, ends)
-        target, teacher = target[:, :3], target[:, 3:]
-        x = x.contiguous(memory_format=torch.channels_last)
+        x, batch = self._batch(rows, self._teacher_endpoints())
+        target, weight, teacher = batch.target, batch.weight, batch.other
         half, quarter = len(rows) // 2, len(rows) // 4
         one = torch.ones(half)
         start = start_of(x, torch.randn_like(target))
         whole = endpoint(network, conditioned(x[:half], start[:half], one, one))
-        loss = picture_loss(whole, target[:half], x[:half, GATE])
+        loss = picture_loss(whole, target[:half], weight[:half])
         loss = loss + 0.5 * charbonnier(whole, teacher[:half], x[:half, GATE])
         some = slice(half, half + quarter)
-        loss = loss + 0.5 * self._other_steps(network, x[some], target[some], start[some])
+        loss = loss + 0.5 * self._other_steps(
+            network, x[some], target[some], start[some], weight[some]
+        )
         rest = slice(half + quarter, None)
         return loss + 0.5 * shortcut_loss(network, x[rest], teacher[rest], start[rest], self._rng)
 
-    def _other_steps(self, network: nn.Module, x: Tensor, target: Tensor, start: Tensor) -> Tensor:
+    def _other_steps(
+        self, network: nn.Module, x: Tensor, target: Tensor, start: Tensor, weight: Tensor
+    ) -> Tensor:
         k = self._rng.choice([2, 4], len(x))
         t = torch.from_numpy((self._rng.integers(1, k + 1) / k).astype(np.float32))
         step = torch.from_numpy((1.0 / k).astype(np.float32))
         state = state_at(t.view(-1, 1, 1, 1), target, start)
-        return picture_loss(endpoint(network, conditioned(x, state, t, step)), target, x[:, GATE])
-
-    def _from_teacher(self, network: nn.Module) -> None:
-        network.load_state_dict(load_file(self._out / "teacher.safetensors"))
+        return picture_loss(endpoint(network, conditioned(x, state, t, step)), target, weight)
 
     @torch.no_grad()
     def _teacher_endpoints(self) -> NDArray[np.uint8]:
@@ -193,11 +216,12 @@ class Trainer:
             self._endpoints = np.load(path, allow_pickle=False)
         if self._endpoints is None or len(self._endpoints) != len(self._pairs):
             network = self.network().eval()
-            self._from_teacher(network)
+            network.load_state_dict(load_file(self._out / "teacher.safetensors"))
             found = []
             for low in range(0, len(self._pairs), 32):
                 rows = np.arange(low, min(low + 32, len(self._pairs)))
-                x, target = self._pairs.whole(rows)
+                batch = self._pairs.whole(rows)
+                x, target = batch.x, batch.target
                 generator = torch.Generator().manual_seed(low)
                 noise = torch.randn(target.shape, generator=generator)
                 walk = sample(start_of(x, noise), predictor(network, x, jumps=False), TEACHER_STEPS)
@@ -217,6 +241,8 @@ class Trainer:
         network.load_state_dict(state["network"])
         average.load_state_dict(load_file(self._out / f"{stage}.safetensors"))
         optimiser.load_state_dict(state["optimiser"])
+        self._critic.load_state_dict(state["critic"])
+        self._critic_optimiser.load_state_dict(state["critic_optimiser"])
         return int(state["done"])
 
     def _save(
@@ -225,7 +251,11 @@ class Trainer:
     ) -> None:  # fmt: skip
         weights = {k: v.contiguous() for k, v in average.state_dict().items()}
         save_file(weights, self._out / f"{stage}.safetensors")
-        state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "done": done}
+        state = {
+            "network": network.state_dict(), "optimiser": optimiser.state_dict(), "done": done,
+            "critic": self._critic.state_dict(),
+            "critic_optimiser": self._critic_optimiser.state_dict(),
+        }  # fmt: skip
         partial = self._out / f"{stage}.state.partial"
         torch.save(state, partial)
         partial.replace(self._out / f"{stage}.state.pt")
