@@ -30,8 +30,12 @@ _CHEEKS = ((50, 101, 118, 117), (280, 330, 347, 346))
 # From the nostril's wing past the corner of the mouth.
 _FOLDS = ((129, 203, 206, 216, 212, 202), (358, 423, 426, 436, 432, 422))
 _FOLD_LIFT = 0.85  # of a strong smile's folds
-_LID_LIGHT = 0.80  # least brightness of a closed lid over that of the skin below the eye
-_LID_HUE = 0.85  # how far a lid takes the hue of that skin
+_LID_LIGHT = 0.97  # brightness of a closed lid before its relief, over that of the skin below
+_SOCKET_SHADE = 0.40  # part of a socket's shadow that falls on its lid too
+_LID_SKIN = 0.78  # of that brightness, from which what is above the eye counts as skin
+_ALIKE = 0.22  # of its brightness, within which skin has the hue a lid needs
+_LID_DETAIL = 0.8  # of the skin's texture
+_LID_HUE = 0.9  # how far a lid takes the hue of that skin
 _SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
 
 
@@ -101,45 +105,72 @@ def _lower_lid(contour: Floats, side: int, width: float) -> Floats:
 
 
 def _closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Image:
-    """Fill the eye and its lashes with skin from just around them; the lower lid stays.
+    """Close the lid over an eye and its lashes; the lower lid stays.
 
-    Above and below the eye only the brighter half counts: not brow, lash, glasses or fold.
+    Its light and hue are those of the skin around, chiefly below: a lid comes down out of its
+    socket and catches light that the socket does not. Brow, lashes, glasses and folds are left
+    out: only the brighter half of the skin counts, and above the eye only what is about as bright
+    as below it. Pores and wrinkles are those of the skin below, upside down.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    lashes = _grow(opening, max(1.5, 0.15 * width))
-    near = _grow(opening, 0.34 * width) & ~lashes
+    lashes = _grow(opening, max(1.5, 0.17 * width))
+    near = _grow(opening, 0.40 * width) & ~lashes
     rows = np.flatnonzero(opening.any(1))
     middle = float(rows.mean()) if len(rows) else crop.shape[0] / 2
     above = np.broadcast_to(np.arange(crop.shape[0])[:, None] < middle, near.shape)
-    known = np.zeros_like(near)
-    for half in (near & above, near & ~above):
-        if half.any():
-            known |= half & (grey >= np.percentile(grey[half], 50))
     below = near & ~above
-    if below.any():  # the frame of glasses is no skin, however much of it there is
-        lit = known & (grey > 0.55 * np.median(grey[below]))
-        known = lit if lit.any() else known
-    filled = push_pull(cv2.GaussianBlur(crop, (0, 0), 0.02 * width), known | _far(near, lashes))
-    if below.any():
-        # A lid that comes down out of its socket catches light that the socket does not.
-        socket = float(np.median(cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[opening]))
-        cheek = float(np.median(grey[below]))
-        filled = filled * np.clip(_LID_LIGHT * cheek / max(socket, 1.0), 1.0, 1.7)
-        filled = np.clip(_tinted(filled, opening, crop[below & known]), 0, 255)
+    known = below & (grey >= np.percentile(grey[below], 50)) if below.any() else below
+    light = 1.0
+    if known.any():  # the frame of glasses is no skin, however much of it there is
+        level = float(np.median(grey[known]))
+        over = near & above
+        socket = float(np.percentile(grey[over], 65)) if over.any() else level
+        light = level * (_LID_LIGHT - _SOCKET_SHADE * np.clip(1.0 - socket / level, 0, 0.8))
+        known |= near & above & (grey > _LID_SKIN * level)
+    filled = push_pull(cv2.GaussianBlur(crop, (0, 0), 0.03 * width), known | _far(near, lashes))
+    filled = cv2.GaussianBlur(filled, (0, 0), 0.06 * width)
+    if known.any():
+        found = float(np.median(cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[opening]))
+        filled = filled * np.clip(light / max(found, 1.0), 0.5, 1.5)
+        around = _grow(opening, 0.62 * width) & ~lashes
+        alike = around & (np.abs(grey - light) < _ALIKE * light)
+        skin = crop[alike] if alike.sum() > 0.02 * around.sum() else crop[below & known]
+        filled = np.clip(_tinted(filled, opening, skin), 0, 255)
     filled *= _lid_relief(opening, width)[..., None]
-    soft = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), 0.08 * width)
+    filled += _mirrored_detail(crop, opening, width)
+    soft = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), 0.05 * width)
     soft = (np.clip(soft * 1.5, 0, 1) * (1 - lower))[..., None]
     return np.clip(np.rint(crop * (1 - soft) + filled * soft), 0, 255).astype(np.uint8)
 
 
+def _mirrored_detail(crop: Image, opening: Mask, width: float) -> Floats:
+    """Return the fine texture of the skin below the eye, folded up over the lid."""
+    columns = np.flatnonzero(opening.any(0))
+    if not len(columns):
+        return np.zeros(crop.shape, np.float32)
+    side = crop.shape[0]
+    ends = side - 1 - np.argmax(opening[::-1], axis=0)
+    edge = np.interp(np.arange(side), columns, ends[columns]) + 0.10 * width
+    yy, xx = np.mgrid[:side, :side].astype(np.float32)
+    mirrored = np.where(yy < edge, np.minimum(2 * edge - yy, side - 1.0), yy).astype(np.float32)
+    work = crop.astype(np.float32)
+    fine = work - cv2.GaussianBlur(work, (0, 0), 0.05 * width)
+    folded = cv2.remap(fine, xx, mirrored, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    limit = 0.05 * float(np.median(work[opening | (yy > edge)]))
+    return np.clip(_LID_DETAIL * folded, -limit, limit)
+
+
 def _tinted(filled: Floats, opening: Mask, skin: Image) -> Floats:
-    """Give a lid the hue of the skin below the eye; lashes and shadow leave it grey otherwise."""
+    """Give a lid the hue of skin around the eye that is about as bright.
+
+    The hue of brighter skin would not do: what is overexposed is pale, what is in shadow is warm.
+    """
     if not len(skin) or not opening.any():
         return filled
     wanted = np.median(skin, axis=0).astype(np.float32) + 1
     found = np.median(filled[opening], axis=0).astype(np.float32) + 1
     ratio = (wanted / wanted.mean()) / (found / found.mean())
-    return filled * np.clip(ratio, 0.85, 1.15) ** _LID_HUE
+    return filled * np.clip(ratio, 0.7, 1.4) ** _LID_HUE
 
 
 def _far(near: Mask, lashes: Mask) -> Mask:
@@ -148,12 +179,21 @@ def _far(near: Mask, lashes: Mask) -> Mask:
 
 
 def _lid_relief(opening: Mask, width: float) -> Floats:
-    """Shade a closed lid: a touch darker in the fold and towards the lashes."""
-    rows = np.flatnonzero(opening.any(1))
-    top = float(rows[0]) if len(rows) else opening.shape[0] / 2
-    yy = np.arange(opening.shape[0], dtype=np.float32)[:, None]
-    fold = np.exp(-(((yy - (top - 0.17 * width)) / (0.06 * width)) ** 2))
-    return np.broadcast_to(1.0 - 0.10 * fold, opening.shape).astype(np.float32)
+    """Shade a closed lid: round over the eyeball, darker in the fold, at rim and corners."""
+    side = opening.shape[0]
+    columns = np.flatnonzero(opening.any(0))
+    if not len(columns):
+        return np.ones(opening.shape, np.float32)
+    top = np.interp(np.arange(side), columns, np.argmax(opening, 0)[columns]) - 0.13 * width
+    ends = side - 1 - np.argmax(opening[::-1], axis=0)
+    bottom = np.interp(np.arange(side), columns, ends[columns]) + 0.02 * width
+    yy = np.arange(side, dtype=np.float32)[:, None]
+    s = np.clip((yy - top) / np.maximum(bottom - top, 1.0), 0, 1)
+    u = (np.arange(side)[None] - columns.mean()) / max(0.5 * np.ptp(columns), 1.0)
+    arch, ends = np.abs(s - 0.52) / 0.52, np.clip(np.abs(u), 0, 1.2)
+    round_lid = 1.0 - 0.16 * arch**2.2 - 0.10 * ends**3
+    fold = np.exp(-(((yy - top) / (0.05 * width)) ** 2))
+    return (round_lid - 0.07 * fold).astype(np.float32)
 
 
 def _whole_eyeball(

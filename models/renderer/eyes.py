@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.appearance.identity import Identity
+from models.coefficients import INDEX, neutral
 from models.renderer.expression import Eye, smoothstep
 from models.renderer.geometry import HeadPose, Rig
 from models.renderer.warp import double, sample_twice
@@ -19,35 +20,137 @@ Floats = NDArray[np.float32]
 _EYEBALL = 1.18  # cm, radius
 _SHIFT_LIMIT = 0.95  # iris radii
 _LASH = 0.055  # cm over which the lash line fades; never less than a pixel's worth
-_LASH_STRENGTH = 0.50
+_LASH_STRENGTH = 0.55
+_TUFTS = 70.0  # radians along a lid's rim: eleven tufts of lashes
+_LID_FROM, _LID_FULL = 0.05, 0.65  # of the rim's way: skin is lid from there, and wholly
+_CORNER = (0.32, 0.60)  # of the eye's width from its middle, where lids end
+_CLOSING, _CLOSED_ENOUGH = 0.05, 0.35  # of a rim's way over which the closed lid takes over
+_RIM_SHADOW, _RIM_SHADOW_REACH = 0.38, 0.10  # of the light; of the eye's width
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _step(low, high, x):
+    """Return the cubic step from 0 at ``low`` to 1 at ``high``."""
+    t = min(np.float32(1.0), max(np.float32(0.0), (x - low) / (high - low)))
+    return t * t * (np.float32(3.0) - np.float32(2.0) * t)
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _follow_rim(line, inverse, patch, opened, closed, smooth, rims):
+    """Write where the upper rim is in the photo, per column of the patch; see ``_paint``.
+
+    ``line`` is the rim in the frame, from left to right; what is off its ends keeps their row.
+    """
+    count, k = line.shape[0], 0
+    for i in range(rims.shape[1]):
+        x = patch[0] + np.float32(i)
+        while (
+            k < count - 2
+            and inverse[0, 0] * line[k + 1, 0] + inverse[0, 1] * line[k + 1, 1] + inverse[0, 2] < x
+        ):
+            k += 1
+        ax = inverse[0, 0] * line[k, 0] + inverse[0, 1] * line[k, 1] + inverse[0, 2]
+        ay = inverse[1, 0] * line[k, 0] + inverse[1, 1] * line[k, 1] + inverse[1, 2]
+        bx = inverse[0, 0] * line[k + 1, 0] + inverse[0, 1] * line[k + 1, 1] + inverse[0, 2]
+        by = inverse[1, 0] * line[k + 1, 0] + inverse[1, 1] * line[k + 1, 1] + inverse[1, 2]
+        t = min(np.float32(1.0), max(np.float32(0.0), (x - ax) / max(bx - ax, np.float32(1e-3))))
+        rims[0, i] = ay + t * (by - ay) - patch[1]
+    for i in range(rims.shape[1]):
+        low, high = max(0, i - smooth), min(rims.shape[1], i + smooth + 1)
+        drop, rise = np.float32(0.0), np.float32(0.0)
+        for j in range(low, high):
+            drop += max(np.float32(0.0), rims[0, j] - opened[j])
+            rise += max(np.float32(0.0), closed[j] - rims[0, j])
+        rims[1, i] = drop / np.float32(high - low)
+        rims[2, i] = rise / np.float32(high - low)
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _lid_pixel(out, ox, oy, place, rims, lid, lid_mix, limit, colour):
+    """Put the closed lid on a pixel of skin that the upper lid has brought down.
+
+    ``place`` is photo column and row (in the patch) of the pixel on the head, and the row that the
+    warp shows there. How far a lid has come down at a pixel, over how far its rim has come, says
+    where on the closed lid the pixel lies: skin rolls out of the fold, it does not stretch.
+    """
+    x, y, shown = place
+    now, drop, rise, inside = rims[0], rims[1], rims[2], rims[3]
+    if x < 0 or y < 0 or x >= limit - 1 or y >= limit - 1:
+        return
+    i = int(x)
+    t = x - np.float32(i)
+    fall = drop[i] + t * (drop[i + 1] - drop[i])
+    if fall < np.float32(0.4):
+        return
+    share = min(np.float32(1.0), (y - shown) / max(fall, np.float32(2.0)))
+    a = lid_mix * _step(np.float32(_LID_FROM), np.float32(_LID_FULL), share)
+    a *= inside[i] * min(np.float32(1.0), fall / np.float32(2.0))
+    under = y - (now[i] + t * (now[i + 1] - now[i]))
+    a *= np.float32(1.0) - _step(np.float32(0.5), np.float32(2.0), under)  # cheeks are no lid
+    mix = int(a * np.float32(256.0))
+    if mix <= 0:
+        return
+    below = share * (rise[i] + t * (rise[i + 1] - rise[i]))
+    sample_twice(lid, x, min(max(y + below, np.float32(0.0)), np.float32(limit - 1)), colour)
+    for k in range(3):
+        out[oy, ox, k] = ((256 - mix) * out[oy, ox, k] + mix * colour[k] + 128) >> 8
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _lash_at(line, ox, oy, half_width, fringe):
+    """Return how dark the lashes of a closing lid make a pixel, 0-1."""
+    best = np.float32(0.0)
+    for s in range(line.shape[0] - 1):
+        ex, ey = line[s + 1, 0] - line[s, 0], line[s + 1, 1] - line[s, 1]
+        px, py = ox - line[s, 0], oy - line[s, 1]
+        t = (px * ex + py * ey) / (ex * ex + ey * ey + np.float32(1e-6))
+        t = min(np.float32(1.0), max(np.float32(0.0), t))
+        gx, gy = px - t * ex, py - t * ey
+        d = (gx * gx + gy * gy) / (half_width * half_width)
+        if d > 40.0 or (d > 10.0 and gy < 0):
+            continue
+        # Lashes taper to both corners, and hang down in tufts rather than stand up.
+        place = (s + t) / (line.shape[0] - 1)
+        taper = math.sqrt(max(0.0, 4.0 * place * (1.0 - place)))
+        soft = np.float32(2.0)
+        if gy > 0:
+            tuft = np.float32(0.5) + np.float32(0.5) * math.sin(fringe * place)
+            soft = np.float32(5.0) + np.float32(7.0) * tuft
+        a = np.float32(0.85) * np.exp(-d) + np.float32(0.40) * np.exp(-d / soft)
+        best = max(best, a * (0.15 + 0.85 * taper))
+    return best
 
 
 @njit(cache=True, fastmath=True, nogil=True)
 def _paint(
     out, source, coverage, left, top, ball, lid, patch, inverse, centre, radius, shift,
-    lid_mix, line, lash, lash_mix, half_width, shade, hole,
+    lid_mix, rims, line, lash, lash_mix, half_width, shades, hole,
 ):  # fmt: skip
-    """Put lid texture on the skin, the eyeball behind it and the lash line on top."""
+    """Put the closed lid on the skin, the eyeball behind it and the lash line on top.
+
+    ``rims`` per column of the patch: the upper rim's row now, how far it came down, how far it
+    still has to go, and how much lid there is. ``shades``: light on the eyeball, the rim's shadow
+    on it, its reach.
+    """
     colour = np.empty(3, np.int64)
     rows, columns = coverage.shape
     inner, outer = np.float32(1.1) * radius, np.float32(2.4) * radius
     limit = ball.shape[0] // 2
+    now = rims[0]
+    high, low = line[:, 1].min() - 4 * half_width, line[:, 1].max() + 9 * half_width
     for y in range(rows):
         oy = y + top
         for x in range(columns):
             ox = x + left
             c = coverage[y, x]
+            if lid_mix == 0 and c == 16:
+                continue
+            sx = inverse[0, 0] * ox + inverse[0, 1] * oy + inverse[0, 2]
+            sy = inverse[1, 0] * ox + inverse[1, 1] * oy + inverse[1, 2]
             if c > 0 and lid_mix > 0:
-                u, v = source[oy, ox, 0] - patch[0], source[oy, ox, 1] - patch[1]
-                if u >= 0 and v >= 0 and u < limit - 1 and v < limit - 1:
-                    sample_twice(lid, u, v, colour)
-                    for k in range(3):
-                        out[oy, ox, k] = (
-                            (256 - lid_mix) * out[oy, ox, k] + lid_mix * colour[k] + 128
-                        ) >> 8
+                place = (sx - patch[0], sy - patch[1], source[oy, ox, 1] - patch[1])
+                _lid_pixel(out, ox, oy, place, rims, lid, lid_mix, limit, colour)
             if c < 16 and hole[0] <= ox < hole[2] and hole[1] <= oy < hole[3]:
-                sx = inverse[0, 0] * ox + inverse[0, 1] * oy + inverse[0, 2]
-                sy = inverse[1, 0] * ox + inverse[1, 1] * oy + inverse[1, 2]
                 # Two rounds invert the shift, which fades outwards from the iris.
                 u, v = sx, sy
                 for _ in range(3):
@@ -58,27 +161,16 @@ def _paint(
                     u = sx - shift[0] * t
                     v = sy - shift[1] * t
                 sample_twice(ball, np.float32(u - patch[0]), np.float32(v - patch[1]), colour)
+                column = min(max(int(sx - patch[0]), 0), limit - 1)
+                under = max(np.float32(0.0), sy - patch[1] - now[column]) / shades[2]
+                shade = shades[0]
+                if shades[1] > 0 and under < 2.2:
+                    shade *= np.float32(1.0) - shades[1] * np.exp(-under * under)
                 for k in range(3):
                     value = colour[k] * shade
                     out[oy, ox, k] = int((c * out[oy, ox, k] + (16 - c) * value) / 16.0 + 0.5)
-            if lash_mix > 0:
-                best = np.float32(0.0)
-                for s in range(line.shape[0] - 1):
-                    ex, ey = line[s + 1, 0] - line[s, 0], line[s + 1, 1] - line[s, 1]
-                    px, py = ox - line[s, 0], oy - line[s, 1]
-                    t = (px * ex + py * ey) / (ex * ex + ey * ey + np.float32(1e-6))
-                    t = min(np.float32(1.0), max(np.float32(0.0), t))
-                    gx, gy = px - t * ex, py - t * ey
-                    d = (gx * gx + gy * gy) / (half_width * half_width)
-                    if d > 30.0:
-                        continue
-                    # Lashes taper to both corners, and hang down more than they stand up.
-                    place = (s + t) / (line.shape[0] - 1)
-                    taper = math.sqrt(max(0.0, 4.0 * place * (1.0 - place)))
-                    reach = np.float32(7.0) if gy > 0 else np.float32(2.5)
-                    a = np.exp(-d) + np.float32(0.35) * np.exp(-d / reach)
-                    best = max(best, a * (0.25 + 0.75 * taper))
-                a = best * lash_mix
+            if lash_mix > 0 and high < oy < low:
+                a = lash_mix * _lash_at(line, ox, oy, half_width, np.float32(_TUFTS))
                 if a > 0.004:
                     for k in range(3):
                         out[oy, ox, k] = int(out[oy, ox, k] * (1 - a) + lash[k] * a + 0.5)
@@ -114,6 +206,38 @@ class EyePainter:
         self._still = np.concatenate([rig.source[self._anchor], depth], 1).astype(np.float32)
         self._weight = rig.weight[self._anchor]
         self._moved = np.zeros_like(self._still)
+        self._width = float(np.ptp(rig.source[self._upper, 0]))
+        columns = np.arange(self._ball.shape[0] // 2 + 1, dtype=np.float32) + self._patch[0]
+        self._columns = columns
+        self._open = self._rim_rows(rig.source[self._upper])
+        self._closed = np.maximum(self._rim_rows(self._closed_rim()), self._open)
+        rim = rig.source[self._upper, 0]
+        aside = np.abs(columns - 0.5 * (rim.min() + rim.max())) / self._width
+        self._middle = np.flatnonzero(aside < 0.2)
+        t = np.clip((_CORNER[1] - aside) / (_CORNER[1] - _CORNER[0]), 0, 1)
+        self._rims = np.zeros((4, len(columns)), np.float32)
+        self._rims[3] = t * t * (3 - 2 * t)
+        self._smooth = max(1, round(0.07 * self._width))
+
+    def _closed_rim(self) -> Floats:
+        """Return where the upper rim lies in the photo's pixels with this eye closed."""
+        vector = neutral()
+        vector[INDEX["eyeBlinkRight" if self._side else "eyeBlinkLeft"]] = 1.0
+        model = self._rig.express(self._rig.map(vector))
+        return self._rig.project(model[self._upper])[:, :2]
+
+    def _rim_rows(self, rim: Floats) -> Floats:
+        """Return the row of a rim ``(N, 2)`` in the patch, for every column of it."""
+        order = np.argsort(rim[:, 0], kind="stable")
+        rows = np.interp(self._columns, rim[order, 0], rim[order, 1]) - self._patch[1]
+        return rows.astype(np.float32)
+
+    def _follow(self, line: Floats, inverse: Floats) -> float:
+        """Bring ``rims`` up to date; return how far the lid is closed."""
+        _follow_rim(line, inverse, self._patch, self._open, self._closed, self._smooth, self._rims)
+        drop = self._rims[1, self._middle]
+        way = (self._closed - self._open)[self._middle].mean()
+        return float(drop.mean() / max(way, 1.0))
 
     def _lash_line(self, points: Floats) -> Floats:
         """Return the upper lid's rim, smoothed a little."""
@@ -155,11 +279,17 @@ class EyePainter:
         """
         self._rig.move(self._still, self._weight, pose, self._moved)
         inverse = self._to_source(self._moved[:, :2].astype(np.float64))
-        shift = self._shift(eye)
-        lid_mix = int(256 * smoothstep(0.04, 0.5, eye.blink))
-        lash_mix = smoothstep(0.04, 0.35, eye.blink) * _LASH_STRENGTH
         line = self._lash_line(points)
-        shade = np.float32(1.0 - 0.22 * smoothstep(0.1, 0.9, eye.blink))
+        closure = self._follow(line, inverse)
+        closing = smoothstep(_CLOSING, _CLOSED_ENOUGH, closure)
+        shades = np.array(
+            [
+                1.0 - 0.12 * smoothstep(0.1, 0.9, closure),
+                _RIM_SHADOW * smoothstep(_CLOSING, 0.6, closure),
+                max(1.0, _RIM_SHADOW_REACH * self._width),
+            ],
+            np.float32,
+        )
         _paint(
             out,
             source,
@@ -172,13 +302,14 @@ class EyePainter:
             inverse,
             self._centre,
             self._radius,
-            shift,
-            lid_mix,
+            self._shift(eye),
+            np.float32(closing),
+            self._rims,
             line,
             self._lash,
-            np.float32(lash_mix),
+            np.float32(closing * _LASH_STRENGTH),
             np.float32(max(0.75, _LASH * self._rig.scale)),
-            shade,
+            shades,
             self._hole(points),
         )
 

@@ -1,0 +1,65 @@
+"""Closed lids: taken from the photo at enrolment, drawn by the renderer."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from models.appearance.colours import EYE_CONTOUR, EyeTextures, take_eye
+from models.appearance.identity import Identity
+from models.coefficients import INDEX, neutral
+from models.renderer.renderer import Renderer
+
+SKIN = np.array([200, 150, 120])
+IRIS = ((473, 474, 475, 476, 477), (468, 469, 470, 471, 472))
+GREY = np.array([0.299, 0.587, 0.114])
+
+
+def eye_in_a_socket(shade: float) -> EyeTextures:
+    """An eye 60 pixels wide, with the skin above it darkened to ``shade``."""
+    picture = np.empty((200, 200, 3), np.uint8)
+    picture[:] = SKIN
+    picture[40:100] = SKIN * shade
+    cv2.ellipse(picture, (100, 100), (30, 12), 0, 0, 360, (230, 230, 230), -1)
+    cv2.circle(picture, (100, 100), 10, (40, 25, 15), -1)
+    cv2.ellipse(picture, (100, 100), (31, 13), 0, 180, 360, (15, 10, 10), 3)  # lashes
+    points = np.zeros((478, 3), np.float32)
+    turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    for contour in EYE_CONTOUR:
+        points[list(contour), :2] = np.stack([100 + 30 * np.cos(turn), 100 + 12 * np.sin(turn)], -1)
+    for ring in IRIS:
+        points[list(ring), :2] = [(100, 100), (110, 100), (100, 90), (90, 100), (100, 110)]
+    return take_eye(picture, points, 0, 120)
+
+
+def lid_colour(eye: EyeTextures) -> np.ndarray:
+    """The middle of the closed lid."""
+    y, x = 100 - eye.patch.top, 100 - eye.patch.left
+    return eye.lids[y - 5 : y + 3, x - 10 : x + 10].reshape(-1, 3).mean(0)
+
+
+def test_a_lid_is_skin_also_in_a_dark_socket():
+    for shade in (1.0, 0.35, 0.1):  # plain light, a deep socket, the rim of dark glasses
+        colour = lid_colour(eye_in_a_socket(shade))
+        assert 0.55 * (SKIN @ GREY) < colour @ GREY < 1.02 * (SKIN @ GREY)
+        hue, wanted = colour / colour.sum(), SKIN / SKIN.sum()
+        assert np.abs(hue - wanted).max() < 0.04
+
+
+def test_a_lid_in_a_socket_is_darker_than_in_plain_light():
+    assert lid_colour(eye_in_a_socket(0.35)) @ GREY < 0.9 * (
+        lid_colour(eye_in_a_socket(1.0)) @ GREY
+    )
+
+
+def test_lashes_are_not_drawn_out_over_a_half_closed_lid(astronaut_identity: Identity):
+    renderer = Renderer(astronaut_identity)
+    vector = neutral()
+    vector[[INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]] = 0.5
+    picture = renderer.render(vector).astype(float) @ GREY
+    skin = float(np.array(astronaut_identity.colours.skin) @ GREY)
+    for side, eye in enumerate(astronaut_identity.eyes):
+        rim = renderer._rig.points[renderer._eyes[side]._upper]
+        x, y = round(eye.iris[0]), rim[np.abs(rim[:, 0] - eye.iris[0]).argmin(), 1]
+        above = picture[int(y) - 4 : int(y) - 2, x - 4 : x + 5]
+        assert above.mean() > 0.7 * skin
