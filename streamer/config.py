@@ -37,7 +37,7 @@ class MediaConfig:
     ring_ms: int = 120  # frame ring capacity
     bitrate_kbps: int = 1200
     playout_delay_max_ms: int = 0  # upper bound asked of the viewer's jitter buffer
-    sound_lead_ms: int = 50  # sound leaves earlier: a browser's way to the ear is longer by this
+    sound_lead_ms: int = 50  # sound leaves earlier: a browser's way to the ear is longer
 
 
 @dataclass(frozen=True)

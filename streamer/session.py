@@ -338,6 +338,7 @@ class Session:
             "interrupt": lambda message: self.interrupt(),
             "avatar": self._switch,
             "mute": self._mute,
+            "playout": self._playout,
         }
 
     def interrupt(self) -> None:
@@ -349,6 +350,16 @@ class Session:
 
     def _mute(self, message: dict[str, Any]) -> None:
         self._path.muted = message.get("on") is True
+
+    def _playout(self, message: dict[str, Any]) -> None:
+        """Take what the viewer's buffer does to the sound."""
+        held = message.get("audio_ms")
+        try:
+            if isinstance(held, bool) or not isinstance(held, int | float):
+                raise ValueError("A playout message needs a number audio_ms.")
+            self._path.lead.held(float(held))
+        except ValueError as error:
+            self._control.error(str(error))
 
     def _switch(self, message: dict[str, Any]) -> None:
         try:
@@ -371,6 +382,7 @@ class Session:
             **self._figures.describe(),
             "look_ahead_ms": self._media.look_ahead_ms,
             "delay_ms": round(1e3 * self._path.delay.seconds),
+            "sound_lead_ms": round(1e3 * self._path.lead_s),
         }
 
     async def record(self, seconds: float) -> str:

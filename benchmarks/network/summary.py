@@ -157,13 +157,20 @@ def _held(stats: list[dict[str, Any]], start: float, end: float) -> dict[str, fl
     out: dict[str, float | None] = {
         "server_delay_ms": float(np.median(delays)) if delays else None,
     }
-    for kind in ("video", "audio"):
+    leads = [
+        s["server"]["sound_lead_ms"] for s in inside if "sound_lead_ms" in (s.get("server") or {})
+    ]
+    out["server_sound_lead_ms"] = float(np.median(leads)) if leads else None
+    for kind, total, name in (
+        ("video", "jitterBufferDelay", "viewer_video_buffer_ms"),
+        ("audio", "jitterBufferDelay", "viewer_audio_buffer_ms"),
+        ("audio", "jitterBufferTargetDelay", "viewer_audio_target_ms"),
+    ):
         held, taken = (
-            inside[-1].get(f"{kind}.{name}", 0) - inside[0].get(f"{kind}.{name}", 0)
-            if inside else 0
-            for name in ("jitterBufferDelay", "jitterBufferEmittedCount")
-        )  # fmt: skip
-        out[f"viewer_{kind}_buffer_ms"] = round(1000 * held / taken, 1) if taken else None
+            inside[-1].get(f"{kind}.{key}", 0) - inside[0].get(f"{kind}.{key}", 0) if inside else 0
+            for key in (total, "jitterBufferEmittedCount")
+        )
+        out[name] = round(1000 * held / taken, 1) if taken else None
     return out
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from streamer.clock import Clock
 from streamer.config import MediaConfig
 from streamer.media.delay import ReleaseDelay
+from streamer.media.lead import SoundLead
 from streamer.media.phases import FramePhases
 from streamer.media.resample import StreamingResampler
 from streamer.media.timeline import KEEP, RATE, Timeline
@@ -39,7 +40,7 @@ class MediaPath:
         self.timeline = Timeline(clock.now())
         self.delay = ReleaseDelay(media.fps, media.look_ahead_ms, float(media.ring_ms))
         self._clock = clock
-        self._lead_s = media.sound_lead_ms / 1000
+        self.lead = SoundLead(media.sound_lead_ms, clock.now)
         self._fps = media.fps
         self._ahead = media.look_ahead_ms * RATE // 1000
         self._to_models = to_models
@@ -81,7 +82,12 @@ class MediaPath:
         blocks against ``playout-delay`` 0). The sender reports know nothing of this lead: they say
         what belongs together, not when it was sent.
         """
-        return self.release(position) - self._lead_s
+        return self.release(position) - self.lead_s
+
+    @property
+    def lead_s(self) -> float:
+        """By how much sound leaves before its picture now, in seconds."""
+        return self.lead.seconds(self.delay.seconds, self.timeline.lateness_s)
 
     def media_time(self) -> float | None:
         """Return the seconds of media that are due now; None before there are any."""

@@ -28,6 +28,7 @@ _WINDOW_S = 1.0  # over which the smallest lateness is taken as the path's own
 _TOLERANCE = RATE * 2 // 1000  # lateness that is left alone
 _MAX_SLEW = 0.02
 _CUT = RATE * 40 // 1000  # sound that is ahead by more than this for good is cut, not shrunk
+_LATE_WINDOWS = 8  # whose latest packet counts
 _MAX_REFUSED = RATE // 5  # sound refused in a row before the source is placed anew
 
 
@@ -61,6 +62,8 @@ class Timeline:
         self._refused_in_a_row = 0
         self._least_late: int | None = None
         self._window_from = start
+        self._most_late = 0
+        self._latest: deque[int] = deque(maxlen=_LATE_WINDOWS)
         self._owed = 0  # samples by which the clock is to be set back
         self._applied = 0  # of these, since the source was placed
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=512)
@@ -68,6 +71,11 @@ class Timeline:
     def due(self, now: float) -> int:
         """Return the media time that the clock has reached, in samples."""
         return round((now - self.start) * RATE)
+
+    @property
+    def lateness_s(self) -> float:
+        """How late the latest sound of the last seconds came against the clock."""
+        return max(self._most_late, *self._latest, 0) / RATE
 
     def _place(self, source_time: int, length: int, due: int) -> int:
         """Put the source where its sound ends now; return the media time of ``source_time``.
@@ -167,10 +175,13 @@ class Timeline:
         original = lateness + self._applied
         least = self._least_late
         self._least_late = original if least is None else min(least, original)
+        self._most_late = max(self._most_late, lateness)
         if now - self._window_from < _WINDOW_S:
             return
         left = self._least_late - self._applied
         self._window_from, self._least_late = now, None
+        self._latest.append(self._most_late)
+        self._most_late = 0
         if left < -_CUT and self._offset is not None:
             # A burst placed the source too far ahead: what overlaps is refused, once.
             left = -(-left // _PERIOD) * _PERIOD  # and stays on its grid

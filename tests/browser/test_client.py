@@ -98,6 +98,7 @@ def test_no_ice_server_and_no_request_elsewhere(
     assert page.evaluate(START, {"avatarId": avatars[0]}) is None
     assert page.evaluate("call.state") == "live"
     until(page, "call.stats.firstFrameMs > 0")
+    until(page, "call.stats.soundHeldMs > 0 && call.stats.server?.sound_lead_ms >= 50")
     assert page.evaluate("configurations.map(({ iceServers }) => iceServers.length)") == [0]
     assert asked and all(url.startswith(server.url) for url in asked)
     page.evaluate("call.stop()")

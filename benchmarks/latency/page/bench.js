@@ -105,6 +105,7 @@ class Bench {
       await sleep(Math.min(LOOK_MS, Math.max(0, end - performance.now())));
       this.check();
       this.notes.stats.push(await this.call.totals());
+      this.call.tellPlayout(this.notes.stats);
       const { wantsSound, soundWithinS } = this.options;
       const waited = (Date.now() - this.notes.began) / 1000;
       if (wantsSound && waited > soundWithinS && !this.notes.heard.length) {

@@ -27,6 +27,13 @@ const connected = (pc) =>
     look();
   });
 
+/** Sound and picture as streams of their own, as our own page has them. */
+const apart = (sdp) =>
+  sdp
+    .split(/(?=^m=)/m)
+    .map((lines) => (/^m=video/.test(lines) ? lines.replace(/^a=msid:\S+/gm, "a=msid:v") : lines))
+    .join("");
+
 export class Call {
   /** @param {{control: boolean, receiveOnly: boolean, sendOnly: boolean}} shape */
   constructor(shape) {
@@ -58,7 +65,7 @@ export class Call {
     await gathered(pc);
     const { sdp, session } = await window.signal({ sdp: pc.localDescription.sdp, leg });
     this.session = session;
-    await pc.setRemoteDescription({ type: "answer", sdp });
+    await pc.setRemoteDescription({ type: "answer", sdp: this.shape.control ? apart(sdp) : sdp });
     await within(connected(pc), CONNECT_LIMIT_MS, "The media connection was not made in time.");
     pc.onconnectionstatechange = () => {
       if (["failed", "closed"].includes(pc.connectionState)) this.lost ??= "The connection was lost.";
@@ -106,7 +113,7 @@ export class Call {
         "jitterBufferDelay", "jitterBufferEmittedCount", "totalProcessingDelay",
         "totalDecodeTime", "frameWidth", "frameHeight"],
       audio: ["packetsReceived", "packetsLost", "concealedSamples", "totalSamplesReceived",
-        "jitterBufferDelay", "jitterBufferEmittedCount", "removedSamplesForAcceleration",
+        "jitterBufferDelay", "jitterBufferTargetDelay", "jitterBufferEmittedCount", "removedSamplesForAcceleration",
         "insertedSamplesForDeceleration"],
     }; // prettier-ignore
     const report = await this.pc.getStats();
@@ -121,6 +128,19 @@ export class Call {
     }
     out.server = this.serverStats ?? null;
     return out;
+  }
+
+  /** Tell our own server, as its page does, how long the buffer held sound between two totals. */
+  tellPlayout(totals) {
+    const [before, now] = totals.slice(-2);
+    if (!now) return;
+    const grown = (name) => now[`audio.${name}`] - before[`audio.${name}`];
+    const samples = grown("jitterBufferEmittedCount");
+    if (!(samples > 0)) return;
+    const [held, target] = ["jitterBufferDelay", "jitterBufferTargetDelay"].map(
+      (name) => (1000 * grown(name)) / samples,
+    );
+    this.send({ type: "playout", audio_ms: Math.min(held, target + 20) });
   }
 
   async close() {

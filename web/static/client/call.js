@@ -249,6 +249,8 @@ export class AvatarCall {
       const report = await this.#peer?.stats();
       if (!report || run.signal.aborted || this.state !== "live") return;
       Object.assign(this.stats, collect(report, this.stats.server));
+      const { soundHeldMs } = this.stats;
+      if (soundHeldMs !== null) this.#peer?.send({ type: "playout", audio_ms: soundHeldMs });
       this.#options.onstats?.(this.stats);
     }, 1000);
     this.#set("live", "Live");

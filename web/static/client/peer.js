@@ -64,7 +64,7 @@ export class Peer {
       await this.#forget();
       throw signal.reason ?? connectionLost();
     }
-    await pc.setRemoteDescription({ type: answer.type, sdp: answer.sdp });
+    await pc.setRemoteDescription({ type: answer.type, sdp: apart(answer.sdp) });
     this.#answered = true;
     this.#trickle();
     await connected(pc, signal);
@@ -181,6 +181,15 @@ export class Peer {
 function askForNoDelay(receiver) {
   if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
   else if ("playoutDelayHint" in receiver) receiver.playoutDelayHint = 0;
+}
+
+/**
+ * Make sound and picture streams of their own: a browser holds the earlier of one stream's two back,
+ * by what it can see of them. The server sees more (call.js tells it) and keeps them together.
+ */
+function apart(sdp) {
+  const sections = sdp.split(/(?=^m=)/m);
+  return sections.map((lines) => (lines.startsWith("m=video") ? lines.replace(/^a=msid:\S+/gm, "a=msid:picture") : lines)).join("");
 }
 
 function gathered(pc, signal) {
