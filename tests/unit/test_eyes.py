@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from models.appearance.colours import EYE_CONTOUR, EyeTextures, take_eye
+from models.appearance.colours import EYE_CONTOUR, EyeTextures, _light, take_eye
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
 from models.renderer.renderer import Renderer
@@ -63,3 +63,12 @@ def test_lashes_are_not_drawn_out_over_a_half_closed_lid(astronaut_identity: Ide
         x, y = round(eye.iris[0]), rim[np.abs(rim[:, 0] - eye.iris[0]).argmin(), 1]
         above = picture[int(y) - 4 : int(y) - 2, x - 4 : x + 5]
         assert above.mean() > 0.7 * skin
+
+
+def test_teeth_are_as_bright_as_the_light_not_as_the_skin():
+    dark, white = np.array([70.0, 50.0, 40.0]), np.array([110.0, 105.0, 100.0])
+    assert _light(dark, white) > 1.4 * dark.max()
+    assert _light(dark, 3 * white) <= 1.71 * dark.max()  # a lamp in the eye is no white
+    light = np.array([230.0, 190.0, 170.0])
+    assert _light(light, white) == light.max()
+    assert _light(light, None) == light.max()
