@@ -14,6 +14,7 @@ from models.appearance.neutral import lid_seam, lip_seam
 from models.appearance.seam import Seam
 from models.coefficients import INDEX
 from models.renderer.expression import Expression, ExpressionMap, Eye
+from models.renderer.nostrils import NostrilCaps
 
 Floats = NDArray[np.float32]
 
@@ -21,13 +22,13 @@ _PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
 _YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
 _FRONTAL, _ASIDE = np.radians((12.0, 32.0))  # photo's yaw: all of the turning, least of it
 _LEAST_TURN = 0.35
-_PITCH_GAIN = 1.15  # a nod without the light's change looks like less
+_PITCH_GAIN = 1.3  # a nod without the light's change looks like less
 _SHIFT = 0.6  # inter-ocular distances
 _CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
 _STILL = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
 _SEALED_GAP = -0.012  # cm
 _CONTACT = (0.03, 0.16)  # cm of gap that soft lips bridge; from where they do not
-_ROUND = 0.16  # of the lips' width that rounding takes beyond the kit's shapes
+_ROUND = 0.14  # of the lips' width that rounding takes beyond the kit's shapes
 _ROUND_REACH = (0.6, 3.0)  # cm from the lips over which that fades
 _ROUND_HOLE = 0.66  # of the lips' width that stays open between rounded lips
 _WIDE, _BOW = (0.5, 1.4), 0.6  # cm of gap; how far wide lips form a bow rather than a V
@@ -182,6 +183,8 @@ class Rig:
         self.turning = turning_range(float(np.arctan2(forward[0], forward[2])))
         self.unit = identity.inter_ocular_px * factor
         self.source = ((identity.source + 0.5) * factor - 0.5).astype(np.float32)
+        self._caps = NostrilCaps(basis)
+        self._caps.apply(self.source)
         self._offset = ((identity.offset + 0.5) * factor - 0.5).astype(np.float32)
         # Model to picture: y turns over, z stays towards the viewer.
         self._view = (self.scale * np.diag([1.0, -1.0, 1.0]) @ identity.rotation).astype(np.float32)
@@ -278,6 +281,7 @@ class Rig:
             middle = model[self.lips.upper[len(self.lips.upper) // 2], 0]
             x = model[self._round_rows, 0]
             model[self._round_rows, 0] = x - expression.round * self._round_weight * (x - middle)
+        self._caps.apply(model)
         self._meet_lips(model, expression)
         for side, eye in enumerate(expression.eyes):
             self._close_lid(model, side, eye)
