@@ -36,6 +36,7 @@ class MediaConfig:
     look_ahead_ms: int = 80  # of sound the lips wait for; 0-120
     ring_ms: int = 120  # frame ring capacity
     bitrate_kbps: int = 1200
+    video_codec: str = "H264"  # or VP8; the other one is for viewers that have not this one
     playout_delay_max_ms: int = 0  # upper bound asked of the viewer's jitter buffer
     sound_lead_ms: int = 50  # sound leaves earlier: a browser's way to the ear is longer
 
@@ -184,6 +185,7 @@ def _check(config: Config) -> Config:
         (0 <= media.sound_lead_ms <= 80, "media.sound_lead_ms must be between 0 and 80"),
         (40 <= media.ring_ms <= 1000, "media.ring_ms must be between 40 and 1000"),
         (100 <= media.bitrate_kbps <= 8000, "media.bitrate_kbps must be between 100 and 8000"),
+        (media.video_codec in ("H264", "VP8"), "media.video_codec must be H264 or VP8"),
         (config.engine.engine in _ENGINES, f"engine.engine must be one of {', '.join(_ENGINES)}"),
         (1 <= config.engine.threads <= 64, "engine.threads must be between 1 and 64"),
         (0 <= config.engine.compute <= 64, "engine.compute must be between 0 and 64"),

@@ -11,6 +11,8 @@ from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
     RTCSessionDescription,
 )
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
@@ -38,6 +40,20 @@ def new_peer() -> RTCPeerConnection:
     return RTCPeerConnection(
         RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
     )
+
+
+def prefer(video: RTCRtpTransceiver, codec: str, *, nothing_else: bool = False) -> None:
+    """Send video as this codec if the offer has it, whatever the offer puts first.
+
+    H.264 costs two thirds (512 px) to half (256 px) of what VP8 does, and its encoder takes a new
+    bitrate without a keyframe.
+    """
+    codecs = RTCRtpSender.getCapabilities("video").codecs
+    wanted = [c for c in codecs if c.mimeType.lower() == f"video/{codec}".lower()]
+    rest = [c for c in codecs if c not in wanted]
+    if nothing_else:
+        rest = [c for c in rest if c.mimeType.lower() == "video/rtx"]
+    video.setCodecPreferences(wanted + rest)
 
 
 async def answer(peer: RTCPeerConnection, offer: Offer, place: Callable[[], None]) -> str:

@@ -107,7 +107,8 @@ class Session:
         """
         peer = self._peer
         peer.addTransceiver("audio", direction="sendrecv")
-        peer.addTransceiver("video", direction="sendonly")
+        video = peer.addTransceiver("video", direction="sendonly")
+        peering.prefer(video, self._media.video_codec)
         sdp = await peering.answer(peer, offer, self._place_tracks)
         peer.on("connectionstatechange", self._connection_changed)
         peer.on("datachannel", self._data_channel)

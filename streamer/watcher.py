@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
-from aiortc import RTCDataChannel, RTCRtpSender, RTCRtpTransceiver
+from aiortc import RTCDataChannel, RTCRtpTransceiver
 
 from streamer import peering
 from streamer.context import SessionContext
@@ -77,10 +77,7 @@ class Watcher:
         """
         self._peer.addTransceiver("audio", direction="sendonly")
         video = self._peer.addTransceiver("video", direction="sendonly")
-        wanted = self._session.codec
-        names = (f"video/{wanted}".lower(), "video/rtx")
-        capabilities = RTCRtpSender.getCapabilities("video").codecs
-        video.setCodecPreferences([c for c in capabilities if c.mimeType.lower() in names])
+        peering.prefer(video, self._session.codec, nothing_else=True)
         sdp = await peering.answer(self._peer, offer, self._place_tracks)
         self._peer.on("connectionstatechange", self._connection_changed)
         self._peer.on("datachannel", self._data_channel)

@@ -100,7 +100,7 @@ class VideoEncoder:
             "maxrate": str(rate),
             "bufsize": str(rate // 8),  # 125 ms: no burst is longer than the line can carry
             "forced-idr": "1",
-            "x264-params": f"repeat-headers=1:annexb=1:sliced-threads=0:{_VUI}",
+            "x264-params": f"repeat-headers=1:annexb=1:sliced-threads=0:scenecut=0:{_VUI}",
         }
 
     def _vp8_options(self) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import numpy as np
 import pytest
@@ -62,6 +63,20 @@ async def test_picture_and_sound_come_together(start_server: StartServer, video_
         assert abs(figures["av_skew_ms"]) < 20
         assert 60 < figures["mouth_to_lip_ms"]["p50"] < 300
         assert "a=ptime:10" in viewer.answer and "useinbandfec=1" in viewer.answer
+        await viewer.close()
+
+
+@pytest.mark.parametrize("first", ["H264", "VP8"])
+async def test_the_configured_codec_comes_before_what_the_offer_puts_first(
+    start_server: StartServer, first: str
+) -> None:
+    async with start_server(media={"video_codec": first}) as live:
+        viewer = Viewer(live.http, FakeMicrophone(beeps(2)))
+        await viewer.connect()
+        formats = re.search(r"^m=video \S+ \S+ (\d+)", viewer.answer, re.MULTILINE)
+        assert formats and f"a=rtpmap:{formats[1]} {first}/90000" in viewer.answer
+        assert "VP8/90000" in viewer.answer, "the offer's own first choice was on the table"
+        await viewer.until(lambda: len(viewer.frames) >= 3)
         await viewer.close()
 
 

@@ -65,6 +65,15 @@ def test_the_bitrate_is_held(codec: Codec) -> None:
     assert 250 < kbps(encoder, 50, 75) < 650
 
 
+@pytest.mark.parametrize("codec", CODECS)
+def test_another_picture_altogether_makes_no_keyframe(codec: Codec) -> None:
+    encoder = VideoEncoder(codec, size=SIZE, fps=25, bitrate_kbps=1000)
+    kbps(encoder, 0, 30)
+    keys = [encoder.encode(to_yuv(moving(i)[::-1, ::-1] if i % 2 else 255 - moving(i)))[1]
+            for i in range(30, 40)]  # fmt: skip
+    assert not any(keys), "keyframes come on demand"
+
+
 def test_h264_changes_its_rate_without_a_keyframe() -> None:
     encoder = VideoEncoder("H264", size=SIZE, fps=25, bitrate_kbps=1000)
     before = kbps(encoder, 0, 75)
