@@ -50,8 +50,14 @@ class MotionModels:
         )
 
 
-def load_motion(engine: str, threads: int = 1) -> MotionModels:
+def load_motion(engine: str, threads: int = 1, callers: int = 1) -> MotionModels:
     """Load the shipped graphs, checked against their manifest.
+
+    Args:
+        engine: the engine to run graphs on.
+        threads: threads per graph.
+        callers: threads that will run streams; if there are several, what they want at the same
+            time is run as one batch.
 
     Raises:
         FileNotFoundError: the weights are not there.
@@ -65,4 +71,8 @@ def load_motion(engine: str, threads: int = 1) -> MotionModels:
     flow = None
     if FLOW_GRAPH.is_file():
         flow = select.load(load_flow_engine_path(), engine, threads=threads)
+    if callers > 1:
+        from engines.batching import BatchingEngine
+
+        lips, flow = BatchingEngine(lips), flow and BatchingEngine(flow)
     return MotionModels(lips, flow)

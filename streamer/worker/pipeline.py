@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.worker.cores import compute_threads, usable_cores
+
 if TYPE_CHECKING:
     from models.motion.stream import MotionStream
     from models.renderer.renderer import Renderer
@@ -35,6 +37,11 @@ class WorkerSettings:
     compute: int = 0
     warm: str = ""
     size: int = 512
+
+    @property
+    def compute_threads(self) -> int:
+        """How many sessions are drawn at the same time here."""
+        return self.compute or compute_threads(usable_cores())
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ class AvatarPipelines:
         from streamer.motion_models import load_motion
 
         cv2.setNumThreads(settings.threads)
-        self._models = load_motion(settings.engine, settings.threads)
+        self._models = load_motion(settings.engine, settings.threads, settings.compute_threads)
 
     def open(self, spec: SlotSpec) -> AvatarPipeline:
         """Return a fresh session on an avatar."""

@@ -25,7 +25,6 @@ import numpy as np
 
 from streamer.memory import give_back, limit_arenas
 from streamer.worker import protocol
-from streamer.worker.cores import compute_threads, usable_cores
 from streamer.worker.overload import OverloadGuard
 from streamer.worker.pipeline import RATE, Pipelines, SlotSpec, WorkerSettings
 from streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
@@ -55,9 +54,7 @@ class Worker:
         self._pipelines = pipelines
         self._sending = threading.Lock()
         self._wanted: dict[int, int] = {}  # slot -> which opening is the valid one
-        self._scheduler = Scheduler(
-            self._slot_failed, threads=settings.compute or compute_threads(usable_cores())
-        )
+        self._scheduler = Scheduler(self._slot_failed, threads=settings.compute_threads)
         self._overload = OverloadGuard(time.monotonic)
         self._loading_until = 0.0
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader")
