@@ -27,12 +27,17 @@ _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308,
                324, 318, 402, 317, 14, 87, 178, 88, 95)  # fmt: skip
 _OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291,
                375, 321, 405, 314, 17, 84, 181, 91, 146)  # fmt: skip
+_UPPER_LIP = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291,
+              308, 415, 310, 311, 312, 13, 82, 81, 80, 191, 78)  # fmt: skip
+_LOWER_LIP = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291,
+              308, 324, 318, 402, 317, 14, 87, 178, 88, 95, 78)  # fmt: skip
 _CHEEKS = ((50, 101, 118, 117), (280, 330, 347, 346))
 # From the nostril's wing past the corner of the mouth.
 _FOLDS = ((129, 203, 206, 216, 212, 202), (358, 423, 426, 436, 432, 422))
 _FOLD_LIFT = 0.85  # of a strong smile's folds
 _WHITE = 1.45  # brightness of light skin over that of the eye's white
 _LIGHTER = 1.7  # of the skin's own brightness, the most that is believed
+_UPPER_LIGHT = 0.85  # of the lower lip's brightness: light comes from above
 _SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
 
 
@@ -127,44 +132,66 @@ def take_teeth(picture: Image, landmarks: Floats) -> tuple[Image, Image]:
 
     ``teeth`` is ``(S, S, 4)``, or ``(0, 0, 4)`` where the mouth is closed.
     """
-    inner = landmarks[list(_INNER_LIPS), :2]
     face = float(np.ptp(landmarks[:468, 0]))
     gap = float(np.linalg.norm(landmarks[13, :2] - landmarks[14, :2]))
     none = np.zeros((0, 0, 4), np.uint8)
-    size = picture.shape[:2]
     if gap < 0.022 * face:
         return none, picture
-    mouth = polygon_mask(inner, size)
-    hole = grow(mouth, max(1.0, 0.008 * face))
-    near = grow(mouth, 0.05 * face) & polygon_mask(landmarks[list(_OUTER_LIPS), :2], size)
-    # The dark corners of a smile lie outside the contour; they must not colour the lips.
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    level = float(np.median(grey[near & ~hole])) if (near & ~hole).any() else 128.0
-    corners = np.zeros(size, bool)
-    for corner in (78, 308):
-        x, y = (round(float(v)) for v in landmarks[corner, :2])
-        spot = np.zeros(size, np.uint8)
-        cv2.circle(spot, (x, y), max(2, round(0.05 * face)), 1, -1)
-        corners |= spot > 0
-    lips = grow(polygon_mask(landmarks[list(_OUTER_LIPS), :2], size), 1)
-    dark = corners & lips & (grey < 0.72 * level)
-    hole |= grow(dark, 1)
-    known = near & ~hole
-    y0, y1, x0, x1 = _box(grow(hole, 0.08 * face))
-    window = np.s_[y0:y1, x0:x1]
-    clean = picture.copy()
-    if known[window].sum() > 20:
-        filled = push_pull(picture[window], known[window])
-        # Where the corners were dark, some of the shade stays, or a pale ring shows.
-        shade = cv2.GaussianBlur(dark[window].astype(np.float32), (0, 0), 0.012 * face)
-        filled *= 1.0 - 0.30 * np.clip(shade, 0, 1)[..., None]
-        soft = np.maximum(
-            cv2.GaussianBlur(hole[window].astype(np.float32), (0, 0), 0.8), hole[window]
-        )[..., None]
-        clean[window] = np.clip(picture[window] * (1 - soft) + filled * soft, 0, 255)
+    mouth = polygon_mask(landmarks[list(_INNER_LIPS), :2], picture.shape[:2])
+    clean = _without_teeth(_even_lips(picture, landmarks, face), landmarks, mouth, face)
     if gap < _SHOWN_TEETH * face:
         return none, clean
     return _teeth_texture(picture, grow(mouth, -1), none), clean
+
+
+def _even_lips(picture: Image, landmarks: Floats, face: float) -> Image:
+    """Bring a smile's upper lip nearer to the lower one.
+
+    It is rolled in and in its own shadow; closed over the teeth it would be a grey moustache.
+    """
+    size = picture.shape[:2]
+    upper = polygon_mask(landmarks[list(_UPPER_LIP), :2], size)
+    lower = polygon_mask(landmarks[list(_LOWER_LIP), :2], size)
+    if min(upper.sum(), lower.sum()) < 20:
+        return picture
+    found = np.median(picture[upper], 0).astype(np.float32) + 1
+    wanted = 0.4 * found + 0.6 * _UPPER_LIGHT * np.median(picture[lower], 0)
+    gain = np.clip(wanted / found, 1.0, 1.6) - 1.0
+    soft = cv2.GaussianBlur(upper.astype(np.float32), (0, 0), 0.012 * face)[..., None]
+    return np.clip(np.rint(picture * (1.0 + soft * gain)), 0, 255).astype(np.uint8)
+
+
+def _without_teeth(picture: Image, landmarks: Floats, mouth: Mask, face: float) -> Image:
+    """Fill the open mouth and its dark corners from lips and skin around them."""
+    size = picture.shape[:2]
+    lips = polygon_mask(landmarks[list(_OUTER_LIPS), :2], size)
+    hole = grow(mouth, max(1.0, 0.008 * face))
+    near = grow(mouth, 0.05 * face) & lips
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    level = float(np.median(grey[near & ~hole])) if (near & ~hole).any() else 128.0
+    corners = np.zeros(size, np.uint8)
+    for corner in (78, 308):
+        x, y = (round(float(v)) for v in landmarks[corner, :2])
+        cv2.circle(corners, (x, y), max(2, round(0.055 * face)), 1, -1)
+    # The dark corners of a smile lie outside the contour; they must not colour the lips, nor
+    # does what is in the teeth's shadow.
+    dark = (corners > 0) & (grey < 0.62 * level)
+    dark = grow(dark & grow(lips, 0.012 * face), 0.006 * face)
+    skin = (corners > 0) & ~grow(lips, 0.012 * face) & ~dark
+    known = ((near & (grey > 0.75 * level)) | skin) & ~hole & ~dark
+    hole |= dark
+    y0, y1, x0, x1 = _box(grow(hole, 0.08 * face))
+    window = np.s_[y0:y1, x0:x1]
+    if known[window].sum() <= 20:
+        return picture
+    filled = push_pull(picture[window], known[window])
+    soft = cv2.GaussianBlur(
+        grow(hole, 0.006 * face)[window].astype(np.float32), (0, 0), 0.006 * face
+    )
+    soft = np.maximum(soft, grow(hole, 1)[window])[..., None]
+    clean = picture.copy()
+    clean[window] = np.clip(picture[window] * (1 - soft) + filled * soft, 0, 255)
+    return clean
 
 
 def soften_folds(picture: Image, landmarks: Floats, smile: float) -> Image:

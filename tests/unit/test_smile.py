@@ -1,0 +1,57 @@
+"""What enrolment makes of a toothy smile: a mouth that can close."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from models.appearance.colours import take_teeth
+
+GREY = np.array([0.299, 0.587, 0.114])
+SKIN, LOWER, UPPER = (205, 165, 140), (200, 120, 115), (120, 75, 65)
+# MediaPipe's contours, from the subject's right corner to the left one.
+OUTER_UPPER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
+OUTER_LOWER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
+INNER_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
+INNER_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+
+
+def smiling() -> tuple[np.ndarray, np.ndarray]:
+    """A smile 100 px wide in a face of 240, and its landmarks."""
+    picture = np.empty((300, 300, 3), np.uint8)
+    picture[:] = SKIN
+    points = np.zeros((478, 3), np.float32)
+    points[:2, 0] = 30, 270
+    arch = np.sin(np.linspace(0, np.pi, 11))
+    for rows, half, high, colour in (
+        (OUTER_UPPER, 50, -16, UPPER), (OUTER_LOWER, 50, 30, LOWER),
+        (INNER_UPPER, 44, -8, None), (INNER_LOWER, 44, 18, None),
+    ):  # fmt: skip
+        x = np.linspace(150 - half, 150 + half, 11)
+        points[list(rows), :2] = np.stack([x, 200 + high * arch], -1)
+        if colour is not None:
+            cv2.fillPoly(picture, [points[list(rows), :2].round().astype(np.int32)], colour)
+    ring = points[[*INNER_UPPER, *INNER_LOWER[::-1]], :2].round().astype(np.int32)
+    cv2.fillPoly(picture, [ring], (240, 235, 225))
+    for x in (106, 194):
+        cv2.circle(picture, (x, 200), 5, (25, 15, 12), -1)
+    return picture, points
+
+
+def test_dark_corners_of_a_smile_go():
+    picture, points = smiling()
+    assert (picture[195:206, 101:112] @ GREY).min() < 30
+    teeth, clean = take_teeth(picture, points)
+    assert teeth.size
+    for x in (106, 194):
+        assert (clean[195:206, x - 5 : x + 6] @ GREY).min() > 0.5 * (np.array(SKIN) @ GREY)
+    beside = clean[195:206, 85:95].reshape(-1, 3) @ GREY
+    assert beside.min() > 0.95 * (np.array(SKIN) @ GREY)
+
+
+def test_a_rolled_in_upper_lip_gets_light():
+    picture, points = smiling()
+    clean = take_teeth(picture, points)[1]
+    upper, lower = clean[187:190, 145:155] @ GREY, clean[222:226, 145:155] @ GREY
+    assert 0.68 * lower.mean() < upper.mean() < lower.mean()
+    assert np.array_equal(clean[240:], picture[240:])
