@@ -37,15 +37,6 @@ def _resampled_medians(
     return np.median(values[places], axis=1)
 
 
-def median_interval(values: Sequence[float], seed: int = 0) -> Interval | None:
-    """Return the median with its moving-block bootstrap interval; None for fewer than 5."""
-    array = np.asarray(values, float)
-    if len(array) < 5:
-        return None
-    medians = _resampled_medians(array, np.random.default_rng(seed))
-    return _interval(float(np.median(array)), medians)
-
-
 def ratio_interval(a: Sequence[float], b: Sequence[float], seed: int = 0) -> Interval | None:
     """Return median(b) / median(a) with its bootstrap interval; None where it means nothing."""
     first, second = np.asarray(a, float), np.asarray(b, float)

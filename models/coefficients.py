@@ -17,8 +17,6 @@ extreme of the shape. Pose is in radians and in inter-ocular distances, in the v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,26 +47,6 @@ POSE: tuple[str, ...] = (
 COEFFICIENTS: tuple[str, ...] = ARKIT + POSE
 INDEX: dict[str, int] = {name: i for i, name in enumerate(COEFFICIENTS)}
 COUNT = len(COEFFICIENTS)
-
-
-@dataclass(frozen=True)
-class PoseWindow:
-    """Consecutive frames of motion at one place in media time.
-
-    Attributes:
-        first_frame: number of the first frame since the session began.
-        fps: frames per second of media time.
-        values: ``(frames, COUNT)`` float32, in the order of ``COEFFICIENTS``.
-    """
-
-    first_frame: int
-    fps: int
-    values: NDArray[np.float32]
-
-    @property
-    def media_time(self) -> float:
-        """Start of the first frame in seconds of media time."""
-        return self.first_frame / self.fps
 
 
 def neutral() -> NDArray[np.float32]:

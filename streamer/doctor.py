@@ -130,16 +130,23 @@ def _models() -> Iterator[Check]:
         yield Check("models", "fail", f"There are none in {_WEIGHTS}.", "Reinstall the package.")
     for path in manifests:
         manifest = json.loads(path.read_text("utf-8"))
-        file = path.parent / manifest["file"]
-        name = f"model {path.parent.name}"
-        if not file.is_file():
-            yield Check(name, "fail", f"{file} is missing.", "Reinstall the package.")
-        elif hashlib.sha256(file.read_bytes()).hexdigest() != manifest["sha256"]:
-            detail = f"{file} is not the file its manifest describes."
-            yield Check(name, "fail", detail, "Reinstall the package.")
-        else:
-            size = f"{file.stat().st_size / 1e6:.1f} MB"
-            yield Check(name, "ok", f"{file.name}, {size}, checksum right.")
+        # A manifest names one file or several: "file" and "sha256", "flow_file" and "flow_sha256".
+        parts = [key.removesuffix("sha256") for key in manifest if key.endswith("sha256")]
+        sums = {path.parent / manifest[f"{p}file"]: manifest[f"{p}sha256"] for p in parts}
+        yield _model(f"model {path.parent.name}", sums)
+
+
+def _model(name: str, sums: dict[Path, str]) -> Check:
+    """Compare files with their checksums."""
+    for file, wanted in sums.items():
+        wrong = "is missing" if not file.is_file() else ""
+        if not wrong and hashlib.sha256(file.read_bytes()).hexdigest() != wanted:
+            wrong = "is not the file its manifest describes"
+        if wrong:
+            return Check(name, "fail", f"{file} {wrong}.", "Reinstall the package.")
+    files = " and ".join(file.name for file in sums)
+    size = sum(file.stat().st_size for file in sums) / 1e6
+    return Check(name, "ok", f"{files}, {size:.1f} MB, checksum right.")
 
 
 def _codecs() -> Iterator[Check]:
@@ -299,6 +306,19 @@ def _data_folder(config: Config) -> Iterator[Check]:
         yield Check("data folder", "warn", detail, "Make room; an avatar takes a few MB.")
     else:
         yield Check("data folder", "ok", f"{folder}, {free / 1e9:.0f} GB free.")
+    yield from _audit_log(folder / "audit.jsonl")
+
+
+def _audit_log(path: Path) -> Iterator[Check]:
+    from streamer.trust.audit import AuditError, verify
+
+    if not path.is_file():
+        return  # nothing has happened yet
+    try:
+        yield Check("audit log", "ok", f"{verify(path)} entries, each as it was written.")
+    except AuditError as error:
+        advice = "Keep a copy, find out who could write to the folder, and move the file away."
+        yield Check("audit log", "fail", str(error), advice)
 
 
 def _port(config: Config) -> Iterator[Check]:

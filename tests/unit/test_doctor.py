@@ -15,6 +15,7 @@ from models.appearance.portrait import synthetic_portrait
 from models.appearance.tracker import MediaPipeTracker
 from streamer import doctor
 from streamer.config import Config, EngineConfig, ServerConfig
+from streamer.trust.audit import AuditLog
 
 
 def config_at(path: Path, port: int = 0) -> Config:
@@ -48,6 +49,29 @@ def test_a_changed_model_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "missing" in next(c.detail for c in doctor._models() if c.name == "model motion")
     shutil.rmtree(weights)
     assert [c.verdict for c in doctor._models()] == ["fail"]
+
+
+def test_every_file_of_a_model_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(doctor._WEIGHTS / "motion", tmp_path / "motion")
+    monkeypatch.setattr(doctor, "_WEIGHTS", tmp_path)
+    flow = tmp_path / "motion" / "flow.onnx"
+    flow.write_bytes(flow.read_bytes()[:-1] + b"?")
+    (check,) = doctor._models()
+    assert check.verdict == "fail" and "flow.onnx" in check.detail
+
+
+def test_a_log_that_was_tampered_with_is_found(tmp_path: Path) -> None:
+    config = config_at(tmp_path)
+    assert [c.name for c in doctor._data_folder(config)] == ["data folder"]
+    log = AuditLog(tmp_path / "audit.jsonl")
+    for event in ("enrolled", "started", "ended"):
+        log.record(event, "anna")
+    last = list(doctor._data_folder(config))[-1]
+    assert (last.name, last.verdict) == ("audit log", "ok") and "3 entries" in last.detail
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
+    last = list(doctor._data_folder(config))[-1]
+    assert last.verdict == "fail" and "entry 1" in last.detail and last.advice
 
 
 def test_a_taken_port_and_a_foreign_address_are_told_apart(tmp_path: Path) -> None:
