@@ -58,7 +58,16 @@ def lips(result: Mapping[str, Any]) -> str:
                 " / ".join(_figure(by_method.get(m, {}).get(key), digits) for m in methods)
             )
         lines.append([name, *cells])
-    return f"Lips ({' / '.join(methods)}):\n\n" + _table(["speech", *_SHOWN.values()], lines)
+    text = f"Lips ({' / '.join(methods)}):\n\n" + _table(["speech", *_SHOWN.values()], lines)
+    if (errors := result.get("warping", {}).get("errors_ms")) is not None:
+        text += (
+            "\n\nTimes by warping, against the known ones of "
+            f"{errors['recordings']:.0f} English prompts: starts of phones off by a median of "
+            f"{errors['start_error_p50']:.0f} ms (90 %: {errors['start_error_p90']:.0f}), ends by "
+            f"{errors['end_error_p50']:.0f} ms ({errors['end_error_p90']:.0f}). The last two rows "
+            "say what that costs each figure."
+        )
+    return text
 
 
 def look_ahead(result: Mapping[str, Any]) -> str:

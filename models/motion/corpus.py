@@ -13,7 +13,7 @@ import logging
 import os
 import random
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.motion import augment, text, voices
+from models.motion import align, augment, text, voices
 from models.motion.curves import DEFAULT, CurveConfig, build, phone_classes
 from models.motion.features import SAMPLE_RATE, RawFeatures
 from models.motion.phones import Phone, UnknownPhone
+from models.motion.predictor import Graph
 from models.motion.voices import Utterance
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ class CorpusConfig:
         espeak: utterances with random espeak-ng voices.
         negatives: three-second sounds without voice.
         versions: augmented versions beside the clean one.
+        rhvoice: utterances per RHVoice voice, timed by a trained network.
+        pico: utterances per Pico voice, timed likewise.
+        later: utterances per festival voice of ``LATER_FESTIVAL_VOICES``.
     """
 
     flite: int = 26
@@ -48,6 +52,13 @@ class CorpusConfig:
     espeak: int = 90
     negatives: int = 60
     versions: int = 2
+    rhvoice: int = 0
+    pico: int = 0
+    later: int = 0
+
+
+# Shards of the second stage: mostly voices that the first stage did not have.
+SECOND = CorpusConfig(flite=6, festival=4, espeak=24, negatives=40, rhvoice=16, pico=16, later=5)
 
 
 def speech(config: CorpusConfig, seed: int) -> Iterator[Utterance]:
@@ -75,6 +86,59 @@ def speech(config: CorpusConfig, seed: int) -> Iterator[Utterance]:
                 yield espeak.speak(said, name, rate=rate, pitch=pitch, spread=spread)
             except (UnknownPhone, ValueError) as error:
                 logger.debug("skipped: %s", error)
+
+
+def later_speech(config: CorpusConfig, seed: int, timer: Graph) -> Iterator[Utterance]:
+    """Yield what voices say that came later: two more of festival, RHVoice's and Pico's.
+
+    Args:
+        config: how many.
+        seed: of the words.
+        timer: motion graph of an earlier training, which finds the phones' times.
+    """
+    rng = random.Random(seed)
+    have = voices.installed()
+    if have["festival"]:
+        for fest in voices.LATER_FESTIVAL_VOICES:
+            texts = [text.sentence(fest.language, rng) for _ in range(config.later)]
+            yield from voices.festival(fest, texts, stretch=rng.uniform(0.85, 1.25))
+    if have["rhvoice"] and have["flite"]:
+        for voice in voices.RHVOICE_VOICES:
+            for _ in range(config.rhvoice):
+                said = text.english(rng)
+                pcm = voices.rhvoice(
+                    said, voice, rate=rng.randint(75, 125), pitch=rng.randint(80, 125)
+                )
+                yield from _timed(timer, pcm, voices.flite(said, "slt"), f"rhvoice/{voice}")
+    if have["pico"] and have["espeak"]:
+        espeak = voices.Espeak()
+        for voice, language in voices.PICO_VOICES.items():
+            for _ in range(config.pico):
+                said = text.sentence(language, rng)
+                pcm = voices.pico(
+                    said, voice, rate=rng.randint(75, 125), pitch=rng.randint(75, 130)
+                )
+                try:
+                    told = (
+                        voices.flite(said, "slt")
+                        if voice == "en-US"
+                        else espeak.speak(said, language)
+                    )
+                except (UnknownPhone, ValueError):
+                    continue
+                yield from _timed(timer, pcm, told, f"pico/{voice}")
+
+
+def _timed(
+    timer: Graph, pcm: NDArray[np.float32], told: Utterance, voice: str
+) -> Iterator[Utterance]:
+    """Yield the sound with the phones of another rendering, timed anew, if they fit."""
+    try:
+        phones, fit = align.align(align.probabilities(timer, pcm), [p.name for p in told.phones])
+    except ValueError:
+        return
+    if fit >= align.LEAST_FIT:
+        yield Utterance(pcm, phones, voice)
 
 
 def version(
@@ -124,10 +188,14 @@ def version(
     return raw, phones, curves
 
 
-def make_shard(path: Path, index: int, seed: int, config: CorpusConfig) -> int:
+def make_shard(
+    path: Path, index: int, seed: int, config: CorpusConfig, timer: Path | None = None
+) -> int:
     """Write one shard; return its hops. The same arguments give the same shard."""
     rng = np.random.default_rng([seed, index])
     said = list(speech(config, seed * 100003 + index))
+    if timer is not None:
+        said += later_speech(config, seed * 100003 + index + 50021, align.Timer(timer))
     rows: list[tuple[NDArray[np.float32], tuple[Phone, ...], CurveConfig, str]] = []
     babble = np.concatenate([u.pcm for u in said[:6]]) if said else np.zeros(0, np.float32)
     for utterance in said:
@@ -168,11 +236,37 @@ def make(out: Path, shards: int, seed: int, workers: int, config: CorpusConfig) 
         "festival": _version(["festival", "--version"]),
     }
     (out / "corpus.json").write_text(json.dumps(about, indent=1))
+    _write(out, todo, seed, workers, config, None)
+
+
+def make_second(out: Path, after: int, shards: int, workers: int, timer: Path | None) -> None:
+    """Write what is missing of the second part: shards ``after`` to ``after + shards``.
+
+    Args:
+        out: folder of the corpus.
+        after: shards of the first part.
+        shards: of the second part.
+        workers: processes.
+        timer: motion graph that times the phones of voices that do not tell.
+    """
+    todo = [i for i in range(after, after + shards) if not (out / f"shard-{i:04d}.npz").is_file()]
+    _write(out, todo, 1, workers, SECOND, timer)
+
+
+def _write(
+    out: Path,
+    todo: Sequence[int],
+    seed: int,
+    workers: int,
+    config: CorpusConfig,
+    timer: Path | None,
+) -> None:
     # espeak-ng carries state from one utterance to the next: a fresh process per shard keeps a
     # shard the same whatever was made before it.
     with ProcessPoolExecutor(workers, max_tasks_per_child=1) as pool:
         jobs = {
-            i: pool.submit(make_shard, out / f"shard-{i:04d}.npz", i, seed, config) for i in todo
+            i: pool.submit(make_shard, out / f"shard-{i:04d}.npz", i, seed, config, timer)
+            for i in todo
         }
         for i, job in jobs.items():
             logger.info("shard %d: %.1f minutes", i, job.result() / 6000)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from models import coefficients
-from models.motion.phones import BILABIAL, CLASS_INDEX, LABIODENTAL, VOWELS, Phone
+from models.motion.phones import BILABIAL, CLASS_INDEX, CLASSES, LABIODENTAL, VOWELS, Phone
 
 CHANNELS: tuple[str, ...] = (
     "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthStretch", "mouthSmile",
@@ -25,6 +25,7 @@ CHANNELS: tuple[str, ...] = (
     "mouthShrugUpper", "tongueOut", "jawForward",
 )  # fmt: skip
 CHANNEL = {name: i for i, name in enumerate(CHANNELS)}
+ROUNDING = slice(2, 6)  # funnel, pucker, stretch, smile
 RATE = 100  # curve frames per second
 
 # Gap of the inner lips at the centre, in inter-ocular distances, per unit of each coefficient
@@ -128,6 +129,19 @@ _ALPHA: dict[str, tuple[float, float]] = {
     "Y": (0.7, 0.7), "NY": (0.6, 0.3), "HH": (0.15, 0.05), "X": (0.4, 0.1), "Q": (0.15, 0.05),
     "AX": (0.7, 0.5), "ER": (0.9, 0.9),
 }  # fmt: skip
+
+
+def rounding_of_classes() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what phones do to rounding: shapes and how firmly each holds its own.
+
+    Returns:
+        ``(CLASSES, 4)`` of the channels in ``ROUNDING``, and ``(CLASSES,)`` in [0, 1]: 1 for
+        vowels, little for phones of the tongue, which round as their neighbours do.
+    """
+    shapes = np.array([_SHAPES[name][3:] for name in CLASSES], np.float32)
+    firm = np.array([min(_ALPHA[name][1], 1.0) for name in CLASSES], np.float32)
+    firm[CLASS_INDEX["SIL"]] = 0.0
+    return shapes, firm
 
 
 def lip_gap(channels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -171,10 +171,21 @@ def _tuck(track: Track, start: float, end: float) -> float:
 
 
 def recall_at(bilabial: Sequence[float], vowel: Sequence[float], false_rate: float = 0.05) -> float:
-    """Return the share of bilabials that close more than all but ``false_rate`` of vowels."""
+    """Return the share of bilabials that close more than all but ``false_rate`` of vowels.
+
+    Where the threshold falls among equal scores (lips that touch in more vowels than that), as
+    many of them count as there is room for: the point of the ROC curve's straight stretch.
+    """
     if not len(bilabial) or not len(vowel):
         return float("nan")
-    return float(np.mean(np.asarray(bilabial) > np.quantile(vowel, 1.0 - false_rate)))
+    ours, theirs = np.asarray(bilabial), np.asarray(vowel)
+    threshold = np.quantile(theirs, 1.0 - false_rate)
+    above, tied = float(np.mean(theirs > threshold)), float(np.mean(theirs == threshold))
+    recall = float(np.mean(ours > threshold))
+    if tied > 1.5 / len(theirs):
+        room = float(np.clip((false_rate - above) / tied, 0.0, 1.0))
+        recall += room * float(np.mean(ours == threshold))
+    return recall
 
 
 def d_prime(high: Sequence[float], low: Sequence[float]) -> float:

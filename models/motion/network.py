@@ -7,8 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.motion.curves import ROUNDING, rounding_of_classes
 from models.motion.features import FEATURES
 from models.motion.layout import LOOK_AHEADS_MS, OUTPUTS, NetConfig
+
+ROUNDING_BY_PHONES = 0.7  # how much of the rounding is the phone head's opinion
 
 
 class MotionNet(nn.Module):
@@ -56,12 +59,19 @@ class MotionNet(nn.Module):
 
 
 class _StreamingGraph(nn.Module):
-    """What is exported: squashed outputs of the look-ahead each slot asks for."""
+    """What is exported: squashed outputs of the look-ahead each slot asks for.
+
+    Rounding listens to the phone head as well: a curve learned by its error hedges where a
+    classifier decides. Phones that do not hold the lips leave the curve as it is.
+    """
 
     def __init__(self, net: MotionNet, curves: int) -> None:
         super().__init__()
         self.net = net
         self.curves = curves
+        shapes, firm = rounding_of_classes()
+        self.register_buffer("shaped", torch.from_numpy(shapes * firm[:, None]))
+        self.register_buffer("firm", torch.from_numpy(firm[:, None]))
 
     def forward(
         self, features: Tensor, look_ahead: Tensor, conv1: Tensor, conv2: Tensor, hidden: Tensor
@@ -71,6 +81,11 @@ class _StreamingGraph(nn.Module):
         curves = mixed[..., : self.curves].clamp(0.0, 1.0)
         closure = torch.sigmoid(mixed[..., self.curves])
         phones = torch.softmax(mixed[..., self.curves + 1 :], dim=-1)
+        lips = curves[..., ROUNDING]
+        lips = lips + ROUNDING_BY_PHONES * (phones @ self.shaped - (phones @ self.firm) * lips)
+        curves = torch.cat(
+            [curves[..., : ROUNDING.start], lips, curves[..., ROUNDING.stop :]], dim=-1
+        )
         return curves, closure, phones, conv1, conv2, hidden
 
 

@@ -16,18 +16,35 @@ _WARM_UP = 3  # hops at the start of a crop that are not scored
 _CHANNEL_WEIGHTS = {"jawOpen": 2.0, "mouthClose": 2.0, "mouthPucker": 1.6, "mouthFunnel": 1.4}
 # Where the place of articulation is decided, a wrong closure costs more.
 _PLACE = BILABIAL | {"T", "D", "N", "K", "G", "NG", "BH", "F", "V", "L"}
-_PLACE_WEIGHT = 3.0
+_PLACE_WEIGHT = 3.5
+_ROUND = ("UW", "OO", "UH", "W", "YY", "OE")
+_SPREAD = ("IY", "IH", "EE", "EH")
+_BETWEEN = 0.2  # rounding halfway between theirs
+_STEEP = 8.0
 _ROUNDING = {"mouthPucker": 1.0, "mouthFunnel": 1.0, "mouthStretch": -1.0, "mouthSmile": -1.0}
 
 
-def _constants() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _constants() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     weights = torch.tensor([_CHANNEL_WEIGHTS.get(name, 1.0) for name in CHANNELS])
     rounding = torch.zeros(len(CHANNELS))
     for name, value in _ROUNDING.items():
         rounding[CHANNEL[name]] = value
     place = torch.ones(len(CLASSES))
     place[[CLASS_INDEX[n] for n in sorted(_PLACE)]] = _PLACE_WEIGHT
-    return weights, torch.from_numpy(GAP_WEIGHTS), rounding, place
+    side = torch.zeros(len(CLASSES))
+    side[[CLASS_INDEX[n] for n in _ROUND]] = 1.0
+    side[[CLASS_INDEX[n] for n in _SPREAD]] = -1.0
+    return weights, torch.from_numpy(GAP_WEIGHTS), rounding, place, side
+
+
+def _told_apart(rounding: Tensor, side: Tensor) -> Tensor:
+    """Score how surely rounded phones (side 1) are rounder than spread ones (side -1).
+
+    The curves' own error is content with a middling mouth where the sound leaves a doubt.
+    """
+    wrong = functional.softplus(-_STEEP * side * (rounding - _BETWEEN))
+    asked = side.abs()
+    return (wrong * asked).sum() / asked.sum().clamp(min=1.0)
 
 
 def loss_of(
@@ -43,7 +60,7 @@ def loss_of(
         phonetic: how many of the first rows are scored; None means all.
     """
     rows = slice(0, phonetic)
-    weights, gaps, rounding, place = _constants()
+    weights, gaps, rounding, place, side = _constants()
     total = out.new_zeros(())
     for head, (look_ahead, weight) in enumerate(zip(LOOK_AHEADS_MS, _HEAD_WEIGHTS, strict=True)):
         lag = look_ahead // 10
@@ -65,9 +82,10 @@ def loss_of(
             (curve * weights).mean()
             + 0.3 * speed.abs().mean()
             + 0.8 * gap.abs().mean()
-            + 0.15 * rounded.abs().mean()
-            + 0.10 * shut
-            + 0.06 * classes
+            + 0.25 * rounded.abs().mean()
+            + 0.06 * _told_apart(got @ rounding, side[spoken])
+            + 0.13 * shut
+            + 0.08 * classes
         )
     return total
 

@@ -82,6 +82,14 @@ _RUSSIAN: dict[str, str] = {
     "s": "S", "ss": "S", "sch": "SH", "sh": "SH", "t": "T", "tt": "T", "v": "V", "vv": "V",
     "z": "Z", "zh": "ZH", "zz": "Z", "pau": "SIL", "#": "SIL", "ww": "W", "w": "W",
 }  # fmt: skip
+_HINDI: dict[str, str] = {
+    "a": "AH", "aa": "AA", "ih": "IH", "iy": "IY", "uh": "UH", "uw": "UW", "eh": "EE", "ay": "AE",
+    "oh": "OO", "ow": "AO", "rx": "R", "k": "K", "kh": "K", "g": "G", "gh": "G", "ng": "NG",
+    "ch": "CH", "chh": "CH", "j": "JH", "jh": "JH", "nj": "NY", "T": "T", "Th": "T", "D": "D",
+    "Dh": "D", "N": "N", "th": "T", "thh": "T", "dh": "D", "dhh": "D", "n": "N", "p": "P",
+    "ph": "P", "f": "F", "b": "B", "bh": "B", "m": "M", "y": "Y", "r": "RR", "l": "L", "v": "V",
+    "sh": "SH", "shh": "SH", "s": "S", "h": "HH", "L": "L", "pau": "SIL", "#": "SIL",
+}  # fmt: skip
 _IPA: dict[str, str] = {
     "a": "AA", "ɑ": "AA", "ɒ": "AO", "æ": "AE", "ɐ": "AH", "ʌ": "AH", "ə": "AX", "ɘ": "AX",
     "ɵ": "OE", "ɜ": "ER", "ɝ": "ER", "ɚ": "ER", "ɔ": "AO", "o": "OO", "ɤ": "AH", "ɛ": "EH",
@@ -106,6 +114,7 @@ _TABLES = {
     "czech": _CZECH,
     "finnish": _FINNISH,
     "russian": _RUSSIAN,
+    "hindi": _HINDI,
 }
 
 
@@ -114,8 +123,8 @@ def classes_of(label: str, table: str) -> tuple[tuple[str, ...], int]:
 
     Args:
         label: as the synthesiser wrote it.
-        table: ``english``, ``italian``, ``catalan``, ``czech``, ``finnish``, ``russian``
-            (labels of flite and festival) or ``ipa`` (espeak-ng).
+        table: ``english``, ``italian``, ``catalan``, ``czech``, ``finnish``, ``russian``,
+            ``hindi`` (labels of flite and festival) or ``ipa`` (espeak-ng).
 
     Raises:
         UnknownPhone: the label has no class.

@@ -1,4 +1,7 @@
-"""Train lips and flow: ``python -m models.motion.train --make-corpus --corpus DIR --out DIR``.
+"""Train lips and flow: ``python -m models.motion.train --recipe --corpus DIR --out DIR``.
+
+``--recipe`` runs the stages of ``recipe.py``, by which the shipped weights were made; without it
+the options describe one training.
 
 One thread, any machine; checkpoints every few minutes, and ``--resume`` goes on from the last.
 With ``--make-corpus`` the corpus is generated first. Every step's batch is drawn from the seed
@@ -18,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.motion import corpus
+from models.motion import corpus, recipe
 from models.motion.batches import Corpus, disturb, mask
 from models.motion.capture import Captured
 from models.motion.features import RAW, normalise
@@ -235,6 +238,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--make-corpus", action="store_true", help="generate the corpus first")
     parser.add_argument("--shards", type=int, default=22, help="shards to generate")
     parser.add_argument("--workers", type=int, default=1, help="processes that generate")
+    parser.add_argument("--second-shards", type=int, default=0, help="of voices that came later")
+    parser.add_argument("--timer", type=Path, help="motion.onnx that times their phones")
+    parser.add_argument("--recipe", action="store_true", help="every stage of the shipped weights")
     parser.add_argument("--part", choices=("all", "lips", "flow"), default="all")
     parser.add_argument("--steps", type=int, default=TrainConfig.steps, help="of the lips")
     parser.add_argument("--minutes", type=float, help="lips by the clock, not by steps")
@@ -251,16 +257,21 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)
+    if args.recipe:
+        return recipe.run(main, args.corpus, args.out, args.facegood, args.workers)
+    if args.second_shards and args.timer is None:
+        parser.error("--second-shards needs --timer, the graph that times their phones.")
     if args.make_corpus:
         corpus.make(args.corpus, args.shards, 1, args.workers, corpus.CorpusConfig())
+        corpus.make_second(args.corpus, args.shards, args.second_shards, args.workers, args.timer)
     shards = len(list(args.corpus.glob("shard-????.npz")))
     if shards == 0:
         parser.error(f"No shards in {args.corpus}; give --make-corpus to generate them.")
     lips = train_lips(args) if args.part != "flow" else None
     flow = train_flow(args) if args.part != "lips" else None
     about: dict[str, object] = {
-        "command": "python -m models.motion.train --make-corpus --corpus DIR --out DIR "
-        "--facegood DIR",
+        "command": "visavis train motion --recipe --corpus DIR --out DIR --facegood DIR",
+        "stages": recipe.described(),
         "shards": shards,
     }
     if lips is not None:

@@ -70,6 +70,17 @@ FESTIVAL_VOICES = (
     FestivalVoice("voice_hy_fi_mv_diphone", "finnish", "fi", "latin-1"),
     FestivalVoice("voice_upc_ca_ona_hts", "catalan", "ca", "latin-1"),
 )
+# A male speaker of Hindi whose diphones are recordings.
+LATER_FESTIVAL_VOICES = (
+    FestivalVoice("voice_hindi_NSK_diphone", "hindi", "hi", "utf-8"),
+    FestivalVoice("voice_marathi_NSK_diphone", "hindi", "hi", "utf-8"),
+)
+# Voices that tell no phone times: models.motion.align finds them. Of RHVoice only those whose
+# licence lets the result be used and changed freely (CMU Arctic recordings, LGPL data).
+RHVOICE_VOICES = ("bdl", "clb", "alan", "slt")
+PICO_VOICES = {
+    "en-US": "en", "en-GB": "en", "de-DE": "de", "es-ES": "es", "fr-FR": "fr", "it-IT": "it",
+}  # fmt: skip
 ESPEAK_LANGUAGES = {
     "en-us": "en", "en": "en", "en-gb-scotland": "en", "de": "de", "fr": "fr", "es": "es",
     "it": "it", "pt": "pt", "ru": "ru", "pl": "pl", "tr": "tr", "nl": "nl", "sv": "sv",
@@ -160,6 +171,37 @@ def festival(
             except UnknownPhone:
                 continue
             yield Utterance(read_wave(wav), phones, f"festival/{voice.command}")
+
+
+def rhvoice(text: str, voice: str, *, rate: int = 100, pitch: int = 100) -> NDArray[np.float32]:
+    """Speak English with RHVoice; rate and pitch in percent. Returns 16 kHz samples.
+
+    Raises:
+        FileNotFoundError: RHVoice is not installed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        said, path = Path(folder) / "words.txt", Path(folder) / "speech.wav"
+        said.write_text(text)
+        command = ["RHVoice-test", "-p", voice, "-r", str(rate), "-t", str(pitch)]
+        subprocess.run(
+            [*command, "-i", str(said), "-o", str(path)], capture_output=True, check=True
+        )
+        return read_wave(path)
+
+
+def pico(text: str, voice: str, *, rate: int = 100, pitch: int = 100) -> NDArray[np.float32]:
+    """Speak with SVOX Pico; rate and pitch in percent. Returns 16 kHz samples.
+
+    Raises:
+        FileNotFoundError: Pico is not installed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.wav"
+        marked = f'<speed level="{rate}"><pitch level="{pitch}">{text}</pitch></speed>'
+        subprocess.run(
+            ["pico2wave", "-l", voice, "-w", str(path), marked], capture_output=True, check=True
+        )
+        return read_wave(path)
 
 
 class _EspeakEvent(ctypes.Structure):
@@ -269,6 +311,8 @@ def installed() -> dict[str, bool]:
         "flite": shutil.which("flite") is not None,
         "festival": shutil.which("festival") is not None,
         "espeak": ctypes.util.find_library("espeak-ng") is not None,
+        "rhvoice": shutil.which("RHVoice-test") is not None,
+        "pico": shutil.which("pico2wave") is not None,
     }
 
 

@@ -35,6 +35,10 @@ DATA: dict[str, object] = {
         "festival suo_fi_lj, hy_fi_mv": "LGPL voice databases (Finnish)",
         "festival upc_ca_ona_hts": "LGPL-2.1+ (Catalan)",
         "espeak-ng, 19 languages": "GPL-3+ program; formant synthesis",
+        "RHVoice bdl, clb, slt, alan": "LGPL-2.1+ voice data (bdl, clb, slt: CMU Arctic "
+        "recordings, free for any use); its voices under other licences are not used",
+        "SVOX Pico, six voices": "Apache-2.0 (data without sources)",
+        "festival hindi_NSK, marathi_NSK": "GPL-2+ voice databases",
     },
     "capture": "FACEGOOD-Audio2Face, MIT licence; one Mandarin speaker",
     "note": "Programs, voice databases and takes are tools here; none of them is part of the "

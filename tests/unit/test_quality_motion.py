@@ -56,7 +56,7 @@ def test_curves_built_from_phones_score_full_and_silence_none() -> None:
     shut = evaluate.from_channels(np.zeros_like(next(iter(said.values())).built.channels))
     nothing = motion.figures(said, dict.fromkeys(said, shut))
     assert nothing["vowels_shut"] == 1.0 and nothing["viseme_accuracy"] < 0.3
-    assert nothing["closure_recall_5"] == 0.0
+    assert nothing["closure_recall_5"] == pytest.approx(0.05)  # what chance gives
 
 
 def test_a_mouth_that_comes_late_is_found_late() -> None:

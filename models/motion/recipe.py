@@ -1,0 +1,84 @@
+"""The trainings that the shipped weights went through, in order, as one command.
+
+``visavis train motion --recipe --corpus DIR --out DIR --facegood DIR`` runs them; every stage has
+a folder of its own under ``--out`` and goes on from its checkpoint if the command is repeated.
+Some three hours of corpus and five hours of training on one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of the lips.
+
+    Attributes:
+        name: of its folder.
+        shards: of the corpus' first part that must be there.
+        second: shards of the second part, timed by the stage before.
+        steps: length of its schedule.
+        rate: peak learning rate.
+        seed: of crops and augmentation.
+        captured: whether captured performance is trained on as well, where it is given.
+    """
+
+    name: str
+    shards: int
+    second: int
+    steps: int
+    rate: float
+    seed: int
+    captured: bool
+
+
+STAGES = (
+    Stage("first", 22, 0, 2386, 2e-3, 0, captured=False),
+    Stage("second", 22, 0, 1712, 1.2e-3, 0, captured=True),
+    Stage("third", 22, 8, 4000, 1.2e-3, 5, captured=True),
+)
+
+
+def commands(corpus: Path, out: Path, facegood: Path | None, workers: int = 1) -> list[list[str]]:
+    """Return the arguments of every training in order, the flow's last."""
+    found: list[list[str]] = []
+    before: Path | None = None
+    for stage in STAGES:
+        folder = out / stage.name
+        words = ["--make-corpus", "--corpus", str(corpus), "--out", str(folder), "--part", "lips"]
+        words += ["--shards", str(stage.shards), "--workers", str(workers), "--resume"]
+        words += ["--steps", str(stage.steps), "--rate", str(stage.rate), "--seed", str(stage.seed)]
+        if before is not None:
+            words += ["--warm-start", str(before / "checkpoint.npz")]
+        if stage.second and before is not None:
+            words += ["--second-shards", str(stage.second), "--timer", str(before / "motion.onnx")]
+        if stage.captured and facegood is not None:
+            words += ["--facegood", str(facegood)]
+        found.append(words)
+        before = folder
+    if before is not None:
+        last = ["--corpus", str(corpus), "--out", str(before), "--part", "flow", "--resume"]
+        found.append(last)
+    return found
+
+
+def run(
+    train: Callable[[list[str]], int],
+    corpus: Path,
+    out: Path,
+    facegood: Path | None,
+    workers: int = 1,
+) -> int:
+    """Run every stage with ``train``; stop at the first that fails, with its exit code."""
+    for words in commands(corpus, out, facegood, workers):
+        if (code := train(words)) != 0:
+            return code
+    return 0
+
+
+def described(stages: Sequence[Stage] = STAGES) -> list[dict[str, object]]:
+    """Return the stages as the manifest lists them."""
+    return [dict(stage.__dict__) for stage in stages]
