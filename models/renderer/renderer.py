@@ -15,7 +15,7 @@ from models.renderer.geometry import HeadPose, Rig, head_pose
 from models.renderer.mouth import MouthPainter, vertex_normals
 from models.renderer.pictures import IdentityPictures, pictures_at
 from models.renderer.refiner import Drawn, Refiner, RefinerStage
-from models.renderer.shell import STEP, Shell, face_blend
+from models.renderer.shell import STEP, THROAT, Shell, face_blend
 from models.renderer.warp import (
     FAR,
     FULL,
@@ -39,16 +39,20 @@ _BAND = 32  # rows that are warped at a time, over the columns where the person 
 _OPEN = 0.012  # cm of gap from which the inside of the mouth is drawn
 
 
-def _seen_in_photo(tris: NDArray[np.int32], source: Floats) -> NDArray[np.bool_]:
+def _seen_in_photo(
+    tris: NDArray[np.int32], source: Floats, throat: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Say which triangles face the viewer in the photo; the others have no texture of their own.
 
-    Lips, lids and nostrils keep theirs: small folds there turn over without harm.
+    Lips, lids and nostrils keep theirs: small folds there turn over without harm. So does the
+    throat, which a falling jaw turns over: a hole there would show through.
     """
     a, b, c = (source[tris[:, i]] for i in range(3))
     area = np.cross(b - a, c - a)
     middle = np.linalg.norm(tris_centre(tris, source) - source[tris].mean((0, 1)), axis=1)
     inner = middle < 0.55 * np.percentile(middle, 95)
-    return (area < 0) | inner  # y points down, so facing triangles turn clockwise
+    # y points down, so facing triangles turn clockwise
+    return (area < 0) | inner | throat[tris].all(1)
 
 
 def tris_centre(tris: NDArray[np.int32], points: Floats) -> Floats:
@@ -87,7 +91,8 @@ class Renderer:
         self._rig.pose(self._rig.express(self._rig.map(neutral())), self._pose(neutral()))
         facing = vertex_normals(self._rig.points * np.array([1, -1, 1], np.float32), face)[:, 2]
         blend = face_blend(basis, face, facing)
-        self._skin = self._skin[_seen_in_photo(self._skin, self._rig.source)]
+        throat = (np.abs(basis.neutral[:, 0]) < THROAT[1]) & (basis.neutral[:, 1] < -6.5)
+        self._skin = self._skin[_seen_in_photo(self._skin, self._rig.source, throat)]
         self._values = np.zeros((len(basis.neutral), 3), np.float32)
         self._values[:, :2] = self._rig.source
         self._values[:, 2] = blend

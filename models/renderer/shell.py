@@ -21,6 +21,7 @@ _HAIR_BEHIND = 1.0  # cm behind the rim of the head
 _CONTOUR = 120  # points of the face's outline
 _REACH = 0.42  # inter-ocular distances over which the outline's movement fades
 _TURNED = (0.08, 0.42)  # z of the normal over which a rim hands over to the shell
+THROAT = (2.4, 4.2)  # cm from the middle, how wide the throat is under the chin
 _FADE = (0.4, 2.4)  # cm from the face mesh's border over which it hands over to the shell
 
 
@@ -50,7 +51,9 @@ def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats) -> Flo
     low, high = _TURNED[0] + 0.27 * neck, _TURNED[1] + 0.45 * neck
     t = np.clip((facing - low) / (high - low), 0, 1)
     rim_fade = t * t * (3 - 2 * t)
-    outer = np.maximum(np.clip((x - 4.2) / 1.2, 0, 1), np.clip((-6.5 - y) / 1.0, 0, 1))
+    # Under the middle of the chin lies the mesh's own throat, so that nothing has to hand over.
+    side = np.clip((x - THROAT[0]) / (THROAT[1] - THROAT[0]), 0, 1)
+    outer = np.maximum(np.clip((x - 4.2) / 1.2, 0, 1), side * np.clip((-6.5 - y) / 1.0, 0, 1))
     return (border * (1 - outer * (1 - rim_fade)) * (1 - 0.85 * behind_jaw)).astype(np.float32)
 
 

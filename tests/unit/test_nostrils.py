@@ -1,4 +1,4 @@
-"""No bright shreds under the nose of a head that tips back."""
+"""No shreds under the nose of a head that tips back, nor under a falling jaw."""
 
 from __future__ import annotations
 
@@ -40,3 +40,21 @@ def test_the_photo_is_not_torn_under_the_nose(astronaut_identity: Identity, pitc
     across = np.abs(np.diff(source, axis=1)).max()
     down = np.abs(np.diff(source, axis=0)).max()
     assert max(across, down) < 3.5  # pixels of the photo from one pixel to the next
+
+
+def test_the_throat_has_no_holes_under_a_falling_jaw(astronaut_identity: Identity):
+    renderer, basis = Renderer(astronaut_identity), load_basis()
+    unit = astronaut_identity.inter_ocular_px
+    for jaw in (0.1, 0.2, 0.3, 0.4):
+        vector = neutral()
+        vector[INDEX["jawOpen"]] = jaw
+        renderer.render(vector)
+        x, y = np.rint(renderer._rig.points[basis.landmarks[152], :2]).astype(int)
+        rows = slice(y - int(0.05 * unit), y + int(0.2 * unit))
+        columns = slice(x - int(0.3 * unit), x + int(0.3 * unit))
+        source = renderer._source[rows, columns]
+        assert np.abs(np.diff(source, axis=1)).max() < 0.04 * unit
+        depth, flow, left, top = renderer._draw_face(renderer._rig.points)
+        part = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        assert (depth[part] > -1e8).all()
+        assert flow[part][..., 2].min() > 0.5
