@@ -155,9 +155,11 @@ def main(argv: list[str] | None = None) -> int:
     result: dict[str, Any] = {"steps": args.steps, "network": NET.__dict__, "arms": {}}
     chosen = range(len(ARMS)) if args.arms is None else args.arms
     for arm in (ARMS[i] for i in chosen):
-        began = time.monotonic()
+        began, spent = time.monotonic(), time.process_time()
         graph = train_arm(arm, args.corpus, args.scratch, args.steps, args.shards)
+        spent = time.process_time() - spent
         rows = try_arm(graph, real, male)
+        rows["cost"] = {"training_cpu_s": spent, "cpu_ms_per_step": 1000 * spent / args.steps}
         result["arms"][arm.name] = {
             n: {k: round(v, 4) for k, v in r.items()} for n, r in rows.items()
         }

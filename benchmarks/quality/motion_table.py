@@ -23,6 +23,7 @@ _SHOWN = {
     "viseme_accuracy": "visemes",
     "vowels_shut": "vowels shut",
 }
+_ABLATED = ("closure_recall_5", "place_auc", "aperture_r", "rounding_d")
 _METHODS = ("network", "before", "energy")
 
 
@@ -179,15 +180,19 @@ def ablation(result: Mapping[str, Any]) -> str:
         return ""
     lines = []
     for arm, rows in found["arms"].items():
-        cells = [
-            f"{_figure(r.get('closure_recall_5'))} / {_figure(r.get('place_auc'))} / "
-            f"{_figure(r.get('aperture_r'))} / {_figure(r.get('rounding_d'))}"
-            for r in rows.values()
-        ]
+        cells = []
+        for kind, r in rows.items():
+            if kind == "no voice":
+                cells.append(_figure(r["aperture_p95"]))
+            elif kind == "cost":
+                cells.append(_figure(r["cpu_ms_per_step"], 0))
+            else:
+                cells.append(" / ".join(_figure(r.get(k)) for k in _ABLATED))
         lines.append([arm, *cells])
-    conditions = list(next(iter(found["arms"].values())))
+    titles = {"no voice": "no voice, aperture", "cost": "CPU ms a step"}
+    conditions = [titles.get(k, k) for k in next(iter(found["arms"].values()))]
     head = (
-        f"Augmentation groups, each trained anew for {found['steps']} steps "
+        f"Augmentation groups, each trained anew for {found['steps']} steps, a smaller network "
         "(bilabials / place AUC / aperture r / rounding d′):"
     )
     return f"{head}\n\n" + _table(["trained with", *conditions], lines)

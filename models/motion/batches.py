@@ -21,6 +21,7 @@ Raw = NDArray[np.float32]
 _KEYS = ("raw", "channels", "closure", "phone")
 # Voices built from recordings of people say more about people than formant synthesis does.
 _VOICE_WEIGHTS = (
+    ("onset/", 6.0),  # short, few, and what live speech does after every pause
     ("flite/", 2.0),
     ("rhvoice/", 2.0),
     ("pico/", 2.5),

@@ -29,6 +29,8 @@ from models.motion.predictor import Graph
 from models.motion.voices import Utterance
 
 logger = logging.getLogger(__name__)
+SECOND_FROM = 26  # number of the second part's first shard
+_ONSET_SHARDS = 2
 HELD_OUT = ("festival/voice_ked_diphone",)  # a male voice that training never hears
 
 
@@ -45,6 +47,8 @@ class CorpusConfig:
         rhvoice: utterances per RHVoice voice, timed by a trained network.
         pico: utterances per Pico voice, timed likewise.
         later: utterances per festival voice of ``LATER_FESTIVAL_VOICES``.
+        onsets: short English utterances per flite, RHVoice and English Pico voice that begin
+            with a vowel.
     """
 
     flite: int = 26
@@ -55,10 +59,15 @@ class CorpusConfig:
     rhvoice: int = 0
     pico: int = 0
     later: int = 0
+    onsets: int = 0
 
 
 # Shards of the second stage: mostly voices that the first stage did not have.
 SECOND = CorpusConfig(flite=6, festival=4, espeak=24, negatives=40, rhvoice=16, pico=16, later=5)
+
+
+# And some of nothing but short utterances that begin with a vowel.
+ONSETS = CorpusConfig(flite=0, festival=0, espeak=0, negatives=4, onsets=20)
 
 
 def speech(config: CorpusConfig, seed: int) -> Iterator[Utterance]:
@@ -129,6 +138,27 @@ def later_speech(config: CorpusConfig, seed: int, timer: Graph) -> Iterator[Utte
                 yield from _timed(timer, pcm, told, f"pico/{voice}")
 
 
+def onsets(config: CorpusConfig, seed: int, timer: Graph) -> Iterator[Utterance]:
+    """Yield short utterances that begin with a vowel; arguments as of ``later_speech``."""
+    rng = random.Random(seed)
+    have = voices.installed()
+    if not have["flite"]:
+        return
+    for _ in range(config.onsets):
+        for voice in ("slt", "rms", "awb"):
+            said = text.vowel_first(rng)
+            told = voices.flite(said, voice, stretch=rng.uniform(0.8, 1.3))
+            yield Utterance(told.pcm, told.phones, f"onset/{told.voice}")
+        if have["rhvoice"]:
+            said, voice = text.vowel_first(rng), rng.choice(voices.RHVOICE_VOICES)
+            pcm = voices.rhvoice(said, voice, rate=rng.randint(75, 125), pitch=rng.randint(80, 125))
+            yield from _timed(timer, pcm, voices.flite(said, "slt"), f"onset/rhvoice/{voice}")
+        if have["pico"]:
+            said = text.vowel_first(rng)
+            pcm = voices.pico(said, "en-US", rate=rng.randint(75, 125), pitch=rng.randint(75, 130))
+            yield from _timed(timer, pcm, voices.flite(said, "slt"), "onset/pico/en-US")
+
+
 def _timed(
     timer: Graph, pcm: NDArray[np.float32], told: Utterance, voice: str
 ) -> Iterator[Utterance]:
@@ -195,7 +225,9 @@ def make_shard(
     rng = np.random.default_rng([seed, index])
     said = list(speech(config, seed * 100003 + index))
     if timer is not None:
-        said += later_speech(config, seed * 100003 + index + 50021, align.Timer(timer))
+        graph = align.Timer(timer)
+        said += later_speech(config, seed * 100003 + index + 50021, graph)
+        said += onsets(config, seed * 100003 + index + 70001, graph)
     rows: list[tuple[NDArray[np.float32], tuple[Phone, ...], CurveConfig, str]] = []
     babble = np.concatenate([u.pcm for u in said[:6]]) if said else np.zeros(0, np.float32)
     for utterance in said:
@@ -239,18 +271,22 @@ def make(out: Path, shards: int, seed: int, workers: int, config: CorpusConfig) 
     _write(out, todo, seed, workers, config, None)
 
 
-def make_second(out: Path, after: int, shards: int, workers: int, timer: Path | None) -> None:
-    """Write what is missing of the second part: shards ``after`` to ``after + shards``.
+def make_second(out: Path, shards: int, workers: int, timer: Path) -> None:
+    """Write what is missing of the second part: ``shards`` of ``SECOND`` and two of ``ONSETS``.
 
     Args:
         out: folder of the corpus.
-        after: shards of the first part.
-        shards: of the second part.
+        shards: how many of ``SECOND``; they are numbered from ``SECOND_FROM`` on.
         workers: processes.
         timer: motion graph that times the phones of voices that do not tell.
     """
-    todo = [i for i in range(after, after + shards) if not (out / f"shard-{i:04d}.npz").is_file()]
-    _write(out, todo, 1, workers, SECOND, timer)
+    split = SECOND_FROM + shards
+    for numbers, config in (
+        (range(SECOND_FROM, split), SECOND),
+        (range(split, split + _ONSET_SHARDS), ONSETS),
+    ):
+        todo = [i for i in numbers if not (out / f"shard-{i:04d}.npz").is_file()]
+        _write(out, todo, 1, workers, config, timer)
 
 
 def _write(

@@ -127,6 +127,31 @@ def english(rng: random.Random) -> str:
     return template[0].upper() + template[1:]
 
 
+_FIRST = (
+    "after all always and any anna apples are as at easy each eating eight either eleven "
+    "emma empty enough even every if in is it i ice idle ocean odd oil old olive on only open or "
+    "other our out over owls oak under until up us ugly ask answer enter extra email error option "
+    "action"
+)
+_SHORT = (
+    "{v}.", "{v} {noun}.", "{v} {noun}, {v} {noun}.", "{v} the {noun}.", "{v}, {v}, {v}.",
+    "{v} {adj} {noun}.", "{v} {num} {noun}s.", "{v}! {v} {verb} it.",
+)  # fmt: skip
+
+
+def vowel_first(rng: random.Random) -> str:
+    """Return a few English words that begin with a vowel, as sentences seldom do.
+
+    A vowel that follows a silence rises as it does out of B; only examples tell them apart.
+    """
+    template = rng.choice(_SHORT)
+    while "{" in template:
+        head, rest = template.split("{", 1)
+        key, tail = rest.split("}", 1)
+        template = head + rng.choice(_FIRST.split() if key == "v" else _EN_WORDS[key]) + tail
+    return template[0].upper() + template[1:]
+
+
 def sentence(language: str, rng: random.Random) -> str:
     """Return one utterance in ``language`` (``en`` or one of ``LANGUAGES``)."""
     if language == "en":

@@ -259,11 +259,12 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     if args.recipe:
         return recipe.run(main, args.corpus, args.out, args.facegood, args.workers)
-    if args.second_shards and args.timer is None:
+    if args.second_shards and (args.timer is None or not args.timer.is_file()):
         parser.error("--second-shards needs --timer, the graph that times their phones.")
     if args.make_corpus:
         corpus.make(args.corpus, args.shards, 1, args.workers, corpus.CorpusConfig())
-        corpus.make_second(args.corpus, args.shards, args.second_shards, args.workers, args.timer)
+    if args.second_shards:
+        corpus.make_second(args.corpus, args.second_shards, args.workers, args.timer)
     shards = len(list(args.corpus.glob("shard-????.npz")))
     if shards == 0:
         parser.error(f"No shards in {args.corpus}; give --make-corpus to generate them.")
