@@ -95,6 +95,35 @@ def test_dark_glasses_hide_the_eyes(tracker, astronaut, landmarks):
     assert "eyes" in reason(photo, tracker)
 
 
+def in_glasses(photo: np.ndarray, landmarks: np.ndarray, lens: str) -> np.ndarray:
+    """Glasses over the eyes; the lens is ``clear``, or mirrors sky and ground or a rainbow."""
+    worn = photo.copy()
+    height, width = photo.shape[:2]
+    yy, xx = np.mgrid[:height, :width].astype(np.float32)
+    unit = float(np.linalg.norm(landmarks[33, :2] - landmarks[263, :2]))
+    for corners in ((33, 133), (263, 362)):
+        x, y = landmarks[list(corners), :2].mean(0)
+        y, half = y + 0.05 * unit, (0.25 * unit, 0.19 * unit)
+        inside = ((xx - x) / half[0]) ** 2 + ((yy - y) / half[1]) ** 2 < 1
+        up = np.clip((yy - y) / half[1], -1, 1)
+        if lens == "mirror":
+            sky = np.where((up < 0.1)[..., None], (140, 160, 190), (60, 65, 50))
+            worn[inside] = (sky * (0.8 - 0.25 * up)[..., None])[inside]
+        elif lens == "rainbow":
+            hue = np.stack([90 * (up + 1) / 1.2, 0 * up + 200, 170 + 40 * up], -1)
+            colour = cv2.cvtColor(hue.clip(0, 255).astype(np.uint8), cv2.COLOR_HSV2RGB)
+            worn[inside] = colour[inside]
+        rim = (round(float(half[0])), round(float(half[1])))
+        cv2.ellipse(worn, (round(float(x)), round(float(y))), rim, 0, 0, 360, (30, 25, 22), 2)
+    return worn
+
+
+def test_mirroring_glasses_hide_the_eyes_and_clear_ones_do_not(tracker, astronaut, landmarks):
+    for lens in ("mirror", "rainbow"):
+        assert "dark glasses" in reason(in_glasses(astronaut, landmarks, lens), tracker)
+    serve(in_glasses(astronaut, landmarks, "clear"), tracker)
+
+
 def test_closed_eyes_are_refused(tracker, astronaut_identity):
     vector = neutral()
     vector[[INDEX["eyeBlinkLeft"], INDEX["eyeBlinkRight"]]] = 1.0
