@@ -82,6 +82,22 @@ def _clean(lines: Iterable[str], most_candidates: int) -> list[str]:
         raise BadRequest(_UNREADABLE)
     if sections > MAX_SECTIONS:
         raise BadRequest(f"The offer has more than {MAX_SECTIONS} media sections.")
+    return _with_ports(out)
+
+
+def _with_ports(lines: list[str]) -> list[str]:
+    """Give sections that exist only in a bundle a port, as aiortc takes port 0 for a refusal.
+
+    Firefox offers all sections but the first that way (RFC 8843, 7.2.1).
+    """
+    out, media = [], -1
+    for line in lines:
+        if line.startswith("m="):
+            media = len(out)
+        elif line == "a=bundle-only" and media >= 0:
+            out[media] = re.sub(r"^(m=\S+) 0 ", r"\1 9 ", out[media])
+            continue
+        out.append(line)
     return out
 
 

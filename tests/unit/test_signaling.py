@@ -58,6 +58,16 @@ def test_a_good_offer_passes_without_what_may_not_be_contacted() -> None:
     assert [len(m.ice_candidates) for m in media] == [1, 0]
 
 
+def test_a_section_that_is_only_in_the_bundle_is_not_refused() -> None:
+    bundled = OFFER.replace("m=video 9", "m=video 0").replace(
+        "a=mid:1\n", "a=mid:1\na=bundle-only\n"
+    )
+    media = SessionDescription.parse(check_offer(bundled, "offer", LIMITS).sdp).media
+    assert [m.port for m in media] == [9, 9]
+    with pytest.raises(BadRequest, match="no video section"):
+        check_offer(OFFER.replace("m=video 9", "m=video 0"), "offer", LIMITS)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "word"),
     [
