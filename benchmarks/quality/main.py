@@ -3,7 +3,8 @@
 ``visavis bench quality [video] ...`` measures rendered pictures, ``visavis bench quality motion
 ...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's refiner against
 the truth, ``visavis bench quality people ...`` whole frames of held-out synthetic people, and
-``visavis bench quality photos ...`` photos, on against off; add ``--help`` to each for its options.
+``visavis bench quality photos ...`` photos, on against off; ``visavis bench quality portraits ...``
+measures and draws the warp on portraits of everyone; add ``--help`` to each for its options.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ _MODULES = {
     "motion": "benchmarks.quality.motion",
     "renderer": "benchmarks.quality.renderer",
     "photos": "benchmarks.quality.renderer_photos",
+    "portraits": "benchmarks.quality.photos",
     "people": "benchmarks.quality.renderer_people",
 }
 
