@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 import numpy as np
 import pytest
 
 from models.renderer.refine import bridge
 from models.renderer.refine.crop import CHANNELS, GATE, SIDE, STEP, TIME, WARPED, gate, mouth_box
-from models.renderer.refine.runtime import MouthRefiner, open_refiner, refine_together, walk
+from models.renderer.refine.runtime import MouthRefiner, walk
 from models.renderer.refiner import Places, RefinerInput, apply_refinement
 
 
@@ -32,21 +29,18 @@ class Toy:
 
 
 def places(mouth=(100, 140, 160, 170), unit=80.0) -> Places:
-    return Places((60, 40, 200, 220), mouth, (), unit)
+    return Places(mouth, unit)
 
 
 def frame(side: int, rng: np.random.Generator, hole: bool = True) -> RefinerInput:
     def picture() -> np.ndarray:
         return rng.integers(0, 255, (side, side, 3), np.uint8)
 
-    semantics = np.ones((side, side), np.uint8)
+    inside = np.zeros((side, side), bool)
     if hole:
-        semantics[side // 2 - 8 : side // 2 + 8, side // 3 : -side // 3] = 2
+        inside[side // 2 - 8 : side // 2 + 8, side // 3 : -side // 3] = True
     vertices = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32)
-    return RefinerInput(
-        picture(), picture(), picture(), vertices, semantics,
-        np.ones((side, side), np.float32), picture(),
-    )  # fmt: skip
+    return RefinerInput(picture(), picture(), picture(), vertices, inside)
 
 
 def refine(toy: Toy, rng, *, steps: int = 1, unit: float = 80.0, noise: bool = False):
@@ -84,12 +78,11 @@ def test_the_change_stays_at_the_mouth_and_has_the_right_size(rng):
     assert not change[: side // 5].any() and not change[:, :4].any() and not change[:, -4:].any()
 
 
-def test_a_still_picture_stands_still_and_reset_changes_nothing(rng):
+def test_a_still_picture_stands_still(rng):
     refiner = MouthRefiner(Toy(), steps=2, noise=True)
     box = refiner.box(512, places())
     shown = frame(box[2] - box[0], rng)
     first = refiner.refine(shown)
-    refiner.reset()
     again = refiner.refine(shown)
     assert np.array_equal(first.residual, again.residual)
 
@@ -106,19 +99,6 @@ def test_steps_are_told_to_the_network(rng, steps):
 def test_other_step_counts_are_refused():
     with pytest.raises(ValueError, match="1, 2 or 4"):
         MouthRefiner(Toy(), steps=3)
-
-
-def test_several_sessions_together_equal_each_alone(rng):
-    toy, sides = Toy(), []
-    refiners = [MouthRefiner(toy) for _ in range(3)]
-    for refiner, unit in zip(refiners, (40.0, 80.0, 95.0), strict=True):
-        x0, _, x1, _ = refiner.box(512, places(unit=unit))
-        sides.append(frame(x1 - x0, rng))
-    together = refine_together(toy, refiners, sides)
-    for refiner, shown, one in zip(refiners, sides, together, strict=True):
-        alone = refiner.refine(shown)
-        assert np.allclose(alone.residual, one.residual, atol=1e-4)
-        assert np.array_equal(alone.alpha, one.alpha)
 
 
 def test_the_gate_is_open_inside_and_shut_at_the_border():
@@ -164,45 +144,6 @@ def test_the_walk_uses_the_last_endpoint_only_at_the_end(rng):
     x[:, GATE] = 1.0
     picture = walk(Toy(change=0.3), x, 4, noise=False)
     assert np.allclose(picture, x[:, WARPED] + 0.3, atol=1e-5)
-
-
-def _weights(folder, **extra):
-    graph = folder / "mouth.onnx"
-    graph.write_bytes(b"graph")
-    manifest = {
-        "file": "mouth.onnx", "sha256": hashlib.sha256(b"graph").hexdigest(),
-        "steps": [1, 2, 4], "noise": True, "on_by_default": True, **extra,
-    }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def test_refiners_are_opened_as_the_manifest_and_the_user_say(tmp_path):
-    loads = []
-
-    def load(path):
-        loads.append(path.name)
-        return Toy()
-
-    assert open_refiner(load, "auto", tmp_path)() is None  # nothing is shipped
-    _weights(tmp_path)
-    make = open_refiner(load, "auto", tmp_path)
-    assert make()._steps == 1 and make() is not make()
-    assert open_refiner(load, "4", tmp_path)()._steps == 4
-    assert loads == ["mouth.onnx"] * 2  # one load, however many sessions
-    assert open_refiner(load, "off", tmp_path)() is None
-    _weights(tmp_path, on_by_default=False, steps=[1])
-    assert open_refiner(load, "auto", tmp_path)() is None
-    assert open_refiner(load, "4", tmp_path)()._steps == 1  # as many as the network knows
-    assert loads == ["mouth.onnx"] * 3
-
-
-def test_unknown_modes_and_foreign_weights_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="must be one of"):
-        open_refiner(lambda path: Toy(), "fast", tmp_path)
-    _weights(tmp_path)
-    (tmp_path / "mouth.onnx").write_bytes(b"other")
-    with pytest.raises(ValueError, match="do not match"):
-        open_refiner(lambda path: Toy(), "auto", tmp_path)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ Floats = NDArray[np.float32]
 
 SIDE = 96  # pixels of the network's crop
 REACH = 1.35  # side of the crop in inter-ocular distances
-MOUTH = 2  # in RefinerInput.semantics
 _GROW = 8  # network pixels around the inside that may change
 _SOFT = 2.5  # network pixels over which the change fades
 _EDGE = 8  # network pixels to the crop's border in which nothing changes
@@ -78,7 +77,7 @@ def take(frame: RefinerInput, box: Box, unit: float) -> Crop:
     x0, y0, x1, y1 = box
     home = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1)
     shift = ((frame.vertices - home) / np.float32(unit)).astype(np.float32)
-    inside = np.where(frame.semantics == MOUTH, 255, 0).astype(np.uint8)
+    inside = np.where(frame.inside, 255, 0).astype(np.uint8)
     return Crop(
         shrink(frame.warped),
         shrink(frame.photo),

@@ -28,6 +28,8 @@ from models.renderer.refine.crop import (
 from models.renderer.refine.pairs import agreement, read_pairs
 
 WINDOW = (48, 72)  # rows, columns of a training cut: a mouth fits
+_DRAWN = 0.08  # how much the inside of a synthetic mouth counts: it is a drawing, like ours
+_REAL_SHARE = 0.6  # of the batches are portraits, where there are any
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,12 @@ class PairSet:
         chosen = (arrays["person"] < 0) == held_out
         arrays = {name: a[chosen] for name, a in arrays.items()}
         gates = [np.rint(255 * gate(inside)) for inside in arrays["inside"]]
-        agreed = [
-            np.rint(255 * agreement(w, t, i))
-            for w, t, i in zip(arrays["warped"], arrays["target"], arrays["inside"], strict=True)
-        ]
+        agreed = []
+        for w, t, i, real in zip(
+            *(arrays[n] for n in ("warped", "target", "inside", "real")), strict=True
+        ):
+            drawn = 1.0 if real else 1.0 - (1.0 - _DRAWN) * (i / 255.0)
+            agreed.append(np.rint(255 * drawn * agreement(w, t, i)))
         square = (-1, SIDE, SIDE)
         return PairSet(
             arrays, np.array(gates, np.uint8).reshape(square),
@@ -79,12 +83,19 @@ class PairSet:
     def weights(self) -> NDArray[np.float64]:
         """Return how often each pair should be drawn; every height of the opening counts alike.
 
-        Portraits mostly smile; without this a mouth that says *ah* is an outlier.
+        Portraits mostly smile; without this a mouth that says *ah* is an outlier. Pairs whose
+        truth shows something else inside come less often.
         """
-        heights = (self.arrays["inside"] > 127).sum(1).max(1)
+        inside = self.arrays["inside"] > 127
+        heights = inside.sum(1).max(1)
+        agreed = (self.agreed * inside).sum((1, 2)) / (255.0 * np.maximum(inside.sum((1, 2)), 1))
+        real = self.arrays["real"]
         bins = np.minimum(heights // 6, 6)
         counts = np.bincount(bins, minlength=7).astype(np.float64)
-        share = 1.0 / np.maximum(counts, 1.0)[bins] ** 0.7
+        share = (0.02 + agreed) / np.maximum(counts, 1.0)[bins] ** 0.7
+        if real.any() and not real.all():
+            share[real] *= _REAL_SHARE / share[real].sum()
+            share[~real] *= (1 - _REAL_SHARE) / share[~real].sum()
         return share / share.sum()
 
     def whole(self, rows: NDArray[np.int64]) -> Batch:

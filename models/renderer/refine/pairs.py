@@ -31,12 +31,14 @@ class Pair:
         target: ``(SIDE, SIDE, 3)`` uint8.
         person: number of the person or portrait; negative for held-out ones.
         follows: the pair before this one is the frame before.
+        real: the truth is a portrait, not a drawing of ours.
     """
 
     crop: Crop
     target: Image
     person: int
     follows: bool
+    real: bool = False
 
 
 class Recorder:
@@ -69,11 +71,8 @@ class Recorder:
     def refine(self, frame: RefinerInput) -> Refinement:
         """Keep the frame."""
         self.seen = (take(frame, self._box, self._unit), self._box)
-        shape = frame.semantics.shape
+        shape = frame.inside.shape
         return Refinement(np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32))
-
-    def reset(self) -> None:
-        """Nothing is kept between frames."""
 
 
 def cut_target(picture: Image, box: Box) -> Image:
@@ -107,6 +106,7 @@ def write_pairs(path: Path, pairs: list[Pair]) -> None:
     arrays["shift"] = np.stack([p.crop.shift for p in pairs]).astype(np.float16)
     arrays["person"] = np.array([p.person for p in pairs], np.int64)
     arrays["follows"] = np.array([p.follows for p in pairs], np.bool_)
+    arrays["real"] = np.array([p.real for p in pairs], np.bool_)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
@@ -123,7 +123,7 @@ def read_pairs(paths: Iterable[Path]) -> dict[str, NDArray]:
     parts: dict[str, list[NDArray]] = {}
     for path in sorted(paths):
         with np.load(path, allow_pickle=False) as shard:
-            for name in (*_PICTURES, "shift", "person", "follows"):
+            for name in (*_PICTURES, "shift", "person", "follows", "real"):
                 parts.setdefault(name, []).append(shard[name])
     if not parts:
         raise FileNotFoundError("There are no training pairs.")

@@ -173,7 +173,7 @@ def portrait_pairs(
         closed = first.render(_some_rest(rng)).copy()
         source = _bent(first._rig.points[:, :2].copy(), first._rig.unit, rng)
         source[inner] = identity.source[inner]
-        own = variant % 4 == 3 and identity.teeth.size > 0
+        own = variant % 3 == 2 and identity.teeth.size > 0
         pretended = replace(
             identity, photo=closed, foreground=closed, background=closed, source=source,
             teeth=identity.teeth if own else none, opening=0.0,
@@ -195,7 +195,7 @@ def portrait_pairs(
             crop, box = recorder.seen
             target = cut_target(picture, box)
             if _alike(crop, target):
-                yield Pair(crop, target, number, False)
+                yield Pair(crop, target, number, False, real=True)
 
 
 def _change_photo(renderer: Renderer, pretended: Identity) -> None:

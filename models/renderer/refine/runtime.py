@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Protocol
 
 import cv2
@@ -14,7 +11,6 @@ from numpy.typing import NDArray
 
 from models.renderer.refine.bridge import SIGMA, STUDENT_STEPS, sample
 from models.renderer.refine.crop import (
-    CHANNELS,
     GATE,
     SIDE,
     STATE,
@@ -29,8 +25,6 @@ from models.renderer.refiner import Box, Places, Refinement, RefinerInput
 
 Floats = NDArray[np.float32]
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "renderer"
-MODES = ("auto", "off", *map(str, STUDENT_STEPS))
 _NOISE_SEED = 7
 
 
@@ -119,62 +113,3 @@ class MouthRefiner:
         wide = cv2.resize(np.ascontiguousarray(change), size, interpolation=cv2.INTER_CUBIC)
         open_ = cv2.resize(alpha, size, interpolation=cv2.INTER_LINEAR) > 1 / 255
         return Refinement(wide.astype(np.float32), open_.astype(np.float32))
-
-    def reset(self) -> None:
-        """Forget nothing: there is no past."""
-
-
-def refine_together(
-    graph: Graph, refiners: Sequence[MouthRefiner], frames: Sequence[RefinerInput], *,
-    steps: int = 1, noise: bool = False,
-) -> list[Refinement]:  # fmt: skip
-    """Refine one frame of each of several sessions in one run of the network."""
-    x = np.stack([r.prepare(f) for r, f in zip(refiners, frames, strict=True)])
-    pictures = walk(graph, x, steps, noise=noise)
-    return [r.finish(x[i], pictures[i]) for i, r in enumerate(refiners)]
-
-
-def read_manifest(folder: Path = WEIGHTS) -> dict | None:
-    """Return the manifest of the shipped network, or None where there is none.
-
-    Raises:
-        ValueError: the graph is not the one its manifest describes.
-    """
-    path = folder / "manifest.json"
-    if not path.is_file():
-        return None
-    manifest = json.loads(path.read_text("utf-8"))
-    graph = folder / manifest["file"]
-    if not graph.is_file() or hashlib.sha256(graph.read_bytes()).hexdigest() != manifest["sha256"]:
-        raise ValueError("The refiner's weights do not match their manifest; reinstall them.")
-    return manifest
-
-
-def open_refiner(
-    load: Callable[[Path], Graph], mode: str = "auto", folder: Path = WEIGHTS
-) -> Callable[[], MouthRefiner | None]:
-    """Load the shipped network once and return a maker of refiners, one per session.
-
-    Args:
-        load: turns a graph's path into an engine.
-        mode: ``auto`` as the manifest says, ``off``, or a number of steps.
-        folder: where the weights are.
-
-    Raises:
-        ValueError: the mode is unknown, or the weights are not those of the manifest.
-    """
-    if mode not in MODES:
-        raise ValueError(f"renderer.refiner must be one of {', '.join(MODES)}, not {mode}.")
-    manifest = None if mode == "off" else read_manifest(folder)
-    if manifest is None or (mode == "auto" and not manifest["on_by_default"]):
-        return lambda: None
-    allowed = manifest["steps"]
-    steps = int(allowed[0]) if mode == "auto" else int(mode)
-    steps = max(s for s in allowed if s <= steps)
-    graph = load(folder / manifest["file"])
-    return lambda: MouthRefiner(graph, steps=steps, noise=bool(manifest["noise"]))
-
-
-def empty_input(batch: int = 1) -> Floats:
-    """Return zeros of the network's shape, for warming up."""
-    return np.zeros((batch, CHANNELS, SIDE, SIDE), np.float32)
