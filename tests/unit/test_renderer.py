@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -335,3 +336,16 @@ def test_thin_triangles_fill_every_sample_once_covered():
     yy, xx = np.nonzero(inside)
     assert inside[3:20, 4:29].all() and not inside[24:].any()
     assert np.abs(out[yy, xx] - np.stack([xx, yy], 1)).max() < 1e-2
+
+
+def test_one_more_session_takes_little_memory(astronaut_identity, renderer):
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        another = Renderer(Identity.from_bytes(astronaut_identity.to_bytes()))
+        another.render(pose(jawOpen=0.3, headYaw=0.1))
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert another.size == 512
+    assert held < 40e6
