@@ -14,8 +14,8 @@ from models.renderer.eyes import EyePainter
 from models.renderer.geometry import HeadPose, Rig, head_pose
 from models.renderer.mouth import MouthPainter, vertex_normals
 from models.renderer.pictures import IdentityPictures, pictures_at
-from models.renderer.refiner import Drawn, Refiner, refine_frame
-from models.renderer.shell import STEP, THROAT, Shell, face_blend
+from models.renderer.refiner import Drawn, Refiner, RefinerStage
+from models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
 from models.renderer.warp import (
     FAR,
     FULL,
@@ -61,7 +61,7 @@ def tris_centre(tris: NDArray[np.int32], points: Floats) -> Floats:
 
 
 class Renderer:
-    """Draws one identity; runs on one core, holds no state.
+    """Draws one identity; runs on one core, holds no state but the refiner's.
 
     The picture that ``render`` returns is a buffer of the renderer: it is valid until the next
     call.
@@ -90,7 +90,8 @@ class Renderer:
         self._skin = np.ascontiguousarray(face[~basis.inner_lip[face].any(1)])
         self._rig.pose(self._rig.express(self._rig.map(neutral())), self._pose(neutral()))
         facing = vertex_normals(self._rig.points * np.array([1, -1, 1], np.float32), face)[:, 2]
-        blend = face_blend(basis, face, facing)
+        hidden = hidden_in_photo(face, self._rig.points, size, self._rig.scale)
+        blend = face_blend(basis, face, facing, hidden)
         throat = (np.abs(basis.neutral[:, 0]) < THROAT[1]) & (basis.neutral[:, 1] < -6.5)
         self._skin = self._skin[_seen_in_photo(self._skin, self._rig.source, throat)]
         self._values = np.zeros((len(basis.neutral), 3), np.float32)
@@ -112,7 +113,7 @@ class Renderer:
         self._solid = self._solid_cells()
         bands = -(-int(self._person[3] - self._person[1]) // _BAND)
         self._spans = np.zeros((bands, 2), np.int64)
-        self._refiner = refiner
+        self._refiner = None if refiner is None else RefinerStage(refiner)
         self.warm_up()
 
     def _pose(self, coefficients: Floats) -> HeadPose:
@@ -156,6 +157,11 @@ class Renderer:
         self.render(values)
         self.render(neutral())
         self._refiner = refiner
+
+    def reset(self) -> None:
+        """Forget the refiner's past."""
+        if self._refiner is not None:
+            self._refiner.reset()
 
     def mouth_opening(self, coefficients: Floats) -> float:
         """Return the projected inner-lip gap over the inter-ocular distance."""
@@ -210,9 +216,7 @@ class Renderer:
             )
         self._mouth.draw_seam(self._out, points, model)
         if self._refiner is not None:
-            inside = None if mouth is None or interior is None else (*mouth, interior)
-            photo, unit = self._pictures.photo, self._rig.unit
-            refine_frame(self._refiner, Drawn(self._out, photo, self._source, inside, unit))
+            self._refine(depth, left, top, mouth, eyes, interior)
         return self._out
 
     def _compose(self, depth: Floats, flow: Floats, left: int, top: int) -> None:
@@ -289,3 +293,22 @@ class Renderer:
         ):
             if coverage.size:
                 painter.paint(self._out, self._source, coverage, x0, y0, points, pose, eye)
+
+    def _refine(
+        self, depth: Floats, left: int, top: int, mouth: tuple[Box, Image] | None,
+        eyes: list[tuple[Box, Image]], interior: Floats | None,
+    ) -> None:  # fmt: skip
+        assert self._refiner is not None
+        rows, columns = depth.shape
+        face = ((left, top, left + columns, top + rows), depth > FAR * 0.5)
+        inside = None if mouth is None or interior is None else (*mouth, interior)
+        drawn = Drawn(
+            self._out,
+            self._pictures.photo,
+            self._source,
+            face,
+            inside,
+            tuple(eyes),
+            self._rig.unit,
+        )
+        self._refiner.apply(drawn)

@@ -21,11 +21,30 @@ _HAIR_BEHIND = 1.0  # cm behind the rim of the head
 _CONTOUR = 120  # points of the face's outline
 _REACH = 0.42  # inter-ocular distances over which the outline's movement fades
 _TURNED = (0.08, 0.42)  # z of the normal over which a rim hands over to the shell
+_HIDDEN = (0.15, 0.6)  # cm behind the jaw over which the neck's sides hand over
 THROAT = (2.4, 4.2)  # cm from the middle, how wide the throat is under the chin
 _FADE = (0.4, 2.4)  # cm from the face mesh's border over which it hands over to the shell
 
 
-def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats) -> Floats:
+def hidden_in_photo(tris: NDArray[np.int32], points: Floats, size: int, scale: float) -> Floats:
+    """Return how far each vertex lies behind something else in the photo, 0-1.
+
+    Args:
+        tris: ``(F, 3)`` the face's triangles.
+        points: ``(V, 3)`` pixels and depth towards the viewer, in the photo's pose.
+        size: side of the photo in pixels.
+        scale: pixels per cm.
+    """
+    depth = np.full((size, size), FAR, np.float32)
+    none = np.zeros((size, size, 1), np.float32)
+    flat = np.zeros((len(points), 1), np.float32)
+    rasterise(np.ascontiguousarray(tris, np.int32), points, flat, depth, none, 0, 0)
+    x, y = np.clip(np.rint(points[:, :2]), 0, size - 1).astype(int).T
+    behind = (depth[y, x] - points[:, 2]) / scale
+    return np.clip((behind - _HIDDEN[0]) / (_HIDDEN[1] - _HIDDEN[0]), 0, 1).astype(np.float32)
+
+
+def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats, hidden: Floats) -> Floats:
     """Return how far each vertex's pixels follow the face mesh rather than the shell.
 
     Fades towards the mesh's border, and where cheeks and jaw turn away in the photo: beyond that
@@ -35,6 +54,8 @@ def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats) -> Flo
         basis: the face basis.
         face: ``(F, 3)`` face triangles.
         facing: ``(V,)`` z of the photo's unit normals.
+        hidden: ``(V,)`` how far the photo hides each vertex, 0-1; beside the throat that has the
+            jaw's pixels for texture, which must not come out from behind it.
     """
     edges = {(int(t[i]), int(t[(i + 1) % 3])) for t in face for i in range(3)}
     rim = np.unique([a for a, b in edges if (b, a) not in edges])
@@ -54,7 +75,8 @@ def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats) -> Flo
     # Under the middle of the chin lies the mesh's own throat, so that nothing has to hand over.
     side = np.clip((x - THROAT[0]) / (THROAT[1] - THROAT[0]), 0, 1)
     outer = np.maximum(np.clip((x - 4.2) / 1.2, 0, 1), side * np.clip((-6.5 - y) / 1.0, 0, 1))
-    return (border * (1 - outer * (1 - rim_fade)) * (1 - 0.85 * behind_jaw)).astype(np.float32)
+    blend = border * (1 - outer * (1 - rim_fade)) * (1 - 0.85 * behind_jaw)
+    return (blend * (1 - side * (y < -4.0) * hidden)).astype(np.float32)
 
 
 class Shell:

@@ -10,6 +10,7 @@ from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
 from models.renderer.nostrils import NostrilCaps
 from models.renderer.renderer import Renderer
+from models.renderer.shell import hidden_in_photo
 
 
 def test_caps_lie_between_their_rims():
@@ -58,3 +59,18 @@ def test_the_throat_has_no_holes_under_a_falling_jaw(astronaut_identity: Identit
         part = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         assert (depth[part] > -1e8).all()
         assert flow[part][..., 2].min() > 0.5
+
+
+def test_what_the_jaw_hides_does_not_come_out_beside_the_neck(astronaut_identity: Identity):
+    renderer, basis = Renderer(astronaut_identity), load_basis()
+    hidden = hidden_in_photo(
+        basis.part("face"), renderer._rig.points, renderer.size, renderer._rig.scale
+    )
+    at = basis.neutral
+    aside = (hidden == 1) & (np.abs(at[:, 0]) > 4.2) & (at[:, 1] < -4.0)
+    aside[renderer._rig.face_count :] = False
+    assert aside.sum() > 20  # the neck behind both angles of the jaw
+    assert renderer._values[aside, 2].max() == 0.0
+    front = basis.landmarks[[1, 50, 280, 151, 199]]  # nose, cheeks, forehead, chin
+    assert hidden[front].max() == 0.0
+    assert renderer._values[front, 2].min() > 0.95
