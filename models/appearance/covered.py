@@ -68,7 +68,9 @@ def refuse_covered(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> Non
         raise EnrolmentRefused("The eyes are closed; please use a photo with open eyes.")
     flat = all(_range(lab, _area(landmarks, eye, 1.15)) < _EYE_RANGE for eye in _EYES)
     if flat or _dark_glasses(lab, landmarks) > _GLASSES:
-        raise EnrolmentRefused("The eyes cannot be seen; please take off dark glasses.")
+        raise EnrolmentRefused(
+            "The eyes cannot be seen; please take off dark glasses or a low hat."
+        )
 
 
 def _flat_share(lightness: NDArray[np.float32]) -> float:

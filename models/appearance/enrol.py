@@ -39,6 +39,7 @@ Floats = NDArray[np.float32]
 Progress = Callable[[float, str], None]
 
 SMALLEST_FACE = 96  # pixels across the face
+LARGEST_TILT = np.radians(40.0)
 LARGEST_TURN = np.radians(35.0)
 MILD_TURN = np.radians(18.0)
 _WITH_EARS = 1.1  # of the mean of the oval's width and height
@@ -162,7 +163,9 @@ def _check_light(photo: Image, landmarks: Floats) -> None:
 
 
 def _check_fit(fit: Fit, points: Floats) -> None:
-    pitch, yaw, _ = fit.angles
+    pitch, yaw, roll = fit.angles
+    if abs(roll) > LARGEST_TILT:
+        raise EnrolmentRefused("The face lies on its side; please turn the photo upright.")
     if max(abs(pitch), abs(yaw)) > LARGEST_TURN:
         raise EnrolmentRefused("The face is turned too far away; please look towards the camera.")
     if not np.isfinite(fit.rms) or fit.rms > _WORST_FIT * _width(points):

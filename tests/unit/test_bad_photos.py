@@ -141,6 +141,25 @@ def test_two_faces_tiny_faces_and_darkness(tracker, astronaut):
     assert "dark" in reason((astronaut * 0.12).astype(np.uint8), tracker)
 
 
+def test_a_photo_on_its_side_is_refused_and_a_tilted_one_is_not(tracker, astronaut, landmarks):
+    assert "upright" in reason(np.rot90(astronaut), tracker)
+    turn = cv2.getRotationMatrix2D(tuple(map(float, landmarks[4, :2])), 22, 1)
+    tilted = cv2.warpAffine(astronaut, turn, astronaut.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+    serve(tilted, tracker)
+
+
+def test_a_hat_over_the_eyes_is_refused(tracker, astronaut, landmarks):
+    photo = astronaut.copy()
+    x, y = landmarks[168, :2].astype(int)
+    unit = int(np.linalg.norm(landmarks[33, :2] - landmarks[263, :2]))
+    cv2.ellipse(photo, (x, y + unit // 8), (unit, unit // 4), 0, 0, 360, (35, 35, 50), -1)
+    cv2.rectangle(
+        photo, (x - unit * 3 // 4, y - 2 * unit), (x + unit * 3 // 4, y), (40, 40, 60), -1
+    )
+    with pytest.raises(EnrolmentRefused):
+        serve(photo, tracker)
+
+
 def test_a_dark_close_up_is_found(tracker, astronaut, landmarks):
     """The detector alone misses faces that fill the picture, dark ones above all."""
     low, high = landmarks[:468, :2].min(0).astype(int), landmarks[:468, :2].max(0).astype(int)
