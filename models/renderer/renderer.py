@@ -14,7 +14,7 @@ from models.renderer.eyes import EyePainter
 from models.renderer.geometry import HeadPose, Rig, head_pose
 from models.renderer.mouth import MouthPainter, vertex_normals
 from models.renderer.pictures import IdentityPictures, pictures_at
-from models.renderer.refiner import Drawn, Refiner, RefinerStage
+from models.renderer.refiner import Drawn, Refiner, refine_frame
 from models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
 from models.renderer.warp import (
     FAR,
@@ -61,7 +61,7 @@ def tris_centre(tris: NDArray[np.int32], points: Floats) -> Floats:
 
 
 class Renderer:
-    """Draws one identity; runs on one core, holds no state but the refiner's.
+    """Draws one identity; runs on one core, holds no state.
 
     The picture that ``render`` returns is a buffer of the renderer: it is valid until the next
     call.
@@ -113,7 +113,7 @@ class Renderer:
         self._solid = self._solid_cells()
         bands = -(-int(self._person[3] - self._person[1]) // _BAND)
         self._spans = np.zeros((bands, 2), np.int64)
-        self._refiner = None if refiner is None else RefinerStage(refiner)
+        self._refiner = refiner
         self.warm_up()
 
     def _pose(self, coefficients: Floats) -> HeadPose:
@@ -157,11 +157,6 @@ class Renderer:
         self.render(values)
         self.render(neutral())
         self._refiner = refiner
-
-    def reset(self) -> None:
-        """Forget the refiner's past."""
-        if self._refiner is not None:
-            self._refiner.reset()
 
     def mouth_opening(self, coefficients: Floats) -> float:
         """Return the projected inner-lip gap over the inter-ocular distance."""
@@ -216,7 +211,9 @@ class Renderer:
             )
         self._mouth.draw_seam(self._out, points, model)
         if self._refiner is not None:
-            self._refine(depth, left, top, mouth, eyes, interior)
+            inside = None if mouth is None or interior is None else (*mouth, interior)
+            photo, unit = self._pictures.photo, self._rig.unit
+            refine_frame(self._refiner, Drawn(self._out, photo, self._source, inside, unit))
         return self._out
 
     def _compose(self, depth: Floats, flow: Floats, left: int, top: int) -> None:
@@ -293,22 +290,3 @@ class Renderer:
         ):
             if coverage.size:
                 painter.paint(self._out, self._source, coverage, x0, y0, points, pose, eye)
-
-    def _refine(
-        self, depth: Floats, left: int, top: int, mouth: tuple[Box, Image] | None,
-        eyes: list[tuple[Box, Image]], interior: Floats | None,
-    ) -> None:  # fmt: skip
-        assert self._refiner is not None
-        rows, columns = depth.shape
-        face = ((left, top, left + columns, top + rows), depth > FAR * 0.5)
-        inside = None if mouth is None or interior is None else (*mouth, interior)
-        drawn = Drawn(
-            self._out,
-            self._pictures.photo,
-            self._source,
-            face,
-            inside,
-            tuple(eyes),
-            self._rig.unit,
-        )
-        self._refiner.apply(drawn)
