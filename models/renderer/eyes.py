@@ -20,10 +20,10 @@ Floats = NDArray[np.float32]
 _EYEBALL = 1.18  # cm, radius
 _SHIFT_LIMIT = 0.95  # iris radii
 _LASH = 0.055  # cm over which the lash line fades; never less than a pixel's worth
-_LASH_STRENGTH = 0.68
+_LASH_STRENGTH = 0.60
 _TUFTS = 70.0  # radians along a lid's rim: eleven tufts of lashes
 _LID_FROM, _LID_FULL = 0.05, 0.65  # of the rim's way: skin is lid from there, and wholly
-_CORNER = (0.32, 0.60)  # of the eye's width from its middle, where lids end
+_CORNER = (0.37, 0.60)  # of the eye's width from its middle, where lids end
 _CLOSING, _CLOSED_ENOUGH = 0.05, 0.35  # of a rim's way over which the closed lid takes over
 _RIM_SHADOW, _RIM_SHADOW_REACH = 0.38, 0.10  # of the light; of the eye's width
 
