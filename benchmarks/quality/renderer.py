@@ -2,7 +2,7 @@
 
 Every arm sees the same crops with the same noise: the raw warp, the untrained network, the plain
 regression, the student at one, two and four steps, and the teacher at twelve. Intervals are 95 %
-bootstraps over people. The same figures are given by group where labels are known.
+bootstraps over people. ``visavis bench quality people`` has whole frames, and figures by group.
 """
 
 from __future__ import annotations
@@ -97,6 +97,8 @@ def measure(arms: dict[str, Arm], pairs: dict[str, NDArray]) -> dict[str, dict[s
                 for key, of in MEASURES.items():
                     values.setdefault(f"mouth_{key}", []).append(of(picture[place], truth, gate))
                 values.setdefault("inside_psnr", []).append(psnr(picture[place], truth, inside))
+                rim = gate * (1 - inside)
+                values.setdefault("rim_psnr", []).append(psnr(picture[place], truth, rim))
                 whole = np.ones_like(gate)
                 values.setdefault("crop_psnr", []).append(psnr(picture[place], truth, whole))
                 ratio = sharpness(picture[place], gate) / max(sharpness(truth, gate), 1e-6)
@@ -164,7 +166,7 @@ def arms_of(folder: Path, load: Callable[[Path], Graph]) -> dict[str, Arm]:
 
 def show(table: dict[str, dict[str, tuple[float, float, float]]]) -> str:
     """Return the table as text."""
-    keys = ("mouth_psnr", "inside_psnr", "mouth_ssim", "mouth_ms_ssim", "sharpness",
+    keys = ("mouth_psnr", "inside_psnr", "rim_psnr", "mouth_ssim", "mouth_ms_ssim", "sharpness",
             "gain_over_warp_db", "gain_over_regression_db", "from_teacher")  # fmt: skip
     lines = ["arm           " + "".join(f"{k:>26}" for k in keys)]
     for name, row in table.items():

@@ -26,8 +26,8 @@ _SMILE_SMOOTHING = 6.0  # a smile's lip contour is not that of the mouth at rest
 _LID_THICKNESS = 0.45  # cm from the mesh's edge to the lid's visible rim, at most
 _KEPT = 0.12  # of a strong expression
 _SEALED = -0.015  # cm of overlap, so that no dark line shows
-_INCISORS_BELOW_LIPS = 0.48  # cm of upper teeth under the closed lip line
-_LOWER_EDGE = 0.12  # cm of lower teeth above the closed lip line, hidden behind the upper
+INCISORS_BELOW_LIPS = 0.48  # cm of upper teeth under the closed lip line
+LOWER_EDGE = 0.12  # cm of lower teeth above the closed lip line, hidden behind the upper
 
 
 @dataclass(frozen=True)
@@ -173,11 +173,11 @@ def _place_teeth(basis: FaceBasis, rest: Floats, base: Floats) -> None:
     line = float(rest[basis.ring_lower[len(basis.ring_lower) // 2], 1])
     upper = basis.part_vertices("upper_teeth")
     front = upper[np.abs(rest[upper, 0]) < 0.9]
-    drop = line - _INCISORS_BELOW_LIPS - float(rest[front, 1].min())
+    drop = line - INCISORS_BELOW_LIPS - float(rest[front, 1].min())
     rest[upper, 1] += drop
     rest[basis.part_vertices("upper_gum"), 1] += drop
     lower = basis.part_vertices("lower_teeth")
     front = lower[np.abs(rest[lower, 0]) < 0.9]
-    rise = line + _LOWER_EDGE - float(rest[front, 1].max())
+    rise = line + LOWER_EDGE - float(rest[front, 1].max())
     for name in ("lower_teeth", "lower_gum", "tongue"):
         rest[basis.part_vertices(name), 1] += rise

@@ -28,8 +28,7 @@ from models.renderer.refine.crop import (
 from models.renderer.refine.pairs import agreement, read_pairs
 
 WINDOW = (48, 72)  # rows, columns of a training cut: a mouth fits
-_DRAWN = 0.08  # how much the inside of a synthetic mouth counts: it is a drawing, like ours
-_REAL_SHARE = 0.6  # of the batches are portraits, where there are any
+_REAL_SHARE = 0.4  # of the batches are portraits, where there are any
 
 
 @dataclass(frozen=True)
@@ -64,12 +63,10 @@ class PairSet:
         chosen = (arrays["person"] < 0) == held_out
         arrays = {name: a[chosen] for name, a in arrays.items()}
         gates = [np.rint(255 * gate(inside)) for inside in arrays["inside"]]
-        agreed = []
-        for w, t, i, real in zip(
-            *(arrays[n] for n in ("warped", "target", "inside", "real")), strict=True
-        ):
-            drawn = 1.0 if real else 1.0 - (1.0 - _DRAWN) * (i / 255.0)
-            agreed.append(np.rint(255 * drawn * agreement(w, t, i)))
+        agreed = [
+            np.rint(255 * agreement(w, t, i))
+            for w, t, i in zip(arrays["warped"], arrays["target"], arrays["inside"], strict=True)
+        ]
         square = (-1, SIDE, SIDE)
         return PairSet(
             arrays, np.array(gates, np.uint8).reshape(square),

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.renderer.refine.crop import CHANNELS, GATE, WARPED
+from models.renderer.refine.crop import CHANNELS, GATE, INSIDE, WARPED
 
 # How far a colour may change: in parts of itself, and beyond that (1 is 127.5 steps of colour).
 # Shade and hue of what the renderer drew are open; a dark throat cannot become teeth.
 GAIN, LIFT = 0.5, 0.22
+_TONE = 11  # pixels, side of the window that is run twice
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,15 @@ class NetworkConfig:
     """
 
     widths: tuple[int, int, int] = (16, 32, 64)
+
+
+def tone(picture: Tensor, inside: Tensor) -> Tensor:
+    """Return the mean colour of the mouth's inside around each of its pixels, (B, C, H, W)."""
+
+    def wide(v: Tensor) -> Tensor:
+        return F.avg_pool2d(F.avg_pool2d(v, _TONE, 1, _TONE // 2), _TONE, 1, _TONE // 2)
+
+    return wide(picture * inside) / (wide(inside) + 0.02)
 
 
 class Block(nn.Module):
@@ -64,7 +74,9 @@ class MouthNetwork(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (B, CHANNELS, H, W) to residual (B, 3, H, W) and gate (B, 1, H, W) in 0-1.
 
-        H and W are multiples of 8. The gate is the input's.
+        H and W are multiples of 8. The gate is the input's. Inside the mouth the residual has no
+        mean of its own: a photo with closed lips does not say how light it is in there, and who is
+        asked all the same paints the average of teeth and dark, a grey veil.
         """
         fine = self.fine_in(F.relu(self.stem(F.pixel_unshuffle(x, 2))))  # B, a, H/2, W/2
         middle = self.middle_in(self.down_1(fine))  # B, b, H/4, W/4
@@ -74,7 +86,8 @@ class MouthNetwork(nn.Module):
         fine = fine + self.up_1(F.interpolate(middle, scale_factor=2.0, mode="nearest"))
         out = torch.tanh(F.pixel_shuffle(self.head(self.fine_out(fine)), 2))  # B, 6, H, W
         residual = GAIN * out[:, :3] * (x[:, WARPED] + 1.0) + LIFT * out[:, 3:]
-        return residual, x[:, GATE]
+        inside = x[:, INSIDE]
+        return residual - inside * tone(residual, inside), x[:, GATE]
 
 
 def endpoint(network: nn.Module, x: Tensor) -> Tensor:

@@ -22,8 +22,7 @@ from models.appearance.enrol import enrol
 from models.appearance.errors import EnrolmentRefused
 from models.appearance.identity import Identity
 from models.appearance.layers import push_pull
-from models.appearance.neutral import _INCISORS_BELOW_LIPS as INCISORS_BELOW_LIPS
-from models.appearance.neutral import _LOWER_EDGE as LOWER_EDGE
+from models.appearance.neutral import INCISORS_BELOW_LIPS, LOWER_EDGE
 from models.renderer.people.shards import read_shards, truth_tracker
 from models.renderer.refine.pairs import Pair, Recorder, cut_target
 from models.renderer.renderer import Renderer

@@ -14,7 +14,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ from models.renderer.refine.crop import GATE, INSIDE, STATE, STEP, TIME, WARPED
 from models.renderer.refine.data import Batch, PairSet, assemble
 from models.renderer.refine.export import export_stages
 from models.renderer.refine.losses import charbonnier, picture_loss
-from models.renderer.refine.network import MouthNetwork, NetworkConfig, endpoint
+from models.renderer.refine.network import MouthNetwork, NetworkConfig, endpoint, tone
 
 log = logging.getLogger(__name__)
 Loss = Callable[[nn.Module, NDArray[np.int64]], Tensor]
@@ -89,6 +89,13 @@ def predictor(
 def start_of(x: Tensor, noise: Tensor) -> Tensor:
     """Return the bridge's start: the warp with noise where the network may act."""
     return x[:, WARPED] + SIGMA * x[:, GATE] * noise
+
+
+def in_drawn_tone(batch: Batch) -> Batch:
+    """Give the truth the tone that the renderer drew inside the mouth; see ``MouthNetwork``."""
+    inside = batch.x[:, INSIDE]
+    shift = inside * tone(batch.target - batch.x[:, WARPED], inside)
+    return replace(batch, target=batch.target - shift)
 
 
 class Trainer:
@@ -156,7 +163,7 @@ class Trainer:
     def _batch(
         self, rows: NDArray[np.int64], second: NDArray[np.uint8] | None = None
     ) -> tuple[Tensor, Batch]:
-        batch = assemble(self._pairs, rows, self._rng, second)
+        batch = in_drawn_tone(assemble(self._pairs, rows, self._rng, second))
         return batch.x.contiguous(memory_format=torch.channels_last), batch
 
     def _regression(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
