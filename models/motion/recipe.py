@@ -38,7 +38,7 @@ class Stage:
 STAGES = (
     Stage("first", 22, 0, 2386, 2e-3, 0, captured=False),
     Stage("second", 22, 0, 1712, 1.2e-3, 0, captured=True),
-    Stage("third", 22, 3, 4000, 1.2e-3, 5, captured=True),
+    Stage("third", 22, 3, 3935, 1.2e-3, 5, captured=True),
 )
 
 

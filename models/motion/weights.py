@@ -21,7 +21,8 @@ DATA: dict[str, object] = {
         "flow": "No captured head motion exists in the data: the flow learns from "
         "models.motion.simulate, a generative model built from published statistics and driven "
         "by the corpus' own speech.",
-        "evaluation only": "asterisk_en prompts (CC BY-SA 3.0), FACEGOOD take 2_05, festival "
+        "evaluation only": "asterisk_en prompts and Debian's asterisk-core-sounds-es, -fr, -it, "
+        "-ru (CC BY-SA 3.0; Italian and Russian CC BY 3.0), FACEGOOD take 2_05, festival "
         "voice_ked_diphone.",
     },
     "voices": {

@@ -116,4 +116,4 @@ def test_the_weights_are_those_of_their_manifest() -> None:
     manifest = json.loads((graph.parent / "manifest.json").read_text())
     assert hashlib.sha256(graph.read_bytes()).hexdigest() == manifest["sha256"]
     assert graph.stat().st_size <= 12 * 2**20
-    assert manifest["voices"] and manifest["command"].startswith("python -m models.motion.train")
+    assert manifest["voices"] and manifest["command"].startswith("visavis train motion --recipe")
