@@ -18,16 +18,16 @@ Floats = NDArray[np.float32]
 
 _LIGHT = np.array([0.0, 0.42, 0.91], np.float32)
 # Darkening is warm: what little light there is has passed through lips and cheeks.
-_WARM = np.array([0.88, 1.15, 1.22], np.float32)
+_WARM = np.array([0.82, 1.08, 1.12], np.float32)
 _AMBIENT = 0.62
-_DEPTH_START, _DEPTH_FALL = 0.9, 2.1  # cm behind the lips
-_DEEPEST = 0.22  # of the light reaches the throat
+_DEPTH_START, _DEPTH_FALL = 0.9, 2.8  # cm behind the lips
+_DEEPEST = 0.27  # of the light reaches the throat
 _LIP_SHADOW = 0.30
 _LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
 _THIN_COLOUR = 0.42  # of the lip's colour
 _TUCKED = 0.75  # of that fade is lost where the lower lip rests on the teeth, which are in front
-_ROUND_DARK = 0.62  # of the light is kept out by lips that come forward
+_ROUND_DARK = 0.70  # of the light is kept out by lips that come forward
 # Tongue and what lies behind are shapes of their own, see throat.py.
 _PARTS = ("upper_teeth", "lower_teeth", "upper_gum")
 # cm from the middle; molars are never more than a distraction
