@@ -47,12 +47,14 @@ class Prediction:
         phones: ``(batch, hops, len(CLASSES))`` probabilities.
         loudness: ``(batch, hops)`` of the *newest* hops, relative to the running level; about
             0 when silent and 1 at the loudest. Not delayed.
+        features: ``(batch, hops, FEATURES)`` of the newest hops.
     """
 
     curves: NDArray[np.float32]
     closure: NDArray[np.float32]
     phones: NDArray[np.float32]
     loudness: NDArray[np.float32]
+    features: NDArray[np.float32]
 
 
 def head_of(look_ahead_ms: int) -> int:
@@ -134,4 +136,5 @@ class MotionPredictor:
             np.asarray(out["closure"], np.float32),
             np.asarray(out["phones"], np.float32),
             loudness,
+            features,
         )

@@ -19,6 +19,7 @@ from models.motion.flow import checked_mood
 from models.motion.layout import STEP_HOPS
 from models.motion.pooling import FramePool
 from models.motion.predictor import Graph, MotionPredictor, Prediction, head_of
+from models.motion.steady import SteadySound
 
 MOTION_GRAPH = Path(__file__).resolve().parents[1] / "weights" / "motion" / "motion.onnx"
 FLOW_GRAPH = MOTION_GRAPH.with_name("flow.onnx")
@@ -136,6 +137,7 @@ class MotionStream:
     def _restart(self) -> None:
         self._state = self._predictor.init_state(1)
         self._pool = FramePool()
+        self._steady = SteadySound()
         self._listener = Listener()
         if self._body is not None:
             self._body.restart()
@@ -213,9 +215,13 @@ class MotionStream:
     def _keep(self, got: Prediction) -> None:
         skip = min(self._skip, got.curves.shape[1])
         self._skip -= skip
-        self._curves = np.concatenate([self._curves, got.curves[0, skip:]])
-        self._closure = np.concatenate([self._closure, got.closure[0, skip:]])
-        self._voice = np.concatenate([self._voice, 1.0 - got.phones[0, skip:, 0]])
+        curves, closure = got.curves[0, skip:].copy(), got.closure[0, skip:].copy()
+        voice = 1.0 - got.phones[0, skip:, 0]
+        self._steady.hear(got.features[0])
+        self._steady.lips(curves, closure, voice)
+        self._curves = np.concatenate([self._curves, curves])
+        self._closure = np.concatenate([self._closure, closure])
+        self._voice = np.concatenate([self._voice, voice])
         self._loudness = np.concatenate([self._loudness, got.loudness[0]])
 
     def _make_frame(self) -> NDArray[np.float32]:

@@ -131,7 +131,7 @@ def test_values_stay_in_their_ranges() -> None:
 
 def test_barge_in_eases_the_lips_to_rest_within_200_ms() -> None:
     stream = MotionStream(ENGINE)
-    before = stream.push(vowel(0.6, AH))
+    before = stream.push(vowel(1.0, AH))
     held = aperture(before[-1:])[0]
     assert held > 0.1
     stream.reset()
