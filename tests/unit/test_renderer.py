@@ -52,7 +52,7 @@ def mouth_box(identity: Identity) -> tuple[slice, slice]:
 def throat_pixels(picture: np.ndarray, identity: Identity) -> int:
     """Pixels in the mouth's box that are too dark to be lip or skin."""
     grey = picture[mouth_box(identity)].astype(float) @ GREY
-    return int((grey < 0.42 * np.median(grey)).sum())
+    return int((grey < 0.5 * np.median(grey)).sum())
 
 
 def test_same_coefficients_same_picture(renderer):
