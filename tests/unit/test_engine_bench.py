@@ -19,8 +19,10 @@ from engines.export import read
 from engines.gpu import Gpu
 from engines.onnx_engine import OnnxEngine
 from engines.samples import DIMS
+from models.motion.curves import ROUNDING
 from models.motion.features import FEATURES
 from models.motion.layout import LOOK_AHEADS_MS, OUTPUTS, STEP_HOPS, NetConfig
+from models.motion.phones import CLASSES
 from streamer import build_command
 from streamer.build_command import build_plans
 from streamer.errors import BadRequest
@@ -55,14 +57,16 @@ def test_multiplications_are_counted(model: onnx.ModelProto, macs: int) -> None:
 
 
 def test_the_whole_graph_is_counted(tmp_path: Path) -> None:
-    # By hand from the network's sizes: two convolutions, two GRUs, one head.
+    # By hand from the network's sizes: two convolutions, two GRUs, one head, and the phones'
+    # opinion of every rounding shape and of how firmly they hold it.
     net = NetConfig()
     width, hidden = net.width, net.hidden
     convolutions = net.kernel * (FEATURES + width) * width
     recurrent = 3 * hidden * (width + hidden) + 3 * hidden * (hidden + hidden)
     head = 2 * hidden * len(LOOK_AHEADS_MS) * OUTPUTS
+    opinion = len(CLASSES) * (ROUNDING.stop - ROUNDING.start + 1)
     one = work_at(read(MOTION), DIMS, 1)
-    assert one.macs == STEP_HOPS * (convolutions + recurrent + head)
+    assert one.macs == STEP_HOPS * (convolutions + recurrent + head + opinion)
     assert work_at(read(MOTION), DIMS, 8).macs == 8 * one.macs
     fixed = small_network(tmp_path / "fixed.onnx", batch=3)
     free = small_network(tmp_path / "free.onnx")
