@@ -6,14 +6,13 @@ keys are not there is left out.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import write_figures
+from benchmarks.tables import show_figures
 
 _RESULTS = Path(__file__).parent / "results"
 _README = Path(__file__).parents[1] / "README.md"
@@ -106,16 +105,8 @@ def table(results: dict[str, dict[str, Any]]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the table, or put it between the README's markers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="into README.md")
-    args = parser.parse_args(argv)
     results = {p.stem: json.loads(p.read_text("utf-8")) for p in sorted(_RESULTS.glob("*.json"))}
-    text = table(results)
-    if not args.write:
-        sys.stdout.write(text + "\n")
-        return 0
-    write_figures(_README, text)
-    return 0
+    return show_figures(_README, table(results), __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -26,11 +26,24 @@ NAMES = {
 _BEGIN, _END = "<!-- figures -->", "<!-- /figures -->"
 
 
-def write_figures(page: Path, text: str) -> None:
-    """Put a table between the markers of a page."""
+def show_figures(page: Path, text: str, about: str | None, argv: list[str] | None) -> int:
+    """Print a table, or with ``--write`` put it between the markers of a page; exit code 0.
+
+    Args:
+        page: Markdown with a pair of markers.
+        text: the table.
+        about: what ``--help`` says.
+        argv: arguments; None means the process's own.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--write", action="store_true", help=f"into {page.name}")
+    if not parser.parse_args(argv).write:
+        sys.stdout.write(text + "\n")
+        return 0
     head, rest = page.read_text("utf-8").split(_BEGIN)
     _, tail = rest.split(_END)
     page.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{tail}", "utf-8")
+    return 0
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:

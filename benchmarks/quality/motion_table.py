@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import write_figures
+from benchmarks.tables import show_figures
 
 _RESULT = Path(__file__).parents[1] / "results" / "quality_motion.json"
 _README = Path(__file__).parents[2] / "models" / "motion" / "README.md"
@@ -211,15 +210,7 @@ def cost(result: Mapping[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the tables, or put them between the markers of the motion README."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="into models/motion/README.md")
-    args = parser.parse_args(argv)
-    text = markdown(json.loads(_RESULT.read_text("utf-8")))
-    if not args.write:
-        sys.stdout.write(text + "\n")
-        return 0
-    write_figures(_README, text)
-    return 0
+    return show_figures(_README, markdown(json.loads(_RESULT.read_text("utf-8"))), __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from models.motion import text, voices
 from models.motion.curves import RATE, build
 from models.motion.evaluate import Labels, Track, from_channels, phone_built
 from models.motion.features import SAMPLE_RATE
-from models.motion.phones import Phone, UnknownPhone
+from models.motion.phones import UnknownPhone
 
 SOUNDS = (".flac", ".wav", ".ogg", ".mp3", ".m4a")
 
@@ -186,8 +186,3 @@ def _spoken(name: str, count: int, seed: int) -> Iterator[voices.Utterance]:
             yield espeak.speak(said, f"{voice}+{variant}", rate=rng.randint(135, 190))
         except UnknownPhone:
             continue
-
-
-def spoken_phones(recording: Recording) -> list[Phone]:
-    """Return the phones of a recording with class names."""
-    return [Phone(a, b, name) for a, b, name in recording.labels]

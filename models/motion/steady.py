@@ -7,11 +7,13 @@ it changes or ends. A hum never opened the mouth, so nothing is kept of one.
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models.motion.curves import GAP_WEIGHTS
-from models.motion.features import MELS, loudness_of
+from models.motion.features import MELS
 
 Floats = NDArray[np.float32]
 
@@ -22,7 +24,7 @@ _FOLLOW = np.float32(0.12)  # per hop: what the sound is compared with is 80 ms 
 _STEADY, _CHANGED = 0.5, 1.0
 _HOPS = 8  # that have to be steady
 _SETTLED = 10  # hops whose mean the lips keep
-_LOUD, _FADED = 0.5, 0.4  # see features.loudness_of
+_LOUD, _FADED = 0.5, 0.4  # loudness
 _VOICED = 0.35  # smoothed
 _OPEN = 0.05  # inter-ocular distances; a shut mouth needs no help
 _LONGEST = 800  # hops; by then somebody has left a machine running
@@ -37,15 +39,19 @@ class SteadySound:
         self._voiced = 0.0
         self._run = 0
         self._flags: list[bool] = []
-        self._recent: list[Floats] = []
+        self._recent: deque[Floats] = deque(maxlen=_SETTLED)
         self._was_steady = False
         self._kept: Floats | None = None
         self._share = 0.0  # of what is kept
 
-    def hear(self, features: Floats) -> None:
-        """Take features ``(hops, FEATURES)`` of the newest hops."""
+    def hear(self, features: Floats, loudness: Floats) -> None:
+        """Take the newest hops.
+
+        Args:
+            features: ``(hops, FEATURES)``.
+            loudness: ``(hops,)`` relative to the running level, see ``features.loudness_of``.
+        """
         bands = features[:, :MELS].reshape(len(features), _BANDS, -1).mean(axis=2) * 4.0
-        loudness = loudness_of(features[:, MELS] * 4.0 - 6.0)
         for now, loud, voiced in zip(bands, loudness, features[:, MELS + 1], strict=True):
             if self._usual is None:
                 self._usual = now.copy()
@@ -72,7 +78,7 @@ class SteadySound:
             if steady and not self._was_steady:
                 self._keep(own)
             self._was_steady = steady
-            self._recent = [*self._recent[1 - _SETTLED :], own]
+            self._recent.append(own)
             if self._kept is None:
                 continue
             self._share = 1.0 if steady else self._share - 1.0 / _RETURN

@@ -217,7 +217,7 @@ class MotionStream:
         self._skip -= skip
         curves, closure = got.curves[0, skip:].copy(), got.closure[0, skip:].copy()
         voice = 1.0 - got.phones[0, skip:, 0]
-        self._steady.hear(got.features[0])
+        self._steady.hear(got.features[0], got.loudness[0])
         self._steady.lips(curves, closure, voice)
         self._curves = np.concatenate([self._curves, curves])
         self._closure = np.concatenate([self._closure, closure])

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-HELD_MS = (
-    35.0  # what Chromium's jitter buffer holds on a good line; the configured lead is for that
-)
+# What Chromium's jitter buffer holds on a good line; the configured lead is for that.
+HELD_MS = 35.0
 MOST_HELD_MS = 1000.0  # a viewer that says more is not to be believed
 _SOONER = 0.02  # of the time passed: the viewer's buffer plays a little faster, nobody hears it
 _LATER = 0.002  # slower than a buffer forgets, or it would take the change for jitter and grow

@@ -70,6 +70,10 @@ def hops(count: int, *, loud: float = 1.0, seed: int | None = None) -> Floats:
     return features
 
 
+def hear(steady: SteadySound, features: Floats) -> None:
+    steady.hear(features, np.ones(len(features), np.float32))
+
+
 def rows(count: int, opening: float) -> tuple[Floats, Floats, Floats]:
     curves = np.zeros((count, len(CHANNELS)), np.float32)
     curves[:, CHANNEL["jawOpen"]] = opening
@@ -78,7 +82,7 @@ def rows(count: int, opening: float) -> tuple[Floats, Floats, Floats]:
 
 def test_the_lips_come_back_to_the_network_gradually_when_the_sound_changes() -> None:
     steady = SteadySound()
-    steady.hear(np.concatenate([hops(60), hops(40, seed=1)]))
+    hear(steady, np.concatenate([hops(60), hops(40, seed=1)]))
     steady.lips(*rows(30, 0.4))
     curves, closure, voice = rows(70, 0.0)
     steady.lips(curves, closure, voice)
@@ -92,7 +96,7 @@ def test_the_lips_come_back_to_the_network_gradually_when_the_sound_changes() ->
 @pytest.mark.parametrize("opening", [0.0, 0.02])
 def test_shut_lips_are_not_kept(opening: float) -> None:
     steady = SteadySound()
-    steady.hear(hops(100))
+    hear(steady, hops(100))
     steady.lips(*rows(50, opening))
     curves, closure, voice = rows(50, 0.3)
     steady.lips(curves, closure, voice)
@@ -101,7 +105,7 @@ def test_shut_lips_are_not_kept(opening: float) -> None:
 
 def test_a_machine_that_was_left_running_is_let_go() -> None:
     steady = SteadySound()
-    steady.hear(hops(1000))
+    hear(steady, hops(1000))
     steady.lips(*rows(100, 0.4))
     curves, closure, voice = rows(900, 0.0)
     steady.lips(curves, closure, voice)
