@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.appearance.identity import Identity
-from models.renderer.crown import extend_top, rows_above
+from models.renderer.crown import extend_sides, extend_top, rows_outside
 from models.renderer.warp import double
 
 Image = NDArray[np.uint8]
+
+_FACE = 1.25  # inter-ocular distances from the face's middle to its sides
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,9 @@ class IdentityPictures:
     """What the compositor reads.
 
     Attributes:
-        texture: ``(2(S + lift), 2S, 4)`` the person with opacity at doubled resolution, with the
-            part of the head that the photo's upper edge cut off.
-        lift: rows of the picture's size that were added on top.
+        texture: ``(2(S + lift), 2(S + 2 lift), 4)`` the person with opacity at doubled resolution,
+            with what the photo's upper edge and sides cut off.
+        lift: rows of the picture's size that were added on top, and columns on either side.
         background: ``(S, S, 3)`` the picture without the person.
         photo: ``(S, S, 3)`` the framed photo.
     """
@@ -51,10 +53,13 @@ def pictures_at(identity: Identity, size: int, *, chin: float, hairline: float) 
 
     person = np.dstack([fit(identity.foreground), fit(identity.alpha)])
     iris = np.mean([eye.iris for eye in identity.eyes], axis=0) * size / identity.size
-    tall = extend_top(person, (float(iris[0]), float(iris[1])), chin, hairline)
+    face = _FACE * identity.inter_ocular_px * size / identity.size
+    wide = extend_sides(person, (float(iris[0]) - face, float(iris[0]) + face))
+    lift = rows_outside(size)
+    tall = extend_top(wide, (float(iris[0]) + lift, float(iris[1])), chin, hairline)
     return IdentityPictures(
         double(tall),
-        rows_above(size),
+        lift,
         np.ascontiguousarray(fit(identity.background)),
         np.ascontiguousarray(fit(identity.photo)),
     )

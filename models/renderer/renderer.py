@@ -133,7 +133,8 @@ class Renderer:
 
     def _person_box(self) -> NDArray[np.int64]:
         """Return the box outside of which nothing ever moves."""
-        solid = self._pictures.texture[2 * self._pictures.lift :: 2, ::2, 3] > 0
+        edge = 2 * self._pictures.lift
+        solid = self._pictures.texture[edge::2, edge:-edge:2, 3] > 0
         rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
         if len(rows) == 0:
             return np.array([0, 0, self.size, self.size], np.int64)
@@ -240,7 +241,7 @@ class Renderer:
                 self._lookup[band, low:high],
                 None,
                 cv2.INTER_LINEAR,
-                borderMode=cv2.BORDER_REPLICATE,
+                borderMode=cv2.BORDER_REFLECT_101,
             )
             lay_over(person, background, low, band.start, out)
 

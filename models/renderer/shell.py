@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from models.appearance.basis import FaceBasis
 from models.appearance.layers import push_pull
+from models.renderer.crown import OUTSIDE
 from models.renderer.geometry import HeadPose, Rig
 from models.renderer.warp import FAR, invert_grid, rasterise
 
 Floats = NDArray[np.float32]
 
-NODES = 61
+NODES = 63
 STEP = 4  # pixels per cell of the inverse flow
-_OUTSIDE = 0.16  # of the picture, on every side
 _DEPTH_SIGMA = 17 / 512  # of the picture
 _HAIR_BEHIND = 1.0  # cm behind the rim of the head
 _CONTOUR = 120  # points of the face's outline
@@ -90,7 +90,7 @@ class Shell:
         """Lay the sheet over the identity's picture."""
         size = rig.size
         self._rig = rig
-        axis = np.linspace(-_OUTSIDE * size, (1 + _OUTSIDE) * size, NODES, dtype=np.float32)
+        axis = np.linspace(-OUTSIDE * size, (1 + OUTSIDE) * size, NODES, dtype=np.float32)
         xx, yy = np.meshgrid(axis, axis)
         depth = self._depth(rig, basis, axis)
         self._nodes = np.stack([xx, yy, depth], -1).reshape(-1, 3).astype(np.float32)

@@ -250,7 +250,7 @@ def place(shell, step, depth, flow, face_left, face_top, box, lift, source, look
         face_left: column of the face pictures in the output.
         face_top: row of the same.
         box: ``(4,)`` int64, a multiple of ``step``.
-        lift: rows that the texture has above the picture.
+        lift: rows that the texture has above the picture, and columns beside it.
         source: ``(S, S, 2)`` written.
         lookup: ``(S, S, 2)`` written, the same in pixels of the doubled texture.
     """
@@ -286,7 +286,7 @@ def place(shell, step, depth, flow, face_left, face_top, box, lift, source, look
                             pv = w * flow[fj, fi, 1] + (one - w) * pv
                     source[y, x, 0] = pu
                     source[y, x, 1] = pv
-                    lookup[y, x, 0] = pu * two
+                    lookup[y, x, 0] = (pu + lift) * two
                     lookup[y, x, 1] = (pv + lift) * two
 
 
@@ -298,7 +298,7 @@ def extents(shell, step, solid, lift, box, band, face, spans):
         shell: ``(h, w, 2)`` inverse flow, one node per ``step`` pixels.
         step: pixels per node.
         solid: ``(h, w)`` uint8, whether the photo's person is near each node's cell.
-        lift: rows that ``solid`` has above the picture, in pixels.
+        lift: rows that ``solid`` has above the picture and columns beside it, in pixels.
         box: ``(4,)`` int64 (x0, y0, x1, y1), a multiple of ``step``; spans stay inside.
         band: rows per band, a multiple of ``step``.
         face: ``(4,)`` int64 box of the face, which always shows.
@@ -312,7 +312,7 @@ def extents(shell, step, solid, lift, box, band, face, spans):
         low, high = box[2], box[0]
         for j in range(y0 // step, min(y1 // step + 1, shell.shape[0])):
             for i in range(box[0] // step, min(box[2] // step + 1, shell.shape[1])):
-                u = min(max(int(shell[j, i, 0] * inverse), 0), columns - 1)
+                u = min(max(int((shell[j, i, 0] + lift) * inverse), 0), columns - 1)
                 v = min(max(int((shell[j, i, 1] + lift) * inverse), 0), rows - 1)
                 if solid[v, u]:
                     low = min(low, (i - 1) * step)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.appearance.layers import without_bars
-from models.renderer.crown import extend_top, rows_above
+from models.renderer.crown import extend_sides, extend_top, rows_outside
 
 
 def noise(height: int = 200, width: int = 240) -> np.ndarray:
@@ -52,7 +52,7 @@ def head(cut: int, size: int = 128) -> np.ndarray:
 
 @pytest.mark.parametrize("cut", [6, 12, 18])
 def test_a_cut_crown_closes_above_the_picture(cut):
-    size, added = 128, rows_above(128)
+    size, added = 128, rows_outside(128)
     tall = extend_top(head(cut), (64.0, 60.0 - cut), 118.0 - cut, 30.0)
     assert tall.shape == (size + added, size, 4)
     assert np.array_equal(tall[added:], head(cut))
@@ -71,4 +71,39 @@ def test_a_whole_head_gets_no_crown():
     person = np.roll(head(0), 12, axis=0)
     person[:12] = 0
     tall = extend_top(person, (64.0, 72.0), 130.0, 30.0)
-    assert (tall[: rows_above(128), :, 3] == 0).all()
+    assert (tall[: rows_outside(128), :, 3] == 0).all()
+
+
+def test_hair_that_the_sides_cut_goes_on_outside_without_streaks():
+    size, added = 128, rows_outside(128)
+    rng = np.random.default_rng(3)
+    yy, xx = np.mgrid[:size, :size]
+    person = np.zeros((size, size, 4), np.uint8)
+    person[..., :3] = rng.integers(0, 255, (size, size, 1))
+    person[..., 3] = 255 * ((xx - 52) ** 2 / 60**2 + (yy - 70) ** 2 / 50**2 <= 1)
+    wide = extend_sides(person, (30.0, 80.0))
+    assert wide.shape == (size, size + 2 * added, 4)
+    assert np.array_equal(wide[:, added:-added], person)
+    assert (wide[:, -added:, 3] == 0).all()  # the other side is not cut
+    height = (wide[:, :added, 3] > 127).sum(0)
+    assert (np.diff(height) >= 0).all() and height[0] == 0  # round, and closed
+    cut = (person[:, 0, 3] > 127).sum()
+    assert 0.75 * cut < height[-1] <= cut + 2
+    inside = wide[40:100, added - 8 : added, 0].astype(int)
+    assert np.abs(np.diff(inside, axis=1)).mean() > 40  # a texture of its own, not one column
+
+
+def test_what_a_corner_cuts_stays_open_there():
+    size, added = 128, rows_outside(128)
+    person = np.zeros((size, size, 4), np.uint8)
+    person[60:, :, 3] = 255  # shoulders over the whole width
+    wide = extend_sides(person, (40.0, 90.0))
+    assert (wide[-1, :, 3] == 255).all()
+    assert (np.diff((wide[:, :added, 3] > 127).sum(0)) >= 0).all()
+
+
+def test_a_forehead_is_not_mirrored_above_the_hair():
+    person = head(12)
+    person[12:40, 30:98, :3] = (230, 190, 170)  # hair is only a strip below the cut
+    tall = extend_top(person, (64.0, 48.0), 106.0, 24.0)
+    assert (tall[: rows_outside(128), :, 0] < 150).all()
