@@ -12,12 +12,15 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_LID_LIGHT = 0.97  # brightness of a closed lid before its relief, over that of the skin below
-_SOCKET_SHADE = 0.40  # part of a socket's shadow that falls on its lid too
-_LID_SKIN = 0.78  # of that brightness, from which what is above the eye counts as skin
+_LID_LIGHT = 0.97  # brightness of a closed lid under a socket that is too dark to copy
+_SOCKET_SHADE = 0.40  # part of such a socket's shadow that falls on its lid too
+_LID_SKIN = 0.33  # brightness over that of the skin below, from which a socket is skin, not a rim
+_NOT_BROW = 0.70  # of a socket's brightness, from which what is above the eye is not hair
 _ALIKE = 0.22  # of its brightness, within which skin has the hue a lid needs
 _LID_DETAIL = 0.8  # of the skin's texture
 _LID_HUE = 0.9  # how far a lid takes the hue of that skin
+_LASHES, _LONGEST = 0.17, 0.32  # of the eye's width above it: no skin; lashes that stand out
+_HAIR = 0.055  # of the eye's width, half of what is still a lash or a fold and not make-up
 
 
 def grow(mask: Mask, pixels: float) -> Mask:
@@ -41,29 +44,29 @@ def lower_lid(contour: Floats, side: int, width: float) -> Floats:
 def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Image:
     """Close the lid over an eye and its lashes; the lower lid stays.
 
-    Its light and hue are those of the skin around, chiefly below: a lid comes down out of its
-    socket and catches light that the socket does not. Brow, lashes, glasses and folds are left
-    out: only the brighter half of the skin counts, and above the eye only what is about as bright
-    as below it. Pores and wrinkles are those of the skin below, upside down.
+    Its colour passes over from the skin above the eye, make-up and shadow included, to that below
+    it. Brow, lashes and folds are left out. A socket that is far darker than the skin below (the
+    rim of dark glasses, a hard shadow) is not copied: a lid comes down out of it. Pores and
+    wrinkles are those of the skin below, upside down.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    lashes = grow(opening, max(1.5, 0.17 * width))
+    lashes = grow(opening, max(1.5, _LASHES * width))
     near = grow(opening, 0.40 * width) & ~lashes
     rows = np.flatnonzero(opening.any(1))
     middle = float(rows.mean()) if len(rows) else crop.shape[0] / 2
-    above = np.broadcast_to(np.arange(crop.shape[0])[:, None] < middle, near.shape)
+    above = near & (np.arange(crop.shape[0])[:, None] < middle)
     below = near & ~above
-    known = below & (grey >= np.percentile(grey[below], 50)) if below.any() else below
-    light = 1.0
-    if known.any():  # the frame of glasses is no skin, however much of it there is
-        level = float(np.median(grey[known]))
-        over = near & above
-        socket = float(np.percentile(grey[over], 65)) if over.any() else level
-        light = level * (_LID_LIGHT - _SOCKET_SHADE * np.clip(1.0 - socket / level, 0, 0.8))
-        known |= near & above & (grey > _LID_SKIN * level)
-    filled = push_pull(cv2.GaussianBlur(crop, (0, 0), 0.03 * width), known | _far(near, lashes))
-    filled = cv2.GaussianBlur(filled, (0, 0), 0.06 * width)
+    level = _brighter_half(grey, below)
+    socket = float(np.percentile(grey[above], 65)) if above.any() else level
+    known, dark = below & (grey >= np.percentile(grey[below], 50)) if below.any() else below, False
     if known.any():
+        dark = socket < _LID_SKIN * level
+        known |= above & (grey > (_LID_SKIN * level if dark else _NOT_BROW * socket))
+    bare = _without_hairs(cv2.GaussianBlur(crop, (0, 0), 0.03 * width), _HAIR * width)
+    filled = push_pull(bare, known | _far(near, lashes))
+    filled = cv2.GaussianBlur(filled, (0, 0), 0.06 * width)
+    if dark:
+        light = level * (_LID_LIGHT - _SOCKET_SHADE * np.clip(1.0 - socket / level, 0, 0.8))
         found = float(np.median(cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[opening]))
         filled = filled * np.clip(light / max(found, 1.0), 0.5, 1.5)
         around = grow(opening, 0.62 * width) & ~lashes
@@ -72,9 +75,24 @@ def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Imag
         filled = np.clip(_tinted(filled, opening, skin), 0, 255)
     filled *= _lid_relief(opening, width)[..., None]
     filled += _mirrored_detail(crop, opening, width)
-    soft = cv2.GaussianBlur(lashes.astype(np.float32), (0, 0), 0.05 * width)
+    reach = grow(opening, _LONGEST * width)
+    soft = cv2.GaussianBlur(reach.astype(np.float32), (0, 0), 0.08 * width)
     soft = (np.clip(soft * 1.5, 0, 1) * (1 - lower))[..., None]
     return np.clip(np.rint(crop * (1 - soft) + filled * soft), 0, 255).astype(np.uint8)
+
+
+def _brighter_half(grey: Floats, part: Mask) -> float:
+    """Return the median brightness of the brighter half of a part."""
+    if not part.any():
+        return 128.0
+    return float(np.percentile(grey[part], 75))
+
+
+def _without_hairs(crop: Image, radius: float) -> Image:
+    """Remove dark lines up to ``2 * radius`` wide: lashes, folds, hairs of the brow."""
+    size = 2 * max(1, round(radius)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.morphologyEx(crop, cv2.MORPH_CLOSE, kernel), np.uint8)
 
 
 def _mirrored_detail(crop: Image, opening: Mask, width: float) -> Floats:
@@ -125,6 +143,7 @@ def _lid_relief(opening: Mask, width: float) -> Floats:
     s = np.clip((yy - top) / np.maximum(bottom - top, 1.0), 0, 1)
     u = (np.arange(side)[None] - columns.mean()) / max(0.5 * np.ptp(columns), 1.0)
     arch, ends = np.abs(s - 0.52) / 0.52, np.clip(np.abs(u), 0, 1.2)
-    round_lid = 1.0 - 0.16 * arch**2.2 - 0.10 * ends**3
+    round_lid = 1.0 - 0.10 * arch**2.2 - 0.06 * ends**3
     fold = np.exp(-(((yy - top) / (0.05 * width)) ** 2))
-    return (round_lid - 0.07 * fold).astype(np.float32)
+    lid = np.clip((yy - top) / (0.20 * width) + 1.0, 0, 1) * np.clip(3.2 - 2.4 * np.abs(u), 0, 1)
+    return (1.0 + lid * (round_lid - 0.05 * fold - 1.0)).astype(np.float32)

@@ -13,17 +13,22 @@ from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
 from models.renderer.expression import Eye, smoothstep
 from models.renderer.geometry import HeadPose, Rig
+from models.renderer.lashes import LASH_LENGTH, lash_at, lash_picture, smoothed
 from models.renderer.warp import double, sample_twice
 
 Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
 
 _EYEBALL = 1.18  # cm, radius
 _SHIFT_LIMIT = 0.95  # iris radii
 _LASH = 0.055  # cm over which the lash line fades; never less than a pixel's worth
-_LASH_STRENGTH = 0.60
-_TUFTS = 70.0  # radians along a lid's rim: eleven tufts of lashes
-_LID_FROM, _LID_FULL = 0.05, 0.65  # of the rim's way: skin is lid from there, and wholly
-_CORNER = (0.37, 0.60)  # of the eye's width from its middle, where lids end
+_LASH_FALL = (0.25, 0.85)  # of a rim's way over which lashes turn down
+_LID_FROM, _LID_FULL = 0.02, 0.35  # of the rim's way: skin is lid from there, and wholly
+# Of the eye's width: lashes above the open rim, which the lid covers; a rim's way from which it
+# covers wholly.
+_FRINGE = (0.14, 0.30, 0.09)
+_CORNER = (0.47, 0.70)  # of the eye's width from its middle, where lids end
+_ABOVE = 0.34  # inter-ocular distances above a rim where its lid can show
 _CLOSING, _CLOSED_ENOUGH = 0.05, 0.35  # of a rim's way over which the closed lid takes over
 _RIM_SHADOW, _RIM_SHADOW_REACH = 0.38, 0.10  # of the light; of the eye's width
 
@@ -66,15 +71,16 @@ def _follow_rim(line, inverse, patch, opened, closed, smooth, rims):
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _lid_pixel(out, ox, oy, place, rims, lid, lid_mix, limit, colour):
+def _lid_pixel(out, ox, oy, place, rims, fringe, lid, lid_mix, limit, colour):
     """Put the closed lid on a pixel of skin that the upper lid has brought down.
 
     ``place`` is photo column and row (in the patch) of the pixel on the head, and the row that the
     warp shows there. How far a lid has come down at a pixel, over how far its rim has come, says
-    where on the closed lid the pixel lies: skin rolls out of the fold, it does not stretch.
+    where on the closed lid the pixel lies: skin rolls out of the fold, it does not stretch. Lashes
+    of the open eye, between ``fringe`` pixels above its rim, are covered wherever they have gone.
     """
     x, y, shown = place
-    now, drop, rise, inside = rims[0], rims[1], rims[2], rims[3]
+    now, drop, rise, inside, opened = rims[0], rims[1], rims[2], rims[3], rims[4]
     if x < 0 or y < 0 or x >= limit - 1 or y >= limit - 1:
         return
     i = int(x)
@@ -83,8 +89,10 @@ def _lid_pixel(out, ox, oy, place, rims, lid, lid_mix, limit, colour):
     if fall < np.float32(0.4):
         return
     share = min(np.float32(1.0), (y - shown) / max(fall, np.float32(2.0)))
-    a = lid_mix * _step(np.float32(_LID_FROM), np.float32(_LID_FULL), share)
-    a *= inside[i] * min(np.float32(1.0), fall / np.float32(2.0))
+    a = _step(np.float32(_LID_FROM), np.float32(_LID_FULL), share)
+    high = opened[i] + t * (opened[i + 1] - opened[i]) - shown
+    a = max(a, np.float32(1.0) - _step(fringe[0], fringe[1], high))
+    a *= lid_mix * inside[i] * min(np.float32(1.0), fall / fringe[2])
     under = y - (now[i] + t * (now[i + 1] - now[i]))
     a *= np.float32(1.0) - _step(np.float32(0.5), np.float32(2.0), under)  # cheeks are no lid
     mix = int(a * np.float32(256.0))
@@ -97,39 +105,15 @@ def _lid_pixel(out, ox, oy, place, rims, lid, lid_mix, limit, colour):
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _lash_at(line, ox, oy, half_width, fringe):
-    """Return how dark the lashes of a closing lid make a pixel, 0-1."""
-    best = np.float32(0.0)
-    for s in range(line.shape[0] - 1):
-        ex, ey = line[s + 1, 0] - line[s, 0], line[s + 1, 1] - line[s, 1]
-        px, py = ox - line[s, 0], oy - line[s, 1]
-        t = (px * ex + py * ey) / (ex * ex + ey * ey + np.float32(1e-6))
-        t = min(np.float32(1.0), max(np.float32(0.0), t))
-        gx, gy = px - t * ex, py - t * ey
-        d = (gx * gx + gy * gy) / (half_width * half_width)
-        if d > 40.0 or (d > 10.0 and gy < 0):
-            continue
-        # Lashes taper to both corners, and hang down in tufts rather than stand up.
-        place = (s + t) / (line.shape[0] - 1)
-        taper = math.sqrt(max(0.0, 4.0 * place * (1.0 - place)))
-        soft = np.float32(2.0)
-        if gy > 0:
-            tuft = np.float32(0.5) + np.float32(0.5) * math.sin(fringe * place)
-            soft = np.float32(5.0) + np.float32(7.0) * tuft
-        a = np.float32(0.85) * np.exp(-d) + np.float32(0.40) * np.exp(-d / soft)
-        best = max(best, a * (0.15 + 0.85 * taper))
-    return best
-
-
-@njit(cache=True, fastmath=True, nogil=True)
 def _paint(
     out, source, coverage, left, top, ball, lid, patch, inverse, centre, radius, shift,
-    lid_mix, rims, line, lash, lash_mix, half_width, shades, hole,
+    lid_mix, fringe, rims, line, lash, lash_mix, half_width, lashes, lash_size, shades, hole,
 ):  # fmt: skip
     """Put the closed lid on the skin, the eyeball behind it and the lash line on top.
 
     ``rims`` per column of the patch: the upper rim's row now, how far it came down, how far it
-    still has to go, and how much lid there is. ``shades``: light on the eyeball, the rim's shadow
+    still has to go, how much lid there is, and the rim's row in the photo. ``lash_size``: pixels
+    that lashes are long, and how far they hang. ``shades``: light on the eyeball, the rim's shadow
     on it, its reach.
     """
     colour = np.empty(3, np.int64)
@@ -137,7 +121,9 @@ def _paint(
     inner, outer = np.float32(1.1) * radius, np.float32(2.4) * radius
     limit = ball.shape[0] // 2
     now = rims[0]
-    high, low = line[:, 1].min() - 4 * half_width, line[:, 1].max() + 9 * half_width
+    below = max(9 * half_width, lash_size[0] * lash_size[1])
+    high, low = line[:, 1].min() - 4 * half_width, line[:, 1].max() + below
+    first, last = line[0, 0] - 2 * half_width, line[-1, 0] + 2 * half_width
     for y in range(rows):
         oy = y + top
         for x in range(columns):
@@ -149,7 +135,7 @@ def _paint(
             sy = inverse[1, 0] * ox + inverse[1, 1] * oy + inverse[1, 2]
             if c > 0 and lid_mix > 0:
                 place = (sx - patch[0], sy - patch[1], source[oy, ox, 1] - patch[1])
-                _lid_pixel(out, ox, oy, place, rims, lid, lid_mix, limit, colour)
+                _lid_pixel(out, ox, oy, place, rims, fringe, lid, lid_mix, limit, colour)
             if c < 16 and hole[0] <= ox < hole[2] and hole[1] <= oy < hole[3]:
                 # Two rounds invert the shift, which fades outwards from the iris.
                 u, v = sx, sy
@@ -169,8 +155,8 @@ def _paint(
                 for k in range(3):
                     value = colour[k] * shade
                     out[oy, ox, k] = int((c * out[oy, ox, k] + (16 - c) * value) / 16.0 + 0.5)
-            if lash_mix > 0 and high < oy < low:
-                a = lash_mix * _lash_at(line, ox, oy, half_width, np.float32(_TUFTS))
+            if lash_mix > 0 and high < oy < low and first < ox < last:
+                a = lash_mix * lash_at(line, ox, oy, half_width, lashes, lash_size[0], lash_size[1])
                 if a > 0.004:
                     for k in range(3):
                         out[oy, ox, k] = int(out[oy, ox, k] * (1 - a) + lash[k] * a + 0.5)
@@ -184,6 +170,7 @@ class EyePainter:
         factor = size / identity.size
         patch = identity.eyes[side]
         ball, lid = identity.eyeballs[side], identity.lids[side]
+        self._lashes = self._own_lashes(rig, identity, side, size)
         if factor != 1.0:
             width = max(4, round(ball.shape[0] * factor))
             ball = cv2.resize(ball, (width, width), interpolation=cv2.INTER_AREA)
@@ -215,9 +202,20 @@ class EyePainter:
         aside = np.abs(columns - 0.5 * (rim.min() + rim.max())) / self._width
         self._middle = np.flatnonzero(aside < 0.2)
         t = np.clip((_CORNER[1] - aside) / (_CORNER[1] - _CORNER[0]), 0, 1)
-        self._rims = np.zeros((4, len(columns)), np.float32)
+        self._rims = np.zeros((5, len(columns)), np.float32)
         self._rims[3] = t * t * (3 - 2 * t)
+        self._rims[4] = self._open
+        self._fringe = np.array(_FRINGE, np.float32) * np.float32(self._width)
         self._smooth = max(1, round(0.07 * self._width))
+
+    @staticmethod
+    def _own_lashes(rig: Rig, identity: Identity, side: int, size: int) -> Floats:
+        patch, bare = identity.eyes[side], identity.lids[side]
+        photo = identity.foreground[
+            patch.top : patch.top + len(bare), patch.left : patch.left + len(bare)
+        ]
+        rim = smoothed((rig.source[rig.lids[side].upper] + 0.5) * identity.size / size - 0.5)
+        return lash_picture(photo, bare, rim - (patch.left, patch.top), float(np.ptp(rim[:, 0])))
 
     def _closed_rim(self) -> Floats:
         """Return where the upper rim lies in the photo's pixels with this eye closed."""
@@ -239,18 +237,12 @@ class EyePainter:
         way = (self._closed - self._open)[self._middle].mean()
         return float(drop.mean() / max(way, 1.0))
 
-    def _lash_line(self, points: Floats) -> Floats:
-        """Return the upper lid's rim, smoothed a little."""
-        line = points[self._upper, :2].copy()
-        for _ in range(3):
-            line[1:-1] = 0.25 * line[:-2] + 0.5 * line[1:-1] + 0.25 * line[2:]
-        return np.ascontiguousarray(line)
-
     def box(self, points: Floats) -> tuple[int, int, int, int]:
         """Return (x0, y0, x1, y1) around the lids' margins, clipped to the picture."""
         loop = points[self.loop, :2]
         pad = 0.16 * self._rig.unit
         low, high = np.floor(loop.min(0) - pad), np.ceil(loop.max(0) + pad)
+        low[1] -= np.ceil((_ABOVE - 0.16) * self._rig.unit)
         size = self._rig.size
         x0, y0 = (int(np.clip(v, 0, size)) for v in low)
         x1, y1 = (int(np.clip(v, 0, size)) for v in high)
@@ -279,7 +271,7 @@ class EyePainter:
         """
         self._rig.move(self._still, self._weight, pose, self._moved)
         inverse = self._to_source(self._moved[:, :2].astype(np.float64))
-        line = self._lash_line(points)
+        line = smoothed(points[self._upper, :2])
         closure = self._follow(line, inverse)
         closing = smoothstep(_CLOSING, _CLOSED_ENOUGH, closure)
         shades = np.array(
@@ -304,11 +296,14 @@ class EyePainter:
             self._radius,
             self._shift(eye),
             np.float32(closing),
+            self._fringe,
             self._rims,
             line,
             self._lash,
-            np.float32(closing * _LASH_STRENGTH),
+            np.float32(closing),
             np.float32(max(0.75, _LASH * self._rig.scale)),
+            self._lashes,
+            np.array([LASH_LENGTH * self._width, smoothstep(*_LASH_FALL, closure)], np.float32),
             shades,
             self._hole(points),
         )

@@ -8,6 +8,7 @@ import numpy as np
 from models.appearance.colours import EYE_CONTOUR, EyeTextures, _light, take_eye
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
+from models.renderer.lashes import lash_picture
 from models.renderer.renderer import Renderer
 
 SKIN = np.array([200, 150, 120])
@@ -44,6 +45,24 @@ def test_a_lid_is_skin_also_in_a_dark_socket():
         assert 0.55 * (SKIN @ GREY) < colour @ GREY < 1.02 * (SKIN @ GREY)
         hue, wanted = colour / colour.sum(), SKIN / SKIN.sum()
         assert np.abs(hue - wanted).max() < 0.04
+
+
+def test_a_lid_wears_the_make_up_above_the_eye():
+    plain, made_up = lid_colour(eye_in_a_socket(1.0)), lid_colour(eye_in_a_socket(0.6))
+    assert made_up @ GREY < 0.85 * (plain @ GREY)
+
+
+def test_lashes_are_what_joins_the_rim_and_a_fold_is_not():
+    bare = np.full((120, 120, 3), 180, np.uint8)
+    photo = bare.copy()
+    photo[44:60, 40:44] = 30  # a lash stands on the rim in row 60
+    photo[44:48, 70:90] = 30  # a fold lies above it
+    rim = np.stack([np.linspace(30, 90, 9), np.full(9, 60.0)], 1).astype(np.float32)
+    found = lash_picture(photo, bare, rim, 60.0)
+    columns = found.shape[1]
+    lash, fold = found[:, columns // 6 : columns // 4], found[:, 3 * columns // 4 :]
+    assert lash[:8].max() > 0.5
+    assert fold.max() < 0.05
 
 
 def test_a_lid_in_a_socket_is_darker_than_in_plain_light():
