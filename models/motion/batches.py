@@ -114,17 +114,17 @@ def disturb(raw: Raw, rng: np.random.Generator, clean: float) -> Raw:
 
 
 def stretch_throats(raw: Raw, rng: np.random.Generator, share: float) -> None:
-    """Stretch the frequency axis of some crops by 0.86-1.16, in place (formants and pitch).
+    """Stretch the frequency axis of some crops by 0.9-1.11, in place (formants and pitch).
 
     Speakers differ by more than a factor: the low, middle and high formants get one of their own
-    on top, 4 % apart (standard deviation).
+    on top, 3 % apart (standard deviation).
     """
     mel = np.linspace(_MEL_LOW, _MEL_TOP, MELS + 2)[1:-1]
     hertz = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     knots = [0.0, 0.25 * MELS, 0.55 * MELS, MELS - 1.0]
     for row in raw:
-        base = rng.uniform(np.log(0.86), np.log(1.16))
-        apart = rng.normal(0.0, 0.04, len(knots))
+        base = rng.uniform(np.log(0.9), np.log(1.11))
+        apart = rng.normal(0.0, 0.03, len(knots))
         if rng.random() > share:
             continue
         factor = np.exp(base + np.interp(np.arange(MELS), knots, apart))
@@ -142,8 +142,8 @@ def sharpen(raw: Raw, rng: np.random.Generator, share: float) -> None:
     those of people (what "global variance" makes up for; Toda and Tokuda, 2007).
     """
     for row in raw:
-        across = float(np.exp(rng.uniform(np.log(0.75), np.log(1.45))))
-        along = float(np.exp(rng.uniform(np.log(0.8), np.log(1.3))))
+        across = float(np.exp(rng.uniform(np.log(0.8), np.log(1.35))))
+        along = float(np.exp(rng.uniform(np.log(0.85), np.log(1.25))))
         chosen = rng.random(2) < share
         bands = row[:, :MELS]
         if chosen[0]:

@@ -30,6 +30,7 @@ from models.motion.voices import Utterance
 
 logger = logging.getLogger(__name__)
 SECOND_FROM = 26  # number of the second part's first shard
+THIRD_FROM = 40
 _ONSET_SHARDS = 2
 HELD_OUT = ("festival/voice_ked_diphone",)  # a male voice that training never hears
 
@@ -49,6 +50,9 @@ class CorpusConfig:
         later: utterances per festival voice of ``LATER_FESTIVAL_VOICES``.
         onsets: short English utterances per flite, RHVoice and English Pico voice that begin
             with a vowel.
+        invented: utterances of words that nobody knows, per flite and festival voice; three times
+            as many per Pico and RHVoice voice that reads as it is spelled, ten times as many by
+            espeak-ng.
     """
 
     flite: int = 26
@@ -60,6 +64,7 @@ class CorpusConfig:
     pico: int = 0
     later: int = 0
     onsets: int = 0
+    invented: int = 0
 
 
 # Shards of the second stage: mostly voices that the first stage did not have.
@@ -68,6 +73,9 @@ SECOND = CorpusConfig(flite=6, festival=4, espeak=24, negatives=40, rhvoice=16, 
 
 # And some of nothing but short utterances that begin with a vowel.
 ONSETS = CorpusConfig(flite=0, festival=0, espeak=0, negatives=4, onsets=20)
+
+# Shards of the last stage: invented words.
+THIRD = CorpusConfig(flite=3, festival=0, espeak=0, negatives=30, invented=5)
 
 
 def speech(config: CorpusConfig, seed: int) -> Iterator[Utterance]:
@@ -159,6 +167,52 @@ def onsets(config: CorpusConfig, seed: int, timer: Graph) -> Iterator[Utterance]
             yield from _timed(timer, pcm, voices.flite(said, "slt"), "onset/pico/en-US")
 
 
+def invented(config: CorpusConfig, seed: int, timer: Graph) -> Iterator[Utterance]:
+    """Yield words that nobody knows, in languages that are spelled as they sound.
+
+    Arguments as of ``later_speech``.
+    """
+    rng = random.Random(seed)
+    have = voices.installed()
+    count = config.invented
+    if have["flite"]:
+        for voice in ("slt", "rms", "awb") * count:
+            yield voices.flite(text.invented("en", rng), voice, stretch=rng.uniform(0.8, 1.3))
+    if have["festival"]:
+        for fest in (*voices.FESTIVAL_VOICES, *voices.LATER_FESTIVAL_VOICES):
+            texts = [text.invented(fest.language, rng) for _ in range(count)]
+            if f"festival/{fest.command}" not in HELD_OUT:
+                yield from voices.festival(fest, texts, stretch=rng.uniform(0.85, 1.25))
+    if not have["espeak"]:
+        return
+    espeak = voices.Espeak()
+    for _ in range(10 * count):
+        name, language = voices.random_espeak_voice(rng)
+        if language not in text.INVENTED:
+            continue
+        rate, pitch, spread = rng.randint(125, 215), rng.randint(20, 80), rng.randint(20, 90)
+        try:
+            yield espeak.speak(
+                text.invented(language, rng), name, rate=rate, pitch=pitch, spread=spread
+            )
+        except (UnknownPhone, ValueError) as error:
+            logger.debug("skipped: %s", error)
+    for name, language in (*voices.RHVOICE_OTHERS.items(), *voices.PICO_VOICES.items()):
+        is_pico = name in voices.PICO_VOICES
+        if language == "en" or not have["pico" if is_pico else "rhvoice"]:
+            continue
+        speak = voices.pico if is_pico else voices.rhvoice
+        for _ in range(3 * count):
+            said = text.invented(language, rng)
+            try:
+                pcm = speak(said, name, rate=rng.randint(75, 125), pitch=rng.randint(78, 127))
+                told = espeak.speak(said, language)
+            except (UnknownPhone, ValueError) as error:
+                logger.debug("skipped: %s", error)
+                continue
+            yield from _timed(timer, pcm, told, f"{'pico' if is_pico else 'rhvoice'}/{name}")
+
+
 def _timed(
     timer: Graph, pcm: NDArray[np.float32], told: Utterance, voice: str
 ) -> Iterator[Utterance]:
@@ -228,6 +282,7 @@ def make_shard(
         graph = align.Timer(timer)
         said += later_speech(config, seed * 100003 + index + 50021, graph)
         said += onsets(config, seed * 100003 + index + 70001, graph)
+        said += invented(config, seed * 100003 + index + 90001, graph)
     rows: list[tuple[NDArray[np.float32], tuple[Phone, ...], CurveConfig, str]] = []
     babble = np.concatenate([u.pcm for u in said[:6]]) if said else np.zeros(0, np.float32)
     for utterance in said:
@@ -287,6 +342,13 @@ def make_second(out: Path, shards: int, workers: int, timer: Path) -> None:
     ):
         todo = [i for i in numbers if not (out / f"shard-{i:04d}.npz").is_file()]
         _write(out, todo, 1, workers, config, timer)
+
+
+def make_third(out: Path, shards: int, workers: int, timer: Path) -> None:
+    """Write what is missing of the third part, shards of ``THIRD``; arguments as before."""
+    numbers = range(THIRD_FROM, THIRD_FROM + shards)
+    todo = [i for i in numbers if not (out / f"shard-{i:04d}.npz").is_file()]
+    _write(out, todo, 1, workers, THIRD, timer)
 
 
 def _write(

@@ -22,17 +22,19 @@ class NetConfig:
     Attributes:
         width: channels of the two causal convolutions.
         kernel: hops each of them sees.
-        hidden: units of each of the two GRU layers.
+        hidden: units of each GRU layer.
+        layers: GRU layers; the head reads all of them.
     """
 
     width: int = 224
     kernel: int = 5
     hidden: int = 256
+    layers: int = 2
 
     def states(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state tensors without the batch dimension."""
         return {
             "conv1": (self.kernel - 1, FEATURES),
             "conv2": (self.kernel - 1, self.width),
-            "hidden": (2, self.hidden),
+            "hidden": (self.layers, self.hidden),
         }

@@ -1,4 +1,4 @@
-"""The motion predictor's network: two causal convolutions and two GRU layers; needs torch."""
+"""The motion predictor's network: two causal convolutions and a few GRU layers; needs torch."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class MotionNet(nn.Module):
         width, kernel, hidden = self.config.width, self.config.kernel, self.config.hidden
         self.conv1 = nn.Conv1d(FEATURES, width, kernel)
         self.conv2 = nn.Conv1d(width, width, kernel)
-        self.gru1 = nn.GRU(width, hidden, batch_first=True)
-        self.gru2 = nn.GRU(hidden, hidden, batch_first=True)
-        self.head = nn.Linear(2 * hidden, len(LOOK_AHEADS_MS) * OUTPUTS)
+        for i in range(self.config.layers):
+            self.add_module(f"gru{i + 1}", nn.GRU(hidden if i else width, hidden, batch_first=True))
+        self.head = nn.Linear(self.config.layers * hidden, len(LOOK_AHEADS_MS) * OUTPUTS)
 
     def forward(
         self, x: Tensor, conv1: Tensor, conv2: Tensor, hidden: Tensor
@@ -43,19 +43,39 @@ class MotionNet(nn.Module):
         y = nn.functional.gelu(self.conv1(a.transpose(1, 2)).transpose(1, 2))
         b = torch.cat([conv2, y], dim=1)
         y = y + nn.functional.gelu(self.conv2(b.transpose(1, 2)).transpose(1, 2))
-        z1, h1 = self.gru1(y, hidden[:, 0].unsqueeze(0).contiguous())
-        z2, h2 = self.gru2(z1, hidden[:, 1].unsqueeze(0).contiguous())
-        out = self.head(torch.cat([z1, z2], dim=-1))
+        heard, left = [], []
+        for i in range(self.config.layers):
+            start = hidden[:, i].unsqueeze(0).contiguous()
+            y, last = self.get_submodule(f"gru{i + 1}")(y, start)
+            heard.append(y)
+            left.append(last[0])
+        out = self.head(torch.cat(heard, dim=-1))
         out = out.unflatten(-1, (len(LOOK_AHEADS_MS), OUTPUTS))
         keep = self.config.kernel - 1
-        state = torch.stack([h1[0], h2[0]], dim=1)
-        return out, a[:, -keep:], b[:, -keep:], state
+        return out, a[:, -keep:], b[:, -keep:], torch.stack(left, dim=1)
 
     def start(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return the state of ``batch`` slots that have heard nothing."""
         shapes = self.config.states()
         conv1, conv2, hidden = (torch.zeros(batch, *shapes[n]) for n in shapes)
         return conv1, conv2, hidden
+
+
+def grown(state: dict[str, Tensor], into: MotionNet) -> dict[str, Tensor]:
+    """Return the weights of a network with fewer GRU layers as a start for ``into``.
+
+    What is new speaks to nobody yet (its columns of the head are zero), so ``into`` says at first
+    what the smaller network said (Chen et al., Net2Net, 2016).
+    """
+    own = {k: v.clone() for k, v in into.state_dict().items()}
+    known = state["head.weight"].shape[1]
+    for name, value in state.items():
+        if name == "head.weight":
+            own[name][:, :known] = value
+            own[name][:, known:] = 0.0
+        else:
+            own[name] = value
+    return own
 
 
 class _StreamingGraph(nn.Module):

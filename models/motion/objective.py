@@ -83,9 +83,9 @@ def loss_of(
             + 0.3 * speed.abs().mean()
             + 0.8 * gap.abs().mean()
             + 0.25 * rounded.abs().mean()
-            + 0.06 * _told_apart(got @ rounding, side[spoken])
+            + 0.1 * _told_apart(got @ rounding, side[spoken])
             + 0.13 * shut
-            + 0.08 * classes
+            + 0.12 * classes
         )
     return total
 

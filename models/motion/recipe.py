@@ -20,7 +20,9 @@ class Stage:
         name: of its folder.
         shards: of the corpus' first part that must be there.
         second: shards of the second part, timed by the stage before.
+        third: shards of the third part, likewise.
         steps: length of its schedule.
+        batch: crops per step.
         rate: peak learning rate.
         seed: of crops and augmentation.
         captured: whether captured performance is trained on as well, where it is given.
@@ -29,16 +31,19 @@ class Stage:
     name: str
     shards: int
     second: int
+    third: int
     steps: int
+    batch: int
     rate: float
     seed: int
     captured: bool
 
 
 STAGES = (
-    Stage("first", 22, 0, 2386, 2e-3, 0, captured=False),
-    Stage("second", 22, 0, 1712, 1.2e-3, 0, captured=True),
-    Stage("third", 22, 3, 3935, 1.2e-3, 5, captured=True),
+    Stage("first", 22, 0, 0, 2386, 15, 2e-3, 0, captured=False),
+    Stage("second", 22, 0, 0, 1712, 15, 1.2e-3, 0, captured=True),
+    Stage("third", 22, 3, 0, 3935, 15, 1.2e-3, 5, captured=True),
+    Stage("fourth", 22, 3, 5, 4500, 23, 1e-3, 7, captured=True),
 )
 
 
@@ -50,11 +55,14 @@ def commands(corpus: Path, out: Path, facegood: Path | None, workers: int = 1) -
         folder = out / stage.name
         words = ["--make-corpus", "--corpus", str(corpus), "--out", str(folder), "--part", "lips"]
         words += ["--shards", str(stage.shards), "--workers", str(workers), "--resume"]
-        words += ["--steps", str(stage.steps), "--rate", str(stage.rate), "--seed", str(stage.seed)]
+        words += ["--steps", str(stage.steps), "--batch", str(stage.batch)]
+        words += ["--rate", str(stage.rate), "--seed", str(stage.seed)]
         if before is not None:
             words += ["--warm-start", str(before / "checkpoint.npz")]
         if stage.second and before is not None:
             words += ["--second-shards", str(stage.second), "--timer", str(before / "motion.onnx")]
+        if stage.third:
+            words += ["--third-shards", str(stage.third)]
         if stage.captured and facegood is not None:
             words += ["--facegood", str(facegood)]
         found.append(words)

@@ -152,6 +152,97 @@ def vowel_first(rng: random.Random) -> str:
     return template[0].upper() + template[1:]
 
 
+# Onsets, vowels and codas as each language spells them ("-" is none; what stands more often comes
+# more often). A coda ends one syllable in four.
+_SYLLABLES: dict[str, tuple[str, str, str]] = {
+    "en": (
+        "p b m f v w t d n k g s l r h sh ch th j y pl br tr fl st sm sp kw - b p m d n",
+        "a e i o u ee oo ay oa ar or ou oy igh ea aw",
+        "m p b n t d k g f v s l ng sh",
+    ),
+    "es": (
+        "p b m f t d n k g s l r ch ll ñ pr br tr dr pl bl fl gu j - p b m d n t d g",
+        "a e i o u a e o ia ie ue ua",
+        "n s l r m d",
+    ),
+    "it": (
+        "p b m f v t d n c g s l r z pr br tr dr pl bl fl gn sp st - p b m d n t d",
+        "a e i o u a e o ia ie uo ua",
+        "n l r s m",
+    ),
+    "fr": (
+        "p b m f v t d n c g s l r ch j pr br tr dr pl bl fl gn - p b m d n t",
+        "a é i o u ou eu on an in oi è eau",
+        "me ne te pe ve le re che",
+    ),
+    "de": (
+        "p b m f w t d n k g s l r h sch pf z pl br tr fl - p b m d n t",
+        "a e i o u ü ö ei au eu ie ah oh",
+        "m n p b t d k l r s f ch",
+    ),
+    "pt": ("p b m f v t d n c g s l r ch lh nh pr br - p b m d n", "a e i o u ei ou ão", "m s r l"),
+    "ca": ("p b m f v t d n c g s l r ll ny pr br - p b m d n", "a e i o u è ò", "m n p t l r s"),
+    "cs": (
+        "p b m f v t d n k g s l r š č ž ř h pr br - p b m d n",
+        "a e i o u á é í ů ou",
+        "m n p t k l r s",
+    ),
+    "fi": (
+        "p m v t d n k s l r h j - p m n t k",
+        "a e i o u y ä ö aa uu ii yy öö uo yö",
+        "n s l r t",
+    ),
+    "pl": (
+        "p b m f w t d n k g s l r sz cz ż ł pr br - p b m d n",
+        "a e i o u y ó ą ę",
+        "m n p t k l r s",
+    ),
+    "tr": (
+        "p b m f v t d n k g s l r ş ç c y h - p b m d n",
+        "a e ı i o ö u ü",
+        "m n p t k l r s z",
+    ),
+    "eo": (
+        "p b m f v t d n k g s l r c ĉ ŝ ĵ ĝ h j pr br tr dr pl bl fl - p b m d n t d g",
+        "a e i o u a e o aŭ oj aj",
+        "m n l r s j",
+    ),
+    "ru": (
+        "п б м ф в т д н к г с л р ш ж ч х з пр бр тр др пл бл - п б м д н т",
+        "а и у э ы а у ю я",
+        "м н п т к л р с в",
+    ),
+    "uk": (
+        "п б м ф в т д н к г с л р ш ж ч х з пр бр тр др пл бл - п б м д н т",
+        "а е и і о у я ю",
+        "м н п т к л р с в",
+    ),
+    "hi": ("प ब म भ फ त द न क ग स ल र च ज व ट ड ह प ब म द न", "ा ि ी ु ू े ो ा ो", "म न प त क ल र स"),
+}
+INVENTED = tuple(_SYLLABLES)
+
+
+def invented(language: str, rng: random.Random) -> str:
+    """Return words of ``language`` (one of ``INVENTED``) that nobody knows.
+
+    Lists of real words are short, and each word brings the same sounds together again; B, D, P, T,
+    M and N beside every vowel are what tells lips from tongue.
+    """
+    onsets, vowels, codas = (part.split() for part in _SYLLABLES[language])
+
+    def word() -> str:
+        parts = []
+        for _ in range(rng.choice((1, 2, 2, 2, 3, 3))):
+            coda = rng.choice(codas) if rng.random() < 0.25 else ""
+            parts.append(rng.choice(onsets) + rng.choice(vowels) + coda)
+        return "".join(parts).replace("-", "")
+
+    picked = [word() for _ in range(rng.randint(4, 8))]
+    if rng.random() < 0.4:
+        picked[rng.randrange(1, len(picked))] += ","
+    return " ".join(picked) + rng.choice((".", ".", "?", "!"))
+
+
 def sentence(language: str, rng: random.Random) -> str:
     """Return one utterance in ``language`` (``en`` or one of ``LANGUAGES``)."""
     if language == "en":

@@ -27,7 +27,7 @@ from models.motion.capture import Captured
 from models.motion.features import RAW, normalise
 from models.motion.flow_train import FlowTrainConfig, FlowTrainer
 from models.motion.layout import NetConfig
-from models.motion.network import MotionNet
+from models.motion.network import MotionNet, grown
 from models.motion.objective import capture_loss, loss_of, numpy_tensor
 from models.motion.simulate import SpeechBank
 from models.motion.weights import write_weights
@@ -58,7 +58,7 @@ class TrainConfig:
     hops: int = 300
     rate: float = 2e-3
     seed: int = 0
-    clean: float = 0.3
+    clean: float = 0.35
     capture_weight: float = 0.15
 
 
@@ -106,9 +106,14 @@ class Trainer:
 
     def warm_start(self, checkpoint: Path) -> None:
         """Begin a new schedule with the averaged weights of another run."""
-        self._load(checkpoint)
-        self.net.load_state_dict(self.average.state_dict())
-        self.optimiser.state.clear()
+        with np.load(checkpoint, allow_pickle=False) as data:
+            known = {
+                k.removeprefix("average/"): torch.from_numpy(np.array(data[k]))
+                for k in data.files
+                if k.startswith("average/")
+            }
+        self.net.load_state_dict(grown(known, self.net))
+        self.average.load_state_dict(self.net.state_dict())
 
     def blend(self, checkpoint: Path, share: float) -> None:
         """Mix the averaged weights with another run's (a "soup": Wortsman et al., 2022).
@@ -205,7 +210,13 @@ class Trainer:
 
 def train_lips(args: argparse.Namespace) -> Trainer:
     """Train, resume or only load the phonetic network."""
-    config = TrainConfig(steps=args.steps, minutes=args.minutes, rate=args.rate, seed=args.seed)
+    config = TrainConfig(
+        steps=args.steps,
+        minutes=args.minutes,
+        batch=args.batch,
+        rate=args.rate,
+        seed=args.seed,
+    )
     trainer = Trainer(args.out, config, NetConfig())
     if (args.resume or args.export_only) and trainer.checkpoint.is_file():
         trainer.restore()
@@ -239,11 +250,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--shards", type=int, default=22, help="shards to generate")
     parser.add_argument("--workers", type=int, default=1, help="processes that generate")
     parser.add_argument("--second-shards", type=int, default=0, help="of voices that came later")
+    parser.add_argument("--third-shards", type=int, default=0, help="of invented words")
     parser.add_argument("--timer", type=Path, help="motion.onnx that times their phones")
     parser.add_argument("--recipe", action="store_true", help="every stage of the shipped weights")
     parser.add_argument("--part", choices=("all", "lips", "flow"), default="all")
     parser.add_argument("--steps", type=int, default=TrainConfig.steps, help="of the lips")
     parser.add_argument("--minutes", type=float, help="lips by the clock, not by steps")
+    parser.add_argument("--batch", type=int, default=TrainConfig.batch, help="crops per step")
     parser.add_argument("--rate", type=float, default=TrainConfig.rate)
     parser.add_argument("--flow-steps", type=int, default=FlowTrainConfig.steps)
     parser.add_argument("--facegood", type=Path, help="folder of captured takes to train on too")
@@ -259,12 +272,15 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     if args.recipe:
         return recipe.run(main, args.corpus, args.out, args.facegood, args.workers)
-    if args.second_shards and (args.timer is None or not args.timer.is_file()):
-        parser.error("--second-shards needs --timer, the graph that times their phones.")
+    later = args.second_shards or args.third_shards
+    if later and (args.timer is None or not args.timer.is_file()):
+        parser.error("Later shards need --timer, the graph that times their phones.")
     if args.make_corpus:
         corpus.make(args.corpus, args.shards, 1, args.workers, corpus.CorpusConfig())
     if args.second_shards:
         corpus.make_second(args.corpus, args.second_shards, args.workers, args.timer)
+    if args.third_shards:
+        corpus.make_third(args.corpus, args.third_shards, args.workers, args.timer)
     shards = len(list(args.corpus.glob("shard-????.npz")))
     if shards == 0:
         parser.error(f"No shards in {args.corpus}; give --make-corpus to generate them.")

@@ -78,6 +78,9 @@ LATER_FESTIVAL_VOICES = (
 # Voices that tell no phone times: models.motion.align finds them. Of RHVoice only those whose
 # licence lets the result be used and changed freely (CMU Arctic recordings, LGPL data).
 RHVOICE_VOICES = ("bdl", "clb", "alan", "slt")
+# And others of it that read what is spelled as it sounds (LGPL and GPL data): language of
+# espeak-ng, which tells the order of the phones.
+RHVOICE_OTHERS = {"spomenka": "eo", "elena": "ru", "anatol": "uk", "natalia": "uk"}
 PICO_VOICES = {
     "en-US": "en", "en-GB": "en", "de-DE": "de", "es-ES": "es", "fr-FR": "fr", "it-IT": "it",
 }  # fmt: skip
@@ -174,10 +177,11 @@ def festival(
 
 
 def rhvoice(text: str, voice: str, *, rate: int = 100, pitch: int = 100) -> NDArray[np.float32]:
-    """Speak English with RHVoice; rate and pitch in percent. Returns 16 kHz samples.
+    """Speak with RHVoice; rate and pitch in percent. Returns 16 kHz samples.
 
     Raises:
         FileNotFoundError: RHVoice is not installed.
+        ValueError: it has no such voice.
     """
     with tempfile.TemporaryDirectory() as folder:
         said, path = Path(folder) / "words.txt", Path(folder) / "speech.wav"
@@ -186,6 +190,8 @@ def rhvoice(text: str, voice: str, *, rate: int = 100, pitch: int = 100) -> NDAr
         subprocess.run(
             [*command, "-i", str(said), "-o", str(path)], capture_output=True, check=True
         )
+        if not path.is_file() or path.stat().st_size < 1000:
+            raise ValueError(f"RHVoice has no voice {voice!r}.")
         return read_wave(path)
 
 

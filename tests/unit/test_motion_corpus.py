@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engines.onnx_engine import OnnxEngine
-from models.motion import augment, evaluate, voices
+from models.motion import augment, evaluate, text, voices
 from models.motion.corpus import CorpusConfig, make_shard
 from models.motion.curves import CHANNELS
 from models.motion.features import RAW
@@ -142,3 +143,16 @@ def test_espeak_speech_closes_at_bilabials() -> None:
 def test_tones_and_noise_have_no_phones_to_close_for() -> None:
     track = evaluate.predict(OnnxEngine(MOTION_GRAPH), np.concatenate([tone(1.0), noise(1.0)]))
     assert track.aperture[10:].max() < 0.1
+
+
+@pytest.mark.parametrize("language", text.INVENTED)
+def test_invented_words_put_lips_and_tongue_beside_every_vowel(language: str) -> None:
+    said = [text.invented(language, random.Random(seed)) for seed in range(200)]
+    assert said[7] == text.invented(language, random.Random(7))
+    assert not any("-" in s for s in said) and all(s[-1] in ".?!" for s in said)
+    letters = {"ru": "пмтну", "uk": "пмтну", "hi": "पमतनु"}.get(language, "pmtnu")
+    together = "".join(said)
+    beside = {lip + letters[-1] for lip in letters[:-1]}
+    if language != "hi":  # there the sign of u differs from the letter
+        assert all(pair in together for pair in beside)
+    assert len({word for s in said for word in s.rstrip(".?!").split()}) > 700
