@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.appearance.fit import EYE_CONTOUR
 from models.appearance.identity import Colours, EyePatch
 from models.appearance.layers import push_pull
 from models.appearance.lids import closed_skin, grow, lower_lid
@@ -17,10 +18,6 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 # MediaPipe landmarks, subject's left then right.
-EYE_CONTOUR = (
-    (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
-    (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-)
 _UPPER_LID = ((398, 384, 385, 386, 387, 388, 466), (173, 157, 158, 159, 160, 161, 246))
 _IRIS = ((473, 474, 475, 476, 477), (468, 469, 470, 471, 472))
 _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308,

@@ -22,6 +22,7 @@ from models.appearance.colours import (
 from models.appearance.covered import EYES_NEARLY_CLOSED, eye_opening
 from models.appearance.errors import EnrolmentRefused
 from models.appearance.fit import OVAL, Fit, fit_face
+from models.appearance.glasses import find_frames, without_frames
 from models.appearance.identity import Identity
 from models.appearance.layers import (
     FACE_WIDTHS,
@@ -103,10 +104,13 @@ def enrol(
     background = background_behind(picture, alpha)
     foreground = foreground_colour(picture, alpha, background)
     tell(0.8, "Preparing mouth and eyes")
+    frames = find_frames(picture, points)
+    bare = without_frames(picture, frames)
+    foreground = without_frames(foreground, frames)
     teeth, foreground = take_teeth(foreground, points)
     foreground = soften_folds(foreground, points, geometry.smile)
     side = eye_patch_size(points)
-    eyes = [take_eye(picture, points, eye, side) for eye in (0, 1)]
+    eyes = [take_eye(bare, points, eye, side) for eye in (0, 1)]
     centres = [points[list(c), :2].mean(0) for c in EYE_CONTOUR]
     identity = Identity(
         size=size,
@@ -114,9 +118,9 @@ def enrol(
         scale=fit.scale,
         smile=geometry.smile,
         opening=geometry.opening,
-        colours=measure_colours(picture, points, teeth),
+        colours=measure_colours(bare, points, teeth),
         eyes=(eyes[0].patch, eyes[1].patch),
-        notes=_notes(framing, fit, alpha, picture, points),
+        notes=_notes(framing, fit, alpha, picture, points, frames),
         photo=picture,
         foreground=foreground,
         alpha=np.rint(alpha * 255).astype(np.uint8),
@@ -129,6 +133,7 @@ def enrol(
         source=_pull_lips(basis, geometry.source, geometry.opening, size),
         rest=geometry.rest,
         expression=geometry.lost,
+        frames=frames,
     )
     tell(1.0, "Ready")
     return identity
@@ -227,7 +232,7 @@ def _bar_across_nose(picture: Image, points: Floats) -> float:
 
 
 def _notes(
-    framing: Framing, fit: Fit, alpha: Floats, picture: Image, points: Floats
+    framing: Framing, fit: Fit, alpha: Floats, picture: Image, points: Floats, frames: Image
 ) -> tuple[str, ...]:
     notes = []
     pitch, yaw, _ = fit.angles
@@ -241,9 +246,9 @@ def _notes(
         notes.append("The eyes are nearly closed; a photo with open eyes looks better.")
     if float(alpha[: max(1, len(alpha) // 100)].mean()) > 0.10:
         notes.append("The hair touches the upper edge of the photo; leave some room above it.")
-    if _bar_across_nose(picture, points) > _BAR:
+    if frames.size == 0 and _bar_across_nose(picture, points) > _BAR:
         notes.append(
             "There seem to be glasses or a hard shadow across the eyes; "
-            "they stay where they are when the face moves."
+            "they bend with the face when it moves."
         )
     return tuple(notes)

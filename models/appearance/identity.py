@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ IDENTITY_VERSION = 1
 _MAGIC = "visavis-identity"
 _LARGEST_ARRAY = 64 << 20  # bytes
 _LARGEST_META = 1 << 20
+_LATER = ("frames",)  # arrays that older bundles of this version lack
 
 
 class IdentityError(ValueError):
@@ -86,6 +87,8 @@ class Identity:
         source: ``(V, 2)`` pixels where the photo shows each vertex.
         rest: ``(V, 3)`` neutral face in model cm.
         expression: ``(57,)`` what of the photo's expression ``rest`` lacks, in the basis's order.
+        frames: ``(S, S)`` uint8, how far each pixel of the photo is the frame of glasses; empty
+            without any (and in bundles of before frames were looked for).
         basis_version: of the face basis that ``rest`` belongs to.
         version: of this format.
     """
@@ -110,6 +113,7 @@ class Identity:
     source: NDArray[np.float32]
     rest: NDArray[np.float32]
     expression: NDArray[np.float32]
+    frames: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
     basis_version: int = BASIS_VERSION
     version: int = IDENTITY_VERSION
 
@@ -138,14 +142,14 @@ class Identity:
         meta["eyes"] = [asdict(eye) for eye in self.eyes]
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bundle:
-            for field in fields(self):
-                value = getattr(self, field.name)
+            for entry in fields(self):
+                value = getattr(self, entry.name)
                 if isinstance(value, np.ndarray):
                     buffer = io.BytesIO()
                     np.save(buffer, value, allow_pickle=False)
-                    bundle.writestr(f"{field.name}.npy", buffer.getvalue())
-                elif field.name not in ("colours", "eyes"):
-                    meta[field.name] = value
+                    bundle.writestr(f"{entry.name}.npy", buffer.getvalue())
+                elif entry.name not in ("colours", "eyes"):
+                    meta[entry.name] = value
             bundle.writestr("identity.json", json.dumps(meta))
         return out.getvalue()
 
@@ -160,9 +164,10 @@ class Identity:
             with zipfile.ZipFile(io.BytesIO(data)) as bundle:
                 meta = _read_meta(bundle)
                 arrays = {
-                    field.name: _read_array(bundle, field.name)
-                    for field in fields(Identity)
-                    if field.type.startswith("NDArray")
+                    entry.name: _read_array(bundle, entry.name)
+                    for entry in fields(Identity)
+                    if entry.type.startswith("NDArray")
+                    and (entry.name not in _LATER or f"{entry.name}.npy" in bundle.namelist())
                 }
             colours = Colours(
                 **{
@@ -228,5 +233,6 @@ def _check_shapes(identity: Identity) -> None:
         np.isfinite(getattr(identity, n)).all()
         for n in ("rotation", "offset", "source", "rest", "expression")
     )
+    wanted["frames"] = (s, s) if identity.frames.size else (0, 0)
     if not finite or any(getattr(identity, n).shape != shape for n, shape in wanted.items()):
         raise IdentityError("The file is no identity, or it is damaged.")

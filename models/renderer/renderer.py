@@ -11,6 +11,7 @@ from models.appearance.identity import Identity, IdentityError
 from models.coefficients import COUNT, neutral
 from models.renderer.expression import Expression
 from models.renderer.eyes import EyePainter
+from models.renderer.frames import FramePainter
 from models.renderer.geometry import HeadPose, Rig, head_pose
 from models.renderer.mouth import MouthPainter, vertex_normals
 from models.renderer.pictures import IdentityPictures, pictures_at
@@ -103,6 +104,7 @@ class Renderer:
         self._shell = Shell(self._rig, basis, self._skin, blend)
         self._mouth = MouthPainter(self._rig, basis, identity)
         self._eyes = tuple(EyePainter(self._rig, identity, s, size) for s in (0, 1))
+        self._frames = FramePainter(self._rig, basis, identity, size)
         self._hole_tris = self._near_holes(basis.neutral)
         self._out = self._pictures.background.copy()
         self._source = np.zeros((size, size, 2), np.float32)
@@ -204,6 +206,7 @@ class Renderer:
             self._found,
         )
         self._paint_eyes(eyes, points, pose, expression)
+        self._frames.paint(self._out, pose)
         interior = None
         if mouth is not None:
             (x0, y0, _, _), coverage = mouth
