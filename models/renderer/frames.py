@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.appearance.basis import FaceBasis
 from models.appearance.identity import Identity
 from models.renderer.geometry import HeadPose, Rig
-from models.renderer.warp import double, sample_twice
+from models.renderer.warp import FAR, double, rasterise, sample_twice
 
 Floats = NDArray[np.float32]
 
@@ -18,38 +18,29 @@ _STRIPS = 10  # upright strips of a frame, each of which is flat
 _NEAR = 1.0  # cm above and below a frame, whose skin says how it is bent
 _ROUNDS, _INSIDE = 4, 0.2  # of a fit; weight of skin that lies behind it
 _SEEN = 4  # of 255
-_OVERLAP = np.float32(0.02)  # px of a strip that the next one has too
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _lay(out, frame, corner, back, box, first, last):
-    """Lay a strip of a frame over the picture.
+def _lay(out, frame, worn, depth, flow, left, top):
+    """Lay a frame over the picture where ``flow`` says what of it is seen; clears ``depth``.
 
-    ``back`` is the homography ``(3, 3)`` to the photo's pixels, ``corner`` the frame's in these;
-    the strip is from column ``first`` to ``last`` of the frame.
+    ``worn`` is ``(h, w)``: where the frame has any opacity.
     """
     colour = np.empty(4, np.int64)
-    rows, columns = frame.shape[0] // 2, frame.shape[1] // 2
-    for y in range(box[1], box[3]):
-        for x in range(box[0], box[2]):
-            w = back[2, 0] * x + back[2, 1] * y + back[2, 2]
-            u = (back[0, 0] * x + back[0, 1] * y + back[0, 2]) / w - corner[0]
-            v = (back[1, 0] * x + back[1, 1] * y + back[1, 2]) / w - corner[1]
-            if (
-                u < first - _OVERLAP
-                or u >= last + _OVERLAP
-                or v < 0
-                or u > columns - 1
-                or v > rows - 1
-            ):
+    rows, columns = worn.shape
+    for y in range(depth.shape[0]):
+        for x in range(depth.shape[1]):
+            if depth[y, x] == FAR:
                 continue
-            i, j = int(2 * u), int(2 * v)
-            if frame[j, i, 3] < _SEEN and frame[j + 1, i + 1, 3] < _SEEN:
+            depth[y, x] = FAR
+            u, v = flow[y, x, 0], flow[y, x, 1]
+            if u < 0 or v < 0 or u > columns - 1 or v > rows - 1 or not worn[int(v), int(u)]:
                 continue
-            sample_twice(frame, np.float32(u), np.float32(v), colour)
+            sample_twice(frame, u, v, colour)
             a = colour[3]
             for k in range(3):
-                out[y, x, k] = (a * colour[k] + (255 - a) * out[y, x, k] + 127) // 255
+                value = a * colour[k] + (255 - a) * out[y + top, x + left, k] + 127
+                out[y + top, x + left, k] = value // 255
 
 
 class FramePainter:
@@ -72,14 +63,30 @@ class FramePainter:
         y0, y1 = max(0, int(rows[0]) - 2), min(size, int(rows[-1]) + 3)
         x0, x1 = max(0, int(columns[0]) - 2), min(size, int(columns[-1]) + 3)
         self._frame = double(np.ascontiguousarray(worn[y0:y1, x0:x1]))
-        self._corner = np.array([x0, y0], np.float32)
+        # Between a pixel and its neighbours to the right and below, something may be seen.
+        near = cv2.dilate(seen[y0:y1, x0:x1].astype(np.uint8), np.ones((3, 3), np.uint8))
+        self._worn = near > 0
         columns = np.linspace(x0, x1, _STRIPS + 1)
         home = np.stack([np.stack([columns, np.full_like(columns, y)], 1) for y in (y0, y1)])
-        self._home = home.astype(np.float32)
-        flat = self._home.reshape(-1, 2)
+        flat = home.reshape(-1, 2).astype(np.float32)
         self._nodes = np.column_stack([flat, self._depth(basis, flat)]).astype(np.float32)
+        self._values = np.ascontiguousarray(flat - (x0, y0), np.float32)
+        k = np.arange(_STRIPS)
+        below = k + _STRIPS + 1
+        upper, lower = np.stack([k, k + 1, below], 1), np.stack([k + 1, below + 1, below], 1)
+        self._triangles = np.ascontiguousarray(np.concatenate([upper, lower]), np.int32)
         self._weight = np.ones(len(self._nodes), np.float32)
         self._moved = np.zeros_like(self._nodes)
+        self._far = np.full((size, size), FAR, np.float32)
+        self._flow = np.zeros((size, size, 2), np.float32)
+
+    @staticmethod
+    def warm_up() -> None:
+        """Compile the loop that only photos with glasses need."""
+        picture, frame = np.zeros((1, 1, 3), np.uint8), np.zeros((2, 2, 4), np.uint8)
+        flat = np.full((2, 2), FAR, np.float32)  # a part of it, as in use, is not contiguous
+        flow = np.zeros((2, 2, 2), np.float32)
+        _lay(picture, frame, np.zeros((1, 1), np.bool_), flat[:1, :1], flow[:1, :1], 0, 0)
 
     def _depth(self, basis: FaceBasis, places: Floats) -> Floats:
         """Return the depth of a frame at places ``(N, 2)`` in pixels.
@@ -110,13 +117,10 @@ class FramePainter:
         if self._frame is None:
             return
         self._rig.move(self._nodes, self._weight, pose, self._moved)
-        moved = self._moved[:, :2].reshape(2, _STRIPS + 1, 2)
-        for k in range(_STRIPS):
-            now, home = (g[[0, 0, 1, 1], [k, k + 1, k + 1, k]] for g in (moved, self._home))
-            if now[1, 0] <= now[0, 0] or now[2, 0] <= now[3, 0]:
-                continue  # turned away
-            low, high = np.floor(now.min(0)), np.ceil(now.max(0)) + 1
-            box = np.clip(np.concatenate([low, high]), 0, self._rig.size).astype(np.int64)
-            back = cv2.getPerspectiveTransform(now, home).astype(np.float32)
-            first, last = home[0, 0] - self._corner[0], home[1, 0] - self._corner[0]
-            _lay(out, self._frame, self._corner, back, box, first, last)
+        low = np.clip(np.floor(self._moved[:, :2].min(0)), 0, self._rig.size).astype(int)
+        high = np.clip(np.ceil(self._moved[:, :2].max(0)) + 1, 0, self._rig.size).astype(int)
+        part = np.s_[: max(0, high[1] - low[1]), : max(0, high[0] - low[0])]
+        depth, flow = self._far[part], self._flow[part]
+        left, top = int(low[0]), int(low[1])
+        rasterise(self._triangles, self._moved, self._values, depth, flow, left, top)
+        _lay(out, self._frame, self._worn, depth, flow, left, top)

@@ -154,6 +154,7 @@ class Renderer:
     def warm_up(self) -> None:
         """Compile (or load) every inner loop, so that the first frame is not the slow one."""
         self._mouth.warm_up()
+        self._frames.warm_up()
         values = neutral()
         values[:52] = 0.3
         refiner, self._refiner = self._refiner, None
