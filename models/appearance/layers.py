@@ -20,6 +20,14 @@ _BAR_NOISE = 10  # of 255, in a plain bar
 _BAR_DARK, _BAR_LIGHT = 24, 244  # bars are black or white
 _PLAIN, _NOT_PLAIN = 0.60, 0.30  # of a row that has the bar's colour: inside it, and after it
 _BAR_END = 5  # rows within which a bar ends
+_STRANDS = 0.045  # of the picture: how far strands are looked for
+_TOLD_APART = 45.0  # grey levels between hair and backdrop from which strands are told
+_LIKE_HAIR = 0.2  # of the way from the backdrop's colour to the hair's
+_FEWEST = 0.005  # of the picture that is needed to know a backdrop
+_APART = 0.05  # of the picture: what is further from the person is none of it
+_DETAIL = 1 / 24  # of the picture: structure below this is mirrored behind the person
+_DETAIL_REACH = 0.25  # of the picture: how far behind
+_DETAIL_LIMIT = 2.5  # of the usual strength of the structure
 _SURE = 0.98
 _NONE = 0.02
 
@@ -165,7 +173,72 @@ def refine_matte(picture: Image, probability: Floats, face: NDArray[np.bool_]) -
     alpha = np.clip((total / 3.0 - 0.12) / 0.76, 0, 1)
     alpha[sure | face] = 1.0
     alpha[never] = 0.0
-    return alpha.astype(np.float32)
+    return _one_piece(alpha, face).astype(np.float32)
+
+
+def _one_piece(alpha: Floats, face: NDArray[np.bool_]) -> Floats:
+    """Return the opacity of what hangs together with the face; chairs and hands apart do not."""
+    count, labels = cv2.connectedComponents((alpha > 0.5).astype(np.uint8))
+    if count <= 2 or not face.any():
+        return alpha
+    kept = labels == np.bincount(labels[face], minlength=count).argmax()
+    return np.asarray(alpha * cv2.dilate(kept.astype(np.uint8), _disc(_APART * len(alpha))))
+
+
+def _strands(picture: Image, alpha: Floats) -> NDArray[np.bool_]:
+    """Return where beside the outline the picture rather has the hair's colour.
+
+    Strands that the matte leaves out must not be taken for what is behind the person.
+    """
+    size = len(alpha)
+    reach = cv2.dilate((alpha > 0.5).astype(np.uint8), _disc(_STRANDS * size)) > 0
+    far = cv2.dilate((alpha > _NONE).astype(np.uint8), _disc(1.5 * _STRANDS * size)) == 0
+    inside = cv2.erode((alpha > _SURE).astype(np.uint8), _disc(size / 128)) > 0
+    if far.mean() < _FEWEST or not inside.any():
+        return np.zeros(alpha.shape, bool)
+    back = push_pull(picture, far)
+    way = push_pull(picture, inside) - back
+    length = (way**2).sum(2)
+    share = ((picture - back) * way).sum(2) / np.maximum(length, 1.0)
+    return np.asarray(reach & (share > _LIKE_HAIR) & (length > _TOLD_APART**2))
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    side = 2 * max(1, round(radius)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+
+
+def _mirrored_detail(picture: Image, seed: NDArray[np.bool_]) -> Floats:
+    """Return the fine structure beside the seeds' border, mirrored beyond it ``(H, W, 3)``.
+
+    A smooth filling shows as a ghost of the person wherever the backdrop has a grain or a pattern.
+    """
+    size = picture.shape[0]
+    sigma = _DETAIL * size
+    weight = seed.astype(np.float32)
+    share = cv2.GaussianBlur(weight, (0, 0), sigma)
+    smooth = cv2.GaussianBlur(picture * weight[..., None], (0, 0), sigma)
+    detail = (picture - smooth / np.maximum(share, 1e-3)[..., None]) * weight[..., None]
+    detail = detail.astype(np.float32)
+    distance, labels = cv2.distanceTransformWithLabels(
+        (~seed).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    places = np.zeros((int(labels.max()) + 1, 2), np.float32)
+    rows, columns = np.nonzero(seed)
+    places[labels[rows, columns]] = np.stack([columns, rows], 1)
+    y, x = np.mgrid[: seed.shape[0], : seed.shape[1]].astype(np.float32)
+    nearest = cv2.GaussianBlur(places[labels], (0, 0), max(1.0, size / 128))
+    u, v = 2 * nearest[..., 0] - x, 2 * nearest[..., 1] - y
+    # A grain goes on behind the person; a bright window or a dark frame would be a second one.
+    limit = _DETAIL_LIMIT * np.median(np.abs(detail[seed]), 0) + 1.0
+    detail = limit * np.tanh(detail / limit)
+    mirrored = cv2.remap(detail.astype(np.float32), u, v, cv2.INTER_LINEAR)
+    known = cv2.remap(weight, u, v, cv2.INTER_LINEAR)
+    known = np.clip(2 * cv2.GaussianBlur(known, (0, 0), max(1.0, size / 170)) - 1, 0, 1)
+    fade = np.clip(1 - distance / (_DETAIL_REACH * size), 0, 1) * known * ~seed
+    # Corners of backdrop between curls are no pattern.
+    fade = fade * np.clip((seed.mean() - 0.04) / 0.08, 0, 1)
+    return np.asarray(mirrored * fade[..., None], np.float32)
 
 
 def background_behind(picture: Image, alpha: Floats) -> Image:
@@ -175,11 +248,13 @@ def background_behind(picture: Image, alpha: Floats) -> Image:
     # Beside hair the picture still carries some of it, so a rim is filled too.
     near = cv2.dilate(taken, np.ones((2 * unit + 1,) * 2, np.uint8))
     seed = cv2.dilate(near, np.ones((2 * unit + 1,) * 2, np.uint8)) == 0
-    if seed.mean() < 0.005:
+    clean = seed & ~_strands(picture, alpha)
+    seed = clean if clean.mean() >= _FEWEST else seed
+    if seed.mean() < _FEWEST:
         seed = taken == 0
     if not seed.any():
         return cv2.GaussianBlur(picture, (0, 0), picture.shape[0] / 8)
-    filled = push_pull(picture, seed)
+    filled = push_pull(picture, seed) + _mirrored_detail(picture, seed)
     grown = cv2.dilate(near, np.ones((unit + 1,) * 2, np.uint8)).astype(np.float32)
     blend = np.maximum(cv2.GaussianBlur(grown, (0, 0), 0.6 * unit), near)
     blend[grown == 0] = 0.0

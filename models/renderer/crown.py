@@ -61,7 +61,7 @@ def _bulge(alpha: Image, run: tuple[int, int], added: int) -> Floats:
     last = alpha.shape[1] - 1
     if run == (0, last):
         return np.ones((added, last + 1), np.float32)
-    slopes = [max(0.0, -_slope(alpha, e, o)) for e, o in zip(run, (-1.0, 1.0), strict=True)]
+    slopes = [max(0.0, -_slope(alpha, run, o)) for o in (-1, 1)]
     # A run that ends in a corner is half of what was cut off there.
     if run[0] == 0:
         run, slopes = (-run[1], run[1]), [slopes[1]] * 2
@@ -140,7 +140,7 @@ def _cap(half: float, slope: float) -> float:
 def _dome(alpha: Image, segment: tuple[int, int], added: int, crown: float) -> Floats:
     """Return the opacity ``(added, W)`` of the part above the picture."""
     half = max(1.0, 0.5 * (segment[1] - segment[0] + 1))
-    slopes = [max(0.0, -_slope(alpha, e, o)) for e, o in zip(segment, (-1.0, 1.0), strict=True)]
+    slopes = [max(0.0, -_slope(alpha, segment, o)) for o in (-1, 1)]
     cap = _cap(half, float(np.mean(slopes)))
     height = max(min(max(-crown, _SHORTEST * half), cap), _ROUND * cap)
     return _ellipse(alpha.shape[1], added, segment, slopes, min(max(height, 2.0), added - 3.0))
@@ -167,19 +167,24 @@ def _ellipse(
         (x - (middle - sides[0][:, None])) / _EDGE, ((middle + sides[1][:, None]) - x) / _EDGE
     )
     inside = np.where((sides[0] + sides[1] < 1.0)[:, None], -1.0, inside)
-    return np.clip(inside + 0.5, 0, 1).astype(np.float32)
+    shape = np.clip(inside + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(shape, (0, 0), _EDGE), np.float32)
 
 
-def _slope(alpha: Image, edge: int, outward: float) -> float:
-    """Return how many columns the outline moves outwards per row upwards at the top edge."""
+def _slope(alpha: Image, run: tuple[int, int], outward: int) -> float:
+    """Return how many columns one end of a run moves outwards per row towards the edge."""
     rows = max(4, round(_SLOPE_ROWS * alpha.shape[0]))
+    gap = max(3, round(_MERGED * alpha.shape[1]) | 1)
+    solid = (alpha[:rows] > 127).astype(np.uint8)
+    solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))
+    start = int(np.clip(sum(run) // 2, 0, alpha.shape[1] - 1))
     places = []
-    for y in range(rows):
-        solid = np.flatnonzero(alpha[y] > 127)
-        near = solid[np.abs(solid - edge) < 2 * rows]
-        if len(near):
-            places.append((y, near.min() if outward < 0 else near.max()))
+    for row in solid:
+        side = row[start:] if outward > 0 else row[start::-1]
+        ended = np.flatnonzero(side == 0)
+        if len(ended) and ended[0] == 0:
+            break
+        places.append(int(ended[0]) if len(ended) else len(side))
     if len(places) < 4:
         return 0.0
-    y, x = np.array(places, np.float64).T
-    return float(-np.polyfit(y, x, 1)[0] * outward)
+    return float(-np.polyfit(np.arange(len(places)), places, 1)[0])

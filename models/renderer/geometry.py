@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from models.appearance.basis import FaceBasis
+from models.appearance.fit import OVAL
 from models.appearance.identity import Identity
 from models.appearance.neutral import lid_seam, lip_seam
 from models.appearance.seam import Seam
 from models.coefficients import INDEX
+from models.renderer.attached import GRID, head_share
 from models.renderer.expression import Expression, ExpressionMap, Eye
 from models.renderer.nostrils import NostrilCaps
 
@@ -203,6 +206,8 @@ class Rig:
         self._model = self.rest.copy()
         self.points = np.zeros_like(self.rest)
         self.weight = self.head_weight(self.rest)
+        self._oval = basis.landmarks[list(OVAL)]
+        self._share = np.ones((GRID, GRID), np.float32)
         self._pivot = self.project(np.array([_PIVOT], np.float32))[0]
         neck = self.project(np.array([[0.0, -13.0, 0.0]], np.float32))[0]
         self._neck, self._foot = neck[:2].copy(), np.float32(size)
@@ -244,6 +249,30 @@ class Rig:
         neck = np.clip((-9.0 - y) / 2.0, 0, 1)
         weight *= 1 - neck * (1 - edge * edge * (3 - 2 * edge))
         return weight.astype(np.float32)
+
+    def keep_clothes(self, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
+        """Let what belongs to the shoulders stay, by the person's colour and opacity."""
+        cells = np.stack(np.meshgrid(*(2 * [(np.arange(GRID) + 0.5) * self.size / GRID])), -1)
+        flat = np.concatenate([cells.reshape(-1, 2) - 0.5, np.zeros((GRID * GRID, 1))], 1)
+        model = self.to_model(flat.astype(np.float32)).reshape(GRID, GRID, 3)
+        self._share = head_share(picture, alpha, model[..., :2], self.source[self._oval])
+        n = self.face_count
+        self.weight[:n] *= self._shared(self.source[:n])
+
+    def _shared(self, pixels: Floats) -> Floats:
+        """Return the head's share at ``(N, 2+)`` pixels of the photo."""
+        place = (pixels[:, :2] + 0.5) * (GRID / self.size) - 0.5
+        return cv2.remap(
+            self._share,
+            place[:, 0].astype(np.float32),
+            place[:, 1].astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )[:, 0]
+
+    def picture_weight(self, pixels: Floats) -> Floats:
+        """Return how far ``(N, 3)`` pixels of the photo follow the head: 1 skull, 0 torso."""
+        return self.head_weight(self.to_model(pixels)) * self._shared(pixels)
 
     def project(self, model: Floats) -> Floats:
         """Return model points ``(N, 3)`` in pixels, head at rest."""

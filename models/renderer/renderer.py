@@ -87,6 +87,7 @@ class Renderer:
         self.identity = identity
         self.size = size
         self._rig = Rig(basis, identity, size)
+        self._rig.keep_clothes(identity.foreground, identity.alpha)
         face = basis.part("face")
         self._skin = np.ascontiguousarray(face[~basis.inner_lip[face].any(1)])
         self._rig.pose(self._rig.express(self._rig.map(neutral())), self._pose(neutral()))

@@ -95,7 +95,7 @@ class Shell:
         depth = self._depth(rig, basis, axis)
         self._nodes = np.stack([xx, yy, depth], -1).reshape(-1, 3).astype(np.float32)
         self.uv = np.ascontiguousarray(np.stack([xx, yy], -1), np.float32)
-        self._weight = rig.head_weight(rig.to_model(self._nodes))
+        self._weight = rig.picture_weight(self._nodes)
         self._moved = np.zeros_like(self._nodes)
         cells = size // STEP + 2
         self._scratch = np.zeros((cells, cells), np.float32)

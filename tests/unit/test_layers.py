@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.appearance.layers import without_bars
+from models.appearance.layers import background_behind, refine_matte, without_bars
 from models.renderer.crown import extend_sides, extend_top, rows_outside
 
 
@@ -107,3 +107,46 @@ def test_a_forehead_is_not_mirrored_above_the_hair():
     person[12:40, 30:98, :3] = (230, 190, 170)  # hair is only a strip below the cut
     tall = extend_top(person, (64.0, 48.0), 106.0, 24.0)
     assert (tall[: rows_outside(128), :, 0] < 150).all()
+
+
+def scene(grain: float, size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+    """A plain or grained backdrop behind a dark disc: picture and opacity."""
+    rng = np.random.default_rng(11)
+    yy, xx = np.mgrid[:size, :size]
+    picture = 150 + grain * rng.standard_normal((size, size, 1)) + np.zeros(3)
+    disc = (xx - size / 2) ** 2 + (yy - size / 2) ** 2 < (0.25 * size) ** 2
+    picture[disc] = 30
+    return np.clip(picture, 0, 255).astype(np.uint8), disc.astype(np.float32)
+
+
+def test_the_backdrops_grain_goes_on_behind_the_person():
+    rough, alpha = scene(12.0)
+    smooth, _ = scene(0.0)
+    behind = (alpha > 0) & (np.roll(alpha, 30, 1) == 0)  # what a head that turns uncovers
+    filled = background_behind(rough, alpha)
+    assert filled[behind].std() > 0.4 * rough[alpha == 0].std()
+    assert abs(float(filled[behind].mean()) - 150) < 4
+    assert background_behind(smooth, alpha)[behind].std() < 1.0
+    far = np.roll(alpha, 24, 1) + np.roll(alpha, -24, 1) + np.roll(alpha, 24, 0) == 0
+    far &= (np.roll(alpha, -24, 0) == 0) & (alpha == 0)
+    assert np.array_equal(filled[far], rough[far])
+
+
+def test_strands_that_the_matte_leaves_out_do_not_stain_what_is_behind():
+    picture, alpha = scene(0.0)
+    yy, xx = np.mgrid[:256, :256]
+    radius = np.hypot(xx - 128, yy - 128)
+    curls = (radius > 70) & (radius < 73) & (np.arctan2(yy - 128, xx - 128) % 0.5 < 0.3)
+    picture[curls] = 30
+    filled = background_behind(picture, alpha)
+    assert np.abs(filled[alpha > 0].astype(int) - 150).max() < 12
+
+
+def test_what_stands_apart_is_no_part_of_the_person():
+    picture, alpha = scene(0.0)
+    probability = alpha.copy()
+    probability[20:60, 5:25] = 1.0  # a chair
+    face = np.hypot(*(np.mgrid[:256, :256] - 128)) < 30
+    matte = refine_matte(picture, probability, face)
+    assert matte[20:60, 5:25].max() == 0
+    assert matte[face].min() == 1

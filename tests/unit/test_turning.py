@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.appearance.identity import Identity
+from models.coefficients import INDEX, neutral
+from models.renderer.attached import GRID, head_share
+from models.renderer.renderer import Renderer
 from models.renderer.warp import soften_steps
 
 
@@ -55,3 +59,54 @@ def test_a_stretch_without_steps_stays_as_it_is():
     box = np.zeros((64, 64), np.float32)
     soften_steps(picture, source, box, 0, 0, np.float32(4.5), found)
     assert np.array_equal(picture, kept)
+
+
+def person(clothes: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A face with hair, a neck and clothes: picture, opacity, model x and y, the face's outline."""
+    size = 256
+    yy, xx = np.mgrid[:size, :size].astype(np.float32)
+    x, y = (xx - 128) / 8, (100 - yy) / 8  # cm
+    picture = np.full((size, size, 3), 200, np.uint8)
+    body = (np.abs(x) < 4) & (y < 0) | (y < -9 + 0.1 * np.abs(x))
+    body |= (np.abs(x) > 6) & (y < -5.5)  # a high collar beside the neck
+    hair = (x / 9) ** 2 + ((y - 2) / 11) ** 2 < 1
+    face = (x / 6.5) ** 2 + (y / 8.5) ** 2 < 1
+    picture[body] = clothes
+    picture[(np.abs(x) < 4) & (y < 0) & (y > -12)] = (215, 170, 145)
+    picture[hair] = (60, 40, 30)
+    picture[face] = (215, 170, 145)
+    alpha = 255 * (body | hair | face).astype(np.uint8)
+    cells = (np.arange(GRID) + 0.5) * size / GRID - 0.5
+    u, v = np.meshgrid(cells, cells)
+    model = np.stack([(u - 128) / 8, (100 - v) / 8], -1).astype(np.float32)
+    turn = np.linspace(0, 2 * np.pi, 40)
+    outline = np.stack([128 + 52 * np.cos(turn), 100 + 68 * np.sin(turn)], 1).astype(np.float32)
+    return picture, alpha, model, outline
+
+
+def test_clothes_stay_and_hair_and_neck_go():
+    picture, alpha, model, outline = person((40, 60, 170))
+    share = head_share(picture, alpha, model, outline)
+    x, y = np.abs(model[..., 0]), model[..., 1]
+    assert share[(y > -3) & (x < 8)].min() > 0.95
+    assert share[(y < -6) & (y > -11) & (x < 3)].min() > 0.95  # the neck
+    assert share[(y < -7) & (x > 9)].max() < 0.05
+    assert np.array_equal(share, head_share(picture, alpha, model, outline))
+
+
+def test_clothes_in_the_hairs_colour_are_left_to_height_alone():
+    picture, alpha, model, outline = person((62, 42, 30))
+    assert (head_share(picture, alpha, model, outline) == 1).all()
+
+
+def test_a_helmets_ring_stays_when_the_head_tips(astronaut_identity: Identity):
+    renderer = Renderer(astronaut_identity)
+    ring = np.s_[285:330, 62:84]
+    rest = renderer.render(neutral())[ring].astype(int)
+    for roll in (-0.2, 0.2):
+        values = neutral()
+        values[INDEX["headRoll"]] = roll
+        tipped = renderer.render(values)
+        assert np.abs(tipped[ring].astype(int) - rest).mean() < 4.0
+        hair = np.s_[60:120, 180:330]
+        assert np.abs(tipped[hair].astype(int) - renderer.identity.photo[hair]).mean() > 12.0
