@@ -89,6 +89,14 @@ class OnnxEngine:
         """Names of the graph's inputs in order."""
         return tuple(self._inputs)
 
+    @property
+    def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Shapes of the graph's inputs; None where a dimension is free."""
+        return {
+            name: tuple(d if isinstance(d, int) else None for d in meta.shape)
+            for name, meta in self._inputs.items()
+        }
+
     def warm_up(self) -> None:
         """Run once on zeros; symbolic dimensions count as one."""
         self.run(

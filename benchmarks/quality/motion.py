@@ -33,7 +33,7 @@ from engines.onnx_engine import OnnxEngine
 from models.motion import evaluate
 from models.motion.curves import RATE
 from models.motion.evaluate import Track
-from models.motion.layout import LOOK_AHEADS_MS
+from models.motion.layout import LOOK_AHEADS_MS, NetConfig
 from models.motion.predictor import Graph, MotionPredictor
 from models.motion.stream import (
     FLOW_GRAPH,
@@ -64,7 +64,7 @@ Figures = dict[str, float]
 class Methods:
     """What is compared: graphs by name; the loudness baseline is always there."""
 
-    graphs: Mapping[str, Graph]
+    graphs: Mapping[str, OnnxEngine]
     look_ahead_ms: int = 80
 
     def tracks(self, name: str, heard: Mapping[str, NDArray[np.float32]]) -> dict[str, Track]:
@@ -72,7 +72,18 @@ class Methods:
         if name == "energy":
             return {n: evaluate.energy_jaw(pcm) for n, pcm in heard.items()}
         graph = self.graphs[name]
-        return {n: evaluate.predict(graph, pcm, self.look_ahead_ms) for n, pcm in heard.items()}
+        config = sizes_of(graph)
+        return {
+            n: evaluate.predict(graph, pcm, self.look_ahead_ms, config) for n, pcm in heard.items()
+        }
+
+
+def sizes_of(graph: OnnxEngine) -> NetConfig:
+    """Return the sizes of a motion graph, which an earlier one may not share."""
+    layers, hidden = graph.input_shapes["hidden"][1:]
+    kept, width = graph.input_shapes["conv2"][1:]
+    assert layers and hidden and kept and width, "only batch and hops are free in a motion graph"
+    return NetConfig(width=width, kernel=kept + 1, hidden=hidden, layers=layers)
 
 
 def row(
@@ -331,7 +342,7 @@ def renew_cost(path: Path, graph: Path) -> None:
 
 def measure(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the whole result, and what the plots need beside it."""
-    graphs: dict[str, Graph] = {"network": OnnxEngine(args.graph)}
+    graphs: dict[str, OnnxEngine] = {"network": OnnxEngine(args.graph)}
     if args.against is not None:
         graphs["before"] = OnnxEngine(args.against)
     methods = Methods(graphs, args.look_ahead_ms)

@@ -14,6 +14,7 @@ _RESULT = Path(__file__).parents[1] / "results" / "quality_motion.json"
 _README = Path(__file__).parents[2] / "models" / "motion" / "README.md"
 _SHOWN = {
     "closure_recall_5": "bilabials closed",
+    "closure_recall_5_hops": "at 5 % of vowel time",
     "labiodental_recall_5": "F, V",
     "place_auc": "place AUC",
     "aperture_r": "aperture r",

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from models.motion.curves import CHANNEL, CHANNELS, GAP_WEIGHTS
 from models.motion.layout import CLOSURE, LOOK_AHEADS_MS, PHONES
-from models.motion.phones import BILABIAL, CLASS_INDEX, CLASSES
+from models.motion.phones import BILABIAL, CLASS_INDEX, CLASSES, VOWELS
 
 _HEAD_WEIGHTS = (0.7, 0.9, 1.2, 1.0)  # of the look-aheads; 80 ms is what ships as default
 _WARM_UP = 3  # hops at the start of a crop that are not scored
@@ -17,6 +17,7 @@ _CHANNEL_WEIGHTS = {"jawOpen": 2.0, "mouthClose": 2.0, "mouthPucker": 1.6, "mout
 # Where the place of articulation is decided, a wrong closure costs more.
 _PLACE = BILABIAL | {"T", "D", "N", "K", "G", "NG", "BH", "F", "V", "L"}
 _PLACE_WEIGHT = 3.5
+_VOWEL_WEIGHT = 2.0  # lips that touch in a vowel are seen
 _ROUND = ("UW", "OO", "UH", "W", "YY", "OE")
 _SPREAD = ("IY", "IH", "EE", "EH")
 _BETWEEN = 0.2  # rounding halfway between theirs
@@ -31,6 +32,7 @@ def _constants() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         rounding[CHANNEL[name]] = value
     place = torch.ones(len(CLASSES))
     place[[CLASS_INDEX[n] for n in sorted(_PLACE)]] = _PLACE_WEIGHT
+    place[[CLASS_INDEX[n] for n in sorted(VOWELS)]] = _VOWEL_WEIGHT
     side = torch.zeros(len(CLASSES))
     side[[CLASS_INDEX[n] for n in _ROUND]] = 1.0
     side[[CLASS_INDEX[n] for n in _SPREAD]] = -1.0

@@ -43,7 +43,7 @@ STAGES = (
     Stage("first", 22, 0, 0, 2386, 15, 2e-3, 0, captured=False),
     Stage("second", 22, 0, 0, 1712, 15, 1.2e-3, 0, captured=True),
     Stage("third", 22, 3, 0, 3935, 15, 1.2e-3, 5, captured=True),
-    Stage("fourth", 22, 3, 5, 4500, 23, 1e-3, 7, captured=True),
+    Stage("fourth", 22, 3, 12, 4500, 23, 1e-3, 7, captured=True),
 )
 
 

@@ -37,7 +37,10 @@ DATA: dict[str, object] = {
         "festival upc_ca_ona_hts": "LGPL-2.1+ (Catalan)",
         "espeak-ng, 19 languages": "GPL-3+ program; formant synthesis",
         "RHVoice bdl, clb, slt, alan": "LGPL-2.1+ voice data (bdl, clb, slt: CMU Arctic "
-        "recordings, free for any use); its voices under other licences are not used",
+        "recordings, free for any use)",
+        "RHVoice anatol, natalia": "LGPL-2.1 (Ukrainian)",
+        "RHVoice elena, spomenka": "GPL-3 (Russian, Esperanto); its voices under licences that "
+        "forbid trade or changes are not used",
         "SVOX Pico, six voices": "Apache-2.0 (data without sources)",
         "festival hindi_NSK, marathi_NSK": "GPL-2+ voice databases",
     },
