@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.quality.photos_groups import TONES, by_group, choose, measure
+from benchmarks.quality.photos_groups import TONES, _drift, by_group, choose, measure
 from benchmarks.quality.photos_sheet import POSES, SPEECH, coefficients, contact_sheet
 from models.appearance.identity import Identity
 from models.appearance.tracker import MediaPipeTracker
 from models.coefficients import INDEX
 from models.renderer.people.labels import PortraitLabels
+from models.renderer.renderer import Renderer
 
 
 def test_everyone_is_chosen_alike():
@@ -39,8 +40,31 @@ def test_the_worst_group_is_named_in_both_directions():
     groups = by_group(rows)
     assert groups["sharpness"]["worst"] == {"tone 5-6": pytest.approx(0.9 / 0.8)}
     assert groups["flicker"]["worst"] == {"tone 5-6": pytest.approx(0.4 / 0.3)}
+    # Four against four: a group as bad comes up in 1 of 35 deals for either label.
+    assert groups["flicker"]["certainty"]["by_chance"] < 0.1
+    assert groups["flicker"]["certainty"]["low"] > 1.0
     small = by_group({k: v for k, v in rows.items() if k not in ("5-60", "5-61")})
     assert "tone 5-6" not in small["flicker"]["groups"]
+
+
+def test_a_difference_within_chance_is_called_so():
+    rng = np.random.default_rng(3)
+    rows = {
+        str(n): {
+            "tone": ("1-2", "5-6")[n % 2],
+            "sex": ("male", "female")[n // 2 % 2],
+            "age": "old",
+            "flicker": float(rng.lognormal(0, 0.5)),
+        }
+        for n in range(40)
+    }
+    found = by_group(rows)["flicker"]
+    (ratio,) = found["worst"].values()
+    assert ratio > 1.0
+    assert found["certainty"]["low"] < 1.0
+    assert found["certainty"]["by_chance"] > 0.05
+    lost = {k: {**r, "flicker": float("nan")} for k, r in rows.items()}
+    assert "worst" not in by_group(lost)["flicker"]
 
 
 def test_one_portrait_is_measured(astronaut_identity: Identity):
@@ -53,9 +77,24 @@ def test_one_portrait_is_measured(astronaut_identity: Identity):
         tracker.close()
     assert (row["tone"], row["sex"], row["age"]) == ("1-2", "female", "middle")
     assert row["sharpness"] > 0.85
-    assert row["drift_percent"] == 0.0
+    assert row["drift_levels"] == 0.0
     assert 0 < row["flicker"] < 1.0
+    assert 0 < row["flicker_px"] < 1.0
     assert row["identity_percent"] < 8.0
+    assert np.isnan(row["identity_calm_percent"])  # she smiles
+    assert row["tracker_percent"] < 3.0
+
+
+def test_a_renderer_that_keeps_something_is_seen_to_drift(astronaut_identity: Identity):
+    class Fading(Renderer):
+        shade = 0.0
+
+        def render(self, vector):
+            self.shade += 0.1
+            return np.clip(super().render(vector) - self.shade, 0, 255).astype(np.uint8)
+
+    renderer = Fading(astronaut_identity, size=64)
+    assert _drift(renderer, renderer.render(coefficients({}))) > 20.0
 
 
 def test_a_sheet_has_a_row_per_person_and_a_column_per_motion(astronaut_identity: Identity):
