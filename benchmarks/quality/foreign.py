@@ -22,7 +22,14 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from benchmarks.common import BenchmarkError
-from benchmarks.quality.speech import Recording, Recordings, read_sound, synthetic
+from benchmarks.quality.speech import (
+    Recording,
+    Recordings,
+    align,
+    arpabet,
+    read_sound,
+    synthetic,
+)
 from models.motion import voices
 from models.motion.curves import RATE
 from models.motion.evaluate import BILABIALS, LABIODENTALS
@@ -209,6 +216,30 @@ def english(known: Recordings, words: Path = WORDS) -> Recordings:
             found.append((best[1], name, synthetic(Utterance(recording.pcm, best[0], "warped"))))
     found.sort(key=lambda row: row[0])
     return {name: r for _, name, r in found[: int(_KEPT * len(found))]}
+
+
+def unseen(known: Recordings, sounds: Path = SOUNDS, words: Path = WORDS) -> Recordings:
+    """Return English prompts that are not among the known ones, aligned; {} if not installed.
+
+    Choices between trainings were made on the known ones. Prompts with a word that the
+    pronouncing dictionary lacks are left out.
+    """
+    listed, folder = _list(words, "asterisk-core-sounds-en"), sounds / "en_US_f_Allison"
+    if not listed.is_file() or not folder.is_dir():
+        return {}
+    out: Recordings = {}
+    for key, text in sorted(words_of(listed).items()):
+        path = folder / f"{key}.g722"
+        if not path.is_file() or {key, key.replace("/", "_")} & known.keys():
+            continue
+        pcm = read_sound(path)
+        if not LEAST_S <= len(pcm) / SAMPLE_RATE <= MOST_S:
+            continue
+        try:
+            out[key] = arpabet(pcm, align(pcm, text, every_word=True))
+        except BenchmarkError:
+            continue
+    return out
 
 
 def errors_ms(warped: Recordings, known: Recordings) -> dict[str, float]:

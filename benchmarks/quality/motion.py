@@ -5,7 +5,8 @@
 folders of recordings with a ``phones.json`` (``{name: [[start, end, ARPAbet]]}``), or with a
 ``.txt`` of the words beside each, which are then aligned (pocketsphinx). ``--against`` names
 earlier weights for the same table. Real speakers of other languages are measured where Debian's
-``asterisk-core-sounds-{en,es,fr,it,ru}`` and ``-{es,fr,it,ru}-g722`` are installed.
+``asterisk-core-sounds-{en,es,fr,it,ru}`` with their ``-g722`` packages are installed; the English
+ones that are not in ``--asterisk`` are a row on which nothing was chosen.
 
 Every row is measured for the network, for those earlier weights, and for a jaw that follows
 loudness; a figure that the last one reaches proves nothing.
@@ -16,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import BenchmarkError, write_json
 from benchmarks.quality import foreign, life, probe, speech
+from benchmarks.quality.motion_cost import costs, streams
 from benchmarks.quality.motion_table import markdown
 from benchmarks.quality.speech import Recording, Recordings
 from engines.onnx_engine import OnnxEngine
@@ -34,12 +35,9 @@ from models.motion import evaluate
 from models.motion.curves import RATE
 from models.motion.evaluate import Track
 from models.motion.layout import LOOK_AHEADS_MS, NetConfig
-from models.motion.predictor import Graph, MotionPredictor
 from models.motion.stream import (
-    FLOW_GRAPH,
     MOTION_GRAPH,
     MotionStream,
-    load_flow_engine_path,
 )
 
 CONDITIONS = ("clean", "noise10", "room", "telephone", "quiet", "short", "long", "whisper")
@@ -174,6 +172,9 @@ def foreign_rows(
             continue
         rows[f"{name} (real speaker, times by warping)"] = row(methods, said)
         _tell(f"{name}, real speaker")
+    blind = foreign.unseen(known, sounds) if known else {}
+    if blind:
+        rows["asterisk: other prompts, on which nothing was chosen"] = row(methods, blind)
     warped = foreign.english(known) if known else {}
     if warped:
         about = {"errors_ms": foreign.errors_ms(warped, known)}
@@ -273,56 +274,6 @@ def _in_a_row(said: Recordings) -> NDArray[np.float32]:
     joined = np.concatenate([p for r in said.values() for p in (r.pcm, pause)])
     most = int(min(_LIFE_S * rate, len(joined)))
     return joined[: most - most % rate]
-
-
-def milliseconds_per_step(graph: Graph, batch: int, rounds: int = 200) -> Figures:
-    """Return the time of one 40 ms step of the predictor, front end included."""
-    predictor = MotionPredictor(graph)
-    state = predictor.init_state(batch)
-    pcm = np.random.default_rng(0).standard_normal((batch, 640)).astype(np.float32) * 0.05
-    return _timed(lambda: predictor.step(pcm, state), rounds)
-
-
-def milliseconds_per_frame(stream: Any, rounds: int = 200) -> Figures:
-    """Return the time of one frame of a whole stream at 25 fps, behaviour included."""
-    motion = stream(fps=25, seed=0)
-    pcm = np.random.default_rng(0).standard_normal(640).astype(np.float32) * 0.05
-    return _timed(lambda: motion.push(pcm), rounds)
-
-
-def _timed(step: Any, rounds: int) -> Figures:
-    for _ in range(10):
-        step()
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        step()
-        times.append(1000 * (time.perf_counter() - began))
-    return {f"p{p}": float(np.percentile(times, p)) for p in (50, 95, 99)}
-
-
-def streams(graph: Graph) -> dict[str, Any]:
-    """Return what makes a stream, with the stochastic head and without, where it is shipped."""
-
-    def plain(**options: Any) -> MotionStream:
-        return MotionStream(graph, **options)
-
-    found = {"processes only": plain}
-    if FLOW_GRAPH.is_file():
-        flow = OnnxEngine(load_flow_engine_path())
-
-        def flowing(**options: Any) -> MotionStream:
-            return MotionStream(graph, flow=flow, **options)
-
-        found = {"flow head": flowing, **found}
-    return found
-
-
-def costs(graph: Graph) -> dict[str, Figures]:
-    """Return milliseconds per 40 ms of the predictor and of whole streams."""
-    return {f"predictor, batch {b}": milliseconds_per_step(graph, b) for b in (1, 4, 16)} | {
-        f"whole stream, {n}": milliseconds_per_frame(s) for n, s in streams(graph).items()
-    }
 
 
 def renew_cost(path: Path, graph: Path) -> None:

@@ -117,8 +117,15 @@ def folder(path: Path, limit: int | None = None) -> Recordings:
     return {n: arpabet(read_sound(files[n]), labels[n]) for n in names}
 
 
-def align(pcm: NDArray[np.float32], words: str) -> list[tuple[float, float, str]]:
+def align(
+    pcm: NDArray[np.float32], words: str, *, every_word: bool = False
+) -> list[tuple[float, float, str]]:
     """Return when each phone of known English words was said, by forced alignment.
+
+    Args:
+        pcm: ``(samples,)`` at 16 kHz.
+        words: what is said.
+        every_word: whether a word that the dictionary lacks is an error; else it is left out.
 
     Raises:
         BenchmarkError: pocketsphinx is missing, or the words do not fit the sound.
@@ -130,15 +137,19 @@ def align(pcm: NDArray[np.float32], words: str) -> list[tuple[float, float, str]
             "Aligning words needs pocketsphinx: pip install 'visavis[train]'."
         ) from error
     decoder = Decoder(samprate=SAMPLE_RATE, lm=None, loglevel="FATAL")
-    known = [w for w in re.findall(r"[a-z']+", words.lower()) if decoder.lookup_word(w) is not None]
-    if not known:
-        raise BenchmarkError("None of the words is in the pronouncing dictionary.")
+    asked = re.findall(r"[a-z0-9']+", words.lower())
+    known = [w for w in asked if decoder.lookup_word(w) is not None]
+    if not known or (every_word and known != asked):
+        raise BenchmarkError("Not all of the words are in the pronouncing dictionary.")
     data = (np.clip(pcm, -1, 1) * 32_767).astype("<i2").tobytes()
     decoder.set_align_text(" ".join(known))
     for again in range(2):  # words first, then the phones within them
         decoder.start_utt()
         decoder.process_raw(data, full_utt=True)
-        decoder.end_utt()
+        try:
+            decoder.end_utt()
+        except RuntimeError as error:
+            raise BenchmarkError("The words do not fit the sound.") from error
         if again:
             break  # asking this pass for its words ends the process
         if decoder.hyp() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from itertools import pairwise
 from pathlib import Path
 
@@ -110,3 +111,32 @@ def test_the_recipe_hands_each_stage_what_the_one_before_made(tmp_path: Path) ->
     assert flow[flow.index("--part") + 1] == "flow"
     codes = iter([0, 3, 0])
     assert recipe.run(lambda words: next(codes), tmp_path, tmp_path, None) == 3
+
+
+def test_prompts_that_choices_were_made_on_are_not_among_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = tmp_path / "asterisk-core-sounds-en" / "core-sounds-en.txt.gz"
+    listed.parent.mkdir()
+    said = "known: yes\nnew: no\nbad: maybe\nshort: oh\nsub/known2: well\n"
+    listed.write_bytes(gzip.compress(said.encode()))
+    folder = tmp_path / "en_US_f_Allison"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("known", "new", "bad", "short", "sub/known2"):
+        (folder / f"{name}.g722").touch()
+
+    def sound(path: Path) -> np.ndarray:
+        return np.zeros(16000 if path.stem != "short" else 3000, np.float32)
+
+    def aligned(pcm: np.ndarray, words: str, *, every_word: bool) -> list[tuple[float, float, str]]:
+        assert every_word
+        if words == "maybe":
+            raise BenchmarkError("Not all of the words are in the pronouncing dictionary.")
+        return [(0.2, 0.4, "N"), (0.4, 0.8, "OW")]
+
+    monkeypatch.setattr(foreign, "read_sound", sound)
+    monkeypatch.setattr(foreign, "align", aligned)
+    still = from_channels(np.zeros((100, len(CHANNELS)), np.float32))
+    known = dict.fromkeys(("known", "sub_known2"), Recording(np.zeros(1), [], still))
+    assert list(foreign.unseen(known, tmp_path, tmp_path)) == ["new"]
+    assert foreign.unseen(known, tmp_path / "none", tmp_path) == {}
