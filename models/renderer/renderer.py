@@ -111,7 +111,6 @@ class Renderer:
         self._source = np.zeros((size, size, 2), np.float32)
         self._lookup = np.zeros((size, size, 2), np.float32)
         self._found = np.zeros((size * size // 8, 5), np.int16)
-        self._outline_depth = self._rig.points[:, 2].copy()
         self._person = self._person_box()
         self._solid = self._solid_cells()
         bands = -(-int(self._person[3] - self._person[1]) // _BAND)
@@ -194,7 +193,7 @@ class Renderer:
         expression = self._rig.map(vector)
         model = self._rig.express(expression)
         points = self._rig.pose(model, pose)
-        self._update_shell(points, pose)
+        self._shell.update(points, pose)
         depth, flow, left, top = self._draw_face(points)
         mouth, eyes = self._coverages(points, model, depth, flow, left, top)
         self._compose(depth, flow, left, top)
@@ -249,13 +248,6 @@ class Renderer:
                 borderMode=cv2.BORDER_REFLECT_101,
             )
             lay_over(person, background, low, band.start, out)
-
-    def _update_shell(self, points: Floats, pose: HeadPose) -> None:
-        shell, rig = self._shell, self._rig
-        home = shell.outline_home(self._outline_depth)
-        moved = np.empty_like(home)
-        rig.move(home, rig.weight[shell.contour], pose, moved)
-        shell.update(moved[:, :2], points, pose)
 
     def _draw_face(self, points: Floats) -> tuple[Floats, Floats, int, int]:
         face = points[: self._rig.face_count, :2]

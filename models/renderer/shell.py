@@ -19,6 +19,7 @@ STEP = 4  # pixels per cell of the inverse flow
 _DEPTH_SIGMA = 17 / 512  # of the picture
 _HAIR_BEHIND = 1.0  # cm behind the rim of the head
 _CONTOUR = 120  # points of the face's outline
+_TANGENT = 3  # of those on either side over which its direction is taken
 _REACH = 0.42  # inter-ocular distances over which the outline's movement fades
 _TURNED = (0.08, 0.42)  # z of the normal over which a rim hands over to the shell
 _HIDDEN = (0.15, 0.6)  # cm behind the jaw over which the neck's sides hand over
@@ -79,6 +80,16 @@ def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats, hidden
     return (blend * (1 - side * (y < -4.0) * hidden)).astype(np.float32)
 
 
+def _outward(line: Floats) -> Floats:
+    """Return the unit normals out of a closed line ``(N, 2)``."""
+    around = np.roll(line, -_TANGENT, 0) - np.roll(line, _TANGENT, 0)
+    normal = np.stack([around[:, 1], -around[:, 0]], 1)
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
+    x, y = line.T
+    turning = float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum())
+    return (normal * np.sign(turning)).astype(np.float32)
+
+
 class Shell:
     """The sheet: nodes with depth, a head weight, and the pull of the face's outline.
 
@@ -100,10 +111,15 @@ class Shell:
         cells = size // STEP + 2
         self._scratch = np.zeros((cells, cells), np.float32)
         self.flow = np.zeros((cells, cells, 2), np.float32)
-        self._contour, pull = self._outline(rig, face, blend)
+        self._contour, self._outward, pull = self._outline(rig, face, blend)
         self._near = np.flatnonzero(pull.sum(1) > 1e-3)
         self._pull = np.ascontiguousarray(pull[self._near])
-        self._home = rig.source[self._contour].copy()
+        self._sheet_home = self._on_sheet(rig.source[self._contour])
+        self._sheet_weight = rig.picture_weight(self._sheet_home)
+        rim = [rig.source[self._contour], rig.points[self._contour, 2:]]
+        self._rim_home = np.concatenate(rim, 1).astype(np.float32)
+        self._posed = np.zeros_like(self._rim_home)
+        self._on_rim = np.zeros_like(self._rim_home)
 
     def _depth(self, rig: Rig, basis: FaceBasis, axis: Floats) -> Floats:
         """Depth of the nodes: the head's surface, continued outwards."""
@@ -127,8 +143,8 @@ class Shell:
 
     def _outline(
         self, rig: Rig, face: NDArray[np.int32], blend: Floats
-    ) -> tuple[NDArray[np.int64], Floats]:
-        """Choose vertices on the visible outline and how they pull the nodes."""
+    ) -> tuple[NDArray[np.int64], Floats, Floats]:
+        """Choose vertices on the visible outline, which way is out, and how they pull the nodes."""
         size = rig.size
         depth = np.full((size, size), FAR, np.float32)
         seen = np.zeros((size, size, 1), np.float32)
@@ -138,7 +154,8 @@ class Shell:
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8), iterations=3)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         if not outlines:
-            return np.zeros(0, np.int64), np.zeros((len(self._nodes), 0), np.float32)
+            none = np.zeros((0, 2), np.float32)
+            return np.zeros(0, np.int64), none, np.zeros((len(self._nodes), 0), np.float32)
         line = max(outlines, key=len)[:, 0].astype(np.float32)
         line = line[np.linspace(0, len(line) - 1, min(_CONTOUR, len(line))).astype(np.int64)]
         vertices = np.unique(face)
@@ -150,28 +167,34 @@ class Shell:
         fade = np.exp(-((gap.min(1) / (_REACH * rig.unit)) ** 2))
         fade = np.maximum(0.0, (fade - 0.06) / 0.94)  # hair further out stays where it is
         pull = weight / weight.sum(1, keepdims=True) * fade[:, None]
-        return contour, pull.astype(np.float32)
+        return contour, _outward(line), pull.astype(np.float32)
 
-    def update(self, posed_rest: Floats, points: Floats, pose: HeadPose) -> None:
+    def _on_sheet(self, pixels: Floats) -> Floats:
+        """Return ``(N, 2)`` pixels with the sheet's depth there, ``(N, 3)``."""
+        axis = self.uv[0, :, 0]
+        place = (pixels - axis[0]) / (axis[1] - axis[0])
+        depth = self._nodes[:, 2].reshape(NODES, NODES)
+        found = cv2.remap(depth, *np.float32(place.T), cv2.INTER_LINEAR)
+        return np.concatenate([pixels, found.reshape(-1, 1)], 1).astype(np.float32)
+
+    def update(self, points: Floats, pose: HeadPose) -> None:
         """Move the sheet for one frame.
 
         Args:
-            posed_rest: ``(C, 2)`` where the photo's outline would be with head motion only.
             points: ``(V, 3)`` the frame's vertices in pixels.
             pose: head and torso motion.
         """
         self._rig.move(self._nodes, self._weight, pose, self._moved)
         if len(self._contour):
-            offset = points[self._contour, :2] - posed_rest
+            rig = self._rig
+            rig.move(self._rim_home, rig.weight[self._contour], pose, self._on_rim)
+            rig.move(self._sheet_home, self._sheet_weight, pose, self._posed)
+            # The sheet lies deeper than the face's rim. Where a turn draws the rim away from it, it
+            # must follow, or the rim smears; where the rim moves over it, it stays behind.
+            apart = self._on_rim[:, :2] - self._posed[:, :2]
+            over = np.maximum((apart * self._outward).sum(1, keepdims=True), 0.0)
+            offset = points[self._contour, :2] - self._on_rim[:, :2]
+            offset += apart - over * self._outward
             self._moved[self._near, :2] += self._pull @ offset
         grid = self._moved.reshape(NODES, NODES, 3)
         invert_grid(grid, self.uv, np.float32(STEP), self._scratch, self.flow)
-
-    def outline_home(self, depth: Floats) -> Floats:
-        """Return the photo's outline as ``(C, 3)`` pixels with the vertices' depth."""
-        return np.concatenate([self._home, depth[self._contour, None]], 1).astype(np.float32)
-
-    @property
-    def contour(self) -> NDArray[np.int64]:
-        """Vertices on the face's outline."""
-        return self._contour

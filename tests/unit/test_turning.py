@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.appearance.basis import load_basis
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
 from models.renderer.attached import GRID, head_share
@@ -110,3 +111,24 @@ def test_a_helmets_ring_stays_when_the_head_tips(astronaut_identity: Identity):
         assert np.abs(tipped[ring].astype(int) - rest).mean() < 4.0
         hair = np.s_[60:120, 180:330]
         assert np.abs(tipped[hair].astype(int) - renderer.identity.photo[hair]).mean() > 12.0
+
+
+@pytest.mark.parametrize("yaw", [-0.35, 0.35])
+def test_the_near_cheek_does_not_smear_before_hair_that_lies_deep(
+    astronaut_identity: Identity, yaw: float
+):
+    renderer = Renderer(astronaut_identity)
+    shell, rig = renderer._shell, renderer._rig
+    deeper = 3.0 * rig.scale
+    shell._nodes[:, 2] -= deeper
+    shell._sheet_home[:, 2] -= deeper
+    values = neutral()
+    values[INDEX["headYaw"]] = yaw
+    renderer.render(values)
+    landmarks = load_basis().landmarks
+    nose, chin = (rig.points[landmarks[n]] for n in (4, 17))
+    side = 1 if yaw < 0 else -1  # the near cheek
+    columns = np.arange(int(nose[0]), int(nose[0]) + side * int(rig.unit), side)
+    source = renderer._source[int(nose[1]) : int(chin[1])][:, columns, 0]
+    # Nowhere are nine pixels drawn from fewer than three of the photo's.
+    assert (side * (source[:, 9:] - source[:, :-9])).min() > 3.0
