@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
             print(table(groups))
             report = {
                 "machine": machine(), "benchmark": "quality portraits", "people": len(rows),
-                "refused": refused, "groups": groups, "portraits": rows,
+                "refused": refused, "groups": groups, "portraits": _plain(rows),
             }  # fmt: skip
             write_json(args.json, report)
     finally:
@@ -85,6 +85,14 @@ def _enrol(
         except EnrolmentRefused as reason:
             refused[name] = str(reason)
     return found, refused
+
+
+def _plain(rows: dict[str, dict[str, float | str]]) -> dict[str, dict[str, float | str | None]]:
+    """Return the rows with null for what could not be measured: JSON knows no NaN."""
+    return {
+        name: {k: None if isinstance(v, float) and v != v else v for k, v in row.items()}
+        for name, row in rows.items()
+    }
 
 
 def _draw(path: Path, found: dict[str, Identity], cell: int) -> None:

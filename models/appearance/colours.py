@@ -31,7 +31,13 @@ _LOWER_LIP = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291,
 _CHEEKS = ((50, 101, 118, 117), (280, 330, 347, 346))
 # From the nostril's wing past the corner of the mouth.
 _FOLDS = ((129, 203, 206, 216, 212, 202), (358, 423, 426, 436, 432, 422))
+_LIP_CORNERS, _CORNER_REACH = (61, 291), 0.075  # of the face's width: dimples that go too
 _FOLD_LIFT = 0.85  # of a strong smile's folds
+_FOLD_ROUNDS = 2
+_SMOOTH = 0.008  # of the light: what smooth cheeks vary by
+_ROUGHER = 1.8  # than cheeks are on average: a hair
+_DENSE = (0.35, 0.55)  # of pixels that are hairs: from where it is beard, and surely
+_DARKER = (0.36, 0.50)  # of the cheeks' light: surely beard, and up to where
 _WHITE = 1.45  # brightness of light skin over that of the eye's white
 _LIGHTER = 1.7  # of the skin's own brightness, the most that is believed
 _UPPER_LIGHT = 0.85  # of the lower lip's brightness: light comes from above
@@ -210,21 +216,53 @@ def soften_folds(picture: Image, landmarks: Floats, smile: float) -> Image:
     for fold in _FOLDS:
         points = np.rint(landmarks[list(fold), :2]).astype(np.int32)
         cv2.polylines(lines, [points], False, 255, max(1, round(0.10 * face)))
+    for corner in _LIP_CORNERS:
+        x, y = (round(float(v)) for v in landmarks[corner, :2])
+        cv2.circle(lines, (x, y), max(2, round(_CORNER_REACH * face)), (255,), -1)
     lips = grow(polygon_mask(landmarks[list(_OUTER_LIPS), :2], picture.shape[:2]), 0.01 * face)
     lines[lips] = 0
     mask = cv2.GaussianBlur(lines.astype(np.float32) / 255.0, (0, 0), 0.022 * face)
+    mask *= 1.0 - _beard(picture, landmarks, face)
     x0, x1, y0, y1 = _window(mask > 0.01, 0.2 * face)
     part = np.s_[y0:y1, x0:x1]
-    crop = picture[part].astype(np.float32)
-    fine = cv2.GaussianBlur(crop, (0, 0), max(0.5, 0.006 * face))
-    around = cv2.GaussianBlur(crop, (0, 0), 0.04 * face)
-    # Folds are not only darker but redder than the cheek: each channel goes to its surroundings.
-    lift = around - fine
-    darker = np.clip(lift.mean(2, keepdims=True) / (0.03 * np.maximum(around, 16.0)), 0, 1)
-    changed = crop + strength * mask[part][..., None] * darker * lift
+    changed = picture[part].astype(np.float32)
+    for _ in range(_FOLD_ROUNDS):  # what surrounds a wide fold is dark itself at first
+        fine = cv2.GaussianBlur(changed, (0, 0), max(0.5, 0.006 * face))
+        around = cv2.GaussianBlur(changed, (0, 0), 0.04 * face)
+        # Folds are not only darker but redder than the cheek: each channel goes to its
+        # surroundings.
+        lift = around - fine
+        darker = np.clip(lift.mean(2, keepdims=True) / (0.03 * np.maximum(around, 16.0)), 0, 1)
+        changed += strength * mask[part][..., None] * darker * lift
     out = picture.copy()
     out[part] = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
     return out
+
+
+def _beard(picture: Image, landmarks: Floats, face: float) -> Floats:
+    """Return how far each pixel ``(S, S)`` is beard: far darker or rougher than the cheeks."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    fine = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), max(0.8, 0.008 * face)))
+    lips = polygon_mask(landmarks[list(_OUTER_LIPS), :2], grey.shape)
+    fine[grow(lips, 0.025 * face)] = 0.0
+    light = cv2.GaussianBlur(grey, (0, 0), 0.035 * face)
+    hairs = []
+    for cheek in _CHEEKS:
+        skin = polygon_mask(landmarks[list(cheek), :2], grey.shape)
+        if not skin.any():
+            return np.zeros_like(grey)
+        level = max(float(np.median(grey[skin])), 1.0)
+        usual = max(float(fine[skin].mean()), _SMOOTH * level)
+        # Hairs lie close; the edge of a fold stands alone.
+        rough = cv2.GaussianBlur((fine > _ROUGHER * usual).astype(np.float32), (0, 0), 0.035 * face)
+        (a, b), (c, d) = _DENSE, _DARKER
+        rougher, darker = (rough - a) / (b - a), (d - light / level) / (d - c)
+        hairs.append(np.clip(np.maximum(rougher, darker), 0, 1))
+    # Each side by its own cheek: light comes from one side.
+    ends = [float(landmarks[list(cheek), 0].mean()) for cheek in _CHEEKS]
+    way = (np.arange(grey.shape[1], dtype=np.float32) - ends[0]) / max(abs(ends[1] - ends[0]), 1.0)
+    way = np.clip(way * np.sign(ends[1] - ends[0]), 0, 1)
+    return np.asarray(hairs[0] + way * (hairs[1] - hairs[0]), np.float32)
 
 
 def _window(mask: Mask, pad: float) -> tuple[int, int, int, int]:

@@ -125,7 +125,7 @@ class ExpressionMap:
         """
         press = 0.5 * float(c[INDEX["mouthPressLeft"]] + c[INDEX["mouthPressRight"]])
         rolled = float(c[INDEX["mouthRollLower"]]) - 2.0 * float(c[INDEX["mouthRollUpper"]]) - press
-        return smoothstep(0.12, 0.42, rolled)
+        return smoothstep(0.06, 0.28, rolled)
 
     @staticmethod
     def _seal(c: Floats, jaw: float, close: float) -> float:

@@ -34,8 +34,9 @@ _CONTACT = (0.03, 0.16)  # cm of gap that soft lips bridge; from where they do n
 _ROUND = 0.14  # of the lips' width that rounding takes beyond the kit's shapes
 _ROUND_REACH = (0.6, 3.0)  # cm from the lips over which that fades
 _ROUND_HOLE = 0.66  # of the lips' width that stays open between rounded lips
+_CORNERS_MEET = 1.6  # of the rounding
 _WIDE, _BOW = (0.5, 1.4), 0.6  # cm of gap; how far wide lips form a bow rather than a V
-_TUCK_GAP = 0.20  # cm of upper teeth that show over a tucked lower lip
+_TUCK_GAP = 0.28  # cm of upper teeth that show over a tucked lower lip
 
 
 def soft_limit(value: float, limit: float) -> float:
@@ -327,7 +328,10 @@ class Rig:
             wanted = wanted + amount * np.maximum(widest * self._bow - wanted, 0.0)
         if expression.round > 1e-3:
             hole = 0.92 * widest * self._round_hole
-            wanted = wanted + expression.round * (hole - wanted)
+            # Corners meet before lips are all round, or slits like whiskers stay open there.
+            closing = min(1.0, _CORNERS_MEET * expression.round)
+            share = np.where(hole < wanted, closing, expression.round)
+            wanted = wanted + share * (hole - wanted)
         # Soft lips bridge what is nearly closed.
         t = np.clip((wanted - _CONTACT[0]) / (_CONTACT[1] - _CONTACT[0]), 0, 1)
         wanted = wanted * t * (2 - t) * (1.0 - expression.seal)

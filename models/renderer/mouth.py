@@ -27,7 +27,7 @@ _LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
 _THIN_COLOUR = 0.42  # of the lip's colour
 _TUCKED = 0.75  # of that fade is lost where the lower lip rests on the teeth, which are in front
-_ROUND_DARK = 0.70  # of the light is kept out by lips that come forward
+_ROUND_DARK = 0.85  # of the light is kept out by lips that come forward
 # Tongue and what lies behind are shapes of their own, see throat.py.
 _PARTS = ("upper_teeth", "lower_teeth", "upper_gum")
 # cm from the middle; molars are never more than a distraction

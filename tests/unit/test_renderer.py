@@ -278,11 +278,15 @@ def test_round_lips_are_narrow_and_open_only_in_the_middle(renderer):
     open_part = open_columns(renderer, **rounded)
     assert open_part.min() > 0.08 and open_part.max() < 0.92
     assert np.ptp(open_columns(renderer, jawOpen=0.3)) > np.ptp(open_part)
+    half = open_columns(renderer, jawOpen=0.25, mouthPucker=0.35, mouthFunnel=0.4)
+    assert half.min() > 0.08 and half.max() < 0.92  # no slits at the corners
 
 
 def test_a_tucked_lip_shows_the_teeth_above_it(astronaut_identity, renderer):
     tucked = {"jawOpen": 0.09, "mouthClose": 0.06, "mouthRollLower": 0.5, "mouthUpperUp": 0.1}
     assert 0.01 < renderer.mouth_opening(pose(**tucked)) < 0.06
+    quick = {"jawOpen": 0.04, "mouthRollLower": 0.22, "mouthUpperUp": 0.1}
+    assert 0.01 < renderer.mouth_opening(pose(**quick)) < 0.06
     area = mouth_box(astronaut_identity)
     seen = renderer.render(pose(**tucked))[area].astype(float) @ GREY
     shut = renderer.render(neutral())[area].astype(float) @ GREY

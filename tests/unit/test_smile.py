@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from models.appearance.colours import take_teeth
+from models.appearance.colours import soften_folds, take_teeth
 
 GREY = np.array([0.299, 0.587, 0.114])
 SKIN, LOWER, UPPER = (205, 165, 140), (200, 120, 115), (120, 75, 65)
@@ -55,3 +55,33 @@ def test_a_rolled_in_upper_lip_gets_light():
     upper, lower = clean[187:190, 145:155] @ GREY, clean[222:226, 145:155] @ GREY
     assert 0.68 * lower.mean() < upper.mean() < lower.mean()
     assert np.array_equal(clean[240:], picture[240:])
+
+
+def with_cheeks(beard: tuple[int, int, int] | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The smile with dimples beside it, on skin or in a beard; where the dimples are."""
+    picture, points = smiling()
+    for middle, cheek in ((210, (50, 101, 118, 117)), (90, (280, 330, 347, 346))):
+        corners = ((-12, 90), (12, 90), (12, 114), (-12, 114))
+        points[list(cheek), :2] = [(middle + x, y) for x, y in corners]
+    if beard is not None:
+        outside = (picture == SKIN).all(2) & (np.arange(300)[:, None] > 150)
+        picture[outside] = beard
+    dimples = np.zeros((300, 300), np.uint8)
+    for x in (92, 208):
+        cv2.line(dimples, (x, 190), (x, 210), 1, 3)
+    picture[dimples > 0] = (0.6 * picture[dimples > 0]).astype(np.uint8)
+    return picture, points, dimples > 0
+
+
+def test_dimples_beside_a_smile_go_with_it():
+    picture, points, dimples = with_cheeks(None)
+    before = (picture[dimples] @ GREY).mean()
+    skin = np.array(SKIN) @ GREY
+    assert (soften_folds(picture, points, 1.0)[dimples] @ GREY).mean() > 0.6 * before + 0.4 * skin
+    assert np.array_equal(soften_folds(picture, points, 0.0), picture)
+
+
+def test_a_beard_keeps_what_is_dark_in_it():
+    picture, points, dimples = with_cheeks((60, 45, 40))
+    kept = soften_folds(picture, points, 1.0)
+    assert np.abs(kept[dimples].astype(int) - picture[dimples]).mean() < 4
