@@ -14,6 +14,7 @@ from benchmarks.quality.measures import flicker
 from benchmarks.quality.photos_sheet import POSES, SPEECH, coefficients
 from benchmarks.quality.pictures import sharpness
 from benchmarks.quality.renderer_photos import FPS, held_open, mouth_of
+from models.appearance.basis import load_basis
 from models.appearance.enrol import Tracker
 from models.appearance.identity import Identity
 from models.coefficients import INDEX
@@ -40,7 +41,7 @@ _FEWEST = 4  # people that make a group
 _LABELS = ("tone", "sex", "age")
 _ROUNDS = 2000  # of resampling
 _MINUTE = 60  # s of movement between two drawings of the same frame
-_DRAWN_FPS = 5  # of that minute: the renderer sees the movement at this pace
+_DRAWN_FPS = 2  # of that minute: the renderer sees the movement at this pace
 
 
 def choose(labels: dict[str, PortraitLabels], per_cell: int) -> list[str]:
@@ -241,8 +242,10 @@ def _blink(frame: Floats) -> float:
 
 
 def _face(renderer: Renderer) -> tuple[int, int, int, int]:
-    source = renderer._rig.source[: renderer._rig.face_count]
-    low, high = np.clip(source.min(0), 0, renderer.size), np.clip(source.max(0), 0, renderer.size)
+    """Return the box (x0, y0, x1, y1) of the face in the photo, from forehead to chin."""
+    vertices = load_basis().landmarks
+    face = renderer._rig.source[vertices[vertices >= 0]]
+    low, high = np.clip(face.min(0), 0, renderer.size), np.clip(face.max(0), 0, renderer.size)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
