@@ -90,7 +90,7 @@ def test_a_renderer_that_keeps_something_is_seen_to_drift(astronaut_identity: Id
         shade = 0.0
 
         def render(self, vector):
-            self.shade += 0.1
+            self.shade += 0.3
             return np.clip(super().render(vector) - self.shade, 0, 255).astype(np.uint8)
 
     renderer = Fading(astronaut_identity, size=64)
