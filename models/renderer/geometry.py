@@ -176,6 +176,7 @@ class Rig:
         scale: pixels per cm.
         turning: part of the usual limits of turning that the photo allows.
         unit: inter-ocular distance in pixels.
+        yaw: how far the photo's face looks aside, radians.
     """
 
     def __init__(self, basis: FaceBasis, identity: Identity, size: int) -> None:
@@ -184,7 +185,8 @@ class Rig:
         self.size = size
         self.scale = identity.scale * factor
         forward = identity.rotation[:, 2]
-        self.turning = turning_range(float(np.arctan2(forward[0], forward[2])))
+        self.yaw = float(np.arctan2(forward[0], forward[2]))
+        self.turning = turning_range(self.yaw)
         self.unit = identity.inter_ocular_px * factor
         self.source = ((identity.source + 0.5) * factor - 0.5).astype(np.float32)
         self._caps = NostrilCaps(basis)

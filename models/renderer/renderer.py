@@ -93,7 +93,7 @@ class Renderer:
         self._rig.pose(self._rig.express(self._rig.map(neutral())), self._pose(neutral()))
         facing = vertex_normals(self._rig.points * np.array([1, -1, 1], np.float32), face)[:, 2]
         hidden = hidden_in_photo(face, self._rig.points, size, self._rig.scale)
-        blend = face_blend(basis, face, facing, hidden)
+        blend = face_blend(basis, face, facing, hidden, self._rig.yaw)
         throat = (np.abs(basis.neutral[:, 0]) < THROAT[1]) & (basis.neutral[:, 1] < -6.5)
         self._skin = self._skin[_seen_in_photo(self._skin, self._rig.source, throat)]
         self._values = np.zeros((len(basis.neutral), 3), np.float32)

@@ -24,6 +24,7 @@ _REACH = 0.42  # inter-ocular distances over which the outline's movement fades
 _TURNED = (0.08, 0.42)  # z of the normal over which a rim hands over to the shell
 _HIDDEN = (0.15, 0.6)  # cm behind the jaw over which the neck's sides hand over
 THROAT = (2.4, 4.2)  # cm from the middle, how wide the throat is under the chin
+_ASIDE = np.radians((4.0, 10.0))  # of the photo, over which the throat's place is no longer known
 _FADE = (0.4, 2.4)  # cm from the face mesh's border over which it hands over to the shell
 
 
@@ -45,7 +46,9 @@ def hidden_in_photo(tris: NDArray[np.int32], points: Floats, size: int, scale: f
     return np.clip((behind - _HIDDEN[0]) / (_HIDDEN[1] - _HIDDEN[0]), 0, 1).astype(np.float32)
 
 
-def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats, hidden: Floats) -> Floats:
+def face_blend(
+    basis: FaceBasis, face: NDArray[np.int32], facing: Floats, hidden: Floats, yaw: float
+) -> Floats:
     """Return how far each vertex's pixels follow the face mesh rather than the shell.
 
     Fades towards the mesh's border, and where cheeks and jaw turn away in the photo: beyond that
@@ -57,6 +60,7 @@ def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats, hidden
         facing: ``(V,)`` z of the photo's unit normals.
         hidden: ``(V,)`` how far the photo hides each vertex, 0-1; beside the throat that has the
             jaw's pixels for texture, which must not come out from behind it.
+        yaw: how far the photo's face looks aside, radians; then its throat lies beside the chin.
     """
     edges = {(int(t[i]), int(t[(i + 1) % 3])) for t in face for i in range(3)}
     rim = np.unique([a for a, b in edges if (b, a) not in edges])
@@ -77,6 +81,8 @@ def face_blend(basis: FaceBasis, face: NDArray[np.int32], facing: Floats, hidden
     side = np.clip((x - THROAT[0]) / (THROAT[1] - THROAT[0]), 0, 1)
     outer = np.maximum(np.clip((x - 4.2) / 1.2, 0, 1), side * np.clip((-6.5 - y) / 1.0, 0, 1))
     blend = border * (1 - outer * (1 - rim_fade)) * (1 - 0.85 * behind_jaw)
+    aside = np.clip((abs(yaw) - _ASIDE[0]) / (_ASIDE[1] - _ASIDE[0]), 0, 1)
+    side = np.maximum(side, aside * np.clip((-6.5 - y) / 1.0, 0, 1))
     return (blend * (1 - side * (y < -4.0) * hidden)).astype(np.float32)
 
 

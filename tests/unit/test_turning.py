@@ -10,6 +10,7 @@ from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
 from models.renderer.attached import GRID, head_share
 from models.renderer.renderer import Renderer
+from models.renderer.shell import face_blend
 from models.renderer.warp import soften_steps
 
 
@@ -132,3 +133,14 @@ def test_the_near_cheek_does_not_smear_before_hair_that_lies_deep(
     source = renderer._source[int(nose[1]) : int(chin[1])][:, columns, 0]
     # Nowhere are nine pixels drawn from fewer than three of the photo's.
     assert (side * (source[:, 9:] - source[:, :-9])).min() > 3.0
+
+
+def test_a_face_that_looks_aside_has_no_throat_under_its_chin():
+    basis = load_basis()
+    face = basis.part("face")
+    facing, hidden = np.ones(len(basis.neutral), np.float32), np.ones(len(basis.neutral))
+    throat = (np.abs(basis.neutral[:, 0]) < 1.5) & (basis.neutral[:, 1] < -8.0)
+    throat &= np.isin(np.arange(len(throat)), face)
+    frontal, aside = (face_blend(basis, face, facing, hidden, yaw)[throat] for yaw in (0.02, 0.25))
+    assert frontal.max() > 0.9
+    assert aside.max() == 0
