@@ -16,7 +16,7 @@ from models.appearance.neutral import lid_seam, lip_seam
 from models.appearance.seam import Seam
 from models.coefficients import INDEX
 from models.renderer.attached import GRID, head_share
-from models.renderer.expression import Expression, ExpressionMap, Eye
+from models.renderer.expression import Expression, ExpressionMap, Eye, smoothstep
 from models.renderer.nostrils import NostrilCaps
 
 Floats = NDArray[np.float32]
@@ -32,10 +32,11 @@ _STILL = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
 _SEALED_GAP = -0.012  # cm
 _CONTACT = (0.03, 0.16)  # cm of gap that soft lips bridge; from where they do not
 _ROUND = 0.14  # of the lips' width that rounding takes beyond the kit's shapes
+_JAW, _JAW_NARROWS = (0.08, 0.55), 0.6  # of that: corners come in where a jaw falls
 _ROUND_REACH = (0.6, 3.0)  # cm from the lips over which that fades
 _ROUND_HOLE = 0.66  # of the lips' width that stays open between rounded lips
 _CORNERS_MEET = 1.6  # of the rounding
-_WIDE, _BOW = (0.5, 1.4), 0.6  # cm of gap; how far wide lips form a bow rather than a V
+_WIDE, _BOW = (0.4, 1.3), 0.85  # cm of gap; how far wide lips form a bow rather than a V
 _TUCK_GAP = 0.28  # cm of upper teeth that show over a tucked lower lip
 
 
@@ -237,7 +238,7 @@ class Rig:
         self._round_weight = (_ROUND * weight[weight > 1e-3]).astype(np.float32)
         side = 2.0 * self.lips.stations - 1.0
         self._round_hole = np.sqrt(np.clip(1 - (side / _ROUND_HOLE) ** 2, 0, 1)).astype(np.float32)
-        self._bow = (1 - np.abs(side) ** 2.2).astype(np.float32)
+        self._bow = (1 - np.abs(side) ** 2.5).astype(np.float32)
         self._tuck_gap = (_TUCK_GAP * np.clip(1 - (side / 0.8) ** 2, 0, 1)).astype(np.float32)
 
     def head_weight(self, model: Floats) -> Floats:
@@ -309,10 +310,12 @@ class Rig:
             self._model[n:].reshape(-1),
         )
         model = self._model
-        if expression.round > 1e-3:
+        jaw = _JAW_NARROWS * smoothstep(*_JAW, expression.jaw)
+        drawn = max(expression.round, jaw)
+        if drawn > 1e-3:
             middle = model[self.lips.upper[len(self.lips.upper) // 2], 0]
             x = model[self._round_rows, 0]
-            model[self._round_rows, 0] = x - expression.round * self._round_weight * (x - middle)
+            model[self._round_rows, 0] = x - drawn * self._round_weight * (x - middle)
         self._caps.apply(model)
         self._meet_lips(model, expression)
         for side, eye in enumerate(expression.eyes):
