@@ -20,6 +20,7 @@ _SHOWN = {
     "aperture_r": "aperture r",
     "aperture_lag_ms": "lag ms",
     "rounding_d": "rounding d′",
+    "rounding_d_inner": "d′, inner part",
     "viseme_accuracy": "visemes",
     "vowels_shut": "vowels shut",
 }

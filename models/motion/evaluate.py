@@ -119,7 +119,8 @@ def token_scores(track: Track, pcm: NDArray[np.float32], labels: Labels) -> dict
     """Return closure scores and roundings of one recording's tokens.
 
     ``bilabial``, ``vowel`` and ``stop`` hold one score per token, ``vowel_hop`` one per audible
-    10 ms of a vowel's inner part, ``rounded`` and ``spread`` the mean rounding per token,
+    10 ms of a vowel's inner part, ``rounded`` and ``spread`` the mean rounding per token and
+    ``rounded_inner`` and ``spread_inner`` that of its audible hops in the inner 60 %,
     ``labiodental`` and ``vowel_tuck`` how far the lower lip goes under the teeth at most.
     """
     loud = envelope(pcm)
@@ -136,6 +137,8 @@ def token_scores(track: Track, pcm: NDArray[np.float32], labels: Labels) -> dict
             "stop",
             "rounded",
             "spread",
+            "rounded_inner",
+            "spread_inner",
         )
     }
     for start, end, name in labels:
@@ -151,15 +154,26 @@ def token_scores(track: Track, pcm: NDArray[np.float32], labels: Labels) -> dict
             if np.isfinite(score):
                 out["vowel"].append(score)
                 out["vowel_tuck"].append(_tuck(track, start + edge, end - edge))
-                hops = slice(int((start + edge) * RATE), int(np.ceil((end - edge) * RATE)))
+                hops = _inner(start, end)
                 out["vowel_hop"] += list(-track.aperture[hops][audible[hops]])
         if track.rounding is not None and (name in ROUNDED or name in SPREAD):
             part = track.rounding[int(start * RATE) : max(int(end * RATE), int(start * RATE) + 1)]
+            kind = "rounded" if name in ROUNDED else "spread"
             if len(part):
-                out["rounded" if name in ROUNDED else "spread"].append(float(part.mean()))
+                out[kind].append(float(part.mean()))
+            inner = _inner(start, end)
+            part = track.rounding[inner][audible[inner]]
+            if len(part):
+                out[f"{kind}_inner"].append(float(part.mean()))
     for key in ("bilabial", "labiodental", "vowel_tuck", "stop"):
         out[key] = [s for s in out[key] if np.isfinite(s)]
     return out
+
+
+def _inner(start: float, end: float) -> slice:
+    """Return the hops of a phone's inner 60 %."""
+    edge = 0.2 * (end - start)
+    return slice(int((start + edge) * RATE), int(np.ceil((end - edge) * RATE)))
 
 
 def _tuck(track: Track, start: float, end: float) -> float:
@@ -264,6 +278,7 @@ def summarise(
         "envelope_lag_ms": 10.0 * lag_sound,
         "amplitude_ratio": float(np.percentile(m[speaking], 90) / np.percentile(t[speaking], 90)),
         "rounding_d": d_prime(pooled["rounded"], pooled["spread"]),
+        "rounding_d_inner": d_prime(pooled["rounded_inner"], pooled["spread_inner"]),
         "aperture_p50": float(np.percentile(m[speaking], 50)),
         "aperture_p95": float(np.percentile(m[speaking], 95)),
         "jaw_p95": float(np.percentile(jaw, 95)),
