@@ -254,7 +254,7 @@ def _beard(picture: Image, landmarks: Floats, face: float) -> Floats:
         level = max(float(np.median(grey[skin])), 1.0)
         usual = max(float(fine[skin].mean()), _SMOOTH * level)
         # Hairs lie close; the edge of a fold stands alone.
-        rough = cv2.GaussianBlur((fine > _ROUGHER * usual).astype(np.float32), (0, 0), 0.035 * face)
+        rough = cv2.GaussianBlur((fine > _ROUGHER * usual).astype(np.float32), (0, 0), 0.06 * face)
         (a, b), (c, d) = _DENSE, _DARKER
         rougher, darker = (rough - a) / (b - a), (d - light / level) / (d - c)
         hairs.append(np.clip(np.maximum(rougher, darker), 0, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 
 from models.appearance.basis import FaceBasis, load_basis
 from models.appearance.colours import (
-    EYE_CONTOUR,
     eye_patch_size,
     measure_colours,
     polygon_mask,
@@ -21,7 +21,7 @@ from models.appearance.colours import (
 )
 from models.appearance.covered import EYES_NEARLY_CLOSED, eye_opening
 from models.appearance.errors import EnrolmentRefused
-from models.appearance.fit import OVAL, Fit, fit_face
+from models.appearance.fit import EYE_CONTOUR, OVAL, Fit, fit_face
 from models.appearance.glasses import find_frames, without_frames
 from models.appearance.identity import Identity
 from models.appearance.layers import (
@@ -33,7 +33,7 @@ from models.appearance.layers import (
     refine_matte,
     without_bars,
 )
-from models.appearance.neutral import neutralise
+from models.appearance.neutral import Geometry, neutralise
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -109,34 +109,72 @@ def enrol(
     foreground = without_frames(foreground, frames)
     teeth, foreground = take_teeth(foreground, points)
     foreground = soften_folds(foreground, points, geometry.smile)
-    side = eye_patch_size(points)
-    eyes = [take_eye(bare, points, eye, side) for eye in (0, 1)]
-    centres = [points[list(c), :2].mean(0) for c in EYE_CONTOUR]
-    identity = Identity(
-        size=size,
-        inter_ocular_px=float(np.linalg.norm(centres[0] - centres[1])),
-        scale=fit.scale,
-        smile=geometry.smile,
-        opening=geometry.opening,
-        colours=measure_colours(bare, points, teeth),
-        eyes=(eyes[0].patch, eyes[1].patch),
+    layers = Layers(picture, bare, foreground, teeth, np.rint(alpha * 255), background)
+    identity = replace(
+        assemble(layers, points, fit, geometry),
         notes=_notes(framing, fit, alpha, picture, points, frames),
-        photo=picture,
-        foreground=foreground,
-        alpha=np.rint(alpha * 255).astype(np.uint8),
-        background=background,
-        lids=np.stack([e.lids for e in eyes]),
-        eyeballs=np.stack([e.eyeball for e in eyes]),
-        teeth=teeth,
-        rotation=fit.rotation.astype(np.float32),
-        offset=fit.offset.astype(np.float32),
         source=_pull_lips(basis, geometry.source, geometry.opening, size),
-        rest=geometry.rest,
-        expression=geometry.lost,
         frames=frames,
     )
     tell(1.0, "Ready")
     return identity
+
+
+@dataclass(frozen=True)
+class Layers:
+    """A framed photo, taken apart; all ``(S, S, ...)``.
+
+    Attributes:
+        picture: the framed photo.
+        bare: the same without glasses.
+        foreground: the person's colour, with the mouth closed.
+        teeth: what ``take_teeth`` found.
+        alpha: ``(S, S)`` the person's opacity, 0-255.
+        background: the picture without the person.
+    """
+
+    picture: Image
+    bare: Image
+    foreground: Image
+    teeth: Image
+    alpha: Floats
+    background: Image
+
+
+def assemble(layers: Layers, points: Floats, fit: Fit, geometry: Geometry) -> Identity:
+    """Return the identity of a photo that is fitted and taken apart, without notes.
+
+    Args:
+        layers: the photo's parts.
+        points: ``(478, 3)`` landmarks in their pixels.
+        fit: of the face basis to these.
+        geometry: from the fit.
+    """
+    side = eye_patch_size(points)
+    eyes = [take_eye(layers.bare, points, eye, side) for eye in (0, 1)]
+    centres = [points[list(c), :2].mean(0) for c in EYE_CONTOUR]
+    return Identity(
+        size=len(layers.picture),
+        inter_ocular_px=float(np.linalg.norm(centres[0] - centres[1])),
+        scale=fit.scale,
+        smile=geometry.smile,
+        opening=geometry.opening,
+        colours=measure_colours(layers.bare, points, layers.teeth),
+        eyes=(eyes[0].patch, eyes[1].patch),
+        notes=(),
+        photo=layers.picture,
+        foreground=layers.foreground,
+        alpha=layers.alpha.astype(np.uint8),
+        background=layers.background,
+        lids=np.stack([e.lids for e in eyes]),
+        eyeballs=np.stack([e.eyeball for e in eyes]),
+        teeth=layers.teeth,
+        rotation=fit.rotation.astype(np.float32),
+        offset=fit.offset.astype(np.float32),
+        source=geometry.source,
+        rest=geometry.rest,
+        expression=geometry.lost,
+    )
 
 
 def _width(points: Floats) -> float:

@@ -17,13 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.appearance.basis import FaceBasis, load_basis
-from models.appearance.colours import (
-    EYE_CONTOUR,
-    eye_patch_size,
-    measure_colours,
-    take_eye,
-    take_teeth,
-)
+from models.appearance.colours import measure_colours, take_teeth
+from models.appearance.enrol import Layers, assemble
 from models.appearance.fit import fit_face
 from models.appearance.identity import Identity
 from models.appearance.layers import frame_face
@@ -68,32 +63,9 @@ def enrol_known(photo: Image, landmarks: Floats) -> tuple[Identity, Floats, Imag
         return None
     geometry = neutralise(basis, fit)
     teeth, foreground = take_teeth(picture, points)
-    side = eye_patch_size(points)
-    eyes = [take_eye(picture, points, eye, side) for eye in (0, 1)]
-    centres = [points[list(c), :2].mean(0) for c in EYE_CONTOUR]
-    identity = Identity(
-        size=_SIZE,
-        inter_ocular_px=float(np.linalg.norm(centres[0] - centres[1])),
-        scale=fit.scale,
-        smile=geometry.smile,
-        opening=geometry.opening,
-        colours=measure_colours(picture, points, teeth),
-        eyes=(eyes[0].patch, eyes[1].patch),
-        notes=(),
-        photo=picture,
-        foreground=foreground,
-        alpha=np.full((_SIZE, _SIZE), 255, np.uint8),
-        background=picture,
-        lids=np.stack([e.lids for e in eyes]),
-        eyeballs=np.stack([e.eyeball for e in eyes]),
-        teeth=teeth,
-        rotation=fit.rotation.astype(np.float32),
-        offset=fit.offset.astype(np.float32),
-        source=geometry.source,
-        rest=geometry.rest,
-        expression=geometry.lost,
-    )
-    return identity, geometry.source, picture
+    whole = np.full((_SIZE, _SIZE), 255, np.float32)
+    layers = Layers(picture, picture, foreground, teeth, whole, picture)
+    return assemble(layers, points, fit, geometry), geometry.source, picture
 
 
 def _some_rest(rng: np.random.Generator) -> Floats:
