@@ -26,9 +26,10 @@ _BODY_BELOW = -4.5  # cm, below which clothes can be
 _BIN = 12  # grey levels of a bin of colours
 _COMMON = 0.002  # of the head that has a colour which counts as the head's
 _FOREIGN = 24.0  # grey levels from all of those
-_FEWEST = 12  # cells of clothes
+_FEWEST, _LARGE = 24, 200  # cells of clothes, and of such as do not reach an edge
+_NEAR_EDGE = 0.06  # of the picture
 _STAYS, _GOES = 0.12, 0.38  # of both distances: the body's share at which a cell stays or goes
-_NECK = (4.5, 7.5)  # cm from the middle over which the neck's own column ends
+_NECK = (3.0, 5.5)  # cm from the middle over which the neck's own column ends
 _SMOOTH = 1.2  # cells
 
 
@@ -99,8 +100,14 @@ def head_share(picture: Image, alpha: Image, model: Floats, face: Floats) -> Flo
     x, y = np.abs(model[..., 0]), model[..., 1]
     head = inside & ((y > _HEAD_ABOVE) | (oval > 0))
     body = inside & ~head & (y < _BODY_BELOW) & (x > _NECK[0]) & _foreign(colour, head)
-    body = cv2.morphologyEx(body.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3))) > 0
-    if not head.any() or body.sum() < _FEWEST:
+    labels, sizes = cv2.connectedComponentsWithStats(body.astype(np.uint8))[1:3]
+    left, top, width, height, area = sizes.T
+    near = round(_NEAR_EDGE * GRID)
+    # Shadow between hair and neck has a colour of its own too, but is small and ends inside.
+    cut = (top + height >= GRID - near) | (left <= near) | (left + width >= GRID - near)
+    clothes = (area >= _FEWEST) & cut | (area >= _LARGE)
+    body &= clothes[labels]
+    if not head.any() or not body.any():
         return np.ones((GRID, GRID), np.float32)
     ways = []
     for seeds in (head, body):
