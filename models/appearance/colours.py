@@ -41,6 +41,9 @@ _DARKER = (0.36, 0.50)  # of the cheeks' light: surely beard, and up to where
 _WHITE = 1.45  # brightness of light skin over that of the eye's white
 _LIGHTER = 1.7  # of the skin's own brightness, the most that is believed
 _UPPER_LIGHT = 0.85  # of the lower lip's brightness: light comes from above
+_REDDER = 45.0  # of 255, saturation
+_WARMEST = np.array([1.0, 0.86, 0.72])  # enamel's red, green and blue
+_GREY = np.array([0.299, 0.587, 0.114])
 _SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
 
 
@@ -280,6 +283,9 @@ def _teeth_texture(picture: Image, mouth: Mask, none: Image) -> Image:
         return none
     bright = np.percentile(value[mouth], 90)
     teeth = mouth & (value > 0.62 * bright) & (saturation < 110)
+    if teeth.any():  # lips that shine are redder than the teeth beside them
+        palest = float(np.percentile(saturation[teeth], 25))
+        teeth &= saturation < palest + _REDDER
     if bright < 70 or teeth.sum() < 0.30 * mouth.sum():
         return none
     opacity = cv2.GaussianBlur(teeth.astype(np.float32), (0, 0), 0.9)
@@ -324,7 +330,10 @@ def _teeth_colour(
     light = float(np.clip(_light(skin, white), 60, 235))
     tint = np.array([1.0, 0.95, 0.88]) if white is None else white / max(white.max(), 1.0)
     tint = 0.65 * tint + 0.35 * np.array([1.0, 0.955, 0.89])
-    return tuple(float(v) for v in np.clip(tint * light * 1.02, 0, 240))
+    # A red eye in the shade of a lid is no measure: enamel is never as warm as skin.
+    pale = np.maximum(tint, tint.max() * _WARMEST)
+    pale *= (tint @ _GREY) / (pale @ _GREY)
+    return tuple(float(v) for v in np.clip(pale * light * 1.02, 0, 240))
 
 
 def _eye_white(picture: Image, landmarks: Floats) -> NDArray[np.float64] | None:

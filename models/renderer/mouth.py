@@ -205,7 +205,7 @@ class MouthPainter:
         level = colours.light
         base = np.zeros((len(basis.neutral), 3), np.float32)
         flesh = {
-            "upper_gum": 0.5 * lip * (1.0, 0.75, 0.78) + 0.5 * level * np.array([196, 118, 116]),
+            "upper_gum": 0.5 * lip * (1.1, 0.90, 0.92) + 0.6 * level * np.array([222, 146, 142]),
             "upper_teeth": teeth,
             "lower_teeth": 0.94 * teeth,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from models.appearance import colours
 from models.appearance.colours import EYE_CONTOUR, EyeTextures, _light, take_eye
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
@@ -91,3 +92,13 @@ def test_teeth_are_as_bright_as_the_light_not_as_the_skin():
     light = np.array([230.0, 190.0, 170.0])
     assert _light(light, white) == light.max()
     assert _light(light, None) == light.max()
+
+
+def test_teeth_are_never_as_warm_as_skin(monkeypatch):
+    red = np.array([220.0, 120.0, 90.0])
+    monkeypatch.setattr(colours, "_eye_white", lambda picture, landmarks: red)
+    none = np.zeros((0, 0, 4), np.uint8)
+    picture, points = np.zeros((4, 4, 3), np.uint8), np.zeros((478, 3), np.float32)
+    tooth = colours._teeth_colour(picture, none, np.array([200.0, 120.0, 90.0]), points)
+    assert tooth[1] > 0.8 * tooth[0] and tooth[2] > 0.68 * tooth[0]
+    assert tooth[0] > tooth[1] > tooth[2]

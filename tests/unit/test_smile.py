@@ -85,3 +85,11 @@ def test_a_beard_keeps_what_is_dark_in_it():
     picture, points, dimples = with_cheeks((60, 45, 40))
     kept = soften_folds(picture, points, 1.0)
     assert np.abs(kept[dimples].astype(int) - picture[dimples]).mean() < 4
+
+
+def test_lips_that_shine_are_no_teeth():
+    picture, points = smiling()
+    picture[212:216, 130:171] = (250, 175, 170)  # wet and pale, but redder than the teeth
+    teeth = take_teeth(picture, points)[0]
+    assert teeth[203:208, 140:160, 3].min() > 200
+    assert teeth[213:215, 140:160, 3].max() < 60
