@@ -208,10 +208,11 @@ def _disc(radius: float) -> NDArray[np.uint8]:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
 
 
-def _mirrored_detail(picture: Image, seed: NDArray[np.bool_]) -> Floats:
-    """Return the fine structure beside the seeds' border, mirrored beyond it ``(H, W, 3)``.
+def _fill(picture: Image, seed: NDArray[np.bool_]) -> Floats:
+    """Return the picture filled from the seeds, with their fine structure, ``(H, W, 3)``.
 
     A smooth filling shows as a ghost of the person wherever the backdrop has a grain or a pattern.
+    So the structure beside the seeds' border is mirrored beyond it.
     """
     size = picture.shape[0]
     sigma = _DETAIL * size
@@ -219,7 +220,11 @@ def _mirrored_detail(picture: Image, seed: NDArray[np.bool_]) -> Floats:
     share = cv2.GaussianBlur(weight, (0, 0), sigma)
     smooth = cv2.GaussianBlur(picture * weight[..., None], (0, 0), sigma)
     detail = (picture - smooth / np.maximum(share, 1e-3)[..., None]) * weight[..., None]
-    detail = detail.astype(np.float32)
+    # A grain goes on behind the person; a bright window or a dark frame would be a second one.
+    limit = _DETAIL_LIMIT * np.median(np.abs(detail[seed]), 0) + 1.0
+    # Corners of backdrop between curls are no pattern.
+    limit = limit * np.clip((seed.mean() - 0.04) / 0.08, 1e-3, 1)
+    detail = (limit * np.tanh(detail / limit)).astype(np.float32)
     distance, labels = cv2.distanceTransformWithLabels(
         (~seed).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
@@ -229,16 +234,12 @@ def _mirrored_detail(picture: Image, seed: NDArray[np.bool_]) -> Floats:
     y, x = np.mgrid[: seed.shape[0], : seed.shape[1]].astype(np.float32)
     nearest = cv2.GaussianBlur(places[labels], (0, 0), max(1.0, size / 128))
     u, v = 2 * nearest[..., 0] - x, 2 * nearest[..., 1] - y
-    # A grain goes on behind the person; a bright window or a dark frame would be a second one.
-    limit = _DETAIL_LIMIT * np.median(np.abs(detail[seed]), 0) + 1.0
-    detail = limit * np.tanh(detail / limit)
-    mirrored = cv2.remap(detail.astype(np.float32), u, v, cv2.INTER_LINEAR)
+    mirrored = cv2.remap(detail, u, v, cv2.INTER_LINEAR)
     known = cv2.remap(weight, u, v, cv2.INTER_LINEAR)
-    known = np.clip(2 * cv2.GaussianBlur(known, (0, 0), max(1.0, size / 170)) - 1, 0, 1)
-    fade = np.clip(1 - distance / (_DETAIL_REACH * size), 0, 1) * known * ~seed
-    # Corners of backdrop between curls are no pattern.
-    fade = fade * np.clip((seed.mean() - 0.04) / 0.08, 0, 1)
-    return np.asarray(mirrored * fade[..., None], np.float32)
+    known = np.clip(2 * cv2.GaussianBlur(known, (0, 0), size / 85) - 1, 0, 1)
+    fade = np.clip(1 - distance / (_DETAIL_REACH * size), 0, 1) * known
+    fade = np.where(seed, 1.0, fade)[..., None]
+    return push_pull(picture - detail, seed) + np.where(seed[..., None], detail, mirrored) * fade
 
 
 def background_behind(picture: Image, alpha: Floats) -> Image:
@@ -254,7 +255,7 @@ def background_behind(picture: Image, alpha: Floats) -> Image:
         seed = taken == 0
     if not seed.any():
         return cv2.GaussianBlur(picture, (0, 0), picture.shape[0] / 8)
-    filled = push_pull(picture, seed) + _mirrored_detail(picture, seed)
+    filled = _fill(picture, seed)
     grown = cv2.dilate(near, np.ones((unit + 1,) * 2, np.uint8)).astype(np.float32)
     blend = np.maximum(cv2.GaussianBlur(grown, (0, 0), 0.6 * unit), near)
     blend[grown == 0] = 0.0
