@@ -12,8 +12,8 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_LID_LIGHT = 0.97  # brightness of a closed lid under a socket that is too dark to copy
-_SOCKET_SHADE = 0.40  # part of such a socket's shadow that falls on its lid too
+_LID_LIGHT = 0.85  # brightness of a closed lid under a socket that is too dark to copy
+_SOCKET_SHADE = 0.35  # part of such a socket's shadow that falls on its lid too
 _LID_SKIN = 0.33  # brightness over that of the skin below, from which a socket is skin, not a rim
 _NOT_BROW = 0.70  # of a socket's brightness, from which what is above the eye is not hair
 _ALIKE = 0.22  # of its brightness, within which skin has the hue a lid needs
@@ -58,10 +58,13 @@ def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Imag
     below = near & ~above
     level = _brighter_half(grey, below)
     socket = float(np.percentile(grey[above], 65)) if above.any() else level
-    known, dark = below & (grey >= np.percentile(grey[below], 50)) if below.any() else below, False
-    if known.any():
+    around = _around(grey, near, 0.2 * width)  # one side of an eye may lie in the shade
+    known, dark = below, False
+    if below.any():
+        known = below & (grey >= np.minimum(np.percentile(grey[below], 50), 0.97 * around))
         dark = socket < _LID_SKIN * level
-        known |= above & (grey > (_LID_SKIN * level if dark else _NOT_BROW * socket))
+        skin = _LID_SKIN * level if dark else _NOT_BROW * np.minimum(socket, around)
+        known |= above & (grey > skin)
     bare = _without_hairs(cv2.GaussianBlur(crop, (0, 0), 0.03 * width), _HAIR * width)
     filled = push_pull(bare, known | _far(near, lashes))
     filled = cv2.GaussianBlur(filled, (0, 0), 0.06 * width)
@@ -69,10 +72,10 @@ def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Imag
         light = level * (_LID_LIGHT - _SOCKET_SHADE * np.clip(1.0 - socket / level, 0, 0.8))
         found = float(np.median(cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[opening]))
         filled = filled * np.clip(light / max(found, 1.0), 0.5, 1.5)
-        around = grow(opening, 0.62 * width) & ~lashes
-        alike = around & (np.abs(grey - light) < _ALIKE * light)
-        skin = crop[alike] if alike.sum() > 0.02 * around.sum() else crop[below & known]
-        filled = np.clip(_tinted(filled, opening, skin), 0, 255)
+        wide = grow(opening, 0.62 * width) & ~lashes
+        alike = wide & (np.abs(grey - light) < _ALIKE * light)
+        lit = crop[alike] if alike.sum() > 0.02 * wide.sum() else crop[below & known]
+        filled = np.clip(_tinted(filled, opening, lit), 0, 255)
     filled *= _lid_relief(opening, width)[..., None]
     filled += _mirrored_detail(crop, opening, width)
     reach = grow(opening, _LONGEST * width)
@@ -86,6 +89,13 @@ def _brighter_half(grey: Floats, part: Mask) -> float:
     if not part.any():
         return 128.0
     return float(np.percentile(grey[part], 75))
+
+
+def _around(grey: Floats, part: Mask, reach: float) -> Floats:
+    """Return the mean brightness of a part around each pixel."""
+    inside = part.astype(np.float32)
+    total = cv2.GaussianBlur(grey * inside, (0, 0), reach)
+    return np.asarray(total / np.maximum(cv2.GaussianBlur(inside, (0, 0), reach), 1e-3), np.float32)
 
 
 def _without_hairs(crop: Image, radius: float) -> Image:
