@@ -122,7 +122,7 @@ def _paint(
     limit = ball.shape[0] // 2
     now = rims[0]
     below = max(9 * half_width, lash_size[0] * lash_size[1])
-    high, low = line[:, 1].min() - 4 * half_width, line[:, 1].max() + below
+    high, low = line[:, 1].min() - 5 * half_width, line[:, 1].max() + below
     first, last = line[0, 0] - 2 * half_width, line[-1, 0] + 2 * half_width
     for y in range(rows):
         oy = y + top

@@ -14,6 +14,7 @@ Image = NDArray[np.uint8]
 
 _LASH_STRENGTH = 0.60  # of the line where the lids meet, for lashes that hardly show
 _TUFTS = 70.0  # radians along a lid's rim: eleven tufts of lashes
+_AHEAD = 1.2  # of the line's width, for lashes that neither stand nor hang
 _FAINT = 0.15  # of the line's strength: the tufts of lashes that the photo does not resolve
 LASH_LENGTH, _LASH_ROWS, _LASH_COLUMNS = 0.30, 24, 96  # of the eye's width; of their picture
 _LASH_NOISE = 0.10  # of the light: what is darker than the bare lid by less is no lash
@@ -39,7 +40,6 @@ def lash_at(line, ox, oy, half_width, lashes, length, fall):
         d = gx * gx + gy * gy
         if d < nearest:
             nearest, place, below = d, (s + t) / np.float32(count), ex * py > ey * px
-    d = nearest / (half_width * half_width)
     # The line tapers to both corners; lashes hang down rather than stand up.
     taper = math.sqrt(max(0.0, 4.0 * place * (1.0 - place)))
     soft, tail = np.float32(2.0), np.float32(_FAINT)
@@ -51,6 +51,9 @@ def lash_at(line, ox, oy, half_width, lashes, length, fall):
     c = int(column)
     t = column - c
     root = max(lashes[0, c], lashes[1, c])
+    # Half-way down they point at the viewer: a thick rim.
+    half_width *= np.float32(1.0) + np.float32(_AHEAD) * root * (np.float32(1.0) - fall)
+    d = nearest / (half_width * half_width)
     a = np.float32(_LASH_STRENGTH) + np.float32(0.35) * root
     a *= (np.exp(-d) + tail * np.exp(-d / soft)) * (0.15 + 0.85 * taper)
     if below and fall > np.float32(0.05):
