@@ -60,6 +60,8 @@ class HeadPose:
         shrug: 0-1.
         lean: radians.
         sway: radians.
+        pitch: of the head, radians; chin down is positive.
+        yaw: of the head, radians.
     """
 
     matrix: Floats
@@ -68,6 +70,8 @@ class HeadPose:
     shrug: float
     lean: float
     sway: float
+    pitch: float
+    yaw: float
 
 
 def turning_range(photo_yaw: float) -> float:
@@ -111,6 +115,8 @@ def head_pose(coefficients: Floats, inter_ocular: float, turning: float = 1.0) -
         min(1.0, max(0.0, value("torsoShrug"))),
         soft_limit(value("torsoLean"), 0.35),
         soft_limit(value("torsoSway"), 0.15),
+        float(pitch),
+        float(yaw),
     )
 
 

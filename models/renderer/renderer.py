@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.appearance.basis import load_basis
 from models.appearance.identity import Identity, IdentityError
 from models.coefficients import COUNT, neutral
+from models.renderer.chin import Chin
 from models.renderer.expression import Expression
 from models.renderer.eyes import EyePainter
 from models.renderer.frames import FramePainter
@@ -99,6 +100,8 @@ class Renderer:
         self._values = np.zeros((len(basis.neutral), 3), np.float32)
         self._values[:, :2] = self._rig.source
         self._values[:, 2] = blend
+        rest = np.concatenate([self._rig.source, self._rig.points[:, 2:]], 1).astype(np.float32)
+        self._chin = Chin(basis, self._skin, rest, hidden, self._rig.scale, size)
         chin, hairline = (float(self._rig.source[basis.landmarks[n], 1]) for n in (152, 10))
         self._pictures: IdentityPictures = pictures_at(identity, size, chin=chin, hairline=hairline)
         self._lift = np.float32(self._pictures.lift)
@@ -194,7 +197,7 @@ class Renderer:
         model = self._rig.express(expression)
         points = self._rig.pose(model, pose)
         self._shell.update(points, pose)
-        depth, flow, left, top = self._draw_face(points)
+        depth, flow, left, top = self._draw_face(points, pose)
         mouth, eyes = self._coverages(points, model, depth, flow, left, top)
         self._compose(depth, flow, left, top)
         soften_steps(
@@ -249,14 +252,16 @@ class Renderer:
             )
             lay_over(person, background, low, band.start, out)
 
-    def _draw_face(self, points: Floats) -> tuple[Floats, Floats, int, int]:
+    def _draw_face(self, points: Floats, pose: HeadPose) -> tuple[Floats, Floats, int, int]:
         face = points[: self._rig.face_count, :2]
         low, high = np.floor(face.min(0)).astype(int), np.ceil(face.max(0)).astype(int) + 1
         x0, y0 = (int(np.clip(v, 0, self.size - 1)) for v in low)
         x1, y1 = (int(np.clip(v, 1, self.size)) for v in high)
         depth = np.full((max(y1 - y0, 1), max(x1 - x0, 1)), FAR, np.float32)
         flow = np.empty((*depth.shape, 3), np.float32)
-        rasterise(self._skin, points, self._values, depth, flow, x0, y0)
+        rasterise(self._chin.triangles, points, self._values, depth, flow, x0, y0)
+        self._chin.continue_neck(depth, flow, pose.pitch, pose.yaw)
+        rasterise(self._chin.others, points, self._values, depth, flow, x0, y0)
         return depth, flow, x0, y0
 
     def _coverages(

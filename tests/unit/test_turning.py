@@ -150,3 +150,27 @@ def test_a_shadow_beside_the_neck_is_no_piece_of_clothes():
     picture, alpha, model, outline = person((62, 42, 30))
     picture[176:192, 182:196] = (10, 90, 110)  # a colour the head has not, far from any edge
     assert (head_share(picture, alpha, model, outline) == 1).all()
+
+
+def test_the_chins_edge_is_found_and_rises_to_both_sides(astronaut_identity: Identity):
+    renderer, chin = Renderer(astronaut_identity), load_basis().landmarks[152]
+    x, y = renderer._rig.source[chin]
+    u, edge, share = renderer._rig.unit, renderer._chin._edge, renderer._chin._share
+    middle, side = round(float(x)), int(0.45 * u)
+    assert abs(edge[middle] - y) < 0.1 * u and share[middle] == 1
+    assert max(edge[middle - side], edge[middle + side]) < edge[middle]
+    assert share[0] == share[-1] == 0
+
+
+def test_a_chin_that_is_not_raised_keeps_its_shadow(astronaut_identity: Identity):
+    renderer = Renderer(astronaut_identity)
+    rng = np.random.default_rng(9)
+    flow = (500 * rng.random((40, 40, 3))).astype(np.float32)
+    kept = flow.copy()
+    depth = np.zeros((40, 40), np.float32)
+    renderer._chin.continue_neck(depth, flow, 0.0, 0.0)
+    renderer._chin.continue_neck(depth, flow, 0.2, 0.05)
+    assert np.array_equal(flow, kept)
+    renderer._chin.continue_neck(depth, flow, -0.2, 0.0)
+    assert (flow[..., 1] >= kept[..., 1]).all() and (flow[..., 1] > kept[..., 1]).any()
+    assert np.array_equal(flow[..., ::2], kept[..., ::2])
