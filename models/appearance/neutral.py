@@ -25,6 +25,12 @@ _SMOOTHING = 0.05
 _SMILE_SMOOTHING = 6.0  # a smile's lip contour is not that of the mouth at rest
 _LID_THICKNESS = 0.45  # cm from the mesh's edge to the lid's visible rim, at most
 _KEPT = 0.12  # of a strong expression
+_WIDE_SMILE = (0.45, 0.80)  # strength of a smile from which it thins the lips, and wholly
+# What passes; the other shapes of the mouth describe its lips.
+_PASSING = (
+    "mouthSmile", "mouthDimple", "mouthStretch", "mouthUpperUp", "mouthLowerDown", "mouthFunnel",
+    "mouthPucker", "jawOpen", "cheek", "noseSneer",
+)  # fmt: skip
 _SEALED = -0.015  # cm of overlap, so that no dark line shows
 INCISORS_BELOW_LIPS = 0.48  # cm of upper teeth under the closed lip line
 LOWER_EDGE = 0.12  # cm of lower teeth above the closed lip line, hidden behind the upper
@@ -117,15 +123,26 @@ def _is_mouth(name: str) -> bool:
     return name.startswith(("mouth", "jaw", "cheek", "nose"))
 
 
+def _calm(names: tuple[str, ...], expression: Floats) -> tuple[Floats, float]:
+    """Return what of an expression a face keeps at rest, and how strong the rest of it is, 0-1.
+
+    A smile, a kiss and an open mouth pass. Lips that are thin, pressed or drawn down belong to the
+    person, unless it is a wide smile that makes them so.
+    """
+    passing = np.array([n.startswith(_PASSING) for n in names])
+    mouth = np.array([_is_mouth(n) for n in names])
+    strength = float(np.clip(expression[passing].max(), 0, 1))
+    kept = np.interp(strength, [0.12, 0.40], [1.0, _KEPT])
+    lips = 1.0 - (1.0 - kept) * np.interp(strength, _WIDE_SMILE, [0.0, 1.0])
+    factor = np.where(passing, kept, np.where(mouth, lips, 1.0))
+    return (factor * expression).astype(np.float64), strength
+
+
 def neutralise(basis: FaceBasis, fit: Fit) -> Geometry:
     """Compute the photo's geometry and the rest geometry."""
     base = basis.neutral + np.tensordot(fit.identity, basis.identity, 1).astype(np.float32)
-    names = basis.expression_names
-    mouth = np.array([_is_mouth(n) for n in names])
-    strength = float(np.clip(fit.expression[mouth].max(), 0, 1))
-    kept = np.interp(strength, [0.12, 0.40], [1.0, _KEPT])
+    calm, strength = _calm(basis.expression_names, fit.expression)
     seen = base + np.tensordot(fit.expression, basis.expression, 1).astype(np.float32)
-    calm = np.where(mouth, kept * fit.expression, fit.expression)
     rest = base + np.tensordot(calm, basis.expression, 1).astype(np.float32)
     correction = _residual_field(basis, fit, base, np.full(468, _SMOOTHING))
     smoothing = np.full(468, _SMOOTHING)

@@ -101,6 +101,22 @@ def test_neutralising_takes_the_smile_and_closes_the_lips():
     assert rest[1, 0] - rest[0, 0] < 0.93 * seen  # a mouth at rest is narrower than a smile
 
 
+def test_thin_or_drooping_lips_are_the_persons_own():
+    basis = load_basis()
+    serious = {"mouthRollLower": 0.6, "mouthRollUpper": 0.3, "mouthFrown_L": 0.5,
+               "mouthFrown_R": 0.5, "mouthShrugLower": 0.4}  # fmt: skip
+    points = synthetic_face(**serious)
+    fit = fit_face(basis, points)
+    geometry = neutralise(basis, fit)
+    assert geometry.smile < 0.3
+    lips = [basis.landmarks[n] for n in (61, 291, 0, 17, 13, 14)]
+    moved = fit.project(geometry.rest[lips]) - geometry.source[lips]
+    assert np.abs(moved).max() < 0.05 * np.ptp(points[:468, 0])
+    wide = synthetic_face(mouthSmile_L=0.9, mouthSmile_R=0.9, mouthRollLower=0.5, jawOpen=0.2)
+    lost = neutralise(basis, fit_face(basis, wide)).lost
+    assert lost[basis.expression_names.index("mouthRollLower")] > 0.1
+
+
 def test_source_lies_on_the_landmarks():
     basis = load_basis()
     points = synthetic_face(yaw=0.1, mouthSmile_L=0.4, mouthSmile_R=0.4)
