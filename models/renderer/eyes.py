@@ -25,8 +25,8 @@ _LASH = 0.055  # cm over which the lash line fades; never less than a pixel's wo
 _LASH_FALL = (0.25, 0.85)  # of a rim's way over which lashes turn down
 _LID_FROM, _LID_FULL = 0.02, 0.35  # of the rim's way: skin is lid from there, and wholly
 # Of the eye's width: lashes above the open rim, which the lid covers; a rim's way from which it
-# covers wholly.
-_FRINGE = (0.14, 0.30, 0.09)
+# covers wholly; where it ends above the open rim, below the brow.
+_FRINGE = (0.14, 0.30, 0.09, 0.24, 0.40)
 _CORNER = (0.47, 0.70)  # of the eye's width from its middle, where lids end
 _ABOVE = 0.34  # inter-ocular distances above a rim where its lid can show
 _CLOSING, _CLOSED_ENOUGH = 0.05, 0.35  # of a rim's way over which the closed lid takes over
@@ -92,6 +92,7 @@ def _lid_pixel(out, ox, oy, place, rims, fringe, lid, lid_mix, limit, colour):
     a = _step(np.float32(_LID_FROM), np.float32(_LID_FULL), share)
     high = opened[i] + t * (opened[i + 1] - opened[i]) - shown
     a = max(a, np.float32(1.0) - _step(fringe[0], fringe[1], high))
+    a *= np.float32(1.0) - _step(fringe[3], fringe[4], high)  # brows are no lid
     a *= lid_mix * inside[i] * min(np.float32(1.0), fall / fringe[2])
     under = y - (now[i] + t * (now[i + 1] - now[i]))
     a *= np.float32(1.0) - _step(np.float32(0.5), np.float32(2.0), under)  # cheeks are no lid

@@ -85,6 +85,19 @@ def test_lashes_are_not_drawn_out_over_a_half_closed_lid(astronaut_identity: Ide
         assert above.mean() > 0.7 * skin
 
 
+def test_a_lid_never_covers_the_brow(astronaut_identity: Identity):
+    renderer, unit = Renderer(astronaut_identity), astronaut_identity.inter_ocular_px
+    frown = neutral()
+    frown[[INDEX["browDownLeft"], INDEX["browDownRight"]]] = 0.5
+    down = frown.copy()
+    down[INDEX["gazePitch"]] = 0.35
+    frowning, looking = (renderer.render(v).astype(float) @ GREY for v in (frown, down))
+    for eye in astronaut_identity.eyes:
+        x, y = (round(v) for v in eye.iris)
+        brow = np.s_[y - round(0.5 * unit) : y - round(0.22 * unit), x - 8 : x + 9]
+        assert np.abs(looking[brow] - frowning[brow]).mean() < 3
+
+
 def test_teeth_are_as_bright_as_the_light_not_as_the_skin():
     dark, white = np.array([70.0, 50.0, 40.0]), np.array([110.0, 105.0, 100.0])
     assert _light(dark, white) > 1.4 * dark.max()
