@@ -18,78 +18,98 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 _WIDTH = 5.0  # cm from the middle
+_BEGINS = 0.6  # of the way from lower lip to chin, above which there is no edge
 _STEP = 0.5  # cm of depth at the chin's edge
 _BELOW = 1.5  # cm below the chin's landmark, how far the edge is looked for
 _SHADOW = 0.45  # cm below the edge that its shadow reaches
 _SMOOTH = 0.4  # cm to either side over which the edge is smoothed
+_BEHIND = (0.8, 2.6)  # cm behind the chin's edge over which the throat begins
+_ABOVE = 0.2  # cm above the edge where its depth is read
 _RAISED = np.radians((1.5, 7.0))  # pitch over which the shadow leaves the neck
-_TURNED = np.radians((5.0, 15.0))  # yaw over which it does
 _ENDS = 1.2  # cm beyond both ends of the edge over which that fades
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _continue_neck(depth, flow, edge, share, shadow, raised):
+def _continue_neck(depth, flow, edge, share, front, shadow, near, far, first, raised):
     """Let the neck go on where the throat would show the chin's skin.
 
     Args:
-        depth: ``(h, w)`` with nothing but the throat drawn.
+        depth: ``(h, w)`` of the face.
         flow: ``(h, w, 3)`` source pixel and weight, changed in place.
         edge: ``(S,)`` row of the chin's edge per column of the photo.
         share: ``(S,)`` how far a column takes part, 0-1.
+        front: ``(S,)`` depth of the edge in this frame per column.
         shadow: pixels below the edge that its shadow reaches.
+        near: pixels behind the edge up to which nothing changes.
+        far: pixels behind it from which on all does.
+        first: row of the picture where this begins.
         raised: how far the chin is raised, 0-1.
     """
-    for y in range(depth.shape[0]):
+    for y in range(max(first, 0), depth.shape[0]):
         for x in range(depth.shape[1]):
-            if depth[y, x] < FAR * np.float32(0.5):
+            z = depth[y, x]
+            if z < FAR * np.float32(0.2):
                 continue
             column = min(max(int(flow[y, x, 0] + np.float32(0.5)), 0), edge.shape[0] - 1)
-            low = edge[column] + shadow
-            if flow[y, x, 1] < low:
-                flow[y, x, 1] += raised * share[column] * (low - flow[y, x, 1])
+            behind = (front[column] - z - near) / (far - near)
+            if behind <= 0 or share[column] <= 0:
+                continue
+            up = edge[column] + shadow - flow[y, x, 1]
+            if up > 0:
+                flow[y, x, 1] += raised * share[column] * min(behind, np.float32(1.0)) * up
 
 
 class Chin:
-    """The chin's edge in the photo and the triangles behind it.
-
-    Attributes:
-        triangles: the throat's triangles ``(F, 3)``; empty where nothing is hidden.
-        others: all others.
-    """
+    """The chin's edge in the photo, and what to draw behind it."""
 
     def __init__(
-        self, basis: FaceBasis, skin: Ints, points: Floats, hidden: Floats, scale: float, size: int
+        self, basis: FaceBasis, skin: Ints, points: Floats, scale: float, size: int
     ) -> None:
-        """Find them.
+        """Find the edge.
 
         Args:
             basis: the face basis.
             skin: ``(F, 3)`` the triangles that are drawn.
             points: ``(V, 3)`` pixels of the photo and depth.
-            hidden: ``(V,)`` how far the photo hides each vertex, 0-1.
             scale: pixels per cm.
             size: side of the photo in pixels.
         """
-        x, y = np.abs(basis.neutral[:, 0]), basis.neutral[:, 1]
-        throat = (x < _WIDTH) & (y < -6.0) & ((hidden > 0) | (y < -8.6))
-        inside = throat[skin].all(1)
-        self.triangles = np.ascontiguousarray(skin[inside])
-        self.others = np.ascontiguousarray(skin[~inside])
         depth = np.full((size, size), FAR, np.float32)
         none = np.zeros((size, size, 1), np.float32)
         rasterise(skin, points, np.zeros((len(points), 1), np.float32), depth, none, 0, 0)
-        lip, chin = (points[basis.landmarks[n]] for n in (17, 152))
-        self._edge, self._share = _edge(depth, lip, chin, scale)
-        self._shadow = np.float32(_SHADOW * scale)
+        self._lip, self._chin = (int(basis.landmarks[n]) for n in (17, 152))
+        chin = points[self._chin]
+        self._edge, self._share = _edge(depth, points[self._lip], chin, scale)
+        rows = np.clip(np.rint(self._edge) - round(_ABOVE * scale), 0, size - 1).astype(int)
+        front = depth[rows, np.arange(size)]
+        # Relative to the chin, which may turn; where there is no face, nothing is behind it.
+        self._front = np.where(front > FAR / 2, front - chin[2], FAR).astype(np.float32)
+        self._scale = scale
 
-    def continue_neck(self, depth: Floats, flow: Floats, pitch: float, yaw: float) -> None:
-        """Correct the throat's flow for angles in radians, before the others are drawn."""
-        up = (-pitch - _RAISED[0]) / (_RAISED[1] - _RAISED[0])
-        aside = (abs(yaw) - _TURNED[0]) / (_TURNED[1] - _TURNED[0])
-        t = float(np.clip(max(up, aside), 0, 1))
-        if t > 0:
-            raised = np.float32(t * t * (3 - 2 * t))
-            _continue_neck(depth, flow, self._edge, self._share, self._shadow, raised)
+    def continue_neck(
+        self, depth: Floats, flow: Floats, top: int, points: Floats, pitch: float
+    ) -> None:
+        """Correct the flow of a face just drawn.
+
+        Args:
+            depth: ``(h, w)`` of the face.
+            flow: ``(h, w, 3)`` source pixel and weight, changed in place.
+            top: first row of both in the picture.
+            points: ``(V, 3)`` the frame's vertices in pixels.
+            pitch: of the head, radians; chin down is positive.
+        """
+        t = float(np.clip((-pitch - _RAISED[0]) / (_RAISED[1] - _RAISED[0]), 0, 1))
+        if t == 0:
+            return
+        front = self._front + points[self._chin, 2]
+        near, far = (np.float32(d * self._scale) for d in _BEHIND)
+        raised = np.float32(t * t * (3 - 2 * t))
+        shadow = np.float32(_SHADOW * self._scale)
+        lip, chin = points[self._lip, 1], points[self._chin, 1]
+        first = int(lip + _BEGINS * (chin - lip)) - top
+        _continue_neck(
+            depth, flow, self._edge, self._share, front, shadow, near, far, first, raised
+        )
 
 
 def _edge(depth: Floats, lip: Floats, chin: Floats, scale: float) -> tuple[Floats, Floats]:
@@ -97,7 +117,7 @@ def _edge(depth: Floats, lip: Floats, chin: Floats, scale: float) -> tuple[Float
     size = depth.shape[0]
     rows, share = np.full(size, -1.0, np.float32), np.zeros(size, np.float32)
     first, last = (int(np.clip(chin[0] + s * _WIDTH * scale, 0, size - 1)) for s in (-1, 1))
-    top = int(np.clip(lip[1], 0, size - 2))
+    top = int(np.clip(lip[1] + _BEGINS * (chin[1] - lip[1]), 0, size - 2))
     bottom = int(np.clip(chin[1] + _BELOW * scale, top + 1, size - 1))
     part = depth[top : bottom + 1, first : last + 1]
     steps = (part[:-1] - part[1:] > _STEP * scale) & (part[1:] > FAR / 2)

@@ -61,7 +61,6 @@ class HeadPose:
         lean: radians.
         sway: radians.
         pitch: of the head, radians; chin down is positive.
-        yaw: of the head, radians.
     """
 
     matrix: Floats
@@ -71,7 +70,6 @@ class HeadPose:
     lean: float
     sway: float
     pitch: float
-    yaw: float
 
 
 def turning_range(photo_yaw: float) -> float:
@@ -116,7 +114,6 @@ def head_pose(coefficients: Floats, inter_ocular: float, turning: float = 1.0) -
         soft_limit(value("torsoLean"), 0.35),
         soft_limit(value("torsoSway"), 0.15),
         float(pitch),
-        float(yaw),
     )
 
 

@@ -101,7 +101,7 @@ class Renderer:
         self._values[:, :2] = self._rig.source
         self._values[:, 2] = blend
         rest = np.concatenate([self._rig.source, self._rig.points[:, 2:]], 1).astype(np.float32)
-        self._chin = Chin(basis, self._skin, rest, hidden, self._rig.scale, size)
+        self._chin = Chin(basis, self._skin, rest, self._rig.scale, size)
         chin, hairline = (float(self._rig.source[basis.landmarks[n], 1]) for n in (152, 10))
         self._pictures: IdentityPictures = pictures_at(identity, size, chin=chin, hairline=hairline)
         self._lift = np.float32(self._pictures.lift)
@@ -259,9 +259,8 @@ class Renderer:
         x1, y1 = (int(np.clip(v, 1, self.size)) for v in high)
         depth = np.full((max(y1 - y0, 1), max(x1 - x0, 1)), FAR, np.float32)
         flow = np.empty((*depth.shape, 3), np.float32)
-        rasterise(self._chin.triangles, points, self._values, depth, flow, x0, y0)
-        self._chin.continue_neck(depth, flow, pose.pitch, pose.yaw)
-        rasterise(self._chin.others, points, self._values, depth, flow, x0, y0)
+        rasterise(self._skin, points, self._values, depth, flow, x0, y0)
+        self._chin.continue_neck(depth, flow, y0, points, pose.pitch)
         return depth, flow, x0, y0
 
     def _coverages(

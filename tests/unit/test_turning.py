@@ -162,15 +162,21 @@ def test_the_chins_edge_is_found_and_rises_to_both_sides(astronaut_identity: Ide
     assert share[0] == share[-1] == 0
 
 
-def test_a_chin_that_is_not_raised_keeps_its_shadow(astronaut_identity: Identity):
+def test_only_a_raised_chin_changes_what_lies_behind_it(astronaut_identity: Identity):
     renderer = Renderer(astronaut_identity)
+    renderer.render(neutral())
+    points, size = renderer._rig.points, renderer.size
     rng = np.random.default_rng(9)
-    flow = (500 * rng.random((40, 40, 3))).astype(np.float32)
+    flow = (size * rng.random((size, size, 3))).astype(np.float32)
     kept = flow.copy()
-    depth = np.zeros((40, 40), np.float32)
-    renderer._chin.continue_neck(depth, flow, 0.0, 0.0)
-    renderer._chin.continue_neck(depth, flow, 0.2, 0.05)
+    depth = np.full((size, size), points[:, 2].min(), np.float32)
+    correct = renderer._chin.continue_neck
+    for pitch in (0.0, 0.2):
+        correct(depth, flow, 0, points, pitch)
+    correct(np.full_like(depth, points[:, 2].max()), flow, 0, points, -0.2)  # the chin itself
     assert np.array_equal(flow, kept)
-    renderer._chin.continue_neck(depth, flow, -0.2, 0.0)
+    correct(depth, flow, 0, points, -0.2)
     assert (flow[..., 1] >= kept[..., 1]).all() and (flow[..., 1] > kept[..., 1]).any()
     assert np.array_equal(flow[..., ::2], kept[..., ::2])
+    above = int(points[load_basis().landmarks[17], 1])
+    assert np.array_equal(flow[:above], kept[:above])
