@@ -22,6 +22,8 @@ _SMALLEST = 0.015  # of the side: shorter runs of an edge are no part of the out
 _CROWN = 1.16  # from eyes to crown over eyes to chin, hair included
 _MERGED = 0.06  # of the side: gaps in the top row that do not end the head
 _EDGE = 1.0  # pixels of softness
+_SHARP = 0.2  # of what is added, next to the edge, that is not softened
+_SOFT, _SOFTENED = 0.08, 0.75  # of what is added: blur; its share further out
 _SAME = 30  # of 255: hair and forehead that differ less are not told apart
 _SKIN = 0.5  # of a row between the temples from which it is forehead
 _THINNEST = 0.4  # of the rows above the hairline that are mirrored at least
@@ -52,7 +54,7 @@ def _beside(person: Image, added: int, cheek: float) -> Image:
     alpha = np.zeros((added, person.shape[1]), np.float32)
     for run in _runs(person[0, :, 3]):
         alpha = np.maximum(alpha, _bulge(person[..., 3], run, added))
-    colour = _mirrored(person[..., :3], added, cheek)
+    colour = _softened(_mirrored(person[..., :3], added, cheek))
     return np.dstack([colour, np.rint(255 * alpha).astype(np.uint8)])
 
 
@@ -112,6 +114,15 @@ def _mirrored(colour: Image, added: int, hairline: float) -> Image:
     place = np.arange(added, 0, -1)
     wave = place % (2 * thick)
     return colour[np.where(wave < thick, wave, 2 * thick - 1 - wave)]
+
+
+def _softened(folded: Image) -> Image:
+    """Soften what lies further out: whole locks that stand mirrored catch the eye."""
+    added = len(folded)
+    soft = cv2.GaussianBlur(folded, (0, 0), _SOFT * added)
+    share = np.clip((np.arange(added, 0, -1) / added - _SHARP) / _SHARP, 0, 1) * _SOFTENED
+    mixed = folded * (1 - share[:, None, None]) + soft * share[:, None, None]
+    return np.rint(mixed).astype(np.uint8)
 
 
 def _runs(row: NDArray[np.uint8]) -> list[tuple[int, int]]:
