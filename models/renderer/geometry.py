@@ -25,6 +25,10 @@ _PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
 _YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
 _FRONTAL, _ASIDE = np.radians((12.0, 32.0))  # photo's yaw: all of the turning, least of it
 _LEAST_TURN = 0.35
+_BACK_FROM, _BACK_TO = np.radians((8.0, 24.0))  # the same for turning across its far side
+    (8.0, 24.0)
+)  # the same for turning back across the photo's far side
+_LEAST_BACK = 0.3
 _PITCH_GAIN = 1.3  # a nod without the light's change looks like less
 _SHIFT = 0.6  # inter-ocular distances
 _CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
@@ -81,19 +85,34 @@ def turning_range(photo_yaw: float) -> float:
     return float(np.clip(1.0 - (1.0 - _LEAST_TURN) * beyond, _LEAST_TURN, 1.0))
 
 
-def head_pose(coefficients: Floats, inter_ocular: float, turning: float = 1.0) -> HeadPose:
+def turning_back(photo_yaw: float) -> float:
+    """Return how much of the usual turning that photo allows back across its far side.
+
+    Behind the far cheek's rim a turned photo shows no ear and no hair, but what is behind the
+    person; a frontal one shows both.
+    """
+    beyond = (abs(photo_yaw) - _BACK_FROM) / (_BACK_TO - _BACK_FROM)
+    return float(np.clip(1.0 - (1.0 - _LEAST_BACK) * beyond, _LEAST_BACK, 1.0))
+
+
+def head_pose(
+    coefficients: Floats, inter_ocular: float, turning: float = 1.0, photo_yaw: float = 0.0
+) -> HeadPose:
     """Read the pose part of a coefficient vector, within limits.
 
     Args:
         coefficients: ``(COUNT,)``.
         inter_ocular: distance between the eyes in pixels.
         turning: part of the usual limits that the photo allows, see ``turning_range``.
+        photo_yaw: how far the photo's face looks aside, radians, see ``turning_back``.
     """
 
     def value(name: str) -> float:
         return float(coefficients[INDEX[name]])
 
-    yaw = soft_limit(value("headYaw"), turning * _YAW)
+    yaw = value("headYaw")
+    most = min(turning, turning_back(photo_yaw)) if yaw * photo_yaw < 0 else turning
+    yaw = soft_limit(yaw, most * _YAW)
     pitch = soft_limit(_PITCH_GAIN * value("headPitch"), min(1.0, turning + 0.3) * _PITCH)
     roll = soft_limit(value("headRoll"), _ROLL)
     cy, sy, cp, sp, cr, sr = (

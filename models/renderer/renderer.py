@@ -122,7 +122,7 @@ class Renderer:
         self.warm_up()
 
     def _pose(self, coefficients: Floats) -> HeadPose:
-        return head_pose(coefficients, self._rig.unit, self._rig.turning)
+        return head_pose(coefficients, self._rig.unit, self._rig.turning, self._rig.yaw)
 
     def _near_holes(self, points: Floats) -> list[NDArray[np.int32]]:
         """Return the skin triangles that can cover mouth, left and right eye."""

@@ -9,6 +9,7 @@ from models.appearance.basis import load_basis
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
 from models.renderer.attached import GRID, head_share
+from models.renderer.geometry import head_pose, turning_back
 from models.renderer.renderer import Renderer
 from models.renderer.shell import face_blend
 from models.renderer.warp import soften_steps
@@ -180,3 +181,19 @@ def test_only_a_raised_chin_changes_what_lies_behind_it(astronaut_identity: Iden
     assert np.array_equal(flow[..., ::2], kept[..., ::2])
     above = int(points[load_basis().landmarks[17], 1])
     assert np.array_equal(flow[:above], kept[:above])
+
+
+def test_a_photo_that_looks_aside_turns_back_less_than_on():
+    assert turning_back(0.0) == turning_back(np.radians(-8)) == 1.0
+    assert turning_back(np.radians(40)) == pytest.approx(0.3)
+
+    def turned(yaw: float, photo: float) -> float:
+        values = neutral()
+        values[INDEX["headYaw"]] = yaw
+        return float(np.arcsin(head_pose(values, 80.0, photo_yaw=photo).matrix[0, 2]))
+
+    aside = np.radians(20)
+    assert turned(0.35, aside) == pytest.approx(turned(0.35, 0.0))
+    assert abs(turned(-0.35, aside)) < 0.6 * turned(0.35, aside)
+    assert turned(-0.35, -aside) == pytest.approx(-turned(0.35, aside))
+    assert turned(-0.05, aside) == pytest.approx(-0.05, abs=1e-4)  # small motions are as asked
