@@ -26,8 +26,6 @@ _YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
 _FRONTAL, _ASIDE = np.radians((12.0, 32.0))  # photo's yaw: all of the turning, least of it
 _LEAST_TURN = 0.35
 _BACK_FROM, _BACK_TO = np.radians((8.0, 24.0))  # the same for turning across its far side
-    (8.0, 24.0)
-)  # the same for turning back across the photo's far side
 _LEAST_BACK = 0.3
 _PITCH_GAIN = 1.3  # a nod without the light's change looks like less
 _SHIFT = 0.6  # inter-ocular distances
