@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.appearance.basis import FaceBasis
 from models.appearance.identity import Identity
-from models.renderer.expression import Expression
+from models.renderer.expression import Expression, smoothstep
 from models.renderer.geometry import HeadPose, Rig
 from models.renderer.teeth import apply_photo_teeth, photo_teeth, tooth_relief
 from models.renderer.throat import Throat
@@ -27,7 +27,7 @@ _LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
 _THIN_COLOUR = 0.42  # of the lip's colour
 _TUCKED = 0.75  # of that fade is lost where the lower lip rests on the teeth, which are in front
-_ROUND_DARK = 0.85  # of the light is kept out by lips that come forward
+_ROUND, _ROUND_DARK = (0.1, 0.8), 0.88  # of the light is kept out by lips that come forward
 # Tongue and what lies behind are shapes of their own, see throat.py.
 _PARTS = ("upper_teeth", "lower_teeth", "upper_gum")
 # cm from the middle; molars are never more than a distraction
@@ -267,7 +267,7 @@ class MouthPainter:
             points, model, pose, expression.jaw, expression.tongue
         )
         gate = 1 - _TUCKED * expression.tuck
-        let_in = 1 - _ROUND_DARK * expression.round
+        let_in = 1 - _ROUND_DARK * smoothstep(*_ROUND, expression.round)
         terms = tuple(
             np.float32(v) for v in (_THIN[0] * gate, (_THIN[1] - _THIN[0]) * gate, let_in)
         )
