@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from models.appearance.basis import load_basis
 from models.appearance.identity import Identity, IdentityError
-from models.coefficients import COUNT, neutral
+from models.coefficients import COUNT, INDEX, neutral
 from models.renderer.chin import Chin
+from models.renderer.edges import soften_steps
 from models.renderer.expression import Expression
 from models.renderer.eyes import EyePainter
 from models.renderer.frames import FramePainter
@@ -28,7 +29,6 @@ from models.renderer.warp import (
     lay_over,
     place,
     rasterise,
-    soften_steps,
 )
 
 Image = NDArray[np.uint8]
@@ -160,6 +160,7 @@ class Renderer:
         self._frames.warm_up()
         values = neutral()
         values[:52] = 0.3
+        values[INDEX["headPitch"]] = -0.2
         refiner, self._refiner = self._refiner, None
         self.render(values)
         self.render(neutral())

@@ -9,10 +9,10 @@ from models.appearance.basis import load_basis
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
 from models.renderer.attached import GRID, head_share
+from models.renderer.edges import soften_steps
 from models.renderer.geometry import head_pose, turning_back
 from models.renderer.renderer import Renderer
 from models.renderer.shell import face_blend
-from models.renderer.warp import soften_steps
 
 
 def slanted(size: int, slope: float, turned: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
