@@ -28,6 +28,10 @@ _EVEN = 6.0  # of lightness: contrast of a rim that is sure
 # Sum of four means of that contrast along the best pair of paths, set on 54 portraits in clear
 # glasses and 600 without: it finds 50 and takes five old, wrinkled faces.
 _FRAMES = 2.90
+# Logistic regression on 124 portraits in glasses and 32 wrinkled faces without that pass the first
+# test. In five-fold cross validation it keeps 95 % of the former and drops 18 of the latter.
+_BESIDE = 5  # radii beside a path
+_WRINKLE_WEIGHTS, _WRINKLE_BIAS = (0.95, -11.5, 8.0, 0.67), -7.4
 _LOW = 0.25  # sine of the angle below which a path runs over the cheek, where there is no brow
 _LEAN, _LEANING = 18, 0.03  # radii that one side may differ from the other; contrast lost by one
 _FLANK = (0.09, 0.16)  # units beside a rim where skin or lens shows
@@ -106,7 +110,9 @@ def find_frames(picture: Image, landmarks: Floats) -> NDArray[np.uint8]:
     rims = []
     # The clearest line of one kind, dark or bright, not just any.
     found = [_own_paths(seen, path, kind) for kind in (1.0, -1.0)]
-    paths = max(found, key=lambda f: f[0])[1]
+    clear, paths = max(found, key=lambda f: f[0])
+    if _wrinkled(common, path, clear, paths):
+        return np.zeros((0, 0), np.uint8)
     rims = [_ring(light, ray, own) for ray, own in zip(rays, paths, strict=True)]
     bridge = _bridge(light, rims, eyes)
     back = cv2.invertAffineTransform(upright)
@@ -123,6 +129,16 @@ def find_frames(picture: Image, landmarks: Floats) -> NDArray[np.uint8]:
         grown = np.rint((middle + _LIDS * (eye - middle)) * 16).astype(np.int32)
         cv2.fillPoly(mask, [grown], (0,), cv2.LINE_AA, 4)
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), 0.7), np.uint8)
+
+
+def _wrinkled(
+    common: Floats, path: NDArray[np.int64], clear: float, paths: list[NDArray[np.int64]]
+) -> bool:
+    """Say whether lines around the eyes are rather wrinkles: faint, round and everywhere."""
+    beside = np.abs(np.arange(common.shape[1])[None] - path[:, None]) > _BESIDE
+    steps = np.mean([np.abs(np.diff(p, append=p[:1])).mean() for p in paths])
+    measured = (_score(common, path), common[beside].mean(), steps, clear / (2 * _TURN))
+    return float(np.dot(measured, _WRINKLE_WEIGHTS)) + _WRINKLE_BIAS < 0.0
 
 
 def _rays(places: Floats, eyes: list[Floats]) -> list[tuple[Floats, Floats]]:
