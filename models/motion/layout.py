@@ -29,7 +29,7 @@ class NetConfig:
     width: int = 224
     kernel: int = 5
     hidden: int = 256
-    layers: int = 2
+    layers: int = 3
 
     def states(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the state tensors without the batch dimension."""

@@ -57,13 +57,13 @@ def test_multiplications_are_counted(model: onnx.ModelProto, macs: int) -> None:
 
 
 def test_the_whole_graph_is_counted(tmp_path: Path) -> None:
-    # By hand from the network's sizes: two convolutions, two GRUs, one head, and the phones'
+    # By hand from the network's sizes: two convolutions, the GRUs, one head, and the phones'
     # opinion of every rounding shape and of how firmly they hold it.
     net = NetConfig()
     width, hidden = net.width, net.hidden
     convolutions = net.kernel * (FEATURES + width) * width
-    recurrent = 3 * hidden * (width + hidden) + 3 * hidden * (hidden + hidden)
-    head = 2 * hidden * len(LOOK_AHEADS_MS) * OUTPUTS
+    recurrent = 3 * hidden * (width + hidden) + (net.layers - 1) * 3 * hidden * (hidden + hidden)
+    head = net.layers * hidden * len(LOOK_AHEADS_MS) * OUTPUTS
     opinion = len(CLASSES) * (ROUNDING.stop - ROUNDING.start + 1)
     one = work_at(read(MOTION), DIMS, 1)
     assert one.macs == STEP_HOPS * (convolutions + recurrent + head + opinion)
