@@ -12,9 +12,6 @@ from models.motion.features import FEATURES
 from models.motion.layout import LOOK_AHEADS_MS, OUTPUTS, NetConfig
 
 ROUNDING_BY_PHONES = 0.7  # how much of the rounding is the phone head's opinion
-# Taken off the closure's logit. Training weighs stops more than anything else, so the network is
-# too sure of shut lips; with real speakers of languages it knows less, vowels touch.
-CAUTION = 0.75
 
 
 class MotionNet(nn.Module):
@@ -102,7 +99,7 @@ class _StreamingGraph(nn.Module):
         out, conv1, conv2, hidden = self.net(features, conv1, conv2, hidden)
         mixed = (out * look_ahead[:, None, :, None]).sum(dim=2)
         curves = mixed[..., : self.curves].clamp(0.0, 1.0)
-        closure = torch.sigmoid(mixed[..., self.curves] - CAUTION)
+        closure = torch.sigmoid(mixed[..., self.curves])
         phones = torch.softmax(mixed[..., self.curves + 1 :], dim=-1)
         lips = curves[..., ROUNDING]
         lips = lips + ROUNDING_BY_PHONES * (phones @ self.shaped - (phones @ self.firm) * lips)

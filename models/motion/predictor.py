@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.motion import caution
 from models.motion.features import HOP, MELS, FrontEnd, FrontEndState, loudness_of
 from models.motion.layout import LOOK_AHEADS_MS, NetConfig
 from models.streaming import Mask
@@ -31,10 +32,12 @@ class PredictorState:
     Attributes:
         front: samples and level of the front end.
         net: the graph's state tensors by name, each ``(batch, ...)`` float32.
+        floor: ``(batch,)`` how quiet it was of late, see ``caution.py``.
     """
 
     front: FrontEndState
     net: dict[str, NDArray[np.float32]]
+    floor: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,14 @@ class MotionPredictor:
     def init_state(self, batch: int) -> PredictorState:
         """Return the state of ``batch`` slots that have heard silence so far."""
         net = {name: np.zeros((batch, *s), np.float32) for name, s in self._shapes.items()}
-        return PredictorState(self._front.init_state(batch), net)
+        return PredictorState(self._front.init_state(batch), net, caution.start(batch))
 
     def reset(self, state: PredictorState, reset_mask: Mask) -> None:
         """Restart the slots where ``reset_mask`` (batch,) is true, in place."""
         self._front.reset(state.front, reset_mask)
         for tensor in state.net.values():
             tensor[reset_mask] = 0.0
+        state.floor[reset_mask] = caution.start(1)
 
     def step(
         self,
@@ -130,10 +134,14 @@ class MotionPredictor:
                 tensor[:] = new
             else:
                 tensor[exec_mask] = new[exec_mask]
-        loudness = loudness_of(features[..., MELS] * 4.0 - 6.0)
+        energy = features[..., MELS] * 4.0 - 6.0
+        loudness = loudness_of(energy)
+        floors, floor = caution.follow_floor(energy, state.floor)
+        chosen_slots = slice(None) if exec_mask is None else exec_mask
+        state.floor[chosen_slots] = floor[chosen_slots]
         return Prediction(
             np.asarray(out["curves"], np.float32),
-            np.asarray(out["closure"], np.float32),
+            caution.cautious(np.asarray(out["closure"], np.float32), floors),
             np.asarray(out["phones"], np.float32),
             loudness,
             features,
