@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ _LIP_SHADOW = 0.30
 _LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
 _THIN_COLOUR = 0.42  # of the lip's colour
+_THIN_ROUND = 0.6  # lighter where lips are round: the corners are lips that touch, no slits
 _TUCKED = 0.75  # of that fade is lost where the lower lip rests on the teeth, which are in front
 _ROUND, _ROUND_DARK = (0.1, 0.8), 0.88  # of the light is kept out by lips that come forward
 # Tongue and what lies behind are shapes of their own, see throat.py.
@@ -35,6 +37,10 @@ _FRONT_TEETH = {"upper_teeth": 2.35, "lower_teeth": 1.75, "upper_gum": 2.35}
 _FINE = 2  # samples per pixel and axis
 _SEAM = 0.065  # cm, half width of the line between closed lips
 _SEAM_DARK = 0.33
+_SEAM_ROUND = 0.8  # of the line is lost at the corners of round lips, which have no crease there
+_RIM = 0.020  # inter-ocular distances, blur of the rim where lips turn inwards
+_RIM_SKIN = (0.42, 0.20)  # of the light is missing at the edge of upper and lower lip
+_RIM_INSIDE = (0.40, 0.33)  # of what is seen there is the lips' own inside
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -94,22 +100,51 @@ def _shade(
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _mix(out, interior, coverage, left, top):
-    """Put the doubled interior behind partly covered skin."""
-    for y in range(coverage.shape[0]):
-        for x in range(coverage.shape[1]):
-            c = np.int64(coverage[y, x])
-            if c < 16:
-                for k in range(3):
-                    value = 0.25 * (
-                        interior[2 * y, 2 * x, k]
-                        + interior[2 * y, 2 * x + 1, k]
-                        + interior[2 * y + 1, 2 * x, k]
-                        + interior[2 * y + 1, 2 * x + 1, k]
-                    )
-                    out[y + top, x + left, k] = int(
-                        (c * out[y + top, x + left, k] + (16 - c) * value) / 16.0 + 0.5
-                    )
+def _mix(out, interior, coverage, near, lining, rim, left, top):
+    """Put the doubled interior behind partly covered skin; lips turn inwards at their edge.
+
+    Args:
+        out: ``(S, S, 3)`` frame, changed in place.
+        interior: ``(2h, 2w, 3)``.
+        coverage: ``(h, w)`` skin samples, 0-16.
+        near: ``(h, w)`` the same, blurred: 16 far inside the skin, 8 at its edge, 0 far from it.
+        lining: ``(3,)`` colour of the lips' inside, in shadow.
+        rim: ``(4,)`` what the upper and the lower lip lose at their edge, and how much of their
+            inside is seen beside it.
+        left: first column.
+        top: first row.
+    """
+    rows, columns = coverage.shape
+    one = np.float32(1.0)
+    for x in range(columns):
+        first, last = -1, -1  # of the hole in this column
+        for y in range(rows):
+            if coverage[y, x] < 8:
+                if first < 0:
+                    first = y
+                last = y
+        middle = 0.5 * (first + last) if first >= 0 else 0.5 * rows
+        for y in range(rows):
+            c = np.float32(coverage[y, x])
+            close = np.float32(near[y, x]) / np.float32(16.0)
+            low = min(one, max(np.float32(0.0), np.float32(0.5) + np.float32(0.25) * (y - middle)))
+            edge = min(one, np.float32(2.0) * (one - close)) * c / np.float32(16.0)
+            if edge < np.float32(0.02) and c > 15:
+                continue
+            skin = one - edge * (rim[0] + low * (rim[1] - rim[0]))
+            lips = min(one, np.float32(2.0) * close) ** 2 * (rim[2] + low * (rim[3] - rim[2]))
+            for k in range(3):
+                value = np.float32(0.25) * (
+                    interior[2 * y, 2 * x, k]
+                    + interior[2 * y, 2 * x + 1, k]
+                    + interior[2 * y + 1, 2 * x, k]
+                    + interior[2 * y + 1, 2 * x + 1, k]
+                )
+                value += lips * (lining[k] - value)
+                # Red goes last: the light has passed through flesh.
+                kept = skin if k > 0 else np.float32(0.5) * (one + skin)
+                lit = c * kept * out[y + top, x + left, k] + (np.float32(16.0) - c) * value
+                out[y + top, x + left, k] = int(lit / np.float32(16.0) + np.float32(0.5))
 
 
 def vertex_normals(points: Floats, tris: NDArray[np.int32]) -> Floats:
@@ -150,6 +185,7 @@ class MouthPainter:
         if grey:
             self._dark[:] = self._dark.mean()
             self._thin[:] = self._thin.mean()
+        self._rim = np.array([*_RIM_SKIN, *_RIM_INSIDE], np.float32)
         self._teeth = photo_teeth(basis, identity)
         count = len(used) + len(self._throat.base)
         self._values = np.zeros((count, 3 if self._teeth is None else 6), np.float32)
@@ -181,7 +217,9 @@ class MouthPainter:
         tris = basis.part(name)
         return tris[np.abs(basis.neutral[tris, 0]).max(1) < _FRONT_TEETH[name]]
 
-    def draw_seam(self, out: NDArray[np.uint8], points: Floats, model: Floats) -> None:
+    def draw_seam(
+        self, out: NDArray[np.uint8], points: Floats, model: Floats, expression: Expression
+    ) -> None:
         """Draw the line between lips that touch, where the photo has none."""
         if self._seam_dark <= 0:
             return
@@ -189,6 +227,7 @@ class MouthPainter:
         gap = seam.gap(model)
         shut = np.clip(1.0 - gap / 0.08, 0, 1).astype(np.float32)
         strength = self._seam_dark * self._seam_profile * shut
+        strength *= np.float32(1.0 - _SEAM_ROUND * expression.round)
         if strength.max() < 0.01:
             return
         upper, lower = seam.read_upper @ points[seam.upper], seam.read_lower @ points[seam.lower]
@@ -271,6 +310,7 @@ class MouthPainter:
         terms = tuple(
             np.float32(v) for v in (_THIN[0] * gate, (_THIN[1] - _THIN[0]) * gate, let_in)
         )
+        thin = self._thin * np.float32(1.0 + _THIN_ROUND * expression.round)
         ring = points[seam.upper]
         order = np.argsort(ring[:, 0], kind="stable")
         ring_x = seam.read_upper @ ring[:, 0]
@@ -286,12 +326,13 @@ class MouthPainter:
             ring_x,
             ring_y,
             np.maximum(seam.gap(model), 0),
-            self._thin,
+            thin,
             terms,
             self._values,
         )
         interior = self._rasterise(vertices, coverage.shape, left, top)
-        _mix(out, interior, coverage, left, top)
+        near = cv2.GaussianBlur(coverage, (0, 0), max(0.6, _RIM * rig.unit))
+        _mix(out, interior, coverage, near, thin, self._rim, left, top)
         return interior
 
     def _rasterise(self, vertices: Floats, shape: tuple[int, ...], left: int, top: int) -> Floats:

@@ -218,7 +218,7 @@ class Renderer:
             interior = self._mouth.paint(
                 self._out, coverage, x0, y0, points, model, pose, expression
             )
-        self._mouth.draw_seam(self._out, points, model)
+        self._mouth.draw_seam(self._out, points, model, expression)
         if self._refiner is not None:
             inside = None if mouth is None or interior is None else (*mouth, interior)
             photo, unit = self._pictures.photo, self._rig.unit
