@@ -21,29 +21,34 @@ class Stage:
         shards: of the corpus' first part that must be there.
         second: shards of the second part, timed by the stage before.
         third: shards of the third part, likewise.
+        fourth: shards of the fourth part, likewise.
         steps: length of its schedule.
         batch: crops per step.
         rate: peak learning rate.
         seed: of crops and augmentation.
         captured: whether captured performance is trained on as well, where it is given.
+        fronted: share of crops whose back rounded vowels are said further in front.
     """
 
     name: str
     shards: int
     second: int
     third: int
+    fourth: int
     steps: int
     batch: int
     rate: float
     seed: int
     captured: bool
+    fronted: float = 0.0
 
 
 STAGES = (
-    Stage("first", 22, 0, 0, 2386, 15, 2e-3, 0, captured=False),
-    Stage("second", 22, 0, 0, 1712, 15, 1.2e-3, 0, captured=True),
-    Stage("third", 22, 3, 0, 3935, 15, 1.2e-3, 5, captured=True),
-    Stage("fourth", 22, 3, 12, 4500, 23, 1e-3, 7, captured=True),
+    Stage("first", 22, 0, 0, 0, 2386, 15, 2e-3, 0, captured=False),
+    Stage("second", 22, 0, 0, 0, 1712, 15, 1.2e-3, 0, captured=True),
+    Stage("third", 22, 3, 0, 0, 3935, 15, 1.2e-3, 5, captured=True),
+    Stage("fourth", 22, 3, 12, 0, 4500, 23, 1e-3, 7, captured=True),
+    Stage("fifth", 22, 3, 6, 4, 2000, 23, 6e-4, 11, captured=True, fronted=0.3),
 )
 
 
@@ -63,6 +68,9 @@ def commands(corpus: Path, out: Path, facegood: Path | None, workers: int = 1) -
             words += ["--second-shards", str(stage.second), "--timer", str(before / "motion.onnx")]
         if stage.third:
             words += ["--third-shards", str(stage.third)]
+        if stage.fourth:
+            words += ["--fourth-shards", str(stage.fourth)]
+        words += ["--fronted", str(stage.fronted)]
         if stage.captured and facegood is not None:
             words += ["--facegood", str(facegood)]
         found.append(words)

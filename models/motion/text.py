@@ -152,6 +152,59 @@ def vowel_first(rng: random.Random) -> str:
     return template[0].upper() + template[1:]
 
 
+# Words whose rounding the sound alone hardly tells: many speakers say "you", "two" and "no" with
+# the tongue far in front, so only context and the upper formants part them from "ye", "tea", "nay".
+_ROUNDED: dict[str, str] = {
+    "you": "you you you your you're you'll you've use uses used user unit united unique usual "
+    "menu value volume queue cue cute cube few view review interview beauty music museum human "
+    "huge humour future fuse refuse confuse computer commute community popular regular argue "
+    "continue rescue nephew pupil Europe youth useful music",
+    "front": "do two too through new knew noon soon moon zoo shoe choose juice June July blue clue "
+    "lose loose suit super student stupid tuna tube tune duty news noodle include conclude route "
+    "rude true crew fruit group cool school food tool jewel issue",
+    "back": "good book cook could should would look foot put push pull full wood stood took sugar "
+    "cushion bush",
+    "go": "no know so go don't phone telephone only alone hello slow low show those though open "
+    "home note tone zone stone row road load code mode total local social unknown tomorrow window "
+    "yellow follow photo piano echo zero nobody over goal",
+    "we": "one we will was were what want wait away twelve twenty always between queen quick "
+    "language wish week wave swim sweet swap twin quiet everywhere when with",
+    "spread": "yes year yet yield yesterday tea team teach tip till tin ticket ten deal deep dip "
+    "did dead dish need knit net never lean leave listen little lip let less seat seem sit sister "
+    "sense set she sheep ship shed cheese chicken check jeep jet geese give get key keep kitten "
+    "kettle heat him head these this them then reach rib red pin bean bit been see easy isn't "
+    "it in is press enter letter ready begin",
+    "to": "to leave|to listen|to hear|to enter|to delete|to the list|to its end|to me|to send it|"
+    "to be|to reach them|to rest|to keep",
+    "end": "you|use it|your menu|for you|by you|in use|do it|you know|thank you|at noon|too",
+}
+_ROUNDED_WORDS = {k: v.split("|") if k in ("to", "end") else v.split() for k, v in _ROUNDED.items()}
+_ROUNDED_TEMPLATES = (
+    "{you} {spread} {front} {go}.",
+    "{front} {front}, {spread} {front}, {go} {you}.",
+    "Press {we} {to}, or {front} {to}, {you} {spread}.",
+    "If {you} {spread} {go}, {we} {front} {to} {end}.",
+    "{spread} {you} {go} {spread} {end}.",
+    "Do you {spread} {back} {go}? {go}, {you}.",
+    "{we} {back} {you}, {spread} {go} {spread}.",
+    "The {you} {go} is {front}, the {spread} {front} is {you}.",
+    "{you}, {you}, {spread}, {you}; {front} {to} {end}.",
+    "{go}. {go} {spread}, {go} {front}, {we} {end}.",
+    "When you {spread} it, {we} {spread} your {front} {go}.",
+    "{spread} it {to}, {spread} the {go} in {you} {end}.",
+)
+
+
+def rounded(rng: random.Random) -> str:
+    """Return English words in which rounded and spread lips share their neighbours."""
+    template = rng.choice(_ROUNDED_TEMPLATES)
+    while "{" in template:
+        head, rest = template.split("{", 1)
+        key, tail = rest.split("}", 1)
+        template = head + rng.choice(_ROUNDED_WORDS[key]) + tail
+    return template[0].upper() + template[1:]
+
+
 # Onsets, vowels and codas as each language spells them ("-" is none; what stands more often comes
 # more often). A coda ends one syllable in four.
 _SYLLABLES: dict[str, tuple[str, str, str]] = {

@@ -22,14 +22,16 @@ import torch
 from numpy.typing import NDArray
 
 from models.motion import corpus, recipe
-from models.motion.batches import Corpus, disturb, mask
+from models.motion.batches import Corpus, disturb, front_vowels, mask
 from models.motion.capture import Captured
 from models.motion.features import RAW, normalise
 from models.motion.flow_train import FlowTrainConfig, FlowTrainer
+from models.motion.graph_weights import weights_of
 from models.motion.layout import NetConfig
 from models.motion.network import MotionNet, grown
 from models.motion.objective import capture_loss, loss_of, numpy_tensor
 from models.motion.simulate import SpeechBank
+from models.motion.spoken import CorpusConfig
 from models.motion.weights import write_weights
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class TrainConfig:
         rate: peak learning rate; it falls to zero on a cosine.
         seed: of crops and augmentation.
         clean: share of crops left without rooms, noise and masks.
+        fronted: share of crops whose back rounded vowels are said further in front.
         capture_weight: of the captured crops' loss.
     """
 
@@ -59,6 +62,7 @@ class TrainConfig:
     rate: float = 2e-3
     seed: int = 0
     clean: float = 0.35
+    fronted: float = 0.3
     capture_weight: float = 0.15
 
 
@@ -105,13 +109,16 @@ class Trainer:
         self.steps, self.spent = int(arrays["steps"]), float(arrays["spent"])
 
     def warm_start(self, checkpoint: Path) -> None:
-        """Begin a new schedule with the averaged weights of another run."""
-        with np.load(checkpoint, allow_pickle=False) as data:
-            known = {
-                k.removeprefix("average/"): torch.from_numpy(np.array(data[k]))
-                for k in data.files
-                if k.startswith("average/")
-            }
+        """Begin a new schedule with the averaged weights of another run, or with a graph's."""
+        if checkpoint.suffix == ".onnx":
+            known = {k: torch.from_numpy(v) for k, v in weights_of(checkpoint).items()}
+        else:
+            with np.load(checkpoint, allow_pickle=False) as data:
+                known = {
+                    k.removeprefix("average/"): torch.from_numpy(np.array(data[k]))
+                    for k in data.files
+                    if k.startswith("average/")
+                }
         self.net.load_state_dict(grown(known, self.net))
         self.average.load_state_dict(self.net.state_dict())
 
@@ -152,6 +159,8 @@ class Trainer:
         config = self.config
         rng = np.random.default_rng([config.seed, self.steps])
         crop = data.batch(rng, config.batch, config.hops)
+        crop["raw"] = crop["raw"].astype(np.float32)
+        front_vowels(crop["raw"], crop["phone"], rng, config.fronted)
         extra = captured.batch(rng, config.captured, config.hops) if captured else None
         sound = crop["raw"] if extra is None else np.concatenate([crop["raw"], extra["raw"]])
         raw = disturb(sound.astype(np.float32), rng, config.clean)
@@ -216,6 +225,7 @@ def train_lips(args: argparse.Namespace) -> Trainer:
         batch=args.batch,
         rate=args.rate,
         seed=args.seed,
+        fronted=args.fronted,
     )
     trainer = Trainer(args.out, config, NetConfig())
     if (args.resume or args.export_only) and trainer.checkpoint.is_file():
@@ -251,6 +261,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes that generate")
     parser.add_argument("--second-shards", type=int, default=0, help="of voices that came later")
     parser.add_argument("--third-shards", type=int, default=0, help="of invented words")
+    parser.add_argument("--fourth-shards", type=int, default=0, help="about rounding")
     parser.add_argument("--timer", type=Path, help="motion.onnx that times their phones")
     parser.add_argument("--recipe", action="store_true", help="every stage of the shipped weights")
     parser.add_argument("--part", choices=("all", "lips", "flow"), default="all")
@@ -258,9 +269,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, help="lips by the clock, not by steps")
     parser.add_argument("--batch", type=int, default=TrainConfig.batch, help="crops per step")
     parser.add_argument("--rate", type=float, default=TrainConfig.rate)
+    parser.add_argument("--fronted", type=float, default=TrainConfig.fronted, help="share of crops")
     parser.add_argument("--flow-steps", type=int, default=FlowTrainConfig.steps)
     parser.add_argument("--facegood", type=Path, help="folder of captured takes to train on too")
-    parser.add_argument("--warm-start", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--warm-start", type=Path, help="checkpoint or graph to begin with")
     parser.add_argument("--blend", type=Path, help="checkpoint to mix into the finished weights")
     parser.add_argument("--blend-share", type=float, default=0.5)
     parser.add_argument("--seed", type=int, default=0)
@@ -272,15 +284,16 @@ def main(argv: list[str] | None = None) -> int:
     torch.set_num_threads(args.threads)
     if args.recipe:
         return recipe.run(main, args.corpus, args.out, args.facegood, args.workers)
-    later = args.second_shards or args.third_shards
+    later = args.second_shards or args.third_shards or args.fourth_shards
     if later and (args.timer is None or not args.timer.is_file()):
         parser.error("Later shards need --timer, the graph that times their phones.")
     if args.make_corpus:
-        corpus.make(args.corpus, args.shards, 1, args.workers, corpus.CorpusConfig())
-    if args.second_shards:
-        corpus.make_second(args.corpus, args.second_shards, args.workers, args.timer)
-    if args.third_shards:
-        corpus.make_third(args.corpus, args.third_shards, args.workers, args.timer)
+        corpus.make(args.corpus, args.shards, 1, args.workers, CorpusConfig())
+    if later:
+        corpus.make_later(
+            args.corpus, args.timer, args.workers,
+            args.second_shards, args.third_shards, args.fourth_shards,
+        )  # fmt: skip
     shards = len(list(args.corpus.glob("shard-????.npz")))
     if shards == 0:
         parser.error(f"No shards in {args.corpus}; give --make-corpus to generate them.")

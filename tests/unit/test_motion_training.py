@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,14 +11,24 @@ import numpy as np
 import pytest
 
 from models.motion import augment
-from models.motion.batches import Corpus, add_noise, disturb, stretch_throats, voice_weight
+from models.motion.batches import (
+    Corpus,
+    add_noise,
+    disturb,
+    front_vowels,
+    stretch_throats,
+    voice_weight,
+)
 from models.motion.capture import Captured, compare, fit, phones_heard, read_take
-from models.motion.corpus import CorpusConfig, make_shard, version
+from models.motion.corpus import make_shard, version
 from models.motion.curves import CHANNEL, CHANNELS, DEFAULT, CurveConfig, build
 from models.motion.features import MELS, RAW
 from models.motion.flow import CONDITIONS, INDEX_OF, MOODS, RATE
-from models.motion.phones import CLASSES, Phone
+from models.motion.graph_weights import weights_of
+from models.motion.phones import CLASS_INDEX, CLASSES, Phone
 from models.motion.simulate import SpeechBank, commands, conversations, cues, episode
+from models.motion.spoken import CorpusConfig
+from models.motion.stream import MOTION_GRAPH
 from models.motion.voices import Utterance, installed
 from tests.unit.motion_sounds import AH, speech_like, vowel
 
@@ -71,6 +82,39 @@ def test_disturbing_leaves_shape_and_is_finite() -> None:
     assert out.shape == raw.shape and np.isfinite(out).all()
     np.testing.assert_array_equal(raw, kept)  # the corpus in memory is not touched
     np.testing.assert_array_equal(out, disturb(raw, np.random.default_rng(1), 0.0))
+
+
+def test_rounded_vowels_said_in_front_move_the_second_formant_alone() -> None:
+    raw = np.full((1, 60, RAW), -12.0, np.float32)
+    first, second, third = 9, 27, 54  # bands near 320, 1050 and 3200 Hz
+    raw[..., [first, second, third]] = -2.0
+    phone = np.full((1, 60), CLASS_INDEX["IY"])
+    phone[:, 20:40] = CLASS_INDEX["UW"]
+    moved = raw.copy()
+    front_vowels(moved, phone, np.random.default_rng(5), share=1.0)
+    for band in (first, third):
+        np.testing.assert_allclose(moved[..., band], -2.0, atol=0.5)
+    tops = moved[0, :, 16:50].argmax(axis=1) + 16
+    assert (tops[:16] == second).all() and (tops[44:] == second).all()
+    assert (tops[24:36] > second + 1).all() and len(set(tops[24:36])) == 1
+    assert np.isfinite(moved).all() and (np.abs(np.diff(tops)) <= 6).all(), "it glides"
+    untouched = raw.copy()
+    front_vowels(untouched, phone, np.random.default_rng(5), share=0.0)
+    np.testing.assert_array_equal(untouched, raw)
+
+
+def test_weights_read_back_from_the_graph_are_the_networks() -> None:
+    weights = weights_of(MOTION_GRAPH)
+    manifest = json.loads((MOTION_GRAPH.parent / "manifest.json").read_text())
+    assert sum(w.size for w in weights.values()) == manifest["parameters"]
+    hidden = manifest["network"]["hidden"]
+    assert weights["gru1.weight_ih_l0"].shape == (3 * hidden, manifest["network"]["width"])
+    assert weights["head.weight"].shape[1] == manifest["network"]["layers"] * hidden
+
+
+def test_another_graph_is_not_taken_for_the_networks() -> None:
+    with pytest.raises(ValueError, match="no motion graph"):
+        weights_of(MOTION_GRAPH.parent / "flow.onnx")
 
 
 def test_a_throat_moves_a_formant_and_noise_fills_the_valleys() -> None:
