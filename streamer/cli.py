@@ -206,10 +206,10 @@ def render(
 ) -> None:
     """Render a sound file to a video with the same models as live."""
     from models.appearance.identity import Identity
-    from models.renderer.renderer import Renderer
     from streamer.audio_file import duration_s, read_blocks
     from streamer.motion_command import MotionSettings, open_motion
     from streamer.offline import render_file
+    from streamer.picture_models import load_pictures
 
     settings = _config(config, data, media__size=size, media__fps=fps, engine__engine=engine)
     if (photo is None) == (avatar is None):
@@ -219,10 +219,10 @@ def render(
             next(iter(read_blocks(sound, 16_000)))
     made = MotionSettings(fps, settings.media.look_ahead_ms, seed, mood, style)
     motion = open_motion(made, settings.engine.engine)
+    pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
     with tempfile.TemporaryDirectory(prefix="visavis-") as scratch:
         bundle = _bundle(settings, photo, avatar, Path(scratch))
-        renderer = Renderer(Identity.load(bundle), size=size)
-    renderer.warm_up()
+        renderer = pictures.renderer(Identity.load(bundle), size)
     with _progress_bar("Rendering", duration_s(audio) or 0.0) as (bar, task):
         report = render_file(
             motion,

@@ -36,6 +36,7 @@ class MediaConfig:
     look_ahead_ms: int = 80  # of sound the lips wait for; 0-120
     ring_ms: int = 120  # frame ring capacity
     bitrate_kbps: int = 1200
+    refine: bool = True  # a small network lights the open mouth
     video_codec: str = "H264"  # or VP8; the other one is for viewers that have not this one
     playout_delay_max_ms: int = 0  # upper bound asked of the viewer's jitter buffer
     sound_lead_ms: int = 50  # sound leaves earlier: a browser's way to the ear is longer

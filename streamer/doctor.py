@@ -229,11 +229,12 @@ def _isolation(held: tuple[str, ...]) -> Check:
 def _capacity(config: Config, bundle: Path) -> Check:
     from models.appearance.identity import Identity
     from models.coefficients import INDEX, neutral
-    from models.renderer.renderer import Renderer
     from streamer.media.encoder import VideoEncoder, to_yuv
+    from streamer.picture_models import load_pictures
 
     size, fps = config.media.size, config.media.fps
-    renderer = Renderer(Identity.load(bundle), size=size)
+    pictures = load_pictures(config.engine.engine, refine=config.media.refine)
+    renderer = pictures.renderer(Identity.load(bundle), size)
     encoder = VideoEncoder("H264", size=size, fps=fps, bitrate_kbps=config.media.bitrate_kbps)
     spent = []
     for n in range(_FRAMES):

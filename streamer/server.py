@@ -147,6 +147,7 @@ def _services(
         threads=config.engine.threads,
         compute=config.engine.compute,
         size=config.media.size,
+        refine=config.media.refine,
     )
     supervisor = Supervisor(
         settings, clock, command=worker_command, warm=lambda: _newest_bundle(store)

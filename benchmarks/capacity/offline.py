@@ -25,6 +25,7 @@ from models.motion.stream import MOTION_GRAPH, MotionStream
 from models.renderer.renderer import Renderer
 from streamer.audio_file import duration_s, read_all
 from streamer.offline import render_file
+from streamer.picture_models import load_pictures
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,8 +53,7 @@ def _measure(scratch: Path, speech: Path | None, runs: int) -> dict[str, Any]:
     result: dict[str, Any] = {"enrolment_s": round(time.perf_counter() - began, 2)}
     identity = Identity.load(bundle)
     for size in (512, 256):
-        renderer = Renderer(identity, size=size)
-        renderer.warm_up()
+        renderer = load_pictures("cpu").renderer(identity, size)
         ratios = []
         for _ in range(runs):
             motion = MotionStream(select.load(MOTION_GRAPH, "cpu"), fps=25)

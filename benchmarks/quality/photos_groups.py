@@ -20,6 +20,7 @@ from models.appearance.identity import Identity
 from models.coefficients import INDEX
 from models.renderer.people.labels import PortraitLabels
 from models.renderer.renderer import Renderer
+from streamer.picture_models import load_pictures
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -85,7 +86,7 @@ def measure(
         same frame with a minute of movement between. The renderer keeps nothing from frame to
         frame, so 0 is what is to be expected, and anything else is a fault.
     """
-    renderer = Renderer(identity)
+    renderer = load_pictures("cpu").renderer(identity, identity.size)
     rest = renderer.render(coefficients({})).copy()
     box = _face(renderer)
     part = np.s_[box[1] : box[3], box[0] : box[2]]

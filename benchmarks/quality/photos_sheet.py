@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
-from models.renderer.renderer import Renderer
+from streamer.picture_models import load_pictures
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -91,8 +91,9 @@ def contact_sheet(
     for column, name in enumerate(("photo", *motions)):
         _text(head, name, (column * cell + 4, _LABEL - 4))
     rows = [head]
+    pictures = load_pictures("cpu")
     for name, identity in identities.items():
-        renderer = Renderer(identity, size=size)
+        renderer = pictures.renderer(identity, size)
         cells = [_fit(identity.photo, cell)]
         cells += [_fit(renderer.render(coefficients(v)), cell) for v in motions.values()]
         row = np.hstack(cells)

@@ -1,8 +1,9 @@
 """``visavis bench quality renderer``: what the refiner makes of held-out people and portraits.
 
-Every arm sees the same crops with the same noise: the raw warp, the untrained network, the plain
-regression, the student at one, two and four steps, and the teacher at twelve. Intervals are 95 %
-bootstraps over people. ``visavis bench quality people`` has whole frames, and figures by group.
+Every arm sees the same crops with the same noise: the raw warp, the shade, the untrained network,
+the plain regression, the student at one, two and four steps, and the teacher at twelve. Intervals
+are 95 % bootstraps over people. ``visavis bench quality people`` has whole frames, and figures by
+group.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from models.renderer.refine.bridge import TEACHER_STEPS
 from models.renderer.refine.crop import GATE, INSIDE, WARPED, Crop, pack
 from models.renderer.refine.pairs import read_pairs
 from models.renderer.refine.runtime import Graph, walk
+from models.renderer.refine.shade import AsResidual
 
 Floats = NDArray[np.float32]
 _BATCH = 16
@@ -148,8 +150,10 @@ def distillation(table: dict[str, dict[str, tuple[float, float, float]]]) -> dic
 
 
 def arms_of(folder: Path, load: Callable[[Path], Graph]) -> dict[str, Arm]:
-    """Return the arms whose graphs are in a folder (regression, student, teacher, untrained)."""
+    """Return the arms whose graphs are in a folder (shade, regression, student, teacher, ...)."""
     arms: dict[str, Arm] = {"warp": Arm(None)}
+    if (folder / "shade.onnx").is_file():
+        arms["shade"] = Arm(AsResidual(load(folder / "shade.onnx")))
     for name in ("untrained", "regression", "student", "teacher"):
         path = folder / f"{name}.onnx"
         if not path.is_file():

@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.pictures import interval, ms_ssim, psnr, ssim
+from benchmarks.quality.refiners import refiner_of
 from models.appearance.enrol import enrol
 from models.appearance.errors import EnrolmentRefused
 from models.renderer.people.shards import Clip, read_shards, truth_tracker
-from models.renderer.refine.runtime import Graph, MouthRefiner
 from models.renderer.refine.synthetic import registered
+from models.renderer.refiner import Refiner
 from models.renderer.renderer import Renderer
 
 Image = NDArray[np.uint8]
@@ -53,7 +54,7 @@ def regions(semantics: Image) -> dict[str, NDArray[np.float64]]:
 
 
 def frames_of(
-    clip: Clip, make: Callable[[], MouthRefiner] | None, count: int
+    clip: Clip, make: Callable[[], Refiner] | None, count: int
 ) -> Iterator[tuple[dict[str, Image], Image, Image]]:
     """Yield pictures by arm, bent truth and classes for some frames of a clip.
 
@@ -77,7 +78,7 @@ def frames_of(
 
 
 def measure(
-    people: Path, make: Callable[[], MouthRefiner] | None, count: int
+    people: Path, make: Callable[[], Refiner] | None, count: int
 ) -> tuple[dict[str, list[float]], list[dict[str, object]]]:
     """Return every measure by ``arm/region/measure`` with NaN where a region is not seen.
 
@@ -140,15 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)
-    make = None
-    if args.graph is not None:
-        from engines import select
-
-        graph: Graph = select.load(args.graph, "cpu")
-
-        def make() -> MouthRefiner:
-            return MouthRefiner(graph)
-
+    make = refiner_of(args.graph) if args.graph is not None else None
     found, whose = measure(args.people, make, args.frames)
     if not whose:
         print(f"Nobody is held out in {args.people}.")

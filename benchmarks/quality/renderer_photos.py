@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.measures import flicker
 from benchmarks.quality.pictures import sharpness
+from benchmarks.quality.refiners import refiner_of
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
-from models.renderer.refine.runtime import Graph, MouthRefiner
+from models.renderer.refiner import Refiner
 from models.renderer.renderer import Renderer
 
 Image = NDArray[np.uint8]
@@ -76,9 +77,7 @@ def mouth_of(renderer: Renderer, size: int = 96) -> Image:
     return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def measure(
-    identity: Identity, make: Callable[[], MouthRefiner], minutes: float
-) -> dict[str, float]:
+def measure(identity: Identity, make: Callable[[], Refiner], minutes: float) -> dict[str, float]:
     """Measure one identity with and without refiner."""
     row: dict[str, float] = {}
     changed = []
@@ -120,7 +119,7 @@ def _mean_colour(renderer: Renderer, frames: range) -> NDArray[np.float64]:
     return total / len(frames)
 
 
-def sheet(identities: dict[str, Identity], make: Callable[[], MouthRefiner]) -> Image:
+def sheet(identities: dict[str, Identity], make: Callable[[], Refiner]) -> Image:
     """Return mouths: per identity a row without and a row with refiner, a column per motion."""
     rows = []
     for name, identity in identities.items():
@@ -148,13 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    from engines import select
-
-    graph: Graph = select.load(args.graph, "cpu")
-
-    def make() -> MouthRefiner:
-        return MouthRefiner(graph, steps=args.steps, noise=args.noise)
-
+    make = refiner_of(args.graph, steps=args.steps, noise=args.noise)
     found = {p.stem: Identity.load(p) for p in sorted(args.identities.iterdir()) if p.is_file()}
     if args.sheet:
         cv2.imwrite(str(args.sheet), cv2.cvtColor(sheet(found, make), cv2.COLOR_RGB2BGR))

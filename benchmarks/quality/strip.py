@@ -18,9 +18,9 @@ from PIL import Image
 from benchmarks.common import astronaut_jpeg
 from models.appearance.enrol_process import enrol_photo_sync
 from models.appearance.identity import Identity
-from models.renderer.renderer import Renderer
 from streamer.audio_file import read_all
 from streamer.motion_models import load_motion
+from streamer.picture_models import load_pictures
 
 _FPS = 25
 
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         bundle = Path(scratch) / "identity.vav"
         enrol_photo_sync(photo, bundle, size=512, timeout_s=60, progress=None)
-        renderer = Renderer(Identity.load(bundle), size=512)
+        renderer = load_pictures("cpu").renderer(Identity.load(bundle), 512)
     motion = load_motion("cpu").stream(fps=_FPS)
     frames = motion.push(read_all(args.audio, motion.SAMPLE_RATE))
     count = args.columns * args.rows - 1

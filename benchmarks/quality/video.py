@@ -34,6 +34,7 @@ from models.motion.stream import MotionStream
 from models.renderer.renderer import Renderer
 from streamer.audio_file import read_all
 from streamer.motion_models import load_motion
+from streamer.picture_models import load_pictures
 
 FPS = 25
 SILENCE_S = 1.6  # appended to each recording
@@ -174,7 +175,7 @@ def _clips(args: argparse.Namespace) -> list[Clip]:
     if not names:
         raise BenchmarkError(f"No recording in {args.speech} is long enough and aligned.")
     places = np.linspace(0, len(names) - 1, min(args.clips, len(names))).round().astype(int)
-    renderer = Renderer(_identity(args), size=args.size)
+    renderer = load_pictures("cpu").renderer(_identity(args), args.size)
     models = load_motion("cpu")
     tracker = MediaPipeTracker()
     clips = []

@@ -48,7 +48,7 @@ STAGES = (
     Stage("second", 22, 0, 0, 0, 1712, 15, 1.2e-3, 0, captured=True),
     Stage("third", 22, 3, 0, 0, 3935, 15, 1.2e-3, 5, captured=True),
     Stage("fourth", 22, 3, 12, 0, 4500, 23, 1e-3, 7, captured=True),
-    Stage("fifth", 22, 3, 6, 4, 2000, 23, 6e-4, 11, captured=True, fronted=0.3),
+    Stage("fifth", 22, 3, 12, 4, 2000, 23, 6e-4, 11, captured=True, fronted=0.3),
 )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +18,12 @@ from models.motion.layout import STEP_HOPS
 from models.motion.pooling import FramePool
 from models.motion.predictor import Graph, MotionPredictor, Prediction, head_of
 from models.motion.steady import SteadySound
+from models.shipped import checked
 
 MOTION_GRAPH = Path(__file__).resolve().parents[1] / "weights" / "motion" / "motion.onnx"
 FLOW_GRAPH = MOTION_GRAPH.with_name("flow.onnx")
 
+_TRAINING = "visavis train motion --make-corpus"
 EASE_S = 0.2  # a barge-in brings the face to rest within this
 _SMILE = np.array([INDEX["mouthSmileLeft"], INDEX["mouthSmileRight"]])
 _LIPS = tuple(
@@ -38,7 +38,7 @@ def load_motion_engine_path() -> Path:
         FileNotFoundError: the weights are not there.
         ValueError: the file is not the one its manifest describes.
     """
-    return _checked(MOTION_GRAPH, "sha256")
+    return checked(MOTION_GRAPH, "motion", _TRAINING)
 
 
 def load_flow_engine_path() -> Path:
@@ -48,19 +48,7 @@ def load_flow_engine_path() -> Path:
         FileNotFoundError: the weights are not there.
         ValueError: the file is not the one its manifest describes.
     """
-    return _checked(FLOW_GRAPH, "flow_sha256")
-
-
-def _checked(graph: Path, key: str) -> Path:
-    if not graph.is_file():
-        raise FileNotFoundError(
-            f"The motion weights are missing at {graph}; reinstall, or run "
-            "'visavis train motion --make-corpus'."
-        )
-    manifest = json.loads((graph.parent / "manifest.json").read_text())
-    if hashlib.sha256(graph.read_bytes()).hexdigest() != manifest[key]:
-        raise ValueError("The motion weights do not match their manifest; reinstall them.")
-    return graph
+    return checked(FLOW_GRAPH, "motion", _TRAINING, "flow_sha256")
 
 
 def checked_pcm(pcm: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from models.renderer.warp import FULL
@@ -74,12 +75,18 @@ class Refiner(Protocol):
 
 def apply_refinement(out: Image, refinement: Refinement) -> None:
     """Add the gated residual to ``(h, w, 3)`` uint8 in place; alpha 0 changes no bit."""
-    alpha = np.clip(refinement.alpha, 0.0, 1.0)
-    rows, columns = np.nonzero(alpha > 0)
-    if len(rows) == 0:
-        return
-    change = alpha[rows, columns, None] * refinement.residual[rows, columns]
-    out[rows, columns] = np.clip(np.rint(out[rows, columns] + change), 0, 255).astype(np.uint8)
+    _add(out, refinement.residual, refinement.alpha)
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _add(out, residual, alpha):
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            a = min(np.float32(1.0), alpha[y, x])
+            if a > 0:
+                for k in range(3):
+                    value = out[y, x, k] + a * residual[y, x, k] + np.float32(0.5)
+                    out[y, x, k] = int(min(np.float32(255.0), max(np.float32(0.0), value)))
 
 
 @dataclass(frozen=True)

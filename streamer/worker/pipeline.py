@@ -29,6 +29,7 @@ class WorkerSettings:
         compute: sessions that may be drawn at the same time; 0 decides by the cores.
         warm: an avatar's bundle to warm everything up with; empty if there is none yet.
         size: width and height in pixels of that warm-up.
+        refine: whether a network lights the mouth.
     """
 
     slots: int = 16
@@ -37,6 +38,7 @@ class WorkerSettings:
     compute: int = 0
     warm: str = ""
     size: int = 512
+    refine: bool = True
 
     @property
     def compute_threads(self) -> int:
@@ -148,7 +150,7 @@ class AvatarPipeline:
 
 
 class AvatarPipelines:
-    """The real thing: one motion graph for all sessions, one renderer each.
+    """The real thing: the same graphs for all sessions, one renderer each.
 
     Raises:
         EngineError: the graph cannot be run here.
@@ -161,9 +163,12 @@ class AvatarPipelines:
         import models.appearance.identity
         import models.renderer.renderer  # noqa: F401
         from streamer.motion_models import load_motion
+        from streamer.picture_models import load_pictures
 
         cv2.setNumThreads(settings.threads)
-        self._models = load_motion(settings.engine, settings.threads, settings.compute_threads)
+        means = settings.engine, settings.threads, settings.compute_threads
+        self._models = load_motion(*means)
+        self._pictures = load_pictures(*means, refine=settings.refine)
 
     def open(self, spec: SlotSpec) -> AvatarPipeline:
         """Return a fresh session on an avatar."""
@@ -179,8 +184,5 @@ class AvatarPipelines:
     def drawer(self, bundle: str, size: int) -> Renderer:
         """Load an avatar and draw it once, so that the first live frame is not the slow one."""
         from models.appearance.identity import Identity
-        from models.renderer.renderer import Renderer
 
-        renderer = Renderer(Identity.load(Path(bundle)), size=size)
-        renderer.warm_up()
-        return renderer
+        return self._pictures.renderer(Identity.load(Path(bundle)), size)

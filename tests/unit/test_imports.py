@@ -27,6 +27,7 @@ TORCH_ALLOWED = {
     "models/renderer/refine/export.py",
     "models/renderer/refine/losses.py",
     "models/renderer/refine/network.py",
+    "models/renderer/refine/shade_network.py",
     "models/renderer/refine/train.py",
 }
 OURS = {"models", "engines", "streamer", "web", "tests", "benchmarks"}

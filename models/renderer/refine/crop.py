@@ -19,9 +19,10 @@ Floats = NDArray[np.float32]
 
 SIDE = 96  # pixels of the network's crop
 REACH = 1.35  # side of the crop in inter-ocular distances
-_GROW = 8  # network pixels around the inside that may change
-_SOFT = 2.5  # network pixels over which the change fades
-_EDGE = 8  # network pixels to the crop's border in which nothing changes
+# In parts of the crop's side:
+_GROW = 1 / 12  # around the inside that may change
+_SOFT = 0.026  # over which the change fades
+_EDGE = 1 / 12  # to the crop's border in which nothing changes
 
 # Channels of the network's input, (B, CHANNELS, SIDE, SIDE) float32.
 STATE = slice(0, 3)  # x_t of the bridge, -1 to 1
@@ -34,18 +35,19 @@ GATE = slice(15, 16)
 TIME = slice(16, 17)  # 1 at the warp, 0 at the picture
 STEP = slice(17, 18)  # length of the step
 CHANNELS = 18
+SEEN = slice(3, 16)  # what there is beside the bridge's state and times: the shade's input
 
 
 @dataclass(frozen=True)
 class Crop:
-    """One frame's mouth at the network's size.
+    """One frame's mouth at a network's size, ``side`` pixels (``SIDE`` if nobody says another).
 
     Attributes:
-        warped: ``(SIDE, SIDE, 3)`` uint8.
+        warped: ``(side, side, 3)`` uint8.
         photo: the same of the photo.
         interior: the same of the rendered inside.
-        shift: ``(SIDE, SIDE, 2)`` float32, photo pixel minus own pixel, inter-ocular distances.
-        inside: ``(SIDE, SIDE)`` uint8, 255 inside the mouth.
+        shift: ``(side, side, 2)`` float32, photo pixel minus own pixel, inter-ocular distances.
+        inside: ``(side, side)`` uint8, 255 inside the mouth.
     """
 
     warped: Image
@@ -72,37 +74,44 @@ def shrink(picture: NDArray, side: int = SIDE) -> NDArray:
     return cv2.resize(picture, (side, side), interpolation=way)
 
 
-def take(frame: RefinerInput, box: Box, unit: float) -> Crop:
-    """Bring one frame's crop to the network's size."""
+def take(frame: RefinerInput, box: Box, unit: float, side: int = SIDE) -> Crop:
+    """Bring one frame's crop to a network's size."""
     x0, y0, x1, y1 = box
-    home = np.stack(np.meshgrid(np.arange(x0, x1), np.arange(y0, y1)), -1)
-    shift = ((frame.vertices - home) / np.float32(unit)).astype(np.float32)
+    shift = shrink(frame.vertices, side)  # the mean of a pixel's own place is its middle
+    step = (x1 - x0) / side
+    middle = (step * (np.arange(side) + 0.5) - 0.5).astype(np.float32)
+    shift[..., 0] -= x0 + middle
+    shift[..., 1] -= y0 + middle[:, None]
+    shift *= np.float32(1.0 / unit)
     inside = np.where(frame.inside, 255, 0).astype(np.uint8)
     return Crop(
-        shrink(frame.warped),
-        shrink(frame.photo),
-        shrink(frame.interior),
-        shrink(np.clip(shift, -1, 1)),
-        shrink(inside),
+        shrink(frame.warped, side),
+        shrink(frame.photo, side),
+        shrink(frame.interior, side),
+        np.clip(shift, -1, 1),
+        shrink(inside, side),
     )
 
 
 def gate(inside: Image) -> Floats:
-    """Return where the network may change the picture, ``(SIDE, SIDE)`` in 0-1.
+    """Return where a network may change the picture, ``(side, side)`` in 0-1.
 
     The inside of the mouth and the rim of the lips around it; never the border of the crop.
     """
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * _GROW + 1, 2 * _GROW + 1))
+    side = len(inside)
+    width = 2 * round(_GROW * side) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     grown = cv2.dilate(inside, kernel).astype(np.float32) / 255.0
-    soft = np.clip(1.01 * cv2.GaussianBlur(grown, (0, 0), _SOFT) - 0.005, 0, 1)
-    ramp = np.clip((np.arange(SIDE, dtype=np.float32) + 0.5) / _EDGE, 0, 1)
+    soft = np.clip(1.01 * cv2.GaussianBlur(grown, (0, 0), _SOFT * side) - 0.005, 0, 1)
+    ramp = np.clip((np.arange(side, dtype=np.float32) + 0.5) / (_EDGE * side), 0, 1)
     ramp = np.minimum(ramp, ramp[::-1])
     return (soft * np.minimum(ramp[:, None], ramp[None])).astype(np.float32)
 
 
 def pack(crop: Crop) -> Floats:
-    """Return the network's input ``(CHANNELS, SIDE, SIDE)`` at t = 1 with one whole step."""
-    x = np.empty((CHANNELS, SIDE, SIDE), np.float32)
+    """Return the network's input ``(CHANNELS, side, side)`` at t = 1 with one whole step."""
+    side = len(crop.inside)
+    x = np.empty((CHANNELS, side, side), np.float32)
     warped = crop.warped.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1.0
     x[STATE] = x[WARPED] = warped
     x[PHOTO] = crop.photo.transpose(2, 0, 1) / np.float32(127.5) - 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,10 +11,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.renderer.refine.crop import CHANNELS, SIDE
+from models.renderer.refine.crop import CHANNELS, SEEN, SIDE
 from models.renderer.refine.network import MouthNetwork, NetworkConfig
+from models.renderer.refine.shade import SHADE_SIDE
+from models.renderer.refine.shade_network import ShadeNetwork
 
 OPSET = 17
+COMMAND = "visavis train renderer --faces FACES --people PEOPLE --out DIR --stages shade"
 
 
 def load_network(weights: Path, widths: tuple[int, ...]) -> MouthNetwork:
@@ -45,6 +49,43 @@ def parity(network: nn.Module, path: Path, x: Tensor) -> float:
     return float(np.abs(residual * alpha - (ours[0] * ours[1]).numpy()).max())
 
 
+def export_shade(network: nn.Module, path: Path) -> float:
+    """Write the shade's graph ``x`` -> ``factor``; return its largest difference from torch."""
+    import onnxruntime
+
+    x = torch.rand(3, SEEN.stop - SEEN.start, SHADE_SIDE, SHADE_SIDE) * 2 - 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.onnx.export(
+        network, (x,), str(path), input_names=["x"], output_names=["factor"],
+        dynamic_axes={n: {0: "batch"} for n in ("x", "factor")},
+        opset_version=OPSET, dynamo=False,
+    )  # fmt: skip
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (factor,) = session.run(["factor"], {"x": x.numpy()})
+    with torch.no_grad():
+        return float(np.abs(factor - network(x).numpy()).max())
+
+
+def write_manifest(trained: Path, graph: Path, command: str) -> Path:
+    """Write the shade's manifest beside its graph; the figures are added by hand."""
+    about = json.loads((trained / "shade.json").read_text())
+    manifest = {
+        "file": graph.name,
+        "sha256": hashlib.sha256(graph.read_bytes()).hexdigest(),
+        "bytes": graph.stat().st_size,
+        "parameters": sum(v.numel() for v in load_file(trained / "shade.safetensors").values()),
+        "command": command,
+        "samples": about["samples"],
+        "pairs": about["pairs"],
+        "data": "SFHQ portraits with open mouths (MIT), closed and opened again by our renderer; "
+        "synthetic people of models.renderer.people (ICT-FaceKit, MIT; SFHQ, MIT).",
+        "licence": "Apache-2.0",
+    }
+    path = graph.with_name("manifest.json")
+    path.write_text(json.dumps(manifest, indent=1) + "\n")
+    return path
+
+
 def export_stages(trained: Path, out: Path) -> dict[str, float]:
     """Write every trained stage's graph, and an untrained one for the bench to fail.
 
@@ -55,6 +96,12 @@ def export_stages(trained: Path, out: Path) -> dict[str, float]:
     x = torch.rand(2, CHANNELS, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     widths: tuple[int, ...] = NetworkConfig().widths
     for weights in sorted(trained.glob("*.safetensors")):
+        if weights.stem == "shade":
+            shade = ShadeNetwork()
+            shade.load_state_dict(load_file(weights))
+            differences["shade"] = export_shade(shade.eval(), out / "shade.onnx")
+            write_manifest(trained, out / "shade.onnx", COMMAND)
+            continue
         widths = json.loads(weights.with_suffix(".json").read_text())["widths"]
         network = load_network(weights, widths)
         export_onnx(network, out / f"{weights.stem}.onnx")

@@ -1,6 +1,7 @@
-"""Train teacher, student and control: ``visavis train renderer --help``.
+"""Train the mouth's networks: ``visavis train renderer --help``.
 
-Three networks of one shape. The *teacher* learns the bridge at every t and walks it in twelve
+The *shade*, which ships, learns by what to multiply a mouth's light (``shade_network.py``). Beside
+it three networks of one shape. The *teacher* learns the bridge at every t and walks it in twelve
 steps. The *student* starts as the teacher and learns to jump: from the teacher's endpoints, from
 the truth, and from its own half steps (shortcut consistency), so that one network serves one, two
 and four steps. The *regression* is the control: the same network, as many samples as teacher and
@@ -30,14 +31,15 @@ from models.renderer.refine.critic import PatchCritic, critic_loss, opinion
 from models.renderer.refine.crop import GATE, INSIDE, STATE, STEP, TIME, WARPED
 from models.renderer.refine.data import Batch, PairSet, assemble
 from models.renderer.refine.export import export_stages
-from models.renderer.refine.losses import charbonnier, picture_loss
+from models.renderer.refine.losses import charbonnier, coarse, picture_loss
 from models.renderer.refine.network import MouthNetwork, NetworkConfig, endpoint, tone
+from models.renderer.refine.shade_network import ShadeNetwork, shaded
 
 log = logging.getLogger(__name__)
 Loss = Callable[[nn.Module, NDArray[np.int64]], Tensor]
 
-STAGES = ("regression", "finish", "teacher", "student")
-_SHARE = {"regression": 1.0, "finish": 0.15, "teacher": 0.6, "student": 0.4}  # of --samples
+STAGES = ("shade", "regression", "finish", "teacher", "student")
+_SHARE = {"finish": 0.15, "teacher": 0.6, "student": 0.4}  # of --samples
 _AFTER = {"finish": "regression", "student": "teacher"}  # where the stage's weights start
 _SLOWER = {"finish": 0.3, "student": 0.5}  # of the learning rate
 _AVERAGE = 0.997  # decay of the averaged weights
@@ -112,8 +114,10 @@ class Trainer:
             self._critic.parameters(), lr=CRITIC_RATE, betas=(0.5, 0.99)
         )
 
-    def network(self) -> MouthNetwork:
-        """Return a fresh network."""
+    def network(self, stage: str) -> nn.Module:
+        """Return a stage's fresh network."""
+        if stage == "shade":
+            return ShadeNetwork()
         return MouthNetwork(NetworkConfig(self._config.widths)).to(
             memory_format=torch.channels_last
         )
@@ -122,16 +126,16 @@ class Trainer:
         """Train one stage until its samples are done or the time is; True when done."""
         c = self._config
         torch.manual_seed(c.seed)
-        network, average = self.network(), self.network()
+        network, average = self.network(stage), self.network(stage)
         if stage in _AFTER:
             network.load_state_dict(load_file(self._out / f"{_AFTER[stage]}.safetensors"))
         average.load_state_dict(network.state_dict())
         optimiser = torch.optim.AdamW(network.parameters(), lr=c.rate, weight_decay=1e-4)
         done = self._restore(stage, network, average, optimiser)
-        goal = int(c.samples * _SHARE[stage])
+        goal = int(c.samples * _SHARE.get(stage, 1.0))
         loss_of = {
-            "regression": self._regression, "finish": self._finish, "teacher": self._teacher,
-            "student": self._student,
+            "shade": self._shade, "regression": self._regression, "finish": self._finish,
+            "teacher": self._teacher, "student": self._student,
         }[stage]  # fmt: skip
         rng = np.random.default_rng([c.seed, STAGES.index(stage), done])
         self._rng, chances = rng, self._pairs.weights()
@@ -165,6 +169,12 @@ class Trainer:
     ) -> tuple[Tensor, Batch]:
         batch = in_drawn_tone(assemble(self._pairs, rows, self._rng, second))
         return batch.x.contiguous(memory_format=torch.channels_last), batch
+
+    def _shade(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
+        batch = assemble(self._pairs, rows, self._rng)
+        picture = shaded(network, batch.x)
+        near = charbonnier(picture, batch.target, batch.weight)
+        return near + 0.5 * coarse(picture, batch.target, batch.weight)
 
     def _regression(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
         x, batch = self._batch(rows)
@@ -222,7 +232,7 @@ class Trainer:
         if self._endpoints is None and path.exists():
             self._endpoints = np.load(path, allow_pickle=False)
         if self._endpoints is None or len(self._endpoints) != len(self._pairs):
-            network = self.network().eval()
+            network = self.network("teacher").eval()
             network.load_state_dict(load_file(self._out / "teacher.safetensors"))
             found = []
             for low in range(0, len(self._pairs), 32):
@@ -307,7 +317,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--samples", type=int, default=TrainConfig.samples)
-    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--batch", type=int, default=TrainConfig.batch, help="crops per step")
+    parser.add_argument(
+        "--stages", nargs="+", choices=STAGES, default=["shade"],
+        help="shade is what ships; the others are the experiment it was compared with",
+    )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args(argv)
@@ -324,7 +338,7 @@ def main(argv: list[str] | None = None) -> int:
         make([*(str(v) for s in sources if s[1] for v in s), "--out", str(folders[0])])
     pairs = PairSet.read(folders, held_out=False)
     log.info("%d pairs", len(pairs))
-    trainer = Trainer(pairs, args.out, TrainConfig(samples=args.samples, minutes=args.minutes))
+    trainer = Trainer(pairs, args.out, TrainConfig(args.samples, args.minutes, args.batch))
     finished = all([trainer.run(stage) for stage in args.stages])
     for name, difference in export_stages(args.out, args.out / "graphs").items():
         log.info("%s.onnx: %.1g from torch", name, difference)
