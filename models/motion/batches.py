@@ -35,6 +35,7 @@ _MEL_TOP = 2595.0 * np.log10(1.0 + 7800.0 / 700.0)
 _MEL_LOW = 2595.0 * np.log10(1.0 + 60.0 / 700.0)
 _BANDS = np.linspace(_MEL_LOW, _MEL_TOP, MELS + 2)[1:-1]  # middles, in mel
 _FRONTED = [CLASS_INDEX[name] for name in ("UW", "UH", "OO")]
+_LONG = 10  # hops; a shorter vowel is said in front only after Y, or "to" would be "two"
 
 
 def voice_weight(voice: str) -> float:
@@ -160,7 +161,7 @@ def front_vowels(
         ends = np.array([_BANDS[0], _BANDS[-1]])
         source, target = (np.concatenate([ends[:1], m, ends[1:]]) for m in (source, target))
         shift = _places(np.interp(_BANDS, target, source)) - np.arange(MELS)
-        degree = uniform_filter1d(np.isin(spoken, _FRONTED).astype(np.float32), 7)
+        degree = uniform_filter1d(_said_in_front(spoken).astype(np.float32), 7)
         hops = np.flatnonzero(degree)
         place = np.clip(np.arange(MELS) + degree[hops, None] * shift, 0.0, MELS - 1.001)
         low = place.astype(int)
@@ -168,6 +169,17 @@ def front_vowels(
         bands = row[hops, :MELS]
         below, above = (np.take_along_axis(bands, low + i, axis=1) for i in (0, 1))
         row[hops, :MELS] = below * (1 - part) + above * part
+
+
+def _said_in_front(spoken: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return which hops ``(hops,)`` belong to a rounded vowel that may be said in front."""
+    rounded = np.isin(spoken, _FRONTED)
+    edges = np.flatnonzero(np.diff(rounded.astype(np.int8), prepend=0, append=0))
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        after_y = first > 0 and spoken[first - 1] == CLASS_INDEX["Y"]
+        if not after_y and last - first < _LONG:
+            rounded[first:last] = False
+    return rounded
 
 
 def _places(mel: NDArray[np.floating]) -> NDArray[np.float64]:

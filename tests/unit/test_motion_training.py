@@ -98,6 +98,13 @@ def test_rounded_vowels_said_in_front_move_the_second_formant_alone() -> None:
     assert (tops[:16] == second).all() and (tops[44:] == second).all()
     assert (tops[24:36] > second + 1).all() and len(set(tops[24:36])) == 1
     assert np.isfinite(moved).all() and (np.abs(np.diff(tops)) <= 6).all(), "it glides"
+    short = raw.copy()
+    phone[:, 26:40] = CLASS_INDEX["T"]
+    front_vowels(short, phone, np.random.default_rng(5), share=1.0)
+    np.testing.assert_array_equal(short, raw, err_msg='"to" is not "two"')
+    phone[:, 12:20] = CLASS_INDEX["Y"]
+    front_vowels(short, phone, np.random.default_rng(5), share=1.0)
+    assert not np.array_equal(short, raw), "but after Y it is"
     untouched = raw.copy()
     front_vowels(untouched, phone, np.random.default_rng(5), share=0.0)
     np.testing.assert_array_equal(untouched, raw)

@@ -76,7 +76,7 @@ def shrink(picture: NDArray, side: int = SIDE) -> NDArray:
 
 def take(frame: RefinerInput, box: Box, unit: float, side: int = SIDE) -> Crop:
     """Bring one frame's crop to a network's size."""
-    x0, y0, x1, y1 = box
+    x0, y0, x1, _ = box
     shift = shrink(frame.vertices, side)  # the mean of a pixel's own place is its middle
     step = (x1 - x0) / side
     middle = (step * (np.arange(side) + 0.5) - 0.5).astype(np.float32)
