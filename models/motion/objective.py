@@ -21,6 +21,8 @@ _VOWEL_WEIGHT = 2.0  # lips that touch in a vowel are seen
 _ROUND = ("UW", "OO", "UH", "W", "YY", "OE")
 _SPREAD = ("IY", "IH", "EE", "EH")
 _BETWEEN = 0.2  # rounding halfway between theirs
+_NEUTRAL = 0.5  # of a spread phone: a schwa is not rounded, not even that of "to"
+_TOLD_APART = 0.25  # weight of that in the whole
 _STEEP = 8.0
 _ROUNDING = {"mouthPucker": 1.0, "mouthFunnel": 1.0, "mouthStretch": -1.0, "mouthSmile": -1.0}
 
@@ -36,6 +38,7 @@ def _constants() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     side = torch.zeros(len(CLASSES))
     side[[CLASS_INDEX[n] for n in _ROUND]] = 1.0
     side[[CLASS_INDEX[n] for n in _SPREAD]] = -1.0
+    side[CLASS_INDEX["AX"]] = -_NEUTRAL
     return weights, torch.from_numpy(GAP_WEIGHTS), rounding, place, side
 
 
@@ -85,7 +88,7 @@ def loss_of(
             + 0.3 * speed.abs().mean()
             + 0.8 * gap.abs().mean()
             + 0.25 * rounded.abs().mean()
-            + 0.1 * _told_apart(got @ rounding, side[spoken])
+            + _TOLD_APART * _told_apart(got @ rounding, side[spoken])
             + 0.13 * shut
             + 0.12 * classes
         )

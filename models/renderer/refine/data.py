@@ -77,7 +77,7 @@ class PairSet:
         """Return the number of pairs."""
         return len(self.gates)
 
-    def weights(self) -> NDArray[np.float64]:
+    def weights(self, real_share: float = _REAL_SHARE) -> NDArray[np.float64]:
         """Return how often each pair should be drawn; every height of the opening counts alike.
 
         Portraits mostly smile; without this a mouth that says *ah* is an outlier. Pairs whose
@@ -91,8 +91,8 @@ class PairSet:
         counts = np.bincount(bins, minlength=7).astype(np.float64)
         share = (0.02 + agreed) / np.maximum(counts, 1.0)[bins] ** 0.7
         if real.any() and not real.all():
-            share[real] *= _REAL_SHARE / share[real].sum()
-            share[~real] *= (1 - _REAL_SHARE) / share[~real].sum()
+            share[real] *= real_share / share[real].sum()
+            share[~real] *= (1 - real_share) / share[~real].sum()
         return share / share.sum()
 
     def whole(self, rows: NDArray[np.int64]) -> Batch:

@@ -25,7 +25,7 @@ class Graph(Protocol):
     """The part of an engine that is needed here."""
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-        """Map ``x`` (B, 13, SHADE_SIDE, SHADE_SIDE) to ``factor`` (B, 3, CELLS, CELLS)."""
+        """Map ``x`` (B, 13, SHADE_SIDE, SHADE_SIDE) to ``factor`` (B, 1, CELLS, CELLS)."""
         ...
 
 
@@ -62,11 +62,10 @@ class MouthShade:
     def refine(self, frame: RefinerInput) -> Refinement:
         """Return what one frame gains and loses, and where."""
         x = pack(take(frame, self._box, self._unit, SHADE_SIDE))
-        cells = np.asarray(self._graph.run({"x": x[None, SEEN]})["factor"], np.float32)[0]
+        cells = np.asarray(self._graph.run({"x": x[None, SEEN]})["factor"], np.float32)[0, 0]
         size = frame.warped.shape[1::-1]
-        factor = cv2.resize(np.ascontiguousarray(cells.transpose(1, 2, 0)), size)
-        alpha = cv2.resize(x[GATE][0], size)
-        return Refinement((factor - np.float32(1.0)) * frame.warped, alpha)
+        more = cv2.resize(cells - np.float32(1.0), size)
+        return Refinement(more[..., None] * frame.warped, cv2.resize(x[GATE][0], size))
 
 
 class AsResidual:
@@ -82,6 +81,5 @@ class AsResidual:
         batch = len(x)
         small = x[:, SEEN].reshape(batch, -1, SHADE_SIDE, 2, SHADE_SIDE, 2).mean((3, 5))
         cells = np.asarray(self._graph.run({"x": small})["factor"], np.float32)
-        wide = [cv2.resize(np.ascontiguousarray(c.transpose(1, 2, 0)), (SIDE, SIDE)) for c in cells]
-        factor = np.stack(wide).transpose(0, 3, 1, 2)
+        factor = np.stack([cv2.resize(c[0], (SIDE, SIDE)) for c in cells])[:, None]
         return {"residual": (factor - 1.0) * (x[:, WARPED] + 1.0), "alpha": x[:, GATE]}

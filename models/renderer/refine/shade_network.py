@@ -1,8 +1,10 @@
-"""The network that lights the mouth: a smooth factor per colour, and nothing else; needs torch.
+"""The network that lights the mouth: a smooth factor, and nothing else; needs torch.
 
 What a photo with closed lips cannot say (which tooth, which tongue) no network can repair. What
 it can learn from other mouths is light: how it falls between lips, dies towards the corners and
-the throat, and shines back from a lip. Such a factor cannot blur a tooth or paint one.
+the throat, and shines back from a lip. Such a factor cannot blur a tooth or paint one. It is the
+same for all colours: given one each, the network learned the hues of drawn people, and teeth turned
+green.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from torch.nn import functional as F
 from models.renderer.refine.crop import GATE, SEEN, WARPED
 from models.renderer.refine.network import Block
 
-REACH = 0.5  # of the factor's natural logarithm: 0.6 to 1.65 times the light
+REACH = 0.5  # of the factor's natural logarithm: down to 0.6 times the light
+MOST = 1.25  # times the light; beyond that a tongue glows
 CELL = 4  # crop pixels of a pair under one cell of the factor
 
 
@@ -34,7 +37,7 @@ class ShadeConfig:
 
 
 class ShadeNetwork(nn.Module):
-    """Says by what every cell's colours are to be multiplied."""
+    """Says by what every cell's light is to be multiplied."""
 
     def __init__(self, config: ShadeConfig | None = None) -> None:
         super().__init__()
@@ -46,19 +49,20 @@ class ShadeNetwork(nn.Module):
         self.coarse = nn.Sequential(*(Block(b) for _ in range(config.blocks)))
         self.up = nn.Conv2d(b, a, 3, padding=1)
         self.fine_out = Block(a)
-        self.head = nn.Conv2d(a, 3, 3, padding=1)
+        self.head = nn.Conv2d(a, 1, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, 13, H, W), a crop at half a pair's resolution, to factors (B, 3, H/2, W/2).
+        """Map (B, 13, H, W), a crop at half a pair's resolution, to factors (B, 1, H/2, W/2).
 
         H and W are multiples of 4.
         """
         fine = self.fine_in(F.relu(self.stem(F.pixel_unshuffle(x, 2))))  # B, a, H/2, W/2
         coarse = self.coarse(self.down(fine))  # B, b, H/4, W/4
         fine = fine + self.up(F.interpolate(coarse, scale_factor=2.0, mode="nearest"))
-        return torch.exp(REACH * torch.tanh(self.head(self.fine_out(fine))))
+        factor = torch.exp(REACH * torch.tanh(self.head(self.fine_out(fine))))
+        return torch.clamp(factor, max=MOST)
 
 
 def shaded(network: nn.Module, x: Tensor) -> Tensor:

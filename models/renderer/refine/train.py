@@ -42,6 +42,7 @@ STAGES = ("shade", "regression", "finish", "teacher", "student")
 _SHARE = {"finish": 0.15, "teacher": 0.6, "student": 0.4}  # of --samples
 _AFTER = {"finish": "regression", "student": "teacher"}  # where the stage's weights start
 _SLOWER = {"finish": 0.3, "student": 0.5}  # of the learning rate
+_REAL_SHARES = {"shade": 0.7}  # of the batches are portraits; light is learned from photos
 _AVERAGE = 0.997  # decay of the averaged weights
 _SAVE_EVERY = 15.0  # seconds
 
@@ -138,7 +139,8 @@ class Trainer:
             "teacher": self._teacher, "student": self._student,
         }[stage]  # fmt: skip
         rng = np.random.default_rng([c.seed, STAGES.index(stage), done])
-        self._rng, chances = rng, self._pairs.weights()
+        shares = (_REAL_SHARES[stage],) if stage in _REAL_SHARES else ()
+        self._rng, chances = rng, self._pairs.weights(*shares)
         saved, recent, began, first = time.monotonic(), [], time.monotonic(), done
         while done < goal and time.monotonic() < self._deadline:
             for group in optimiser.param_groups:
