@@ -17,7 +17,10 @@ from models.renderer.refine.shade import SHADE_SIDE
 from models.renderer.refine.shade_network import ShadeNetwork
 
 OPSET = 17
-COMMAND = "visavis train renderer --faces FACES --people PEOPLE --out DIR --stages shade"
+COMMAND = (
+    "visavis train renderer --faces FACES --people PEOPLE --out DIR --stages shade "
+    "--samples 110000 --batch 16"
+)
 
 
 def load_network(weights: Path, widths: tuple[int, ...]) -> MouthNetwork:
