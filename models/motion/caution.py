@@ -17,7 +17,7 @@ _RISE = np.float32(0.015)  # nats of power per hop: what the floor forgets
 # the second is noise at some 15 dB and worse.
 _CLEAR, _NOISY = -8.0, -4.0
 # Added to the closure's logit. Chosen on real and synthetic voices: see README.md.
-_CLEAR_BIAS, _NOISY_BIAS = -0.75, 0.5
+_CLEAR_BIAS, _NOISY_BIAS = -0.2, 0.7
 
 
 def start(batch: int) -> Floats:

@@ -28,6 +28,7 @@ class Stage:
         seed: of crops and augmentation.
         captured: whether captured performance is trained on as well, where it is given.
         fronted: share of crops whose back rounded vowels are said further in front.
+        blend: share of the stage before in the weights that are written.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Stage:
     seed: int
     captured: bool
     fronted: float = 0.0
+    blend: float = 0.0
 
 
 STAGES = (
@@ -49,6 +51,7 @@ STAGES = (
     Stage("third", 22, 3, 0, 0, 3935, 15, 1.2e-3, 5, captured=True),
     Stage("fourth", 22, 3, 12, 0, 4500, 23, 1e-3, 7, captured=True),
     Stage("fifth", 22, 3, 12, 4, 2000, 23, 6e-4, 11, captured=True, fronted=0.3),
+    Stage("sixth", 22, 3, 12, 4, 420, 23, 3e-4, 13, captured=True, fronted=0.3, blend=0.3),
 )
 
 
@@ -64,6 +67,9 @@ def commands(corpus: Path, out: Path, facegood: Path | None, workers: int = 1) -
         words += ["--rate", str(stage.rate), "--seed", str(stage.seed)]
         if before is not None:
             words += ["--warm-start", str(before / "checkpoint.npz")]
+            if stage.blend:
+                words += ["--blend", str(before / "checkpoint.npz")]
+                words += ["--blend-share", str(stage.blend)]
         if stage.second and before is not None:
             words += ["--second-shards", str(stage.second), "--timer", str(before / "motion.onnx")]
         if stage.third:
