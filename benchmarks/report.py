@@ -76,6 +76,9 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
      "quality_motion", "{summary[real_closure_recall_5]:.2f}, AUC {summary[real_place_auc]:.2f} "
      "(loudness alone {summary[energy_place_auc]:.2f}), r {summary[real_aperture_r]:.2f} at "
      "{summary[real_aperture_lag_ms]:+.0f} ms"),
+    ("rounded lips told from spread ones, d′; on other prompts of the same voice", "≥ 2.7",
+     "quality_motion", "{summary[real_rounding_d]:.2f}; {rows["
+     "asterisk: other prompts, on which nothing was chosen][network][rounding_d]:.2f}"),
     ("bilabials closed in noise at 10 dB, in a room", "≥ 0.80", "quality_motion",
      "{summary[noise_closure_recall_5]:.2f}, {summary[room_closure_recall_5]:.2f}"),
     ("the same over every voice and language measured, at worst", "", "quality_motion",
