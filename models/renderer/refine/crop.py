@@ -68,6 +68,21 @@ def mouth_box(size: int, places: Places) -> Box | None:
     return left, top, left + side, top + side
 
 
+class OpenMouth:
+    """Where one session's open mouth is; the part that refiners of the mouth share."""
+
+    def __init__(self) -> None:
+        self._box: Box = (0, 0, 0, 0)
+        self._unit = 1.0
+
+    def box(self, size: int, places: Places) -> Box | None:
+        """Choose the square around the open mouth; closed lips have none."""
+        found = mouth_box(size, places)
+        if found is not None:
+            self._box, self._unit = found, places.unit
+        return found
+
+
 def shrink(picture: NDArray, side: int = SIDE) -> NDArray:
     """Resample a square picture to the network's size."""
     way = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_LINEAR

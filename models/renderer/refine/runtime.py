@@ -17,11 +17,11 @@ from models.renderer.refine.crop import (
     STEP,
     TIME,
     WARPED,
-    mouth_box,
+    OpenMouth,
     pack,
     take,
 )
-from models.renderer.refiner import Box, Places, Refinement, RefinerInput
+from models.renderer.refiner import Refinement, RefinerInput
 
 Floats = NDArray[np.float32]
 
@@ -64,7 +64,7 @@ def walk(graph: Graph, x: Floats, steps: int, *, noise: bool) -> Floats:
     return sample(start, predict, steps)
 
 
-class MouthRefiner:
+class MouthRefiner(OpenMouth):
     """Repairs the open mouth of one session; keeps nothing between frames.
 
     The network looks at one frame only: what it makes of a still picture stands still, it cannot
@@ -81,16 +81,8 @@ class MouthRefiner:
         """
         if steps not in STUDENT_STEPS:
             raise ValueError(f"The refiner takes 1, 2 or 4 steps, not {steps}.")
+        super().__init__()
         self._graph, self._steps, self._noise = graph, steps, noise
-        self._box: Box = (0, 0, 0, 0)
-        self._unit = 1.0
-
-    def box(self, size: int, places: Places) -> Box | None:
-        """Choose the square around the open mouth."""
-        found = mouth_box(size, places)
-        if found is not None:
-            self._box, self._unit = found, places.unit
-        return found
 
     def prepare(self, frame: RefinerInput) -> Floats:
         """Return the network's input ``(CHANNELS, SIDE, SIDE)`` of a frame."""

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.renderer.refine.crop import GATE, SEEN, SIDE, WARPED, mouth_box, pack, take
-from models.renderer.refiner import Box, Places, Refinement, RefinerInput
+from models.renderer.refine.crop import GATE, SEEN, SIDE, WARPED, OpenMouth, pack, take
+from models.renderer.refiner import Refinement, RefinerInput
 from models.shipped import checked
 
 Floats = NDArray[np.float32]
@@ -39,7 +39,7 @@ def shade_graph() -> Path:
     return checked(SHADE_GRAPH, "mouth", "visavis train renderer --stages shade")
 
 
-class MouthShade:
+class MouthShade(OpenMouth):
     """Lights the open mouth of one session; keeps nothing between frames.
 
     The picture's own pixels are multiplied, at their own resolution: teeth stay as sharp as they
@@ -48,16 +48,8 @@ class MouthShade:
 
     def __init__(self, graph: Graph) -> None:
         """Use a loaded graph, which sessions may share."""
+        super().__init__()
         self._graph = graph
-        self._box: Box = (0, 0, 0, 0)
-        self._unit = 1.0
-
-    def box(self, size: int, places: Places) -> Box | None:
-        """Choose the square around the open mouth."""
-        found = mouth_box(size, places)
-        if found is not None:
-            self._box, self._unit = found, places.unit
-        return found
 
     def refine(self, frame: RefinerInput) -> Refinement:
         """Return what one frame gains and loses, and where."""
