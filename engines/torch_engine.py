@@ -24,6 +24,7 @@ from engines.samples import DIMS
 from engines.torch_ops import HOST_INPUTS, OPS
 
 _WARM_RUNS = 3  # libraries choose their kernels in the first ones, which cannot be recorded
+_recording = threading.Lock()  # torch empties its cache to record, and never while it records
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class TorchEngine:
         self._buckets = buckets if self._batched else ()
         nodes = [n for n in model.graph.node if n.op_type != "Constant"]
         self._weights = self._place(_weights(model), _read_on_host(nodes))
-        self._steps = [_step(node) for node in nodes]
+        self._steps = [_step(node, self._device) for node in nodes]
         self._recorded: dict[int, _Recorded] = {}
         self._lock = threading.Lock()  # the buffers are one step's
 
@@ -114,7 +115,8 @@ class TorchEngine:
         self._weights.clear()
         self._signature = None
         if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+            with _recording:
+                torch.cuda.empty_cache()
 
     def _run_recorded(self, inputs: Tensors, batch: int) -> dict[str, NDArray[np.generic]]:
         largest = max(self._buckets, default=batch)
@@ -128,7 +130,8 @@ class TorchEngine:
             }
         size = next((b for b in sorted(self._buckets) if b >= batch), batch)
         if size not in self._recorded:
-            self._recorded[size] = self._record(size)
+            with _recording:
+                self._recorded[size] = self._record(size)
         recorded = self._recorded[size]
         for name, tensor in recorded.inputs.items():
             value = torch.from_numpy(np.ascontiguousarray(inputs[name]))
@@ -155,7 +158,8 @@ class TorchEngine:
                     self._forward(buffers)
             torch.cuda.current_stream().wait_stream(side)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            # Other threads may allocate meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 outputs = self._forward(buffers)
         return _Recorded(graph, buffers, outputs)
 
@@ -232,7 +236,7 @@ def _read_on_host(nodes: Sequence[onnx.NodeProto]) -> set[str]:
     }
 
 
-def _step(node: onnx.NodeProto) -> _Step:
+def _step(node: onnx.NodeProto, device: torch.device) -> _Step:
     if node.op_type == "Cast":
         to = next(a.i for a in node.attribute if a.name == "to")
         dtype = torch.from_numpy(np.zeros(1, helper.tensor_dtype_to_np_dtype(to))).dtype
@@ -241,7 +245,7 @@ def _step(node: onnx.NodeProto) -> _Step:
         run = OPS[node.op_type]
     else:
         raise EngineError(f"torch has no {node.op_type} here; this graph needs another engine.")
-    attributes: dict[str, Any] = {"outputs": len(node.output)}
+    attributes: dict[str, Any] = {"outputs": len(node.output), "device": device}
     for attribute in node.attribute:
         value = helper.get_attribute_value(attribute)
         if isinstance(value, onnx.TensorProto):

@@ -229,9 +229,11 @@ def _div(a: Mapping[str, Any], x: Tensor, y: Tensor) -> Tensor:
 
 
 def _constant_of_shape(a: Mapping[str, Any], shape: Tensor) -> Tensor:
+    """Numbers are made where they are used, since a recorded step cannot copy them there."""
     value = a.get("value")
     filled = torch.zeros(1) if value is None else value
-    return filled.reshape(()).expand(_ints(shape)).clone()
+    device = a.get("device") if filled.is_floating_point() else None
+    return torch.full(_ints(shape), filled.item(), dtype=filled.dtype, device=device)
 
 
 def _plain(run: Callable[..., Any]) -> Op:
