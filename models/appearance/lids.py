@@ -7,17 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.appearance.layers import push_pull
+from models.appearance.lid_relief import LidPlace, lid_place, lid_relief, pigment
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+_GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue
 _LID_LIGHT = 0.85  # brightness of a closed lid under a socket that is too dark to copy
 _SOCKET_SHADE = 0.35  # part of such a socket's shadow that falls on its lid too
 _LID_SKIN = 0.33  # brightness over that of the skin below, from which a socket is skin, not a rim
-_NOT_BROW = 0.70  # of a socket's brightness, from which what is above the eye is not hair
+_NOT_BROW = 0.88  # of a socket's brightness, from which what is above the eye is not hair
 _ALIKE = 0.22  # of its brightness, within which skin has the hue a lid needs
-_LID_DETAIL = 0.8  # of the skin's texture
+_LID_DETAIL, _MOST_DETAIL = 1.0, 0.08  # of the skin's texture; of the light
+_OUT_OF_SOCKET = 0.30  # how far a lid comes out of its socket's shade into the light of the skin
+_EVEN = 0.13  # of the eye's width, over which one skin passes over into the other
+_ROUGH, _SMOOTH_LID = (0.015, 0.05), 0.012  # of the light: fine folds, and pigment of a lid
 _LID_HUE = 0.9  # how far a lid takes the hue of that skin
 _LASHES, _LONGEST = 0.17, 0.32  # of the eye's width above it: no skin; lashes that stand out
 _HAIR = 0.055  # of the eye's width, half of what is still a lash or a fold and not make-up
@@ -67,7 +72,7 @@ def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Imag
         known |= above & (grey > skin)
     bare = _without_hairs(cv2.GaussianBlur(crop, (0, 0), 0.03 * width), _HAIR * width)
     filled = push_pull(bare, known | _far(near, lashes))
-    filled = cv2.GaussianBlur(filled, (0, 0), 0.06 * width)
+    filled = cv2.GaussianBlur(filled, (0, 0), _EVEN * width)
     if dark:
         light = level * (_LID_LIGHT - _SOCKET_SHADE * np.clip(1.0 - socket / level, 0, 0.8))
         found = float(np.median(cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[opening]))
@@ -76,8 +81,15 @@ def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Imag
         alike = wide & (np.abs(grey - light) < _ALIKE * light)
         lit = crop[alike] if alike.sum() > 0.02 * wide.sum() else crop[below & known]
         filled = np.clip(_tinted(filled, opening, lit), 0, 255)
-    filled *= _lid_relief(opening, width)[..., None]
-    filled += _mirrored_detail(crop, opening, width)
+    place = lid_place(opening, width)
+    if place is not None:
+        detail = _mirrored_detail(crop, opening, width)
+        if not dark:
+            filled = _lifted(filled, bare, known & below, place, width)
+        rough = float(np.clip(1.5 * _roughness(grey, below, width), *_ROUGH))
+        light = lid_relief(place, width, rough)
+        light *= 1.0 + _SMOOTH_LID * pigment(place, width) * place.inside()
+        filled = filled * light[..., None] + detail
     reach = grow(opening, _LONGEST * width)
     soft = cv2.GaussianBlur(reach.astype(np.float32), (0, 0), 0.08 * width)
     soft = (np.clip(soft * 1.5, 0, 1) * (1 - lower))[..., None]
@@ -108,8 +120,6 @@ def _without_hairs(crop: Image, radius: float) -> Image:
 def _mirrored_detail(crop: Image, opening: Mask, width: float) -> Floats:
     """Return the fine texture of the skin below the eye, folded up over the lid."""
     columns = np.flatnonzero(opening.any(0))
-    if not len(columns):
-        return np.zeros(crop.shape, np.float32)
     side = crop.shape[0]
     ends = side - 1 - np.argmax(opening[::-1], axis=0)
     edge = np.interp(np.arange(side), columns, ends[columns]) + 0.10 * width
@@ -118,8 +128,33 @@ def _mirrored_detail(crop: Image, opening: Mask, width: float) -> Floats:
     work = crop.astype(np.float32)
     fine = work - cv2.GaussianBlur(work, (0, 0), 0.05 * width)
     folded = cv2.remap(fine, xx, mirrored, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    limit = 0.05 * float(np.median(work[opening | (yy > edge)]))
+    limit = _MOST_DETAIL * float(np.median(work[opening | (yy > edge)]))
     return np.clip(_LID_DETAIL * folded, -limit, limit)
+
+
+def _lifted(filled: Floats, bare: Image, skin: Mask, place: LidPlace, width: float) -> Floats:
+    """Bring a lid out of its socket into the light that the skin below is in.
+
+    It takes that skin's hue as it does so, for a shadow is warmer than what it lies on.
+    """
+    if not skin.any():
+        return filled
+    weight = cv2.GaussianBlur(skin.astype(np.float32), (0, 0), 0.3 * width)[..., None]
+    lit = cv2.GaussianBlur(bare * skin[..., None].astype(np.float32), (0, 0), 0.3 * width)
+    lit /= np.maximum(weight, 1e-3)
+    dull, bright = (cv2.GaussianBlur(v, (0, 0), 0.1 * width) @ _GREY for v in (filled, lit))
+    # A lid that is lit already is not dimmed.
+    darker = np.clip(4.0 * (bright / np.maximum(dull, 1.0) - 1.0), 0, 1)
+    part = (_OUT_OF_SOCKET * place.inside() * darker)[..., None]
+    return np.asarray(filled * (1 - part) + lit * part, np.float32)
+
+
+def _roughness(grey: Floats, skin: Mask, width: float) -> float:
+    """Return how much skin varies within a few pixels, over its light; hard edges are none."""
+    if not skin.any():
+        return 0.0
+    fine = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 0.05 * width))[skin]
+    return float(np.median(fine) / max(np.median(grey[skin]), 1.0))
 
 
 def _tinted(filled: Floats, opening: Mask, skin: Image) -> Floats:
@@ -138,22 +173,3 @@ def _tinted(filled: Floats, opening: Mask, skin: Image) -> Floats:
 def _far(near: Mask, lashes: Mask) -> Mask:
     """Return nothing if there is any skin near the eye, else all that is no lash."""
     return np.zeros_like(near) if near.any() else ~lashes
-
-
-def _lid_relief(opening: Mask, width: float) -> Floats:
-    """Shade a closed lid: round over the eyeball, darker in the fold, at rim and corners."""
-    side = opening.shape[0]
-    columns = np.flatnonzero(opening.any(0))
-    if not len(columns):
-        return np.ones(opening.shape, np.float32)
-    top = np.interp(np.arange(side), columns, np.argmax(opening, 0)[columns]) - 0.13 * width
-    ends = side - 1 - np.argmax(opening[::-1], axis=0)
-    bottom = np.interp(np.arange(side), columns, ends[columns]) + 0.02 * width
-    yy = np.arange(side, dtype=np.float32)[:, None]
-    s = np.clip((yy - top) / np.maximum(bottom - top, 1.0), 0, 1)
-    u = (np.arange(side)[None] - columns.mean()) / max(0.5 * np.ptp(columns), 1.0)
-    arch, ends = np.abs(s - 0.52) / 0.52, np.clip(np.abs(u), 0, 1.2)
-    round_lid = 1.0 - 0.10 * arch**2.2 - 0.06 * ends**3
-    fold = np.exp(-(((yy - top) / (0.05 * width)) ** 2))
-    lid = np.clip((yy - top) / (0.20 * width) + 1.0, 0, 1) * np.clip(3.2 - 2.4 * np.abs(u), 0, 1)
-    return (1.0 + lid * (round_lid - 0.05 * fold - 1.0)).astype(np.float32)

@@ -14,6 +14,7 @@ from models.coefficients import INDEX, neutral
 from models.renderer.expression import Eye, smoothstep
 from models.renderer.geometry import HeadPose, Rig
 from models.renderer.lashes import LASH_LENGTH, lash_at, lash_picture, smoothed
+from models.renderer.refiner import EyePlace
 from models.renderer.warp import double, sample_twice
 
 Floats = NDArray[np.float32]
@@ -26,8 +27,9 @@ _LASH_FALL = (0.25, 0.85)  # of a rim's way over which lashes turn down
 _LID_FROM, _LID_FULL = 0.02, 0.35  # of the rim's way: skin is lid from there, and wholly
 # Of the eye's width: lashes above the open rim, which the lid covers; a rim's way from which it
 # covers wholly; where it ends above the open rim, below the brow.
-_FRINGE = (0.14, 0.30, 0.09, 0.24, 0.40)
+_FRINGE = (0.18, 0.34, 0.09, 0.24, 0.40)
 _CORNER = (0.47, 0.70)  # of the eye's width from its middle, where lids end
+_WIDER = 0.14  # of the eye's width, by which a lid's upper edge is wider than the open rim's
 _ABOVE = 0.34  # inter-ocular distances above a rim where its lid can show
 _CLOSING, _CLOSED_ENOUGH = 0.05, 0.35  # of a rim's way over which the closed lid takes over
 _RIM_SHADOW, _RIM_SHADOW_REACH = 0.38, 0.10  # of the light; of the eye's width
@@ -205,9 +207,9 @@ class EyePainter:
         t = np.clip((_CORNER[1] - aside) / (_CORNER[1] - _CORNER[0]), 0, 1)
         self._rims = np.zeros((5, len(columns)), np.float32)
         self._rims[3] = t * t * (3 - 2 * t)
-        self._rims[4] = self._open
+        self._rims[4] = self._above_corners(self._open)
         self._fringe = np.array(_FRINGE, np.float32) * np.float32(self._width)
-        self._smooth = max(1, round(0.07 * self._width))
+        self._smooth = max(1, round(0.14 * self._width))
 
     @staticmethod
     def _own_lashes(rig: Rig, identity: Identity, side: int, size: int) -> Floats:
@@ -230,6 +232,12 @@ class EyePainter:
         order = np.argsort(rim[:, 0], kind="stable")
         rows = np.interp(self._columns, rim[order, 0], rim[order, 1]) - self._patch[1]
         return rows.astype(np.float32)
+
+    def _above_corners(self, rows: Floats) -> Floats:
+        """Widen a rim's arch: the lid's edge must not stand upright over the corners."""
+        reach = max(1, round(_WIDER * self._width))
+        wide = cv2.erode(rows[None], np.ones((1, 2 * reach + 1), np.uint8))
+        return np.asarray(cv2.GaussianBlur(wide, (0, 0), 0.5 * reach)[0], np.float32)
 
     def _follow(self, line: Floats, inverse: Floats) -> float:
         """Bring ``rims`` up to date; return how far the lid is closed."""
@@ -308,6 +316,15 @@ class EyePainter:
             shades,
             self._hole(points),
         )
+
+    def place(
+        self, left: int, top: int, coverage: NDArray[np.uint8], points: Floats, eye: Eye
+    ) -> EyePlace:
+        """Return where the eye is that ``paint`` has just drawn; its arguments are the same."""
+        turn = float(np.hypot(*self._shift(eye))) / max(float(self._radius), 1e-3)
+        still, now = self._moved[:, :2].copy(), points[self._anchor, :2].copy()
+        moved = still.mean(0) - self._still[:, :2].mean(0)
+        return EyePlace(still, now, (float(moved[0]), float(moved[1])), turn, (left, top), coverage)
 
     def _to_source(self, now: NDArray[np.float64]) -> Floats:
         """Return the affine map (2, 3) from the frame's pixels to the photo's, by least squares."""

@@ -13,10 +13,13 @@ Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
 
 _LASH_STRENGTH = 0.60  # of the line where the lids meet, for lashes that hardly show
-_TUFTS = 70.0  # radians along a lid's rim: eleven tufts of lashes
+_TUFTS = 64.0  # radians along a lid's rim, or more: a dozen tufts of lashes
+_UNEVEN = 0.35  # of that, by which tufts are closer at one corner than at the other
 _AHEAD = 1.2  # of the line's width, for lashes that neither stand nor hang
-_FAINT = 0.15  # of the line's strength: the tufts of lashes that the photo does not resolve
+_FAINT = 0.20  # of the line's strength: the tufts of lashes that the photo does not resolve
 LASH_LENGTH, _LASH_ROWS, _LASH_COLUMNS = 0.30, 24, 96  # of the eye's width; of their picture
+_LASH_ENDS = 0.30  # of the lid's length from a corner, from where lashes are as long as any
+_GAPS = 0.65  # how far the ends of hanging lashes part
 _LASH_NOISE = 0.10  # of the light: what is darker than the bare lid by less is no lash
 _LASH_NEAR = 0.05  # of the eye's width along the rim, within which a lash leans
 _ROOTS = 4  # rows of the picture within which a lash begins: rims are not found to the pixel
@@ -42,10 +45,11 @@ def lash_at(line, ox, oy, half_width, lashes, length, fall):
             nearest, place, below = d, (s + t) / np.float32(count), ex * py > ey * px
     # The line tapers to both corners; lashes hang down rather than stand up.
     taper = math.sqrt(max(0.0, 4.0 * place * (1.0 - place)))
-    soft, tail = np.float32(2.0), np.float32(_FAINT)
+    soft, tail, tuft = np.float32(2.0), np.float32(_FAINT), np.float32(1.0)
     if below:
-        tuft = np.float32(0.5) + np.float32(0.5) * math.sin(np.float32(_TUFTS) * place)
-        soft = np.float32(5.0) + np.float32(7.0) * tuft
+        uneven = np.float32(_TUFTS) * place * (np.float32(1.0) + np.float32(_UNEVEN) * place)
+        tuft = np.float32(0.5) + np.float32(0.5) * math.sin(uneven)
+        soft = np.float32(8.0) + np.float32(14.0) * tuft
     rows, columns = lashes.shape
     column = min(np.float32(columns - 1.001), place * np.float32(columns - 1))
     c = int(column)
@@ -55,15 +59,20 @@ def lash_at(line, ox, oy, half_width, lashes, length, fall):
     half_width *= np.float32(1.0) + np.float32(_AHEAD) * root * (np.float32(1.0) - fall)
     d = nearest / (half_width * half_width)
     a = np.float32(_LASH_STRENGTH) + np.float32(0.35) * root
-    a *= (np.exp(-d) + tail * np.exp(-d / soft)) * (0.15 + 0.85 * taper)
+    a *= np.exp(-d) * (0.15 + 0.85 * taper) + tail * taper * taper * np.exp(-d / soft)
     if below and fall > np.float32(0.05):
-        row = math.sqrt(nearest) / (length * fall) * np.float32(rows)
+        # Shorter and sparser towards the corners, and in tufts towards their ends.
+        left, right = ox - line[0, 0], line[count, 0] - ox
+        ends = min(left, right) / (np.float32(_LASH_ENDS) * (left + right))
+        ends = min(np.float32(1.0), max(np.float32(0.02), ends))
+        ends *= np.float32(2.0) - ends
+        row = math.sqrt(nearest) / (length * fall * ends) * np.float32(rows)
         k = int(row)
         if k < rows - 1:
             u = row - k
             high = lashes[k, c] + t * (lashes[k, c + 1] - lashes[k, c])
             low = lashes[k + 1, c] + t * (lashes[k + 1, c + 1] - lashes[k + 1, c])
-            ends = min(np.float32(1.0), np.float32(9.0) * min(place, np.float32(1.0) - place))
+            ends *= np.float32(1.0) - np.float32(_GAPS) * (np.float32(1.0) - tuft) * row / rows
             a = max(a, (high + u * (low - high)) * ends * min(np.float32(1.0), 2 * fall))
     return min(a, np.float32(1.0))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,14 @@ from models.renderer.frames import FramePainter
 from models.renderer.geometry import HeadPose, Rig, head_pose
 from models.renderer.mouth import MouthPainter, vertex_normals
 from models.renderer.pictures import IdentityPictures, pictures_at
-from models.renderer.refiner import Drawn, Refiner, refine_frame
+from models.renderer.refiner import (
+    Drawn,
+    EyePlace,
+    Refiner,
+    Refiners,
+    WholeRefiner,
+    refine_frame,
+)
 from models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
 from models.renderer.warp import (
     FAR,
@@ -50,11 +59,17 @@ def _seen_in_photo(
     throat, which a falling jaw turns over: a hole there would show through.
     """
     a, b, c = (source[tris[:, i]] for i in range(3))
-    area = np.cross(b - a, c - a)
+    ab, ac = b - a, c - a
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
     middle = np.linalg.norm(tris_centre(tris, source) - source[tris].mean((0, 1)), axis=1)
     inner = middle < 0.55 * np.percentile(middle, 95)
     # y points down, so facing triangles turn clockwise
     return (area < 0) | inner | throat[tris].all(1)
+
+
+def _from(pixel: int, first: int, every: int) -> int:
+    """Return the index of the first of every so many pixels that is not before ``pixel``."""
+    return max(0, -(-(pixel - first) // every))
 
 
 def tris_centre(tris: NDArray[np.int32], points: Floats) -> Floats:
@@ -70,7 +85,11 @@ class Renderer:
     """
 
     def __init__(
-        self, identity: Identity, *, size: int = 512, refiner: Refiner | None = None
+        self,
+        identity: Identity,
+        *,
+        size: int = 512,
+        refiner: Refiner | WholeRefiner | Refiners | None = None,
     ) -> None:
         """Prepare an identity for square pictures.
 
@@ -222,8 +241,43 @@ class Renderer:
         if self._refiner is not None:
             inside = None if mouth is None or interior is None else (*mouth, interior)
             photo, unit = self._pictures.photo, self._rig.unit
-            refine_frame(self._refiner, Drawn(self._out, photo, self._source, inside, unit))
+            places = self._eye_places(eyes, points, expression)
+            drawn = Drawn(self._out, photo, self._source, inside, unit, places, self.shown)
+            refine_frame(self._refiner, drawn)
         return self._out
+
+    @cached_property
+    def _opacity(self) -> Image:
+        return np.ascontiguousarray(self._pictures.texture[..., 3])
+
+    def shown(self, every: int = 1) -> Floats:
+        """Return which pixel of the photo a pixel of the last frame shows.
+
+        Args:
+            every: of so many pixels in both directions one is looked at, in the middle of them.
+
+        Returns:
+            ``(size / every, size / every, 2)`` float32; the background shows itself. What is
+            painted (eyeballs, the inside of the mouth, frames of glasses) has the place of the
+            skin around it.
+        """
+        first = every // 2
+        at = np.arange(first, self.size, every, dtype=np.float32)
+        shown = np.stack(np.meshgrid(at, at), -1)
+        top, bottom = int(self._person[1]), int(self._person[3])
+        opacity = self._opacity
+        for k, (low, high) in enumerate(self._spans.tolist()):
+            rows = slice(*(_from(v, first, every) for v in (
+                top + k * _BAND, min(top + (k + 1) * _BAND, bottom)
+            )))  # fmt: skip
+            columns = slice(*(_from(v, first, every) for v in (low, high)))
+            if low < high and rows.start < rows.stop and columns.start < columns.stop:
+                here, fine = (rows, columns), np.s_[first::every, first::every]
+                lookup = np.ascontiguousarray(self._lookup[fine][here])
+                seen = cv2.remap(opacity, lookup, None, cv2.INTER_LINEAR)
+                source = self._source[fine][here]
+                shown[here] = np.where(seen[..., None] > 127, source, shown[here])
+        return shown
 
     def _compose(self, depth: Floats, flow: Floats, left: int, top: int) -> None:
         """Warp the person over the background, by one flow for head, face and torso."""
@@ -293,3 +347,16 @@ class Renderer:
         ):
             if coverage.size:
                 painter.paint(self._out, self._source, coverage, x0, y0, points, pose, eye)
+
+    def _eye_places(
+        self, eyes: list[tuple[Box, Image]], points: Floats, expression: Expression
+    ) -> tuple[EyePlace, ...]:
+        """Return where the eyes are; none where one of them has left the picture."""
+        if not all(coverage.size for _, coverage in eyes):
+            return ()
+        return tuple(
+            painter.place(x0, y0, coverage, points, eye)
+            for painter, eye, ((x0, y0, _, _), coverage) in zip(
+                self._eyes, expression.eyes, eyes, strict=True
+            )
+        )

@@ -9,7 +9,7 @@ from models.appearance import colours
 from models.appearance.colours import EYE_CONTOUR, EyeTextures, _light, take_eye
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
-from models.renderer.lashes import lash_picture
+from models.renderer.lashes import lash_at, lash_picture
 from models.renderer.renderer import Renderer
 
 SKIN = np.array([200, 150, 120])
@@ -115,3 +115,28 @@ def test_teeth_are_never_as_warm_as_skin(monkeypatch):
     tooth = colours._teeth_colour(picture, none, np.array([200.0, 120.0, 90.0]), points)
     assert tooth[1] > 0.8 * tooth[0] and tooth[2] > 0.68 * tooth[0]
     assert tooth[0] > tooth[1] > tooth[2]
+
+
+def test_a_lid_comes_out_of_a_socket_into_the_light_by_degrees():
+    eye = eye_in_a_socket(0.6)
+    y, x = 100 - eye.patch.top, 100 - eye.patch.left
+    rows = eye.lids[y - 40 : y + 9, x - 3 : x + 4].mean(1) @ GREY
+    assert rows[-8] > 1.1 * rows[0]
+    assert np.abs(np.diff(rows)).max() < 0.05 * (SKIN @ GREY)
+
+
+def test_hanging_lashes_get_shorter_towards_both_corners():
+    line = np.stack([np.linspace(20, 80, 9), np.full(9, 50.0)], 1).astype(np.float32)
+    lashes = np.ones((24, 96), np.float32)
+    down = {
+        x: max(dy for dy in range(1, 20) if lash_at(line, x, 50 + dy, 1.0, lashes, 16.0, 1.0) > 0.1)
+        for x in (23.0, 30.0, 50.0, 70.0, 77.0)
+    }
+    assert down[23.0] < down[30.0] < down[50.0] > down[70.0] > down[77.0]
+
+
+def test_a_lids_upper_edge_does_not_stand_upright_over_the_corners(astronaut_identity: Identity):
+    for eye in Renderer(astronaut_identity)._eyes:
+        edge, rim = eye._rims[4], eye._open
+        assert np.abs(np.diff(edge)).max() <= 0.7 * np.abs(np.diff(rim)).max()
+        assert edge[eye._middle].mean() < rim[eye._middle].mean() + 1.0

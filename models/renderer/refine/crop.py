@@ -98,13 +98,15 @@ def take(frame: RefinerInput, box: Box, unit: float, side: int = SIDE) -> Crop:
     shift[..., 0] -= x0 + middle
     shift[..., 1] -= y0 + middle[:, None]
     shift *= np.float32(1.0 / unit)
-    inside = np.where(frame.inside, 255, 0).astype(np.uint8)
+    inside = np.zeros((side, side), np.uint8)
+    if frame.inside.any():  # of a mouth; eyes have none
+        inside = shrink(np.where(frame.inside, 255, 0).astype(np.uint8), side)
     return Crop(
         shrink(frame.warped, side),
         shrink(frame.photo, side),
         shrink(frame.interior, side),
         np.clip(shift, -1, 1),
-        shrink(inside, side),
+        inside,
     )
 
 
@@ -123,8 +125,13 @@ def gate(inside: Image) -> Floats:
     return (soft * np.minimum(ramp[:, None], ramp[None])).astype(np.float32)
 
 
-def pack(crop: Crop) -> Floats:
-    """Return the network's input ``(CHANNELS, side, side)`` at t = 1 with one whole step."""
+def pack(crop: Crop, where: Floats | None = None) -> Floats:
+    """Return the network's input ``(CHANNELS, side, side)`` at t = 1 with one whole step.
+
+    Args:
+        crop: what the network sees.
+        where: ``(side, side)`` the gate, 0-1; None takes the mouth's.
+    """
     side = len(crop.inside)
     x = np.empty((CHANNELS, side, side), np.float32)
     warped = crop.warped.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1.0
@@ -133,6 +140,6 @@ def pack(crop: Crop) -> Floats:
     x[INTERIOR] = crop.interior.transpose(2, 0, 1) / np.float32(127.5) - 1.0
     x[SHIFT] = crop.shift.transpose(2, 0, 1)
     x[INSIDE] = crop.inside / np.float32(255.0)
-    x[GATE] = gate(crop.inside)
+    x[GATE] = gate(crop.inside) if where is None else where
     x[TIME] = x[STEP] = 1.0
     return x

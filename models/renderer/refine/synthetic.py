@@ -23,7 +23,7 @@ from models.appearance.errors import EnrolmentRefused
 from models.appearance.identity import Identity
 from models.appearance.layers import push_pull
 from models.appearance.neutral import INCISORS_BELOW_LIPS, LOWER_EDGE
-from models.renderer.people.shards import read_shards, truth_tracker
+from models.renderer.people.shards import Clip, read_shards, truth_tracker
 from models.renderer.refine.pairs import Pair, Recorder, cut_target
 from models.renderer.renderer import Renderer
 
@@ -67,17 +67,31 @@ def bend_to(source: Floats, truth_xy: Floats, unit: float) -> tuple[Floats, NDAr
     return q, known
 
 
-def registered(
-    picture: Image, source: Floats, truth_xy: Floats, outside: NDArray[np.bool_], unit: float
-) -> tuple[Image, NDArray[np.bool_]]:
-    """Bend a true picture onto the warp; ``outside`` is where the warp shows skin."""
+def bend_of(
+    source: Floats, truth_xy: Floats, outside: NDArray[np.bool_], unit: float
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return where to look in a true picture, ``(S, S, 2)``, and where that is known for sure.
+
+    Args:
+        source: ``(S, S, 2)`` photo pixel of each pixel of the warp.
+        truth_xy: the same of the truth, NaN where none.
+        outside: ``(S, S)`` where the warp shows skin.
+        unit: inter-ocular distance in pixels.
+    """
     q, known = bend_to(source, truth_xy, unit)
     known &= outside
     size = source.shape[0]
     home = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
     bend = push_pull(np.where(known[..., None], q - home, 0), known.astype(np.float32))
-    bend = cv2.GaussianBlur(bend, (0, 0), _SMOOTH * unit)
-    moved = cv2.remap(picture, home + bend, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return home + cv2.GaussianBlur(bend, (0, 0), _SMOOTH * unit), known
+
+
+def registered(
+    picture: Image, source: Floats, truth_xy: Floats, outside: NDArray[np.bool_], unit: float
+) -> tuple[Image, NDArray[np.bool_]]:
+    """Bend a true picture onto the warp; ``outside`` is where the warp shows skin."""
+    at, known = bend_of(source, truth_xy, outside, unit)
+    moved = cv2.remap(picture, at, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return moved, known
 
 
@@ -103,15 +117,20 @@ def from_people(folder: Path, frames: int, seed: int) -> Iterator[Pair]:
         seed: of the tracker's noise and the boxes' jitter.
     """
     for clip in read_shards(folder):
-        rng = np.random.default_rng([seed, clip.person])
-        try:
-            identity = enrol(clip.photo, tracker=truth_tracker(clip, rng), size=clip.photo.shape[0])
-        except EnrolmentRefused as error:
-            log.info("Person %d was left out: %s", clip.person, error)
-            continue
-        identity = _with_true_teeth(identity, clip.labels.get("teeth_cm"))
-        number = -(clip.person + 1) if clip.held_out else clip.person + 1
-        yield from _clip_pairs(clip, Renderer, identity, number, frames)
+        yield from pairs_of_clip(clip, frames, seed)
+
+
+def pairs_of_clip(clip: Clip, frames: int, seed: int) -> Iterator[Pair]:
+    """Yield the pairs of one person; none where the photo is refused."""
+    rng = np.random.default_rng([seed, clip.person])
+    try:
+        identity = enrol(clip.photo, tracker=truth_tracker(clip, rng), size=clip.photo.shape[0])
+    except EnrolmentRefused as error:
+        log.info("Person %d was left out: %s", clip.person, error)
+        return
+    identity = _with_true_teeth(identity, clip.labels.get("teeth_cm"))
+    number = -(clip.person + 1) if clip.held_out else clip.person + 1
+    yield from _clip_pairs(clip, Renderer, identity, number, frames)
 
 
 def _with_true_teeth(identity: Identity, place: Sequence[float] | None) -> Identity:

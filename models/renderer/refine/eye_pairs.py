@@ -1,0 +1,229 @@
+"""Pairs for the eyes: a warped eye and the true one, from synthetic people, in register."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.appearance.enrol import enrol
+from models.appearance.errors import EnrolmentRefused
+from models.coefficients import INDEX
+from models.renderer.people.shards import Clip, read_shards, truth_tracker
+from models.renderer.refine.crop import Crop, shrink, take
+from models.renderer.refine.eyes import EYE_SIDE, eye_box, eye_gate
+from models.renderer.refine.synthetic import bend_of
+from models.renderer.refiner import Box, EyePlace, Places, Refinement, RefinerInput, Refiners
+from models.renderer.renderer import Renderer
+from models.renderer.warp import FULL
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+log = logging.getLogger(__name__)
+_SHARD = 256  # pairs; 10 MB
+_CHANGED = 0.02  # mean of the gate: an eye that differs from the photo's
+_KNOWN = 0.5  # of the skin where the gate is open, in which the bend must be known
+_MISSED = 0.012  # inter-ocular distances that warp and bent truth may still disagree there
+# Bounds of a lid's closing, and how often a frame between them is kept: most frames are open.
+CLOSING = (0.1, 0.4, 0.75)
+_KEPT = (0.4, 1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class EyePair:
+    """One eye of one frame, and its truth; ``S`` is ``EYE_SIDE``.
+
+    Attributes:
+        crop: what the network sees.
+        gate: ``(S, S)`` uint8, 255 where the network may act.
+        target: ``(S, S, 3)`` uint8.
+        counts: ``(S, S)`` uint8, 255 where the truth is in register.
+        closed: how far the lid is closed, 0-1.
+        person: number of the person, negative for held-out ones.
+        follows: the pair before this one is the same eye in the frame before.
+    """
+
+    crop: Crop
+    gate: Image
+    target: Image
+    counts: Image
+    closed: float
+    person: int
+    follows: bool
+
+
+class EyeRecorder:
+    """A refiner of the eyes that changes nothing and keeps what it was shown."""
+
+    def __init__(self) -> None:
+        """Start without a frame."""
+        self.unit = 1.0
+        self.eyes: tuple[EyePlace, ...] = ()
+        self.boxes: tuple[Box | None, ...] = ()
+        self.frames: list[RefinerInput | None] = []
+
+    def eye_boxes(self, size: int, places: Places) -> tuple[Box | None, ...]:
+        """Choose both eyes' squares, whether they have changed or not."""
+        self.unit, self.eyes = places.unit, places.eyes
+        self.boxes = tuple(eye_box(size, eye, places.unit) for eye in places.eyes)
+        self.frames = [None] * len(self.boxes)
+        return self.boxes
+
+    def refine_eyes(self, frames: Sequence[RefinerInput | None]) -> list[Refinement | None]:
+        """Keep the frame."""
+        self.frames = list(frames)
+        return [None] * len(frames)
+
+
+def kept(closed: float, chance: float) -> bool:
+    """Say whether a frame comes into the training; ``chance`` is drawn from 0-1."""
+    return chance < _KEPT[int(np.searchsorted(CLOSING, closed))]
+
+
+def from_people(folder: Path, frames: int, seed: int) -> Iterator[EyePair]:
+    """Yield pairs of every clip, first the left eye's, then the right one's.
+
+    Args:
+        folder: shards of synthetic people.
+        frames: at most this many frames of a clip.
+        seed: of the tracker's noise and of the choice of frames.
+    """
+    for clip in read_shards(folder):
+        rng = np.random.default_rng([seed, clip.person])
+        size = clip.photo.shape[0]
+        try:
+            identity = enrol(clip.photo, tracker=truth_tracker(clip, rng), size=size)
+        except EnrolmentRefused as error:
+            log.info("Person %d was left out: %s", clip.person, error)
+            continue
+        recorder = EyeRecorder()
+        renderer = Renderer(identity, size=size, refiner=Refiners([recorder]))
+        yield from _clip_pairs(clip, renderer, recorder, frames, rng)
+
+
+def _clip_pairs(
+    clip: Clip, renderer: Renderer, recorder: EyeRecorder, frames: int, rng: np.random.Generator
+) -> Iterator[EyePair]:
+    number = -(clip.person + 1) if clip.held_out else clip.person + 1
+    found: tuple[list[EyePair], list[EyePair]] = ([], [])
+    last = [-2, -2]
+    for k in range(min(frames, len(clip.coefficients))):
+        chance = float(rng.random())
+        closed = [
+            float(clip.coefficients[k, INDEX["eyeBlink" + side]]) for side in ("Left", "Right")
+        ]
+        if not kept(max(closed), chance):
+            continue
+        renderer.render(clip.coefficients[k])
+        for side, (crop, gate, target, counts) in _cut(clip, renderer, recorder, k):
+            follows = last[side] == k - 1 and not bool(clip.starts[k])
+            last[side] = k
+            pair = EyePair(crop, gate, target, counts, closed[side], number, follows)
+            found[side].append(pair)
+    yield from (*found[0], *found[1])
+
+
+def _cut(
+    clip: Clip, renderer: Renderer, recorder: EyeRecorder, k: int
+) -> Iterator[tuple[int, tuple[Crop, Image, Image, Image]]]:
+    """Yield the eyes of one frame that have changed and are in register."""
+    size, unit = renderer.size, recorder.unit
+    skin = np.ones((size, size), bool)
+    for eye in recorder.eyes:
+        (x, y), (h, w) = eye.corner, eye.coverage.shape
+        skin[y : y + h, x : x + w] &= eye.coverage >= FULL
+    source = renderer._source
+    truth_xy = cv2.resize(clip.truth(k).photo_xy, (size, size))
+    bend, known = bend_of(source, truth_xy, skin, unit)
+    target = cv2.remap(
+        clip.targets[k], bend, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    shown = cv2.remap(np.nan_to_num(truth_xy), bend, None, cv2.INTER_LINEAR)
+    missed = np.linalg.norm(shown - source, axis=2) / unit
+    for side, (frame, eye, box) in enumerate(
+        zip(recorder.frames, recorder.eyes, recorder.boxes, strict=True)
+    ):
+        if frame is None or box is None:
+            continue
+        open_ = eye_gate(eye, box, unit)
+        if open_.mean() < _CHANGED:
+            continue
+        x0, y0, x1, y1 = box
+        here = np.s_[y0:y1, x0:x1]
+        wide = cv2.resize(open_, (x1 - x0, y1 - y0))
+        among = (wide > 0.25) & skin[here]
+        sure = among & known[here]
+        if sure.sum() < _KNOWN * among.sum() or not sure.any():
+            continue
+        if np.median(missed[here][sure]) > _MISSED:
+            continue
+        # The truth of the eyeball follows the lids' bend; skin that is elsewhere is not learnt.
+        off = (missed[here] > 3 * _MISSED) & known[here]
+        counts = np.where(off, 0, 255).astype(np.uint8)
+        crop = take(frame, box, unit, EYE_SIDE)
+        yield (
+            side,
+            (
+                crop,
+                np.rint(255 * open_).astype(np.uint8),
+                shrink(target[here], EYE_SIDE),
+                shrink(counts, EYE_SIDE),
+            ),
+        )
+
+
+def write_eye_pairs(path: Path, pairs: Sequence[EyePair]) -> None:
+    """Write one shard as ``pairs.write_pairs`` does; it appears only when it is complete."""
+    arrays: dict[str, NDArray] = {
+        name: np.stack([getattr(p.crop, name) for p in pairs])
+        for name in ("warped", "photo", "interior", "inside")
+    }
+    arrays |= {name: np.stack([getattr(p, name) for p in pairs]) for name in _OWN}
+    arrays["shift"] = np.stack([p.crop.shift for p in pairs]).astype(np.float16)
+    arrays["closed"] = np.array([p.closed for p in pairs], np.float32)
+    arrays["person"] = np.array([p.person for p in pairs], np.int64)
+    arrays["follows"] = np.array([p.follows for p in pairs], np.bool_)
+    arrays["real"] = np.zeros(len(pairs), np.bool_)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    partial.replace(path)
+
+
+_OWN = ("gate", "target", "counts")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the pairs of a folder of people."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--people", type=Path, required=True, help="shards of synthetic people")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--frames", type=int, default=24, help="frames per person")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    cv2.setNumThreads(1)
+    group: list[EyePair] = []
+    index = 0
+    for pair in from_people(args.people, args.frames, args.seed):
+        if len(group) >= _SHARD and not pair.follows:
+            write_eye_pairs(args.out / f"eyes-{args.seed:02d}-{index:04d}.npz", group)
+            log.info("shard %d, %d pairs", index, len(group))
+            group, index = [], index + 1
+        group.append(pair)
+    if group:
+        write_eye_pairs(args.out / f"eyes-{args.seed:02d}-{index:04d}.npz", group)
+        log.info("shard %d, %d pairs", index, len(group))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
