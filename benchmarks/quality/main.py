@@ -4,7 +4,9 @@
 ...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's refiner against
 the truth, ``visavis bench quality people ...`` whole frames of held-out synthetic people, and
 ``visavis bench quality photos ...`` photos, on against off; ``visavis bench quality portraits ...``
-measures and draws the warp on portraits of everyone; add ``--help`` to each for its options.
+measures and draws the warp on portraits of everyone; ``visavis bench quality tuning ...`` asks
+whether a mouth's light is better learned from its own photo; add ``--help`` to each for its
+options.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ _MODULES = {
     "photos": "benchmarks.quality.renderer_photos",
     "portraits": "benchmarks.quality.photos",
     "people": "benchmarks.quality.renderer_people",
+    "tuning": "benchmarks.quality.tuning",
 }
 
 

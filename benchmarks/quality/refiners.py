@@ -1,4 +1,4 @@
-"""A refiner of any graph: the shipped shade, or one of the networks it was compared with."""
+"""A refiner of any graph: a shipped one, or one of the networks it was compared with."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engines.onnx_engine import OnnxEngine
-from models.renderer.refine.crop import SEEN
+from models.renderer.refine.crop import SEEN, SIDE
+from models.renderer.refine.light import LIGHT_ROWS, MouthLight
 from models.renderer.refine.runtime import MouthRefiner
 from models.renderer.refine.shade import MouthShade
-from models.renderer.refiner import Refiner
+from models.renderer.refine.whole import FrameRefiner
+from models.renderer.refiner import Refiner, WholeRefiner
 
 
-def refiner_of(graph: Path, *, steps: int = 1, noise: bool = False) -> Callable[[], Refiner]:
+def refiner_of(
+    graph: Path, *, steps: int = 1, noise: bool = False
+) -> Callable[[], Refiner | WholeRefiner]:
     """Load a graph and return what makes refiners of it.
 
     Args:
@@ -22,6 +26,10 @@ def refiner_of(graph: Path, *, steps: int = 1, noise: bool = False) -> Callable[
     """
     engine = OnnxEngine(graph)
     shape = engine.input_shapes
+    if "frame" in shape:
+        return lambda: FrameRefiner(engine)
+    if shape["x"][1:] == (SEEN.stop - SEEN.start, LIGHT_ROWS, SIDE):
+        return lambda: MouthLight(engine)
     if shape["x"][1] == SEEN.stop - SEEN.start:
         return lambda: MouthShade(engine)
     return lambda: MouthRefiner(engine, steps=steps, noise=noise)

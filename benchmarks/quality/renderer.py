@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from benchmarks.quality.pictures import interval, ms_ssim, psnr, sharpness, ssim
 from models.renderer.refine.bridge import TEACHER_STEPS
 from models.renderer.refine.crop import GATE, INSIDE, WARPED, Crop, pack
+from models.renderer.refine.light import LightAsResidual
 from models.renderer.refine.pairs import read_pairs
 from models.renderer.refine.runtime import Graph, walk
 from models.renderer.refine.shade import AsResidual
@@ -150,16 +151,15 @@ def distillation(table: dict[str, dict[str, tuple[float, float, float]]]) -> dic
 
 
 def arms_of(folder: Path, load: Callable[[Path], Graph]) -> dict[str, Arm]:
-    """Return the arms whose graphs are in a folder (shade, regression, student, teacher, ...)."""
+    """Return the arms whose graphs are in a folder; what is no bridge is a plain regression."""
     arms: dict[str, Arm] = {"warp": Arm(None)}
-    if (folder / "shade.onnx").is_file():
-        arms["shade"] = Arm(AsResidual(load(folder / "shade.onnx")))
-    for name in ("untrained", "regression", "student", "teacher"):
-        path = folder / f"{name}.onnx"
-        if not path.is_file():
-            continue
-        graph = load(path)
-        if name == "regression":
+    for path in sorted(folder.glob("*.onnx")):
+        name, graph = path.stem, load(path)
+        if name.startswith("shade"):
+            arms[name] = Arm(AsResidual(graph))
+        elif name.startswith("light"):
+            arms[name] = Arm(LightAsResidual(graph))
+        elif name not in ("untrained", "student", "teacher"):
             arms[name] = Arm(graph)
         elif name == "teacher":
             arms[f"teacher-{TEACHER_STEPS}"] = Arm(graph, TEACHER_STEPS, True, True)

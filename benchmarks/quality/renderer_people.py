@@ -72,7 +72,7 @@ def frames_of(
         truth = clip.truth(int(k))
         wanted = cv2.resize(truth.photo_xy, (side, side))
         skin = ~np.isin(truth.semantics, (*_MOUTH, *_EYE))
-        source, unit = arms["off"]._source, arms["off"]._rig.unit
+        source, unit = arms["off"].shown(), arms["off"]._rig.unit
         target, _ = registered(clip.targets[int(k)], source, wanted, skin, unit)
         yield drawn, target, truth.semantics
 

@@ -25,10 +25,13 @@ TORCH_ALLOWED = {
     "models/renderer/refine/critic.py",
     "models/renderer/refine/data.py",
     "models/renderer/refine/export.py",
+    "models/renderer/refine/frame_graph.py",
+    "models/renderer/refine/light_graph.py",
     "models/renderer/refine/losses.py",
     "models/renderer/refine/network.py",
     "models/renderer/refine/shade_network.py",
     "models/renderer/refine/train.py",
+    "models/renderer/refine/tune.py",
 }
 OURS = {"models", "engines", "streamer", "web", "tests", "benchmarks"}
 

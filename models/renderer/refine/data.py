@@ -1,4 +1,4 @@
-"""Batches of pairs: cut, flipped, recoloured."""
+"""Batches of pairs: cut, flipped, recoloured; on the processor or on a GPU."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from models.renderer.refine.crop import (
     INTERIOR,
     PHOTO,
     SHIFT,
-    SIDE,
     STATE,
     STEP,
     TIME,
     WARPED,
-    gate,
 )
+from models.renderer.refine.gates import gates_of
 from models.renderer.refine.pairs import agreement, read_pairs
 
-WINDOW = (48, 72)  # rows, columns of a training cut: a mouth fits
 _REAL_SHARE = 0.4  # of the batches are portraits, where there are any
+_GRID = 2  # pixels of a cut's corner: the network's own grid
+_SEARCHED = 64  # of 255: a gate that far open is worth cutting to
 
 
 @dataclass(frozen=True)
@@ -47,35 +47,64 @@ class Batch:
     weight: Tensor
     other: Tensor
 
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on another device."""
+        return Batch(*(t.to(device) for t in (self.x, self.target, self.weight, self.other)))
 
-@dataclass(frozen=True)
+
 class PairSet:
-    """Pairs in memory, in the order of the shards; see ``Pair``."""
+    """Pairs in memory, in the order of the shards; see ``Pair`` and ``FramePair``.
 
-    arrays: dict[str, NDArray]
-    gates: NDArray[np.uint8]
-    agreed: NDArray[np.uint8]
+    Attributes:
+        person: (N,) number of the person, negative if held out.
+        real: (N,) whether the truth is a portrait.
+        centres: (N, 2) row and column of what a cut should show, pixels.
+    """
+
+    def __init__(
+        self, arrays: dict[str, NDArray], kind: str, device: torch.device | str = "cpu"
+    ) -> None:
+        """Keep pairs on a device.
+
+        Args:
+            arrays: by name; ``interior`` and ``counts`` may be missing.
+            kind: mouth, eyes or frame: which gate they have.
+            device: where batches are made.
+        """
+        self.person, self.real = arrays["person"], arrays["real"].astype(bool)
+        self._inside = arrays["inside"]
+        gates = gates_of(arrays, kind)
+        counts = arrays.get("counts")
+        if kind == "mouth":
+            pictures = zip(arrays["warped"], arrays["target"], arrays["inside"], strict=True)
+            counts = np.stack([np.rint(255 * agreement(*p)).astype(np.uint8) for p in pictures])
+        self.agreed = counts if counts is not None else np.full_like(gates, 255)
+        self.centres = np.array([_centre(g) for g in gates], np.float32).reshape(-1, 2)
+        self.side = gates.shape[1]
+        self._device = torch.device(device)
+        self._tensors = {
+            name: torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+            for name, values in (
+                *((n, arrays[n]) for n in ("warped", "photo", "target", "inside")),
+                *((n, arrays[n]) for n in ("interior",) if n in arrays),
+                ("shift", arrays["shift"].astype(np.float16)),
+                ("gate", gates), ("agreed", self.agreed),
+            )
+        }  # fmt: skip
 
     @staticmethod
-    def read(folders: list[Path], *, held_out: bool) -> PairSet:
+    def read(
+        folders: list[Path], *, held_out: bool, kind: str = "mouth",
+        device: torch.device | str = "cpu",
+    ) -> PairSet:  # fmt: skip
         """Read the shards of folders, training people or held-out ones."""
         arrays = read_pairs(path for folder in folders for path in folder.glob("*.npz"))
         chosen = (arrays["person"] < 0) == held_out
-        arrays = {name: a[chosen] for name, a in arrays.items()}
-        gates = [np.rint(255 * gate(inside)) for inside in arrays["inside"]]
-        agreed = [
-            np.rint(255 * agreement(w, t, i))
-            for w, t, i in zip(arrays["warped"], arrays["target"], arrays["inside"], strict=True)
-        ]
-        square = (-1, SIDE, SIDE)
-        return PairSet(
-            arrays, np.array(gates, np.uint8).reshape(square),
-            np.array(agreed, np.uint8).reshape(square),
-        )  # fmt: skip
+        return PairSet({name: a[chosen] for name, a in arrays.items()}, kind, device)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
-        return len(self.gates)
+        return len(self.person)
 
     def weights(self, real_share: float = _REAL_SHARE) -> NDArray[np.float64]:
         """Return how often each pair should be drawn; every height of the opening counts alike.
@@ -83,86 +112,125 @@ class PairSet:
         Portraits mostly smile; without this a mouth that says *ah* is an outlier. Pairs whose
         truth shows something else inside come less often.
         """
-        inside = self.arrays["inside"] > 127
-        heights = inside.sum(1).max(1)
+        inside = self._inside > 127
+        heights = inside.sum(1).max(1) * 96 // self.side
         agreed = (self.agreed * inside).sum((1, 2)) / (255.0 * np.maximum(inside.sum((1, 2)), 1))
-        real = self.arrays["real"]
         bins = np.minimum(heights // 6, 6)
         counts = np.bincount(bins, minlength=7).astype(np.float64)
         share = (0.02 + agreed) / np.maximum(counts, 1.0)[bins] ** 0.7
-        if real.any() and not real.all():
-            share[real] *= real_share / share[real].sum()
-            share[~real] *= (1 - real_share) / share[~real].sum()
+        if self.real.any() and not self.real.all():
+            share[self.real] *= real_share / share[self.real].sum()
+            share[~self.real] *= (1 - real_share) / share[~self.real].sum()
+        return share / share.sum()
+
+    def even(self, real_share: float = _REAL_SHARE) -> NDArray[np.float64]:
+        """Return the same chance for every pair but for the share of portraits."""
+        share = np.ones(len(self))
+        if self.real.any() and not self.real.all():
+            share[self.real] *= real_share / share[self.real].sum()
+            share[~self.real] *= (1 - real_share) / share[~self.real].sum()
         return share / share.sum()
 
     def whole(self, rows: NDArray[np.int64]) -> Batch:
         """Return pairs of full size, unchanged."""
-        return assemble(self, rows, None)
+        return assemble(self, rows, None, (self.side, self.side))
+
+    def cut(self, name: str, rows: Tensor, ys: Tensor, xs: Tensor) -> Tensor:
+        """Return ``(B, C, h, w)`` float32 of stored pictures, masks in 0-1, shifts as they are."""
+        source = self._tensors[name]
+        part = source[rows[:, None, None], ys[:, :, None], xs[:, None, :]]
+        if name == "shift":
+            return part.permute(0, 3, 1, 2).float()
+        part = part[:, None] if part.ndim == 3 else part.permute(0, 3, 1, 2)
+        return part.float() / 255.0
+
+    def has(self, name: str) -> bool:
+        """Say whether the pairs have a picture."""
+        return name in self._tensors
+
+    def places(
+        self, rows: NDArray[np.int64], corners: NDArray[np.int64], window: tuple[int, int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return indices for ``cut``: rows (B,), ys (B, h), xs (B, w)."""
+        at = torch.from_numpy(corners).to(self._device)
+        h, w = (torch.arange(n, device=self._device) for n in window)
+        return torch.from_numpy(rows).to(self._device), at[:, :1] + h, at[:, 1:] + w
+
+    def second(self, pictures: NDArray[np.uint8] | None) -> None:
+        """Keep another truth ``(N, side, side, 3)`` of every pair; None forgets it."""
+        self._tensors.pop("second", None)
+        if pictures is not None:
+            self._tensors["second"] = torch.from_numpy(pictures).to(self._device)
+
+
+def _centre(gate: NDArray[np.uint8]) -> tuple[float, float]:
+    rows, columns = np.flatnonzero(gate.max(1) > _SEARCHED), np.flatnonzero(gate.max(0) > _SEARCHED)
+    side = len(gate)
+    y = (rows[0] + rows[-1]) / 2 if len(rows) else side / 2
+    x = (columns[0] + columns[-1]) / 2 if len(columns) else side / 2
+    return float(y), float(x)
+
+
+def _corners(
+    pairs: PairSet, rows: NDArray[np.int64], rng: np.random.Generator, window: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Return upper left corners (B, 2): about the centre, anywhere if there is much room."""
+    room = np.array([pairs.side - window[0], pairs.side - window[1]])
+    if room.min() >= window[0] // 2:
+        corners = rng.uniform(0, 1, (len(rows), 2)) * room
+    else:
+        corners = pairs.centres[rows] - np.array(window) / 2 + rng.normal(0, 3, (len(rows), 2))
+    return _GRID * np.clip(np.rint(corners / _GRID), 0, room // _GRID).astype(np.int64)
 
 
 def assemble(
     pairs: PairSet,
     rows: NDArray[np.int64],
     rng: np.random.Generator | None,
-    second: NDArray[np.uint8] | None = None,
+    window: tuple[int, int],
 ) -> Batch:
-    """Return a batch; with a generator it is cut to ``WINDOW`` and changed at random.
+    """Return a batch; with a generator it is cut to the window and changed at random.
 
     Args:
         pairs: where the rows are.
         rows: (B,) which pairs.
         rng: None leaves the pairs whole and as they are.
-        second: ``(N, SIDE, SIDE, 3)`` another truth per pair.
+        window: rows and columns of a cut.
     """
-    a = pairs.arrays
-    boxes = [_window(pairs.gates[r], rng) for r in rows]
-
-    def stack(source: NDArray) -> Tensor:
-        parts = [
-            source[r][y : y + h, x : x + w] for r, (y, x, h, w) in zip(rows, boxes, strict=True)
-        ]
-        whole = torch.from_numpy(np.stack(parts))
-        if whole.ndim == 3:
-            return whole[:, None].float() / 255.0
-        return whole.permute(0, 3, 1, 2).float()
-
-    warped, photo, interior, target = (
-        stack(a[n]) / 255.0 for n in ("warped", "photo", "interior", "target")
-    )
-    other = target if second is None else stack(second) / 255.0
-    shift, inside, gates = stack(a["shift"]), stack(a["inside"]), stack(pairs.gates)
-    weight = gates * stack(pairs.agreed)
+    batch = len(rows)
+    corners = np.zeros((batch, 2), np.int64)
     if rng is not None:
-        warped, interior = _relit_inside(warped, interior, inside, rng)
+        corners = _corners(pairs, rows, rng, window)
+    places = pairs.places(rows, corners, window)
+    names = ["warped", "photo", "target"]
+    warped, photo, target = (pairs.cut(n, *places) for n in names)
+    interior = pairs.cut("interior", *places) if pairs.has("interior") else torch.zeros_like(warped)
+    other = pairs.cut("second", *places) if pairs.has("second") else target
+    shift, inside, gates = (pairs.cut(n, *places) for n in ("shift", "inside", "gate"))
+    weight = gates * pairs.cut("agreed", *places)
+    if rng is not None:
+        if pairs.has("interior"):
+            warped, interior = _relit_inside(warped, interior, inside, rng)
         warped, photo, interior, target, other = _recoloured(
             [warped, photo, interior, target, other], rng
         )
-    batch, (h, w) = len(rows), warped.shape[2:]
-    x = torch.empty(batch, CHANNELS, h, w)
+    x = torch.empty(batch, CHANNELS, *window, device=warped.device)
     x[:, WARPED] = x[:, STATE] = warped * 2 - 1
     x[:, PHOTO], x[:, INTERIOR] = photo * 2 - 1, interior * 2 - 1
     x[:, SHIFT], x[:, INSIDE], x[:, GATE] = shift, inside, gates
     x[:, TIME] = x[:, STEP] = 1.0
     target, other = target * 2 - 1, other * 2 - 1
     if rng is not None:
-        turned = torch.from_numpy(rng.random(batch) < 0.5)
-        for part in (x, target, weight, other):
-            part[turned] = part[turned].flip(3)
-        x[turned, SHIFT.start] *= -1.0
+        turned = torch.from_numpy(rng.random(batch) < 0.5).to(x.device).view(-1, 1, 1, 1)
+        x, target, weight, other = (
+            torch.where(turned, part.flip(3), part) for part in (x, target, weight, other)
+        )
+        x[:, SHIFT.start] = torch.where(turned[:, 0], -x[:, SHIFT.start], x[:, SHIFT.start])
     return Batch(x, target, weight, other)
 
 
-def _window(gates: NDArray[np.uint8], rng: np.random.Generator | None) -> tuple[int, int, int, int]:
-    if rng is None:
-        return 0, 0, SIDE, SIDE
-    h, w = WINDOW
-    rows, columns = np.flatnonzero(gates.max(1) > 64), np.flatnonzero(gates.max(0) > 64)
-    y = (rows[0] + rows[-1]) / 2 if len(rows) else SIDE / 2
-    x = (columns[0] + columns[-1]) / 2 if len(columns) else SIDE / 2
-    # Even corners keep the network's own grid.
-    y0 = 2 * int(np.clip(round((y - h / 2 + rng.normal(0, 3)) / 2), 0, (SIDE - h) // 2))
-    x0 = 2 * int(np.clip(round((x - w / 2 + rng.normal(0, 3)) / 2), 0, (SIDE - w) // 2))
-    return y0, x0, h, w
+def _on(like: Tensor, values: NDArray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32)).to(like.device)
 
 
 def _relit_inside(
@@ -173,7 +241,7 @@ def _relit_inside(
     gain = (
         1 + 0.15 * rng.standard_normal(shape) + 0.03 * rng.standard_normal((len(warped), 3, 1, 1))
     )
-    factor = torch.from_numpy(np.clip(gain, 0.6, 1.5).astype(np.float32))
+    factor = _on(warped, np.clip(gain, 0.6, 1.5))
     return (warped * (1 + (factor - 1) * inside)).clamp(0, 1), (interior * factor).clamp(0, 1)
 
 
@@ -185,13 +253,14 @@ def _recoloured(pictures: list[Tensor], rng: np.random.Generator) -> list[Tensor
     gamma = np.exp(0.15 * rng.standard_normal((batch, 1, 1, 1)))
     colour = np.clip(1 + 0.15 * rng.standard_normal((batch, 1, 1, 1)), 0.5, 1.4)
     colour[rng.random(batch) < 0.06] = 0.0
-    soft = torch.from_numpy(rng.random(batch) < 0.15)
-    g, p, c = (torch.from_numpy(v.astype(np.float32)) for v in (gain, gamma, colour))
+    like = pictures[0]
+    soft = torch.from_numpy(rng.random(batch) < 0.15).to(like.device).view(-1, 1, 1, 1)
+    g, p, c = (_on(like, v) for v in (gain, gamma, colour))
     changed = []
     for picture in pictures:
         new = (picture.clamp_min(1e-4) ** p * g).clamp(0, 1)
         grey = new.mean(1, keepdim=True)
         new = (grey + c * (new - grey)).clamp(0, 1)
-        new[soft] = F.avg_pool2d(F.pad(new[soft], (1, 1, 1, 1), mode="replicate"), 3, 1)
-        changed.append(new)
+        blurred = F.avg_pool2d(F.pad(new, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        changed.append(torch.where(soft, blurred, new))
     return changed

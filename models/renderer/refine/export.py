@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models.renderer.refine.crop import CHANNELS, SEEN, SIDE
-from models.renderer.refine.network import MouthNetwork, NetworkConfig
+from models.renderer.refine.light_graph import export_light
+from models.renderer.refine.light_graph import write_manifest as describe_light
+from models.renderer.refine.network import NetworkConfig, RefinerNetwork
 from models.renderer.refine.shade import SHADE_SIDE
 from models.renderer.refine.shade_network import ShadeNetwork
 
@@ -21,18 +23,23 @@ COMMAND = (
     "visavis train renderer --faces FACES --people PEOPLE --out DIR --stages shade "
     "--samples 110000 --batch 16"
 )
+LIGHT_COMMAND = (
+    "visavis train renderer --faces FACES --people PEOPLE --out DIR --free-tone "
+    "--stages regression light --samples 700000 --batch 512 --rate 2e-3 --device cuda"
+)
 
 
-def load_network(weights: Path, widths: tuple[int, ...]) -> MouthNetwork:
-    """Read a stage's averaged weights."""
-    network = MouthNetwork(NetworkConfig(tuple(widths)))  # type: ignore[arg-type]
+def load_network(weights: Path) -> RefinerNetwork:
+    """Read a stage's averaged weights; the file beside them says their sizes."""
+    about = json.loads(weights.with_suffix(".json").read_text())["network"]
+    network = RefinerNetwork(NetworkConfig(**{**about, "widths": tuple(about["widths"])}))
     network.load_state_dict(load_file(weights))
     return network.eval()
 
 
-def export_onnx(network: nn.Module, path: Path) -> None:
+def export_onnx(network: nn.Module, path: Path, side: int = SIDE) -> None:
     """Write the graph ``x`` -> ``residual``, ``alpha``; the batch is free, all else is fixed."""
-    x = torch.zeros(2, CHANNELS, SIDE, SIDE)
+    x = torch.zeros(2, CHANNELS, side, side)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
         network, (x,), str(path), input_names=["x"], output_names=["residual", "alpha"],
@@ -96,8 +103,6 @@ def export_stages(trained: Path, out: Path) -> dict[str, float]:
         The largest difference from torch by stage.
     """
     differences = {}
-    x = torch.rand(2, CHANNELS, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    widths: tuple[int, ...] = NetworkConfig().widths
     for weights in sorted(trained.glob("*.safetensors")):
         if weights.stem == "shade":
             shade = ShadeNetwork()
@@ -105,12 +110,18 @@ def export_stages(trained: Path, out: Path) -> dict[str, float]:
             differences["shade"] = export_shade(shade.eval(), out / "shade.onnx")
             write_manifest(trained, out / "shade.onnx", COMMAND)
             continue
-        widths = json.loads(weights.with_suffix(".json").read_text())["widths"]
-        network = load_network(weights, widths)
-        export_onnx(network, out / f"{weights.stem}.onnx")
+        if weights.stem == "light":
+            differences["light"] = export_light(load_network(weights), out / "light.onnx")
+            describe_light(trained, out / "light.onnx", LIGHT_COMMAND)
+            continue
+        about = json.loads(weights.with_suffix(".json").read_text())
+        network, side = load_network(weights), int(about["side"])
+        generator = torch.Generator().manual_seed(0)
+        x = torch.rand(2, CHANNELS, side, side, generator=generator)
+        export_onnx(network, out / f"{weights.stem}.onnx", side)
         differences[weights.stem] = parity(network, out / f"{weights.stem}.onnx", x)
-    torch.manual_seed(0)
-    untrained = MouthNetwork(NetworkConfig(tuple(widths))).eval()  # type: ignore[arg-type]
-    nn.init.normal_(untrained.head.weight, 0.0, 0.05)  # its own start changes nothing
-    export_onnx(untrained, out / "untrained.onnx")
+        torch.manual_seed(0)
+        untrained = RefinerNetwork(network.config).eval()
+        nn.init.normal_(untrained.head.weight, 0.0, 0.05)  # its own start changes nothing
+        export_onnx(untrained, out / "untrained.onnx", side)
     return differences

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.renderer.refine.crop import SIDE, Crop, mouth_box, shrink, take
+from models.renderer.refine.coded import read_coded
+from models.renderer.refine.crop import Crop, mouth_box, shrink, take
 from models.renderer.refiner import Box, Places, Refinement, RefinerInput
 
 Image = NDArray[np.uint8]
@@ -114,22 +115,28 @@ def write_pairs(path: Path, pairs: list[Pair]) -> None:
     partial.replace(path)
 
 
-def read_pairs(paths: Iterable[Path]) -> dict[str, NDArray]:
-    """Read shards into arrays by name, concatenated; see ``Pair``.
+def read_pairs(paths: Iterable[Path], threads: int = 1) -> dict[str, NDArray]:
+    """Read shards, plain or coded, into arrays by name, concatenated; see ``Pair``.
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: a coded picture is damaged.
     """
-    parts: dict[str, list[NDArray]] = {}
+    plain: dict[str, list[NDArray]] = {}
+    coded: list[Path] = []
     for path in sorted(paths):
         with np.load(path, allow_pickle=False) as shard:
-            for name in (*_PICTURES, "shift", "person", "follows", "real"):
-                parts.setdefault(name, []).append(shard[name])
-    if not parts:
+            if "blobs" in shard.files:
+                coded.append(path)
+                continue
+            for name in shard.files:
+                plain.setdefault(name, []).append(shard[name])
+    if coded:
+        for name, values in read_coded(coded, threads).items():
+            plain.setdefault(name, []).append(values)
+    if not plain:
         raise FileNotFoundError("There are no training pairs.")
-    arrays = {name: np.concatenate(found) for name, found in parts.items()}
-    assert arrays["warped"].shape[1:] == (SIDE, SIDE, 3)
-    return arrays
+    return {name: np.concatenate(found) for name, found in plain.items()}
 
 
 def in_shards(pairs: Iterator[Pair], size: int) -> Iterator[list[Pair]]:

@@ -1,11 +1,13 @@
 """Train the mouth's networks: ``visavis train renderer --help``.
 
-The *shade*, which ships, learns by what to multiply a mouth's light (``shade_network.py``). Beside
-it three networks of one shape. The *teacher* learns the bridge at every t and walks it in twelve
-steps. The *student* starts as the teacher and learns to jump: from the teacher's endpoints, from
-the truth, and from its own half steps (shortcut consistency), so that one network serves one, two
-and four steps. The *regression* is the control: the same network, as many samples as teacher and
-student together, warp in, picture out.
+The *shade*, which ships, learns by what to multiply a mouth's light (``shade_network.py``). The
+*regression* learns warp in, picture out; the *light*, which ships too, is the regression after it
+learned to do the same by light alone (``network.light_factor``). Beside them, what they were
+compared with: the *finish* is the regression with a critic's opinion; the *teacher* learns the
+bridge at every t and walks it in twelve steps; the *student* starts as the teacher and learns to
+jump, from the teacher's endpoints, from the truth, and from its own half steps (shortcut
+consistency), so that one network serves one, two and four steps. The regression, with as many
+samples as teacher and student together, is its control.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +35,53 @@ from models.renderer.refine.crop import GATE, INSIDE, STATE, STEP, TIME, WARPED
 from models.renderer.refine.data import Batch, PairSet, assemble
 from models.renderer.refine.export import export_stages
 from models.renderer.refine.losses import charbonnier, coarse, picture_loss
-from models.renderer.refine.network import MouthNetwork, NetworkConfig, endpoint, tone
+from models.renderer.refine.network import NetworkConfig, RefinerNetwork, endpoint, tone
+from models.renderer.refine.pairs import read_pairs
 from models.renderer.refine.shade_network import ShadeNetwork, shaded
 
 log = logging.getLogger(__name__)
 Loss = Callable[[nn.Module, NDArray[np.int64]], Tensor]
 
-STAGES = ("shade", "regression", "finish", "teacher", "student")
-_SHARE = {"finish": 0.15, "teacher": 0.6, "student": 0.4}  # of --samples
-_AFTER = {"finish": "regression", "student": "teacher"}  # where the stage's weights start
-_SLOWER = {"finish": 0.3, "student": 0.5}  # of the learning rate
-_REAL_SHARES = {"shade": 0.7}  # of the batches are portraits; light is learned from photos
+STAGES = ("shade", "regression", "finish", "teacher", "student", "light")
+_SHARE = {"finish": 0.15, "teacher": 0.6, "student": 0.4, "light": 0.06}  # of --samples
+_AFTER = {
+    "finish": "regression",
+    "student": "teacher",
+    "light": "regression",
+}  # where the stage's weights start
+_SLOWER = {"finish": 0.3, "student": 0.5, "light": 0.25}  # of the learning rate
+_REAL_SHARES = {
+    "shade": 0.7,
+    "light": 0.6,
+}  # of the batches are portraits; light is learned from photos
+_LARGEST_BATCH = {"light": 16}  # many small steps, since it only has to get used to its bounds
 _AVERAGE = 0.997  # decay of the averaged weights
 _SAVE_EVERY = 15.0  # seconds
+_CHECKED, _CHECK_BATCH = 256, 16  # held-out pairs that are looked at when weights are saved
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a network is for.
+
+    Attributes:
+        network: its sizes.
+        window: rows and columns of a training cut.
+        even: every pair is worth the same; else every opening of the mouth.
+    """
+
+    network: NetworkConfig
+    window: tuple[int, int]
+    even: bool = True
+
+
+KINDS = {
+    "mouth": Kind(NetworkConfig(), (48, 72), even=False),
+    "eyes": Kind(NetworkConfig(keep_tone=False), (64, 64)),
+    "frame": Kind(
+        NetworkConfig((64, 128, 192, 256), stem=4, interior=False, keep_tone=False), (256, 256)
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -57,7 +94,9 @@ class TrainConfig:
         batch: crops per step.
         rate: highest learning rate of AdamW.
         seed: of everything random.
-        widths: of the network.
+        stage_minutes: a stage ends after so many minutes and not after its samples; for a machine
+            that is lent by the minute.
+        device: cpu or cuda; there bfloat16 products.
     """
 
     samples: int = 60_000
@@ -65,7 +104,8 @@ class TrainConfig:
     batch: int = 8
     rate: float = 1.5e-3
     seed: int = 0
-    widths: tuple[int, int, int] = (16, 32, 64)
+    stage_minutes: float | None = None
+    device: str = "cpu"
 
 
 def conditioned(x: Tensor, state: Tensor, t: Tensor, step: Tensor) -> Tensor:
@@ -83,7 +123,7 @@ def predictor(
     """Return ``predict(state, t, step)`` of a network; the teacher is never told a step."""
 
     def predict(state: Tensor, t: float, step: float) -> Tensor:
-        full = torch.full((len(x),), t), torch.full((len(x),), step if jumps else 0.0)
+        full = (x.new_full((len(x),), v) for v in (t, step if jumps else 0.0))
         return endpoint(network, conditioned(x, state, *full))
 
     return predict
@@ -104,13 +144,17 @@ def in_drawn_tone(batch: Batch) -> Batch:
 class Trainer:
     """Trains one stage after the other; everything that a resumed call needs is on disk."""
 
-    def __init__(self, pairs: PairSet, out: Path, config: TrainConfig) -> None:
+    def __init__(
+        self, pairs: PairSet, out: Path, config: TrainConfig, kind: Kind,
+        held_out: PairSet | None = None,
+    ) -> None:  # fmt: skip
         """Prepare; nothing is read or written yet."""
-        self._pairs, self._out, self._config = pairs, out, config
+        self._pairs, self._out, self._config, self._kind = pairs, out, config, kind
+        self._held_out = held_out if held_out is not None and len(held_out) else None
         self._deadline = time.monotonic() + 60 * config.minutes
-        self._endpoints: NDArray[np.uint8] | None = None
+        self._walked = False
         torch.manual_seed(config.seed)
-        self._critic = PatchCritic()
+        self._critic = PatchCritic().to(config.device)
         self._critic_optimiser = torch.optim.AdamW(
             self._critic.parameters(), lr=CRITIC_RATE, betas=(0.5, 0.99)
         )
@@ -118,10 +162,15 @@ class Trainer:
     def network(self, stage: str) -> nn.Module:
         """Return a stage's fresh network."""
         if stage == "shade":
-            return ShadeNetwork()
-        return MouthNetwork(NetworkConfig(self._config.widths)).to(
-            memory_format=torch.channels_last
+            return ShadeNetwork().to(self._config.device)
+        return RefinerNetwork(self.config_of(stage)).to(
+            self._config.device, memory_format=torch.channels_last
         )
+
+    def config_of(self, stage: str) -> NetworkConfig:
+        """Return the sizes of a stage's network."""
+        config = self._kind.network
+        return replace(config, keep_tone=False, light=True) if stage == "light" else config
 
     def run(self, stage: str) -> bool:
         """Train one stage until its samples are done or the time is; True when done."""
@@ -132,60 +181,116 @@ class Trainer:
             network.load_state_dict(load_file(self._out / f"{_AFTER[stage]}.safetensors"))
         average.load_state_dict(network.state_dict())
         optimiser = torch.optim.AdamW(network.parameters(), lr=c.rate, weight_decay=1e-4)
-        done = self._restore(stage, network, average, optimiser)
+        done, spent = self._restore(stage, network, average, optimiser)
         goal = int(c.samples * _SHARE.get(stage, 1.0))
+        size = min(c.batch, _LARGEST_BATCH.get(stage, c.batch))
         loss_of = {
             "shade": self._shade, "regression": self._regression, "finish": self._finish,
-            "teacher": self._teacher, "student": self._student,
+            "teacher": self._teacher, "student": self._student, "light": self._regression,
         }[stage]  # fmt: skip
         rng = np.random.default_rng([c.seed, STAGES.index(stage), done])
-        shares = (_REAL_SHARES[stage],) if stage in _REAL_SHARES else ()
-        self._rng, chances = rng, self._pairs.weights(*shares)
-        saved, recent, began, first = time.monotonic(), [], time.monotonic(), done
-        while done < goal and time.monotonic() < self._deadline:
+        self._rng, chances = rng, self._chances(stage)
+        if stage == "student":
+            self._walk_teacher()
+        slow, fast = list(average.parameters()), list(network.parameters())
+        began, first, before = time.monotonic(), done, spent
+        saved, recent = began, []
+        limit = None if c.stage_minutes is None else 60 * c.stage_minutes * _SHARE.get(stage, 1.0)
+
+        def progress() -> float:
+            return done / goal if limit is None else spent / limit
+
+        while progress() < 1 and time.monotonic() < self._deadline:
             for group in optimiser.param_groups:
-                group["lr"] = c.rate * _schedule(done / goal) * _SLOWER.get(stage, 1.0)
-            rows = rng.choice(len(self._pairs), c.batch, p=chances)
+                group["lr"] = c.rate * _schedule(progress()) * _SLOWER.get(stage, 1.0)
+            rows = rng.choice(len(self._pairs), size, p=chances)
             loss = loss_of(network, rows)
             optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(fast, 1.0)
             optimiser.step()
-            done += c.batch
-            decay = min(_AVERAGE, done / c.batch / (done / c.batch + 20))
+            done += size
+            decay = min(_AVERAGE, done / size / (done / size + 20))
             with torch.no_grad():
-                for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
-                    slow.lerp_(fast, 1 - decay)
-            recent.append(float(loss.detach()))
-            if time.monotonic() - saved > _SAVE_EVERY or done >= goal:
-                self._save(stage, network, average, optimiser, done)
+                torch._foreach_lerp_(slow, fast, 1 - decay)
+            recent.append(loss.detach())
+            spent = before + time.monotonic() - began
+            if time.monotonic() - saved > _SAVE_EVERY or progress() >= 1:
+                self._save(stage, network, average, optimiser, (done, spent))
                 rate = (done - first) / (time.monotonic() - began)
-                log.info("%s %d/%d loss %.4f, %.0f/s", stage, done, goal, np.mean(recent), rate)
+                mean = float(torch.stack(recent).mean())
+                log.info(
+                    "%s %d (%.0f %%) loss %.4f, %.0f/s, %s",
+                    stage, done, 100 * progress(), mean, rate, self.check(stage, average),
+                )  # fmt: skip
                 saved, recent = time.monotonic(), []
+        self._pairs.second(None)
         if done > first:
-            self._save(stage, network, average, optimiser, done)
-        return done >= goal
+            self._save(stage, network, average, optimiser, (done, spent))
+        return progress() >= 1
 
-    def _batch(
-        self, rows: NDArray[np.int64], second: NDArray[np.uint8] | None = None
-    ) -> tuple[Tensor, Batch]:
-        batch = in_drawn_tone(assemble(self._pairs, rows, self._rng, second))
+    @torch.no_grad()
+    def check(self, stage: str, network: nn.Module) -> str:
+        """Say how much nearer the truth held-out pairs are than the warp, dB where it counts."""
+        if self._held_out is None:
+            return "nothing is held out"
+        gains: dict[bool, list[float]] = {}
+        rows = np.linspace(0, len(self._held_out) - 1, min(_CHECKED, len(self._held_out)))
+        rows = rows.astype(np.int64)
+        for low in range(0, len(rows), _CHECK_BATCH):
+            some = rows[low : low + _CHECK_BATCH]
+            batch = self._held_out.whole(some)
+            x = batch.x.contiguous(memory_format=torch.channels_last)
+            with self._products():
+                if stage == "shade":
+                    picture = shaded(network, x)
+                elif stage in ("teacher", "student"):
+                    start = start_of(x, torch.zeros_like(batch.target))
+                    picture = predictor(network, x, jumps=stage == "student")(start, 1.0, 1.0)
+                else:
+                    picture = endpoint(network, x)
+            error = _error(picture.clamp(-1, 1), batch), _error(x[:, WARPED], batch)
+            gain = 10 * torch.log10((error[1] + 1e-7) / (error[0] + 1e-7))
+            for real, value in zip(self._held_out.real[some], gain.tolist(), strict=True):
+                gains.setdefault(bool(real), []).append(value)
+        return ", ".join(
+            f"{'portraits' if real else 'people'} {np.mean(v):+.2f} dB" for real, v in gains.items()
+        )
+
+    def _chances(self, stage: str) -> NDArray[np.float64]:
+        shares = (_REAL_SHARES[stage],) if stage in _REAL_SHARES else ()
+        return self._pairs.even(*shares) if self._kind.even else self._pairs.weights(*shares)
+
+    def _products(self) -> AbstractContextManager:
+        return torch.autocast(
+            "cuda", torch.bfloat16, enabled=self._config.device.startswith("cuda")
+        )
+
+    def _batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Batch]:
+        batch = assemble(self._pairs, rows, self._rng, self._kind.window)
+        if self._kind.network.keep_tone:
+            batch = in_drawn_tone(batch)
         return batch.x.contiguous(memory_format=torch.channels_last), batch
 
     def _shade(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
-        batch = assemble(self._pairs, rows, self._rng)
-        picture = shaded(network, batch.x)
+        batch = assemble(self._pairs, rows, self._rng, self._kind.window)
+        with self._products():
+            picture = shaded(network, batch.x)
         near = charbonnier(picture, batch.target, batch.weight)
         return near + 0.5 * coarse(picture, batch.target, batch.weight)
 
     def _regression(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
         x, batch = self._batch(rows)
-        return picture_loss(endpoint(network, x), batch.target, batch.weight)
+        with self._products():
+            picture = endpoint(network, x)
+        return picture_loss(picture, batch.target, batch.weight)
 
     def _finish(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
         """The regression's loss, and a critic's opinion; both networks learn in turn."""
         x, batch = self._batch(rows)
-        picture, inside = endpoint(network, x), x[:, INSIDE]
+        with self._products():
+            picture = endpoint(network, x)
+        inside = x[:, INSIDE]
         self._critic_optimiser.zero_grad()
         critic_loss(self._critic, batch.target, picture, inside).backward()
         self._critic_optimiser.step()
@@ -197,18 +302,21 @@ class Trainer:
         target = batch.target
         t = torch.from_numpy(self._rng.random(len(rows)).astype(np.float32))
         t[self._rng.random(len(rows)) < 0.25] = 1.0  # where every walk begins
+        t = t.to(x.device)
         state = state_at(t.view(-1, 1, 1, 1), target, start_of(x, torch.randn_like(target)))
-        picture = endpoint(network, conditioned(x, state, t, torch.zeros_like(t)))
+        with self._products():
+            picture = endpoint(network, conditioned(x, state, t, torch.zeros_like(t)))
         return picture_loss(picture, target, batch.weight)
 
     def _student(self, network: nn.Module, rows: NDArray[np.int64]) -> Tensor:
         """Half of the batch: endpoints and truth; a quarter: other steps; a quarter: shortcuts."""
-        x, batch = self._batch(rows, self._teacher_endpoints())
+        x, batch = self._batch(rows)
         target, weight, teacher = batch.target, batch.weight, batch.other
         half, quarter = len(rows) // 2, len(rows) // 4
-        one = torch.ones(half)
+        one = x.new_ones(half)
         start = start_of(x, torch.randn_like(target))
-        whole = endpoint(network, conditioned(x[:half], start[:half], one, one))
+        with self._products():
+            whole = endpoint(network, conditioned(x[:half], start[:half], one, one))
         loss = picture_loss(whole, target[:half], weight[:half])
         loss = loss + 0.5 * charbonnier(whole, teacher[:half], x[:half, GATE])
         some = slice(half, half + quarter)
@@ -216,24 +324,27 @@ class Trainer:
             network, x[some], target[some], start[some], weight[some]
         )
         rest = slice(half + quarter, None)
-        return loss + 0.5 * shortcut_loss(network, x[rest], teacher[rest], start[rest], self._rng)
+        with self._products():
+            jump = shortcut_loss(network, x[rest], teacher[rest], start[rest], self._rng)
+        return loss + 0.5 * jump
 
     def _other_steps(
         self, network: nn.Module, x: Tensor, target: Tensor, start: Tensor, weight: Tensor
     ) -> Tensor:
         k = self._rng.choice([2, 4], len(x))
-        t = torch.from_numpy((self._rng.integers(1, k + 1) / k).astype(np.float32))
-        step = torch.from_numpy((1.0 / k).astype(np.float32))
+        t = torch.from_numpy((self._rng.integers(1, k + 1) / k).astype(np.float32)).to(x.device)
+        step = torch.from_numpy((1.0 / k).astype(np.float32)).to(x.device)
         state = state_at(t.view(-1, 1, 1, 1), target, start)
-        return picture_loss(endpoint(network, conditioned(x, state, t, step)), target, weight)
+        with self._products():
+            picture = endpoint(network, conditioned(x, state, t, step))
+        return picture_loss(picture, target, weight)
 
     @torch.no_grad()
-    def _teacher_endpoints(self) -> NDArray[np.uint8]:
+    def _walk_teacher(self) -> None:
         """Walk the teacher once over every pair; kept on disk beside its weights."""
         path = self._out / "endpoints.npy"
-        if self._endpoints is None and path.exists():
-            self._endpoints = np.load(path, allow_pickle=False)
-        if self._endpoints is None or len(self._endpoints) != len(self._pairs):
+        pictures = np.load(path, allow_pickle=False) if path.exists() else np.zeros((0,), np.uint8)
+        if len(pictures) != len(self._pairs):
             network = self.network("teacher").eval()
             network.load_state_dict(load_file(self._out / "teacher.safetensors"))
             found = []
@@ -242,45 +353,59 @@ class Trainer:
                 batch = self._pairs.whole(rows)
                 x, target = batch.x, batch.target
                 generator = torch.Generator().manual_seed(low)
-                noise = torch.randn(target.shape, generator=generator)
-                walk = sample(start_of(x, noise), predictor(network, x, jumps=False), TEACHER_STEPS)
+                noise = torch.randn(target.shape, generator=generator).to(x.device)
+                with self._products():
+                    walk = sample(
+                        start_of(x, noise), predictor(network, x, jumps=False), TEACHER_STEPS
+                    )
                 eight_bits = ((walk + 1) * 127.5).round().clamp(0, 255).byte()
-                found.append(eight_bits.permute(0, 2, 3, 1).numpy())
-            self._endpoints = np.concatenate(found)
-            np.save(path, self._endpoints, allow_pickle=False)
-        return self._endpoints
+                found.append(eight_bits.permute(0, 2, 3, 1).cpu().numpy())
+            pictures = np.concatenate(found)
+            np.save(path, pictures, allow_pickle=False)
+        self._pairs.second(pictures)
 
     def _restore(
         self, stage: str, network: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
-    ) -> int:
+    ) -> tuple[int, float]:
         path = self._out / f"{stage}.state.pt"
         if not path.exists():
-            return 0
-        state = torch.load(path, weights_only=True)
+            return 0, 0.0
+        state = torch.load(path, weights_only=True, map_location=self._config.device)
         network.load_state_dict(state["network"])
         average.load_state_dict(load_file(self._out / f"{stage}.safetensors"))
         optimiser.load_state_dict(state["optimiser"])
         self._critic.load_state_dict(state["critic"])
         self._critic_optimiser.load_state_dict(state["critic_optimiser"])
-        return int(state["done"])
+        return int(state["done"]), float(state.get("spent", 0.0))
 
     def _save(
         self, stage: str, network: nn.Module, average: nn.Module,
-        optimiser: torch.optim.Optimizer, done: int,
+        optimiser: torch.optim.Optimizer, done: tuple[int, float],
     ) -> None:  # fmt: skip
-        weights = {k: v.contiguous() for k, v in average.state_dict().items()}
-        save_file(weights, self._out / f"{stage}.safetensors")
+        weights = {k: v.contiguous().cpu() for k, v in average.state_dict().items()}
+        partial = self._out / f"{stage}.safetensors.partial"
+        save_file(weights, partial)
+        partial.replace(self._out / f"{stage}.safetensors")
         state = {
-            "network": network.state_dict(), "optimiser": optimiser.state_dict(), "done": done,
-            "critic": self._critic.state_dict(),
+            "network": network.state_dict(), "optimiser": optimiser.state_dict(),
+            "done": done[0], "spent": done[1], "critic": self._critic.state_dict(),
             "critic_optimiser": self._critic_optimiser.state_dict(),
         }  # fmt: skip
         partial = self._out / f"{stage}.state.partial"
         torch.save(state, partial)
         partial.replace(self._out / f"{stage}.state.pt")
-        (self._out / f"{stage}.json").write_text(
-            json.dumps({"samples": done, "widths": self._config.widths, "pairs": len(self._pairs)})
-        )
+        about = {
+            "samples": done[0], "seconds": round(done[1], 1), "pairs": len(self._pairs),
+            "device": self._config.device, "side": self._pairs.side,
+            "network": asdict(self.config_of(stage)),
+        }  # fmt: skip
+        (self._out / f"{stage}.json").write_text(json.dumps(about))
+
+
+def _error(picture: Tensor, batch: Batch) -> Tensor:
+    """Return the weighted mean squared error of each picture, (B,)."""
+    squares = ((picture.float() - batch.target) ** 2 * batch.weight).mean((1, 2, 3))
+    return squares / batch.weight.mean((1, 2, 3)).clamp_min(1e-6)
 
 
 def shortcut_loss(
@@ -319,13 +444,24 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--samples", type=int, default=TrainConfig.samples)
+    parser.add_argument(
+        "--stage-minutes", type=float, help="of a whole stage, in place of its samples"
+    )
     parser.add_argument("--batch", type=int, default=TrainConfig.batch, help="crops per step")
+    parser.add_argument("--rate", type=float, default=TrainConfig.rate, help="of learning")
+    parser.add_argument("--kind", choices=KINDS, default="mouth", help="what the network is for")
+    parser.add_argument("--widths", type=int, nargs="+", help="channels of every level")
+    parser.add_argument(
+        "--free-tone", action="store_true", help="light inside the mouth is the network's as well"
+    )
     parser.add_argument(
         "--stages", nargs="+", choices=STAGES, default=["shade"],
-        help="shade is what ships; the others are the experiment it was compared with",
+        help="shade and light are what ships, the latter after regression; the others are the "
+        "experiment they were compared with",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
@@ -334,18 +470,42 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"{args.out} holds a training already; add --resume to go on with it.")
     folders = args.pairs or [args.out / "pairs"]
     if args.pairs is None and not any(folders[0].glob("*.npz")):
-        from models.renderer.refine.make_pairs import main as make
-
-        sources = [("--faces", args.faces), ("--people", args.people)]
-        make([*(str(v) for s in sources if s[1] for v in s), "--out", str(folders[0])])
-    pairs = PairSet.read(folders, held_out=False)
-    log.info("%d pairs", len(pairs))
-    trainer = Trainer(pairs, args.out, TrainConfig(args.samples, args.minutes, args.batch))
+        _make_pairs(args, folders[0])
+    read = read_pairs([path for f in folders for path in f.glob("*.npz")], args.threads)
+    held = read["person"] < 0
+    pairs, held_out = (
+        PairSet({name: a[chosen] for name, a in read.items()}, args.kind, args.device)
+        for chosen in (~held, held)
+    )
+    log.info("%d pairs, %d held out", len(pairs), len(held_out))
+    config = TrainConfig(
+        args.samples, args.minutes, args.batch, args.rate,
+        stage_minutes=args.stage_minutes, device=args.device,
+    )  # fmt: skip
+    kind = KINDS[args.kind]
+    network = replace(
+        kind.network, widths=tuple(args.widths or kind.network.widths),
+        keep_tone=kind.network.keep_tone and not args.free_tone,
+    )  # fmt: skip
+    trainer = Trainer(pairs, args.out, config, replace(kind, network=network), held_out)
     finished = all([trainer.run(stage) for stage in args.stages])
     for name, difference in export_stages(args.out, args.out / "graphs").items():
         log.info("%s.onnx: %.1g from torch", name, difference)
     log.info("finished" if finished else "the time is over; --resume goes on")
     return 0
+
+
+def _make_pairs(args: argparse.Namespace, folder: Path) -> None:
+    """Make the pairs of a kind from portraits and people."""
+    sources = [("--faces", args.faces), ("--people", args.people)]
+    words = [*(str(v) for s in sources if s[1] for v in s), "--out", str(folder)]
+    if args.kind == "frame":
+        from models.renderer.refine.make_frames import main as make
+    elif args.kind == "eyes":
+        from models.renderer.refine.eye_pairs import main as make
+    else:
+        from models.renderer.refine.make_pairs import main as make
+    make(words)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""Write pairs of whole frames: ``python -m models.renderer.refine.make_frames --help``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import cv2
+from numpy.typing import NDArray
+
+from models.appearance.tracker import MediaPipeTracker
+from models.renderer.refine.coded import write_coded
+from models.renderer.refine.frame_pairs import FramePair, from_people, from_portraits
+from models.renderer.refine.shade import MouthShade, shade_graph
+
+log = logging.getLogger(__name__)
+_SHARD = 40  # pairs; 7 MB
+
+
+class _Graph:
+    """The mouth's light by ONNX Runtime; training knows nothing of engines."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        self._session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(self, inputs: Mapping[str, NDArray]) -> dict[str, NDArray]:
+        return {"factor": self._session.run(["factor"], dict(inputs))[0]}
+
+
+def _write(pairs: Iterator[FramePair], out: Path, name: str, seed: int) -> None:
+    group: list[dict] = []
+    index = 0
+    for pair in pairs:
+        group.append(asdict(pair))
+        if len(group) == _SHARD:
+            write_coded(out / f"{name}-{seed:02d}-{index:04d}.npz", group)
+            log.info("%s: shard %d", name, index)
+            group, index = [], index + 1
+    if group:
+        write_coded(out / f"{name}-{seed:02d}-{index:04d}.npz", group)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write pairs of portraits, of people, or of both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--faces", type=Path, help="folder with train/ of portraits")
+    parser.add_argument("--people", type=Path, help="folder of shards of synthetic people")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--frames", type=int, default=3, help="frames per synthetic person")
+    parser.add_argument("--most", type=int, default=400, help="portraits")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    cv2.setNumThreads(1)
+    graph = _Graph(shade_graph())
+
+    def refiner() -> MouthShade:
+        return MouthShade(graph)
+
+    if args.people is not None:
+        _write(from_people(args.people, args.frames, refiner, args.seed), args.out, "people",
+               args.seed)  # fmt: skip
+    if args.faces is not None:
+        tracker = MediaPipeTracker()
+        try:
+            _write(from_portraits(args.faces, tracker, refiner, args.seed, args.most), args.out,
+                   "portraits", args.seed)  # fmt: skip
+        finally:
+            tracker.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,161 @@
+"""The light of large pictures: what the shipped network may do to a frame, and what it may not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from engines.onnx_engine import OnnxEngine
+from models.appearance.identity import Identity
+from models.coefficients import neutral
+from models.renderer.refine import light
+from models.renderer.refine.crop import GATE, SEEN, SIDE, gate, pack, take
+from models.renderer.refine.light import (
+    LIGHT_ROWS,
+    SMALLEST,
+    LightAsResidual,
+    MouthLight,
+    first_row,
+    light_graph,
+)
+from models.renderer.refine.shade import MouthShade
+from models.renderer.renderer import Renderer
+from streamer.picture_models import load_pictures
+from tests.unit.test_shade import frame, talking
+
+LEAST, MOST = np.exp(-0.6), np.exp(0.6)
+
+
+@pytest.fixture(scope="module")
+def graph() -> OnnxEngine:
+    return OnnxEngine(light_graph())
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def lit(identity: Identity, graph: OnnxEngine) -> Renderer:
+    return Renderer(identity, refiner=MouthLight(graph))
+
+
+def test_the_shipped_graph_is_checked(tmp_path: Path, monkeypatch):
+    for name in (light.LIGHT_GRAPH.name, "manifest.json"):
+        shutil.copy(light.LIGHT_GRAPH.with_name(name), tmp_path)
+    copied = tmp_path / light.LIGHT_GRAPH.name
+    monkeypatch.setattr(light, "LIGHT_GRAPH", copied)
+    assert light_graph() == copied
+    copied.write_bytes(copied.read_bytes() + b"\0")
+    with pytest.raises(ValueError, match="do not match"):
+        light_graph()
+    copied.unlink()
+    with pytest.raises(FileNotFoundError, match="light weights are missing"):
+        light_graph()
+
+
+def test_what_the_network_answers_is_a_factor_in_its_bounds(graph):
+    x = np.random.default_rng(0).uniform(-1, 1, (3, 13, LIGHT_ROWS, SIDE)).astype(np.float32)
+    x[:, -2:] = np.abs(x[:, -2:])
+    factor = graph.run({"x": x})["factor"]
+    assert factor.shape == (3, 1, LIGHT_ROWS, SIDE)
+    assert factor.min() >= LEAST - 1e-4 and factor.max() <= MOST + 1e-4
+    assert factor.std() > 0.02, "an untrained network answers 1"
+
+
+@pytest.mark.parametrize("rows", [(40, 50), (0, 30), (70, 96), (20, 78)])
+def test_the_rows_that_are_looked_at_hold_the_mouth(rows):
+    open_ = np.zeros((SIDE, SIDE), np.float32)
+    open_[slice(*rows), 20:70] = 1
+    top = first_row(open_)
+    assert top % 8 == 0 and 0 <= top <= SIDE - LIGHT_ROWS
+    missed = open_.sum() - open_[top : top + LIGHT_ROWS].sum()
+    assert missed <= 0.07 * open_.sum()
+    assert first_row(np.zeros((SIDE, SIDE), np.float32)) in (16, 24)
+
+
+def test_every_colour_gets_the_same_light(graph, rng):
+    shown = frame(SIDE, rng)
+    refiner = MouthLight(graph)
+    refiner._box, refiner._unit = (60, 60, 60 + SIDE, 60 + SIDE), SIDE / 1.35
+    change = refiner.refine(shown)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        factors = change.residual / shown.warped
+    seen = (shown.warped.min(2) > 8) & (change.alpha > 0.5)
+    assert np.abs(factors[seen] - factors[seen][:, :1]).max() < 1e-3
+    assert factors[seen].min() > LEAST - 1.001 and factors[seen].max() < MOST - 0.999
+    assert not change.alpha[0].any() and not change.alpha[:, 0].any()
+
+
+def test_compared_with_other_refiners_it_draws_the_same(graph, rng):
+    shown = frame(SIDE, rng)
+    refiner = MouthLight(graph)
+    refiner._box, refiner._unit = (60, 60, 60 + SIDE, 60 + SIDE), SIDE / 1.35
+    live = refiner.refine(shown)
+    x = pack(take(shown, refiner._box, refiner._unit))
+    other = LightAsResidual(graph).run({"x": x[None]})
+    ours = (live.residual * live.alpha[..., None]).transpose(2, 0, 1)
+    theirs = (other["residual"] * other["alpha"])[0] * 127.5
+    assert np.abs(ours).max() > 3.0
+    assert np.abs(ours - theirs).max() < 0.02
+
+
+def test_a_mouth_gets_the_same_wherever_it_lies_in_the_crop(graph, rng):
+    """The window moves by the network's own grid."""
+    inside = np.zeros((SIDE, SIDE), np.uint8)
+    inside[28:40, 30:66] = 255
+    x = np.zeros((13, SIDE, SIDE), np.float32)
+    x[:9] = cv2.GaussianBlur(rng.uniform(-1, 1, (SIDE, SIDE, 9)), (0, 0), 3).transpose(2, 0, 1)
+    x[11], x[12] = inside / 255.0, gate(inside)
+    lower = np.roll(x, 24, 1)
+    found = []
+    for one in (x, lower):
+        top = first_row(one[GATE.start - SEEN.start])
+        found.append((graph.run({"x": one[None, :, top : top + LIGHT_ROWS]})["factor"][0, 0], top))
+    (a, top_a), (b, top_b) = found
+    rows = slice(26, 42)
+    moved = slice(26 + 24 - top_b, 42 + 24 - top_b)
+    assert np.abs(a[26 - top_a : 42 - top_a] - b[moved]).max() < 0.08, rows
+
+
+def test_on_a_face_only_the_mouth_changes_and_stays_sharp(astronaut_identity: Identity, graph):
+    plain, ours = Renderer(astronaut_identity), lit(astronaut_identity, graph)
+    for values in (talking(), talking(0.5), talking(0.25, headYaw=0.15)):
+        before = plain.render(values).astype(np.int16)
+        after = ours.render(values).astype(np.int16)
+        changed = np.abs(after - before).max(axis=2) > 0
+        assert 0.0005 < changed.mean() < 0.03
+        ys, xs = np.nonzero(changed)
+        part = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+        sharpness = [cv2.Laplacian(p[part].astype(np.float32), -1).std() for p in (before, after)]
+        assert sharpness[1] > 0.7 * sharpness[0]
+
+
+def test_a_still_picture_stands_still_and_closed_lips_are_the_warps(
+    astronaut_identity: Identity, graph
+):
+    plain, ours = Renderer(astronaut_identity), lit(astronaut_identity, graph)
+    first = ours.render(talking()).copy()
+    ours.render(talking(0.6, headYaw=-0.2))
+    assert np.array_equal(ours.render(talking()), first)
+    assert np.array_equal(ours.render(neutral()), plain.render(neutral()))
+
+
+def test_half_a_pixel_of_motion_makes_no_jump(astronaut_identity: Identity, graph):
+    ours, plain = lit(astronaut_identity, graph), Renderer(astronaut_identity)
+    frames = [talking(0.3, headYaw=0.002 * k) for k in range(12)]
+    drawn = [np.array([r.render(f).astype(np.float32) for f in frames]) for r in (ours, plain)]
+    jumps = [np.abs(np.diff(s, 2, axis=0)).mean() for s in drawn]
+    assert jumps[0] < 1.15 * jumps[1] + 0.01
+
+
+def test_small_pictures_get_the_small_network(astronaut_identity: Identity):
+    pictures = load_pictures("cpu")
+    kinds = [type(pictures.renderer(astronaut_identity, s)._refiner) for s in (256, SMALLEST, 512)]
+    assert kinds == [MouthShade, MouthLight, MouthLight]
+    assert load_pictures("cpu", refine=False).renderer(astronaut_identity, 512)._refiner is None
+    assert load_pictures("cpu", callers=2).light is not None
