@@ -1,4 +1,4 @@
-"""The graph that lights mouths, loaded once and shared by every renderer of a process."""
+"""The graphs that light mouths, loaded once and shared by every renderer of a process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ class PictureModels:
     """What turns coefficients into pictures.
 
     Attributes:
-        shade: the graph of the mouth's light; None draws without it.
+        light: the graph of the mouth's light in large pictures; None draws without it.
+        shade: the same of small ones.
     """
 
+    light: Engine | None
     shade: Engine | None
 
     def renderer(self, identity: Identity, size: int) -> Renderer:
@@ -28,17 +30,23 @@ class PictureModels:
         Raises:
             IdentityError: the identity does not fit the installed face basis.
         """
+        from models.renderer.refine.light import SMALLEST, MouthLight
         from models.renderer.refine.shade import MouthShade
+        from models.renderer.refiner import Refiner
         from models.renderer.renderer import Renderer
 
-        refiner = None if self.shade is None else MouthShade(self.shade)
+        refiner: Refiner | None = None
+        if size >= SMALLEST and self.light is not None:
+            refiner = MouthLight(self.light)
+        elif self.shade is not None:
+            refiner = MouthShade(self.shade)
         return Renderer(identity, size=size, refiner=refiner)
 
 
 def load_pictures(
     engine: str, threads: int = 1, callers: int = 1, *, refine: bool = True
 ) -> PictureModels:
-    """Load the shipped graph, checked against its manifest.
+    """Load the shipped graphs, checked against their manifests.
 
     Args:
         engine: the engine to run graphs on.
@@ -48,17 +56,19 @@ def load_pictures(
 
     Raises:
         FileNotFoundError: the weights are not there.
-        ValueError: the file is not the one its manifest describes.
-        EngineError: the graph cannot be run here.
+        ValueError: a file is not the one its manifest describes.
+        EngineError: a graph cannot be run here.
     """
     if not refine:
-        return PictureModels(None)
+        return PictureModels(None, None)
     from engines import select
+    from engines.batching import BatchingEngine
+    from models.renderer.refine.light import light_graph
     from models.renderer.refine.shade import shade_graph
 
-    shade = select.load(shade_graph(), engine, threads=threads)
+    graphs: list[Engine] = [
+        select.load(graph, engine, threads=threads) for graph in (light_graph(), shade_graph())
+    ]
     if callers > 1:
-        from engines.batching import BatchingEngine
-
-        return PictureModels(BatchingEngine(shade))
-    return PictureModels(shade)
+        graphs = [BatchingEngine(graph) for graph in graphs]
+    return PictureModels(*graphs)
