@@ -37,7 +37,7 @@ class PictureModels:
 
         refiner: Refiner | None = None
         if size >= SMALLEST and self.light is not None:
-            refiner = MouthLight(self.light)
+            refiner = MouthLight(self.light, own_teeth=identity.teeth.size > 0)
         elif self.shade is not None:
             refiner = MouthShade(self.shade)
         return Renderer(identity, size=size, refiner=refiner)

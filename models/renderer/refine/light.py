@@ -19,6 +19,7 @@ Floats = NDArray[np.float32]
 LIGHT_GRAPH = Path(__file__).resolve().parents[2] / "weights" / "light" / "light.onnx"
 LIGHT_ROWS = 64  # of the crop's rows, those about the mouth; no mouth of ours opens further
 _GRID = 8
+_OWN_SHARE = 0.6  # of the factor's logarithm
 SMALLEST = 384  # side of a picture from which on the network is worth its time
 
 
@@ -60,10 +61,17 @@ class MouthLight(OpenMouth):
     of a lip and the wet of a gum are its own.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        """Use a loaded graph, which sessions may share."""
+    def __init__(self, graph: Graph, *, own_teeth: bool = False) -> None:
+        """Use a loaded graph.
+
+        Args:
+            graph: sessions may share it.
+            own_teeth: the teeth are the photo's, which are lit as they should be. The network
+                cannot tell them from drawn ones and greys their white, so it gets less of a say.
+        """
         super().__init__()
         self._graph = graph
+        self._share = np.float32(_OWN_SHARE if own_teeth else 1.0)
 
     def refine(self, frame: RefinerInput) -> Refinement:
         """Return what one frame gains and loses, and where."""
@@ -73,7 +81,7 @@ class MouthLight(OpenMouth):
         seen = np.ascontiguousarray(x[None, SEEN, rows])
         found = np.asarray(self._graph.run({"x": seen})["factor"], np.float32)[0, 0]
         more = np.zeros((SIDE, SIDE), np.float32)
-        more[rows] = found - np.float32(1.0)
+        more[rows] = found**self._share - np.float32(1.0)
         size = frame.warped.shape[1::-1]
         wide = cv2.resize(more, size, interpolation=cv2.INTER_LINEAR)
         return Refinement(wide[..., None] * frame.warped, cv2.resize(x[GATE][0], size))
