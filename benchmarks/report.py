@@ -69,8 +69,8 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
      "{closure_at_5_percent[recall]:.2f} of {closure_at_5_percent[bilabials]}"),
     ("light in the mouth by a network, over the warp alone, on portraits and synthetic people that "
      "training never saw", "≥ 3 dB", "quality_mouth",
-     "{portraits[shade][gain_over_warp_db][0]:+.1f} dB, "
-     "{people[shade][gain_over_warp_db][0]:+.1f} dB"),
+     "{portraits[light][gain_over_warp_db][0]:+.1f} dB, "
+     "{people[light][gain_over_warp_db][0]:+.1f} dB"),
     ("lips from sound alone, real voice never trained on: bilabials closed at 5 % of vowels, told "
      "from other stops and nasals, opening against the phones'", "≥ 0.93, AUC ≥ 0.90, r ≥ 0.70",
      "quality_motion", "{summary[real_closure_recall_5]:.2f}, AUC {summary[real_place_auc]:.2f} "

@@ -135,16 +135,19 @@ class RefinerNetwork(nn.Module):
         shown = [STATE, WARPED, PHOTO, INTERIOR][: 4 if self.config.interior else 3]
         pictures = torch.cat([x[:, part] for part in shown], 1)
         seen = [F.pixel_unshuffle(pictures, stem), F.avg_pool2d(x[:, _MAPS], stem)]
-        level = self.enter[0](F.relu(self.stem(torch.cat(seen, 1))))
-        kept = [level]
+        return self.residual_from(self.stem(torch.cat(seen, 1)), x[:, WARPED])
+
+    def residual_from(self, first: Tensor, warped: Tensor) -> Tensor:
+        """Map what the stem gives (B, W, H / stem, W / stem) to the residual (B, 3, H, W)."""
+        kept = [self.enter[0](F.relu(first))]
         for down, enter in zip(self.down, self.enter[1:], strict=True):
             kept.append(enter(down(kept[-1])))
         level = kept.pop()
         for up, leave in zip(reversed(self.up), reversed(self.leave), strict=True):
             wide = F.interpolate(level, scale_factor=2.0, mode="nearest")
             level = leave(kept.pop() + up(wide))
-        out = torch.tanh(F.pixel_shuffle(self.head(level), stem))  # B, 6, H, W
-        return GAIN * out[:, :3] * (x[:, WARPED] + 1.0) + LIFT * out[:, 3:]
+        out = torch.tanh(F.pixel_shuffle(self.head(level), self.config.stem))  # B, 6, H, W
+        return GAIN * out[:, :3] * (warped + 1.0) + LIFT * out[:, 3:]
 
 
 def endpoint(network: nn.Module, x: Tensor) -> Tensor:
