@@ -233,7 +233,7 @@ def _capacity(config: Config, bundle: Path) -> Check:
     from streamer.picture_models import load_pictures
 
     size, fps = config.media.size, config.media.fps
-    pictures = load_pictures(config.engine.engine, refine=config.media.refine)
+    pictures = load_pictures(config.engine.engine, refine=config.media.refine, live=True)
     renderer = pictures.renderer(Identity.load(bundle), size)
     encoder = VideoEncoder("H264", size=size, fps=fps, bitrate_kbps=config.media.bitrate_kbps)
     spent = []

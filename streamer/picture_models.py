@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import statistics
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from engines.base import Engine
 
@@ -11,14 +16,20 @@ if TYPE_CHECKING:
     from models.appearance.identity import Identity
     from models.renderer.renderer import Renderer
 
+logger = logging.getLogger(__name__)
+
+AFFORDABLE_MS = 2.5
+"""Of the 40 a frame has at 25 per second; drawing, encoding and hearing need the rest."""
+_ROUNDS = 15
+
 
 @dataclass(frozen=True)
 class PictureModels:
     """What turns coefficients into pictures.
 
     Attributes:
-        light: the graph of the mouth's light in large pictures; None draws without it.
-        shade: the same of small ones.
+        light: the graph of the mouth's light in large pictures; None takes the shade for them.
+        shade: the graph of the mouth's light in small ones; None draws without it.
     """
 
     light: Engine | None
@@ -44,15 +55,19 @@ class PictureModels:
 
 
 def load_pictures(
-    engine: str, threads: int = 1, callers: int = 1, *, refine: bool = True
+    engine: str, threads: int = 1, callers: int = 1, *, refine: bool = True, live: bool = False
 ) -> PictureModels:
     """Load the shipped graphs, checked against their manifests.
+
+    The light costs four times what the shade does. A file can wait for it; a live picture cannot,
+    so for those it is timed here, once, and left out where it is too slow.
 
     Args:
         engine: the engine to run graphs on.
         threads: threads per graph.
         callers: threads that will draw; what several want at the same time is one batch.
         refine: False draws the warp as it is.
+        live: pictures have to be there in time.
 
     Raises:
         FileNotFoundError: the weights are not there.
@@ -66,9 +81,27 @@ def load_pictures(
     from models.renderer.refine.light import light_graph
     from models.renderer.refine.shade import shade_graph
 
-    graphs: list[Engine] = [
-        select.load(graph, engine, threads=threads) for graph in (light_graph(), shade_graph())
-    ]
+    shade: Engine = select.load(shade_graph(), engine, threads=threads)
+    light: Engine | None = select.load(light_graph(), engine, threads=threads)
+    if live and light is not None and (spent := step_ms(light)) > AFFORDABLE_MS:
+        logger.info("mouths are lit by the small network; the large one takes %.1f ms", spent)
+        light.close()
+        light = None
     if callers > 1:
-        graphs = [BatchingEngine(graph) for graph in graphs]
-    return PictureModels(*graphs)
+        shade = BatchingEngine(shade)
+        light = None if light is None else BatchingEngine(light)
+    return PictureModels(light, shade)
+
+
+def step_ms(light: Engine) -> float:
+    """Return the median milliseconds that one mouth takes on the light's graph."""
+    from models.renderer.refine.crop import SEEN, SIDE
+    from models.renderer.refine.light import LIGHT_ROWS
+
+    x = np.zeros((1, SEEN.stop - SEEN.start, LIGHT_ROWS, SIDE), np.float32)
+    spent = []
+    for _ in range(_ROUNDS):
+        began = time.perf_counter()
+        light.run({"x": x})
+        spent.append(1e3 * (time.perf_counter() - began))
+    return statistics.median(spent)

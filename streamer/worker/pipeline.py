@@ -168,7 +168,7 @@ class AvatarPipelines:
         cv2.setNumThreads(settings.threads)
         means = settings.engine, settings.threads, settings.compute_threads
         self._models = load_motion(*means)
-        self._pictures = load_pictures(*means, refine=settings.refine)
+        self._pictures = load_pictures(*means, refine=settings.refine, live=True)
 
     def open(self, spec: SlotSpec) -> AvatarPipeline:
         """Return a fresh session on an avatar."""

@@ -24,6 +24,7 @@ from models.renderer.refine.light import (
 )
 from models.renderer.refine.shade import MouthShade
 from models.renderer.renderer import Renderer
+from streamer import picture_models
 from streamer.picture_models import load_pictures
 from tests.unit.test_shade import frame, talking
 
@@ -168,6 +169,21 @@ def test_small_pictures_get_the_small_network(astronaut_identity: Identity):
     assert kinds == [MouthShade, MouthLight, MouthLight]
     assert load_pictures("cpu", refine=False).renderer(astronaut_identity, 512)._refiner is None
     assert load_pictures("cpu", callers=2).light is not None
+
+
+def test_live_pictures_get_it_where_it_is_fast_enough(monkeypatch, astronaut_identity: Identity):
+    monkeypatch.setattr(picture_models, "step_ms", lambda light: 9.0)
+    slow = load_pictures("cpu", live=True)
+    assert slow.light is None
+    assert type(slow.renderer(astronaut_identity, 512)._refiner) is MouthShade
+    assert load_pictures("cpu").light is not None, "a file can wait"
+    monkeypatch.setattr(picture_models, "step_ms", lambda light: 0.5)
+    fast = load_pictures("cpu", live=True)
+    assert type(fast.renderer(astronaut_identity, 512)._refiner) is MouthLight
+
+
+def test_the_time_of_a_mouth_is_measured(graph):
+    assert 0.05 < picture_models.step_ms(graph) < 500
 
 
 def test_the_graph_is_the_network_also_at_its_borders(tmp_path):
