@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.renderer.refine.crop import GATE, SEEN, SIDE, WARPED, OpenMouth, pack, take
+from models.renderer.expression import smoothstep
+from models.renderer.refine.crop import GATE, INSIDE, SEEN, SIDE, WARPED, OpenMouth, pack, take
 from models.renderer.refiner import Refinement, RefinerInput
 from models.shipped import checked
 
@@ -19,6 +20,7 @@ Floats = NDArray[np.float32]
 LIGHT_GRAPH = Path(__file__).resolve().parents[2] / "weights" / "light" / "light.onnx"
 LIGHT_ROWS = 64  # of the crop's rows, those about the mouth; no mouth of ours opens further
 _GRID = 8
+_OPENED = (2.0, 7.0)  # pixels of the crop
 _OWN_SHARE = 0.6  # of the factor's logarithm
 SMALLEST = 384  # side of a picture from which on the network is worth its time
 
@@ -53,6 +55,14 @@ def first_row(gate: Floats) -> int:
     return _GRID * round(float(top) / _GRID)
 
 
+def of_opening(inside: Floats) -> float:
+    """Return how much of the light a mouth gets by its height, 0-1, from ``(SIDE, SIDE)`` 0-1.
+
+    In a gap of a few pixels there is nothing to light, and shading its rim closes it to the eye.
+    """
+    return smoothstep(*_OPENED, float(inside.sum(0).max()))
+
+
 class MouthLight(OpenMouth):
     """Lights the open mouth of one session; keeps nothing between frames.
 
@@ -81,7 +91,8 @@ class MouthLight(OpenMouth):
         seen = np.ascontiguousarray(x[None, SEEN, rows])
         found = np.asarray(self._graph.run({"x": seen})["factor"], np.float32)[0, 0]
         more = np.zeros((SIDE, SIDE), np.float32)
-        more[rows] = found**self._share - np.float32(1.0)
+        share = self._share * np.float32(of_opening(x[INSIDE][0]))
+        more[rows] = found**share - np.float32(1.0)
         size = frame.warped.shape[1::-1]
         wide = cv2.resize(more, size, interpolation=cv2.INTER_LINEAR)
         return Refinement(wide[..., None] * frame.warped, cv2.resize(x[GATE][0], size))
@@ -102,5 +113,6 @@ class LightAsResidual:
             top = first_row(one[GATE][0])
             rows = slice(top, top + LIGHT_ROWS)
             seen = np.ascontiguousarray(one[None, SEEN, rows])
-            into[:, rows] = np.asarray(self._graph.run({"x": seen})["factor"])[0] - 1.0
+            found = np.asarray(self._graph.run({"x": seen})["factor"], np.float32)[0]
+            into[:, rows] = found ** np.float32(of_opening(one[INSIDE][0])) - 1.0
         return {"residual": more * (x[:, WARPED] + 1.0), "alpha": x[:, GATE]}
