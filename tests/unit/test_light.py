@@ -184,21 +184,3 @@ def test_live_pictures_get_it_where_it_is_fast_enough(monkeypatch, astronaut_ide
 
 def test_the_time_of_a_mouth_is_measured(graph):
     assert 0.05 < picture_models.step_ms(graph) < 500
-
-
-def test_the_graph_is_the_network_also_at_its_borders(tmp_path):
-    torch = pytest.importorskip("torch")
-    from models.renderer.refine.light_graph import LightGraph, export_light
-    from models.renderer.refine.network import NetworkConfig, RefinerNetwork
-
-    network = RefinerNetwork(NetworkConfig((8, 8, 8), keep_tone=False, light=True)).eval()
-    torch.nn.init.normal_(network.head.weight, 0, 0.3)
-    torch.nn.init.normal_(network.stem.weight, 0, 0.2)
-    x = torch.rand(2, 18, LIGHT_ROWS, SIDE) * 2 - 1
-    x[:, :3], x[:, 16:] = x[:, 3:6], 1.0
-    with torch.no_grad():
-        whole, folded = network.factor(x), LightGraph(network)(x[:, SEEN])
-    assert whole.std() > 0.01 and torch.allclose(whole, folded, atol=1e-4)
-    assert export_light(network, tmp_path / "light.onnx") < 1e-4
-    with pytest.raises(ValueError, match="of a mouth"):
-        LightGraph(RefinerNetwork(NetworkConfig((8, 8), stem=4, interior=False)))

@@ -92,26 +92,3 @@ def test_a_wrong_answer_is_named(astronaut_identity: Identity):
     broken = Renderer(astronaut_identity, size=SIZE, refiner=FrameRefiner(Lighter(cut=1)))
     with pytest.raises(ValueError, match="answers with the shape"):
         broken.render(turned())
-
-
-def test_the_graph_is_the_network_and_returns_what_the_gate_forbids(tmp_path):
-    torch = pytest.importorskip("torch")
-    from engines.onnx_engine import OnnxEngine
-    from models.renderer.refine.frame_graph import export_frame
-    from models.renderer.refine.network import NetworkConfig, RefinerNetwork
-
-    network = RefinerNetwork(NetworkConfig((4, 8), stem=4, interior=False, keep_tone=False))
-    torch.nn.init.normal_(network.head.weight, 0, 0.2)
-    assert export_frame(network, tmp_path / "frame.onnx", 32) < 1e-2
-    rng = np.random.default_rng(0)
-    inputs = {
-        "frame": rng.uniform(0, 255, (2, 32, 32, 3)), "photo": rng.uniform(0, 255, (2, 32, 32, 3)),
-        "shift": rng.normal(0, 0.1, (2, 8, 8, 2)), "inside": np.zeros((2, 8, 8, 1)),
-        "gate": np.zeros((2, 8, 8, 1)),
-    }  # fmt: skip
-    inputs = {n: v.astype(np.float32) for n, v in inputs.items()}
-    engine = OnnxEngine(tmp_path / "frame.onnx")
-    assert np.array_equal(engine.run(inputs)["picture"], inputs["frame"])
-    inputs["gate"][:, 2:6] = 1
-    changed = np.abs(engine.run(inputs)["picture"] - inputs["frame"])
-    assert changed[:, 12:20].mean() > 1 and changed[:, :2].max() == 0
