@@ -7,20 +7,22 @@ from pathlib import Path
 
 from engines.onnx_engine import OnnxEngine
 from models.renderer.refine.crop import SEEN, SIDE
+from models.renderer.refine.eye_runtime import EyeRefiner
+from models.renderer.refine.eyes import EYE_SIDE
 from models.renderer.refine.light import LIGHT_ROWS, MouthLight
 from models.renderer.refine.runtime import MouthRefiner
 from models.renderer.refine.shade import MouthShade
 from models.renderer.refine.whole import FrameRefiner
-from models.renderer.refiner import Refiner, WholeRefiner
+from models.renderer.refiner import Refiner, Refiners, WholeRefiner
 
 
 def refiner_of(
     graph: Path, *, steps: int = 1, noise: bool = False
-) -> Callable[[], Refiner | WholeRefiner]:
+) -> Callable[[], Refiner | WholeRefiner | Refiners]:
     """Load a graph and return what makes refiners of it.
 
     Args:
-        graph: ONNX file; the channels of its input tell which kind it is.
+        graph: ONNX file; its input tells which kind it is.
         steps: of the bridge.
         noise: the graph is a bridge.
     """
@@ -32,4 +34,6 @@ def refiner_of(
         return lambda: MouthLight(engine)
     if shape["x"][1] == SEEN.stop - SEEN.start:
         return lambda: MouthShade(engine)
+    if shape["x"][2] == EYE_SIDE:
+        return lambda: Refiners([EyeRefiner(engine)])
     return lambda: MouthRefiner(engine, steps=steps, noise=noise)

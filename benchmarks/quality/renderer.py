@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from benchmarks.quality.pictures import interval, ms_ssim, psnr, sharpness, ssim
 from models.renderer.refine.bridge import TEACHER_STEPS
 from models.renderer.refine.crop import GATE, INSIDE, WARPED, Crop, pack
-from models.renderer.refine.light import LightAsResidual
+from models.renderer.refine.light import MouthLight
+from models.renderer.refine.lighting import AsResidual
 from models.renderer.refine.pairs import read_pairs
 from models.renderer.refine.runtime import Graph, walk
-from models.renderer.refine.shade import AsResidual
+from models.renderer.refine.shade import MouthShade
 
 Floats = NDArray[np.float32]
 _BATCH = 16
@@ -156,9 +157,9 @@ def arms_of(folder: Path, load: Callable[[Path], Graph]) -> dict[str, Arm]:
     for path in sorted(folder.glob("*.onnx")):
         name, graph = path.stem, load(path)
         if name.startswith("shade"):
-            arms[name] = Arm(AsResidual(graph))
+            arms[name] = Arm(AsResidual(MouthShade(graph)))
         elif name.startswith("light"):
-            arms[name] = Arm(LightAsResidual(graph))
+            arms[name] = Arm(AsResidual(MouthLight(graph)))
         elif name not in ("untrained", "student", "teacher"):
             arms[name] = Arm(graph)
         elif name == "teacher":

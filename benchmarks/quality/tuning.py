@@ -19,11 +19,12 @@ from benchmarks.common import machine, write_json
 from benchmarks.quality.pictures import interval, psnr
 from models.renderer.people.shards import Clip, read_shards, truth_tracker
 from models.renderer.refine.data import PairSet
+from models.renderer.refine.pairs import arrays_of
 from models.renderer.refine.portraits import opening, portrait_pairs
 from models.renderer.refine.shade import shade_graph
 from models.renderer.refine.shade_network import ShadeNetwork, shaded
 from models.renderer.refine.synthetic import pairs_of_clip
-from models.renderer.refine.tune import load_shade, stacked, tuned
+from models.renderer.refine.tune import load_shade, tuned
 
 _OPEN = 0.05  # of the outer eye distance
 _STEPS = (25, 50, 100)
@@ -45,7 +46,7 @@ def compare(clip: Clip, network: ShadeNetwork, variants: int) -> dict[str, list[
     own = list(portrait_pairs(clip.photo, points, 1, rng, variants))
     if not frames or not own:
         return None
-    held = stacked(frames)
+    held = arrays_of(frames)
     pairs = PairSet(held, "mouth")
     gates = pairs.whole(np.arange(len(pairs))).weight[:, 0].numpy()
     arms = {"warp": held["warped"], "shade": pictures(network, pairs)}

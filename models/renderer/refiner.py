@@ -144,7 +144,7 @@ class Refiners:
         self.eyes = tuple(p for p in parts if hasattr(p, "refine_eyes"))
         self.whole = tuple(p for p in parts if hasattr(p, "refine_whole"))
         others = (*self.eyes, *self.whole)
-        self.others = tuple(p for p in parts if all(p is not other for other in others))
+        self.others = tuple(p for p in parts if not any(p is other for other in others))
 
 
 def apply_refinement(out: Image, refinement: Refinement) -> None:
@@ -175,7 +175,8 @@ class Drawn:
             ``(2h, 2w, 3)``; None while the lips are closed.
         unit: inter-ocular distance in pixels.
         eyes: left and right; see ``Places``.
-        shown: returns which pixel of the photo one of every so many shows.
+        shown: returns which pixel of the photo one of every so many shows; only refiners of whole
+            frames ask.
     """
 
     out: Image
@@ -183,21 +184,21 @@ class Drawn:
     source: Floats
     mouth: tuple[Box, Image, Floats] | None
     unit: float
-    eyes: tuple[EyePlace, ...] = ()
-    shown: Callable[[int], Floats] | None = None
+    eyes: tuple[EyePlace, ...]
+    shown: Callable[[int], Floats]
 
 
 def refine_frame(refiner: Refiner | WholeRefiner | Refiners, drawn: Drawn) -> None:
     """Let a refiner, or several, change one frame in place."""
-    both = refiner if isinstance(refiner, Refiners) else Refiners((refiner,))
+    parts = refiner if isinstance(refiner, Refiners) else Refiners((refiner,))
     mouth = None if drawn.mouth is None else drawn.mouth[0]
     size, places = drawn.out.shape[0], Places(mouth, drawn.unit, drawn.eyes)
     changes: list[tuple[Box, Refinement]] = []
-    for one in both.others:
+    for one in parts.others:
         box = one.box(size, places)
         if box is not None:
             changes.append((box, one.refine(_look(drawn, box))))
-    for pair in both.eyes:
+    for pair in parts.eyes:
         boxes = pair.eye_boxes(size, places)
         looks = [
             None if box is None else _look_at_eye(drawn, box, eye)
@@ -208,11 +209,11 @@ def refine_frame(refiner: Refiner | WholeRefiner | Refiners, drawn: Drawn) -> No
             changes += [(b, a) for b, a in answers if b is not None and a is not None]
     for (x0, y0, x1, y1), change in changes:
         apply_refinement(drawn.out[y0:y1, x0:x1], change)
-    if both.whole and drawn.shown is not None:
+    if parts.whole:
         at = np.arange(CELL // 2, size, CELL, dtype=np.float32)
         moved = drawn.shown(CELL) - np.stack(np.meshgrid(at, at), -1)
         hole = _hole_cells(drawn)
-        for whole in both.whole:
+        for whole in parts.whole:
             whole.refine_whole(drawn.out, drawn.photo, moved, hole, drawn.unit)
 
 

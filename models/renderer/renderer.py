@@ -241,7 +241,8 @@ class Renderer:
         if self._refiner is not None:
             inside = None if mouth is None or interior is None else (*mouth, interior)
             photo, unit = self._pictures.photo, self._rig.unit
-            places = self._eye_places(eyes, points, expression)
+            asked = isinstance(self._refiner, Refiners) and self._refiner.eyes
+            places = self._eye_places(eyes, points, expression) if asked else ()
             drawn = Drawn(self._out, photo, self._source, inside, unit, places, self.shown)
             refine_frame(self._refiner, drawn)
         return self._out

@@ -13,10 +13,10 @@ from engines.onnx_engine import OnnxEngine
 from models.appearance.identity import Identity
 from models.coefficients import INDEX, neutral
 from models.renderer.refine.crop import CHANNELS, GATE, INSIDE, INTERIOR, WARPED, Crop
-from models.renderer.refine.eye_pairs import EyePair, EyeRecorder, kept, write_eye_pairs
+from models.renderer.refine.eye_pairs import EyePair, EyeRecorder, kept
 from models.renderer.refine.eye_runtime import EyeRefiner
 from models.renderer.refine.eyes import EYE_SIDE, changes, eye_box, eye_gate
-from models.renderer.refine.pairs import read_pairs
+from models.renderer.refine.pairs import read_pairs, write_pairs
 from models.renderer.refine.shade import MouthShade, shade_graph
 from models.renderer.refiner import EyePlace, Places, Refiners
 from models.renderer.renderer import Renderer
@@ -311,10 +311,12 @@ def test_pairs_are_read_as_they_were_written(tmp_path: Path):
     def pair(person: int) -> EyePair:
         shift = rng.uniform(-1, 1, (*shape, 2)).astype(np.float32)
         crop = Crop(picture(3), picture(3), picture(3), shift, np.zeros(shape, np.uint8))
-        return EyePair(crop, picture(), picture(3), picture(), 0.4, person, person < 0)
+        return EyePair(
+            crop, picture(3), person, person < 0, gate=picture(), counts=picture(), closed=0.4
+        )
 
     pairs = [pair(4), pair(-2)]
-    write_eye_pairs(tmp_path / "eyes.npz", pairs)
+    write_pairs(tmp_path / "eyes.npz", pairs)
     arrays = read_pairs(tmp_path.glob("*.npz"))
     assert arrays["person"].tolist() == [4, -2] and arrays["follows"].tolist() == [False, True]
     assert not arrays["real"].any() and not arrays["inside"].any()

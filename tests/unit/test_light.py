@@ -11,22 +11,19 @@ import pytest
 
 from engines.onnx_engine import OnnxEngine
 from models.appearance.identity import Identity
-from models.coefficients import neutral
 from models.renderer.refine import light
-from models.renderer.refine.crop import GATE, SEEN, SIDE, gate, pack, take
+from models.renderer.refine.crop import GATE, SEEN, SIDE, gate
 from models.renderer.refine.light import (
     LIGHT_ROWS,
     SMALLEST,
-    LightAsResidual,
     MouthLight,
     first_row,
     light_graph,
 )
 from models.renderer.refine.shade import MouthShade
-from models.renderer.renderer import Renderer
 from streamer import picture_models
 from streamer.picture_models import load_pictures
-from tests.unit.test_shade import frame, talking
+from tests.fakes.mouths import frame
 
 LEAST, MOST = np.exp(-0.6), np.exp(0.6)
 
@@ -39,10 +36,6 @@ def graph() -> OnnxEngine:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(5)
-
-
-def lit(identity: Identity, graph: OnnxEngine) -> Renderer:
-    return Renderer(identity, refiner=MouthLight(graph))
 
 
 def test_the_shipped_graph_is_checked(tmp_path: Path, monkeypatch):
@@ -102,19 +95,6 @@ def test_teeth_of_the_photo_are_changed_less(graph, rng):
     assert (found[1] <= found[0] + 1e-3).all()
 
 
-def test_compared_with_other_refiners_it_draws_the_same(graph, rng):
-    shown = frame(SIDE, rng)
-    refiner = MouthLight(graph)
-    refiner._box, refiner._unit = (60, 60, 60 + SIDE, 60 + SIDE), SIDE / 1.35
-    live = refiner.refine(shown)
-    x = pack(take(shown, refiner._box, refiner._unit))
-    other = LightAsResidual(graph).run({"x": x[None]})
-    ours = (live.residual * live.alpha[..., None]).transpose(2, 0, 1)
-    theirs = (other["residual"] * other["alpha"])[0] * 127.5
-    assert np.abs(ours).max() > 3.0
-    assert np.abs(ours - theirs).max() < 0.02
-
-
 def test_a_mouth_gets_the_same_wherever_it_lies_in_the_crop(graph, rng):
     """The window moves by the network's own grid."""
     inside = np.zeros((SIDE, SIDE), np.uint8)
@@ -130,37 +110,6 @@ def test_a_mouth_gets_the_same_wherever_it_lies_in_the_crop(graph, rng):
     (a, top_a), (b, top_b) = found
     same = [a[26 - top_a : 42 - top_a], b[50 - top_b : 66 - top_b]]
     assert np.abs(same[0] - same[1]).max() < 0.08
-
-
-def test_on_a_face_only_the_mouth_changes_and_stays_sharp(astronaut_identity: Identity, graph):
-    plain, ours = Renderer(astronaut_identity), lit(astronaut_identity, graph)
-    for values in (talking(), talking(0.5), talking(0.25, headYaw=0.15)):
-        before = plain.render(values).astype(np.int16)
-        after = ours.render(values).astype(np.int16)
-        changed = np.abs(after - before).max(axis=2) > 0
-        assert 0.0005 < changed.mean() < 0.03
-        ys, xs = np.nonzero(changed)
-        part = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-        sharpness = [cv2.Laplacian(p[part].astype(np.float32), -1).std() for p in (before, after)]
-        assert sharpness[1] > 0.7 * sharpness[0]
-
-
-def test_a_still_picture_stands_still_and_closed_lips_are_the_warps(
-    astronaut_identity: Identity, graph
-):
-    plain, ours = Renderer(astronaut_identity), lit(astronaut_identity, graph)
-    first = ours.render(talking()).copy()
-    ours.render(talking(0.6, headYaw=-0.2))
-    assert np.array_equal(ours.render(talking()), first)
-    assert np.array_equal(ours.render(neutral()), plain.render(neutral()))
-
-
-def test_half_a_pixel_of_motion_makes_no_jump(astronaut_identity: Identity, graph):
-    ours, plain = lit(astronaut_identity, graph), Renderer(astronaut_identity)
-    frames = [talking(0.3, headYaw=0.002 * k) for k in range(12)]
-    drawn = [np.array([r.render(f).astype(np.float32) for f in frames]) for r in (ours, plain)]
-    jumps = [np.abs(np.diff(s, 2, axis=0)).mean() for s in drawn]
-    assert jumps[0] < 1.15 * jumps[1] + 0.01
 
 
 def test_small_pictures_get_the_small_network(astronaut_identity: Identity):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.renderer.refine.coded import read_coded, write_coded
+from models.renderer.refine.frame_pairs import FramePair, cuts
 from models.renderer.refine.gates import moved_gate
 from models.renderer.refine.pairs import read_pairs
 
@@ -41,7 +42,7 @@ def test_coded_pairs_survive_the_disk(tmp_path, rng):
     assert np.abs(found["shift"][1].astype(float) - rows[1]["shift"]).max() < 0.02
     small = frame(rng, 1, 0.006)
     write_coded(tmp_path / "b.npz", [small])
-    again = read_coded([tmp_path / "b.npz"])["shift"][0]
+    again = read_coded([tmp_path / "b.npz"])["shift"][0][0]
     assert np.abs(again.astype(float) - small["shift"]).max() < 0.001  # small ones more finely
 
 
@@ -80,3 +81,24 @@ def test_the_gate_of_a_frame_leaves_the_mouth_alone(rng):
     open_ = moved_gate(shift, inside)
     assert open_[inside > 0].max() < 1e-6
     assert open_[80, 80] > 0.9 and open_[16, 16] == 0
+
+
+def test_pairs_of_several_sizes_are_one_sentence(tmp_path, rng):
+    small = {n: v[:32, :32] if isinstance(v, np.ndarray) else v for n, v in frame(rng, 1).items()}
+    write_coded(tmp_path / "a.npz", [frame(rng, 1)])
+    write_coded(tmp_path / "b.npz", [small])
+    with pytest.raises(ValueError, match=r"several sizes: \[32, 64\]"):
+        read_pairs(tmp_path.glob("*.npz"))
+
+
+def test_a_large_pair_is_cut_to_the_size_of_the_others(rng):
+    made = frame(rng, 4)
+    pair = FramePair(**made)
+    assert list(cuts(pair, SIDE)) == [pair]
+    found = list(cuts(pair, 40))
+    assert len(found) == 4 and {p.person for p in found} == {4}
+    for part in found:
+        assert part.warped.shape == (40, 40, 3) and part.shift.shape == (40, 40, 2)
+        # A ramp from left to right: every picture is cut at the same place.
+        assert np.array_equal(part.target, part.warped + np.uint8(20))
+    assert len({part.warped.tobytes() for part in found}) > 1

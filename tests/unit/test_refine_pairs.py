@@ -48,7 +48,8 @@ def test_runs_are_not_cut_by_shards(rng):
     runs = [Pair(one.crop, one.target, 1, follows=i % 4 != 0) for i in range(12)]
     shards = list(in_shards(iter(runs), 3))
     assert sum(map(len, shards)) == 12
-    assert all(not shard[-1].follows or shard is shards[-1] for shard in shards)
+    assert [len(shard) for shard in shards] == [4, 4, 4]
+    assert not any(shard[0].follows for shard in shards)
 
 
 def test_teeth_against_a_dark_throat_teach_nothing():

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.quality.refiners import refiner_of
 from engines.onnx_engine import OnnxEngine
+from models.renderer.refine.coded import write_coded
 from models.renderer.refine.crop import GATE, INSIDE, SEEN, SHIFT, WARPED
 from models.renderer.refine.crop import SIDE as MOUTH_SIDE
 from models.renderer.refine.data import PairSet, assemble
+from models.renderer.refine.export import load_network
 from models.renderer.refine.frame_graph import export_frame
 from models.renderer.refine.light import LIGHT_ROWS
 from models.renderer.refine.light_graph import LightGraph, export_light
 from models.renderer.refine.network import NetworkConfig, RefinerNetwork, endpoint
+from models.renderer.refine.train import main
 from tests.unit.test_refine_coded import frame
 
 
@@ -55,7 +61,7 @@ def test_whole_pairs_are_unchanged(rng):
 
 def test_portraits_get_their_share(rng):
     pairs = PairSet(arrays(rng), "frame")
-    chances = pairs.even(0.25)
+    chances = pairs.weights(0.25, even=True)
     assert chances.sum() == pytest.approx(1) and chances[pairs.real].sum() == pytest.approx(0.25)
 
 
@@ -63,8 +69,8 @@ def test_portraits_get_their_share(rng):
     "config",
     [
         NetworkConfig((4, 8, 8)),
-        NetworkConfig((4, 8), stem=4, interior=False, keep_tone=False),
-        NetworkConfig((4, 8, 8, 8), stem=4, interior=False, keep_tone=False),
+        NetworkConfig((4, 8), stem=4, whole=True, keep_tone=False),
+        NetworkConfig((4, 8, 8, 8), stem=4, whole=True, keep_tone=False),
     ],
 )
 def test_a_fresh_network_of_any_size_changes_nothing(config):
@@ -88,11 +94,11 @@ def test_the_lights_graph_is_the_network_also_at_its_borders(tmp_path):
     assert whole.std() > 0.01 and torch.allclose(whole, folded, atol=1e-4)
     assert export_light(network, tmp_path / "light.onnx") < 1e-4
     with pytest.raises(ValueError, match="of a mouth"):
-        LightGraph(RefinerNetwork(NetworkConfig((8, 8), stem=4, interior=False)))
+        LightGraph(RefinerNetwork(NetworkConfig((8, 8), stem=4, whole=True)))
 
 
 def test_the_frames_graph_is_the_network_and_returns_what_the_gate_forbids(tmp_path):
-    network = RefinerNetwork(NetworkConfig((4, 8), stem=4, interior=False, keep_tone=False))
+    network = RefinerNetwork(NetworkConfig((4, 8), stem=4, whole=True, keep_tone=False))
     torch.nn.init.normal_(network.head.weight, 0, 0.2)
     assert export_frame(network, tmp_path / "frame.onnx", 32) < 1e-2
     rng = np.random.default_rng(0)
@@ -107,3 +113,58 @@ def test_the_frames_graph_is_the_network_and_returns_what_the_gate_forbids(tmp_p
     inputs["gate"][:, 2:6] = 1
     changed = np.abs(engine.run(inputs)["picture"] - inputs["frame"])
     assert changed[:, 12:20].mean() > 1 and changed[:, :2].max() == 0
+
+
+def some_pairs(rng: np.random.Generator, side: int) -> list[dict]:
+    """Pairs of three people, one of them held out, whose truth is a little lighter."""
+    rows = []
+    for person in (1, 2, -3):
+        warped = np.full((side, side, 3), 90 + 10 * abs(person), np.uint8)
+        inside = np.zeros((side, side), np.uint8)
+        inside[3 * side // 8 : side // 2, side // 4 : 3 * side // 4] = 255
+        shift = np.full((side, side, 2), 0.1, np.float32)
+        everywhere = np.full((side, side), 255, np.uint8)
+        rows.append({
+            "warped": warped, "photo": warped, "interior": warped, "target": warped + np.uint8(9),
+            "inside": inside, "shift": shift, "gate": everywhere, "counts": everywhere,
+            "person": person, "follows": False, "real": person == 1,
+        })  # fmt: skip
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "stages", "graphs"),
+    [
+        ("mouth", 96, ["shade", "regression", "finish", "teacher", "student", "light"],
+         {"shade", "regression", "finish", "teacher", "student", "light", "untrained"}),
+        ("eyes", 64, ["regression"], {"regression", "untrained"}),
+        ("frame", 256, ["regression"],
+         {"regression", "regression-256", "untrained", "untrained-256"}),
+    ],
+)  # fmt: skip
+def test_every_kind_trains_goes_on_and_is_written(tmp_path, rng, kind, side, stages, graphs):
+    write_coded(tmp_path / "pairs" / "a.npz", some_pairs(rng, side))
+    words = ["--kind", kind, "--pairs", str(tmp_path / "pairs"), "--out", str(tmp_path / "out")]
+    words += ["--widths", "8", "8", "--batch", "4", "--free-tone", "--stages", *stages]
+    assert main([*words, "--samples", "40"]) == 0
+    about = json.loads((tmp_path / "out" / "regression.json").read_text())
+    assert about["samples"] >= 40 and about["side"] == side and about["pairs"] == 2
+    assert {p.stem for p in (tmp_path / "out" / "graphs").glob("*.onnx")} == graphs
+    assert main([*words, "--samples", "60", "--resume"]) == 0
+    again = json.loads((tmp_path / "out" / "regression.json").read_text())
+    assert again["samples"] == 60 and again["seconds"] > about["seconds"]
+    # What was learned is lighter, as the truth is.
+    regression = load_network(tmp_path / "out" / "regression.safetensors")
+    residual, _ = regression(torch.zeros(1, 18, side, side))
+    assert float(residual.detach().mean()) > 0
+    if kind == "mouth":
+        manifest = json.loads((tmp_path / "out" / "graphs" / "light.json").read_text())
+        assert set(manifest["samples"]) == {"regression", "light"}
+        assert refiner_of(tmp_path / "out" / "graphs" / "light.onnx")().side == 96
+
+
+def test_what_cannot_be_trained_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "pairs").mkdir()
+    with pytest.raises(SystemExit):
+        main(["--pairs", str(tmp_path / "pairs"), "--out", str(tmp_path / "out")])
+    assert "There are no training pairs." in capsys.readouterr().err

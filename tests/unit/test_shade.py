@@ -11,13 +11,12 @@ import pytest
 
 from engines.onnx_engine import OnnxEngine
 from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
 from models.renderer.refine import shade
 from models.renderer.refine.crop import GATE, SEEN, SIDE, WARPED, gate, pack, take
-from models.renderer.refine.shade import CELLS, SHADE_SIDE, AsResidual, MouthShade, shade_graph
+from models.renderer.refine.shade import CELLS, SHADE_SIDE, MouthShade, shade_graph
 from models.renderer.refiner import Places, RefinerInput, apply_refinement
-from models.renderer.renderer import Renderer
 from streamer.picture_models import load_pictures
+from tests.fakes.mouths import frame
 
 LEAST, MOST = np.exp(-0.5), 1.25
 
@@ -47,24 +46,6 @@ def graph() -> OnnxEngine:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(5)
-
-
-def talking(jaw: float = 0.3, **more: float) -> np.ndarray:
-    values = neutral()
-    values[INDEX["jawOpen"]] = jaw
-    for side in ("Left", "Right"):
-        values[INDEX["mouthLowerDown" + side]] = 0.12
-    for name, value in more.items():
-        values[INDEX[name]] = value
-    return values
-
-
-def frame(side: int, rng: np.random.Generator) -> RefinerInput:
-    inside = np.zeros((side, side), bool)
-    inside[side // 2 - 8 : side // 2 + 8, side // 3 : -side // 3] = True
-    picture = rng.integers(0, 255, (3, side, side, 3)).astype(np.uint8)
-    vertices = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).astype(np.float32)
-    return RefinerInput(*picture, vertices + np.float32(60.0), inside)
 
 
 def test_what_the_network_answers_is_a_factor_in_its_bounds(graph):
@@ -117,57 +98,6 @@ def test_a_call_sees_what_training_saw(rng):
     halved = pair.reshape(-1, SHADE_SIDE, 2, SHADE_SIDE, 2).mean((2, 4))
     assert np.abs(live - halved).mean() < 0.006
     assert np.abs(live - halved).max() < 0.12
-
-
-def test_compared_with_other_refiners_it_draws_the_same(graph, rng):
-    shown = frame(SIDE, rng)
-    smooth = [cv2.GaussianBlur(p, (0, 0), 3) for p in (shown.warped, shown.photo, shown.interior)]
-    shown = RefinerInput(*smooth, shown.vertices, shown.inside)
-    shader = MouthShade(graph)
-    shader._box, shader._unit = (60, 60, 60 + SIDE, 60 + SIDE), SIDE / 1.35
-    live = shader.refine(shown)
-    x = pack(take(shown, shader._box, shader._unit))
-    other = AsResidual(graph).run({"x": x[None]})
-    ours = (live.residual * live.alpha[..., None]).transpose(2, 0, 1)
-    theirs = (other["residual"] * other["alpha"])[0] * 127.5
-    assert np.abs(ours).max() > 3.0
-    assert np.abs(ours - theirs).mean() < 0.35
-
-
-def test_on_a_face_only_the_mouth_changes_and_stays_as_sharp(astronaut_identity: Identity, graph):
-    plain, lit = Renderer(astronaut_identity), Renderer(astronaut_identity)
-    lit._refiner = MouthShade(graph)
-    for values in (talking(), talking(0.5), talking(0.25, headYaw=0.15)):
-        before = plain.render(values).astype(np.int16)
-        after = lit.render(values).astype(np.int16)
-        changed = np.abs(after - before).max(axis=2) > 0
-        assert 0.0005 < changed.mean() < 0.03
-        ys, xs = np.nonzero(changed)
-        part = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
-        sharpness = [cv2.Laplacian(p[part].astype(np.float32), -1).std() for p in (before, after)]
-        assert sharpness[1] > 0.7 * sharpness[0]
-
-
-def test_a_still_picture_stands_still_and_closed_lips_are_the_warps(
-    astronaut_identity: Identity, graph
-):
-    plain, lit = Renderer(astronaut_identity), Renderer(astronaut_identity)
-    lit._refiner = MouthShade(graph)
-    first = lit.render(talking()).copy()
-    lit.render(talking(0.6, headYaw=-0.2))
-    assert np.array_equal(lit.render(talking()), first)
-    assert np.array_equal(lit.render(neutral()), plain.render(neutral()))
-
-
-def test_half_a_pixel_of_motion_makes_no_jump(astronaut_identity: Identity, graph):
-    lit = Renderer(astronaut_identity)
-    lit._refiner = MouthShade(graph)
-    plain = Renderer(astronaut_identity)
-    frames = [talking(0.3, headYaw=0.002 * k) for k in range(12)]
-    ours = np.array([lit.render(f).astype(np.float32) for f in frames])
-    theirs = np.array([plain.render(f).astype(np.float32) for f in frames])
-    jumps = [np.abs(np.diff(s, 2, axis=0)).mean() for s in (ours, theirs)]
-    assert jumps[0] < 1.15 * jumps[1] + 0.01
 
 
 def test_it_can_be_left_out(astronaut_identity: Identity):

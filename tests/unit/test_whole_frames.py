@@ -11,7 +11,7 @@ from models.coefficients import INDEX, neutral
 from models.renderer.refine.whole import FrameRefiner
 from models.renderer.refiner import CELL, Refiners
 from models.renderer.renderer import Renderer
-from tests.unit.test_shade import talking
+from tests.fakes.mouths import talking
 
 SIZE = 256
 

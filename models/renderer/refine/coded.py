@@ -6,7 +6,7 @@ pickled.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,6 +75,11 @@ def write_coded(
         arrays["picture/" + name] = np.array(places)
     arrays["blobs"] = np.frombuffer(b"".join(blobs), np.uint8)
     arrays["lengths"] = np.array([len(b) for b in blobs])
+    write_arrays(path, arrays)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    """Write a shard that appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
@@ -82,11 +87,10 @@ def write_coded(
     partial.replace(path)
 
 
-def read_coded(paths: Iterable[Path], threads: int = 1) -> dict[str, NDArray]:
-    """Read shards into arrays by name, concatenated.
+def read_coded(paths: Iterable[Path], threads: int = 1) -> dict[str, list[NDArray]]:
+    """Read shards into arrays by name, one for each shard.
 
     Raises:
-        FileNotFoundError: there is none.
         ValueError: a picture is damaged.
     """
     parts: dict[str, list[NDArray]] = {}
@@ -102,9 +106,7 @@ def read_coded(paths: Iterable[Path], threads: int = 1) -> dict[str, NDArray]:
                         parts.setdefault(of, []).append(np.stack(pictures))
                     elif name not in ("blobs", "lengths"):
                         parts.setdefault(name, []).append(shard[name])
-    if not parts:
-        raise FileNotFoundError("There are no training pairs.")
-    return {name: np.concatenate(found) for name, found in parts.items()}
+    return parts
 
 
 def _decode(blob: NDArray[np.uint8], name: str) -> NDArray:

@@ -27,6 +27,14 @@ class PatchCritic(nn.Module):
         return self.layers(torch.cat([picture, inside], 1))
 
 
+class Critic:
+    """A fresh critic and what teaches it."""
+
+    def __init__(self, device: str) -> None:
+        self.network = PatchCritic().to(device)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=RATE, betas=(0.5, 0.99))
+
+
 def critic_loss(critic: PatchCritic, real: Tensor, drawn: Tensor, inside: Tensor) -> Tensor:
     """Return the hinge loss of the critic."""
     yes, no = critic(real, inside), critic(drawn.detach(), inside)

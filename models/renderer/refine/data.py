@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,15 +17,15 @@ from models.renderer.refine.crop import (
     INTERIOR,
     PHOTO,
     SHIFT,
+    SIDE,
     STATE,
     STEP,
     TIME,
     WARPED,
 )
 from models.renderer.refine.gates import gates_of
-from models.renderer.refine.pairs import agreement, read_pairs
+from models.renderer.refine.pairs import agreement
 
-_REAL_SHARE = 0.4  # of the batches are portraits, where there are any
 _GRID = 2  # pixels of a cut's corner: the network's own grid
 _SEARCHED = 64  # of 255: a gate that far open is worth cutting to
 
@@ -92,44 +91,33 @@ class PairSet:
             )
         }  # fmt: skip
 
-    @staticmethod
-    def read(
-        folders: list[Path], *, held_out: bool, kind: str = "mouth",
-        device: torch.device | str = "cpu",
-    ) -> PairSet:  # fmt: skip
-        """Read the shards of folders, training people or held-out ones."""
-        arrays = read_pairs(path for folder in folders for path in folder.glob("*.npz"))
-        chosen = (arrays["person"] < 0) == held_out
-        return PairSet({name: a[chosen] for name, a in arrays.items()}, kind, device)
-
     def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self.person)
 
-    def weights(self, real_share: float = _REAL_SHARE) -> NDArray[np.float64]:
+    def weights(self, real_share: float, *, even: bool = False) -> NDArray[np.float64]:
         """Return how often each pair should be drawn; every height of the opening counts alike.
 
         Portraits mostly smile; without this a mouth that says *ah* is an outlier. Pairs whose
         truth shows something else inside come less often.
+
+        Args:
+            real_share: of the batches that are portraits, where there are any.
+            even: pairs count alike but for that.
         """
-        inside = self._inside > 127
-        heights = inside.sum(1).max(1) * 96 // self.side
-        agreed = (self.agreed * inside).sum((1, 2)) / (255.0 * np.maximum(inside.sum((1, 2)), 1))
-        bins = np.minimum(heights // 6, 6)
-        counts = np.bincount(bins, minlength=7).astype(np.float64)
-        share = (0.02 + agreed) / np.maximum(counts, 1.0)[bins] ** 0.7
+        share = np.ones(len(self)) if even else self._by_opening()
         if self.real.any() and not self.real.all():
             share[self.real] *= real_share / share[self.real].sum()
             share[~self.real] *= (1 - real_share) / share[~self.real].sum()
         return share / share.sum()
 
-    def even(self, real_share: float = _REAL_SHARE) -> NDArray[np.float64]:
-        """Return the same chance for every pair but for the share of portraits."""
-        share = np.ones(len(self))
-        if self.real.any() and not self.real.all():
-            share[self.real] *= real_share / share[self.real].sum()
-            share[~self.real] *= (1 - real_share) / share[~self.real].sum()
-        return share / share.sum()
+    def _by_opening(self) -> NDArray[np.float64]:
+        inside = self._inside > 127
+        heights = inside.sum(1).max(1) * SIDE // self.side
+        agreed = (self.agreed * inside).sum((1, 2)) / (255.0 * np.maximum(inside.sum((1, 2)), 1))
+        bins = np.minimum(heights // 6, 6)
+        counts = np.bincount(bins, minlength=7).astype(np.float64)
+        return (0.02 + agreed) / np.maximum(counts, 1.0)[bins] ** 0.7
 
     def whole(self, rows: NDArray[np.int64]) -> Batch:
         """Return pairs of full size, unchanged."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from models.renderer.refine.crop import CHANNELS, SEEN, SIDE
+from models.renderer.refine.crop import CHANNELS, SEEN
+from models.renderer.refine.frame_graph import export_frame
+from models.renderer.refine.graph_file import some, write_graph
 from models.renderer.refine.light_graph import export_light
-from models.renderer.refine.light_graph import write_manifest as describe_light
 from models.renderer.refine.network import NetworkConfig, RefinerNetwork
 from models.renderer.refine.shade import SHADE_SIDE
 from models.renderer.refine.shade_network import ShadeNetwork
 
-OPSET = 17
 COMMAND = (
     "visavis train renderer --faces FACES --people PEOPLE --out DIR --stages shade "
     "--samples 110000 --batch 16"
@@ -37,61 +37,44 @@ def load_network(weights: Path) -> RefinerNetwork:
     return network.eval()
 
 
-def export_onnx(network: nn.Module, path: Path, side: int = SIDE) -> None:
-    """Write the graph ``x`` -> ``residual``, ``alpha``; the batch is free, all else is fixed."""
-    x = torch.zeros(2, CHANNELS, side, side)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        network, (x,), str(path), input_names=["x"], output_names=["residual", "alpha"],
-        dynamic_axes={n: {0: "batch"} for n in ("x", "residual", "alpha")},
-        opset_version=OPSET, dynamo=False,
-    )  # fmt: skip
-
-
-@torch.no_grad()
-def parity(network: nn.Module, path: Path, x: Tensor) -> float:
-    """Return the largest difference of the gated change between torch and ONNX Runtime."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    residual, alpha = session.run(["residual", "alpha"], {"x": x.numpy()})
-    ours = network(x)
-    return float(np.abs(residual * alpha - (ours[0] * ours[1]).numpy()).max())
+def export_residual(network: RefinerNetwork, path: Path, side: int) -> float:
+    """Write ``x`` -> ``residual``, ``alpha``; return the largest difference from torch."""
+    x = {"x": some(2, CHANNELS, side, side)}
+    return write_graph(network, x, ("residual", "alpha"), path)
 
 
 def export_shade(network: nn.Module, path: Path) -> float:
     """Write the shade's graph ``x`` -> ``factor``; return its largest difference from torch."""
-    import onnxruntime
-
-    x = torch.rand(3, SEEN.stop - SEEN.start, SHADE_SIDE, SHADE_SIDE) * 2 - 1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        network, (x,), str(path), input_names=["x"], output_names=["factor"],
-        dynamic_axes={n: {0: "batch"} for n in ("x", "factor")},
-        opset_version=OPSET, dynamo=False,
-    )  # fmt: skip
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (factor,) = session.run(["factor"], {"x": x.numpy()})
-    with torch.no_grad():
-        return float(np.abs(factor - network(x).numpy()).max())
+    x = some(3, SEEN.stop - SEEN.start, SHADE_SIDE, SHADE_SIDE)
+    return write_graph(network, {"x": x}, ("factor",), path)
 
 
-def write_manifest(trained: Path, graph: Path, command: str) -> Path:
-    """Write the shade's manifest beside its graph; the figures are added by hand."""
-    about = json.loads((trained / "shade.json").read_text())
+def write_manifest(graph: Path, trained: Path, stages: Sequence[str], command: str) -> Path:
+    """Write the manifest beside a graph that ships; the figures are added by hand.
+
+    Args:
+        graph: the file.
+        trained: folder of the weights.
+        stages: that led to it, the last one's weights are in the graph.
+        command: that repeats them.
+    """
+    about = {name: json.loads((trained / f"{name}.json").read_text()) for name in stages}
+    weights = load_file(trained / f"{stages[-1]}.safetensors")
     manifest = {
         "file": graph.name,
         "sha256": hashlib.sha256(graph.read_bytes()).hexdigest(),
         "bytes": graph.stat().st_size,
-        "parameters": sum(v.numel() for v in load_file(trained / "shade.safetensors").values()),
+        "parameters": sum(v.numel() for v in weights.values()),
         "command": command,
-        "samples": about["samples"],
-        "pairs": about["pairs"],
+        "samples": {name: a["samples"] for name, a in about.items()},
+        "device": {name: a["device"] for name, a in about.items()},
+        "pairs": about[stages[-1]]["pairs"],
+        "ranges": {"x": [-1.0, 1.0]},
         "data": "SFHQ portraits with open mouths (MIT), closed and opened again by our renderer; "
         "synthetic people of models.renderer.people (ICT-FaceKit, MIT; SFHQ, MIT).",
         "licence": "Apache-2.0",
     }
-    path = graph.with_name("manifest.json")
+    path = graph.with_suffix(".json")
     path.write_text(json.dumps(manifest, indent=1) + "\n")
     return path
 
@@ -99,29 +82,36 @@ def write_manifest(trained: Path, graph: Path, command: str) -> Path:
 def export_stages(trained: Path, out: Path) -> dict[str, float]:
     """Write every trained stage's graph, and an untrained one for the bench to fail.
 
+    What ships gets a manifest, ``<graph>.json``, beside it. A network for whole frames is written
+    with what belongs around it, for a call's pictures and, as ``<stage>-<side>``, for those of its
+    pairs.
+
     Returns:
-        The largest difference from torch by stage.
+        The largest difference from torch by graph.
     """
     differences = {}
     for weights in sorted(trained.glob("*.safetensors")):
-        if weights.stem == "shade":
+        stage = weights.stem
+        graph = out / f"{stage}.onnx"
+        if stage == "shade":
             shade = ShadeNetwork()
             shade.load_state_dict(load_file(weights))
-            differences["shade"] = export_shade(shade.eval(), out / "shade.onnx")
-            write_manifest(trained, out / "shade.onnx", COMMAND)
+            differences[stage] = export_shade(shade.eval(), graph)
+            write_manifest(graph, trained, ("shade",), COMMAND)
             continue
-        if weights.stem == "light":
-            differences["light"] = export_light(load_network(weights), out / "light.onnx")
-            describe_light(trained, out / "light.onnx", LIGHT_COMMAND)
+        network = load_network(weights)
+        side = int(json.loads(weights.with_suffix(".json").read_text())["side"])
+        if stage == "light":
+            differences[stage] = export_light(network, graph)
+            write_manifest(graph, trained, ("regression", "light"), LIGHT_COMMAND)
             continue
-        about = json.loads(weights.with_suffix(".json").read_text())
-        network, side = load_network(weights), int(about["side"])
-        generator = torch.Generator().manual_seed(0)
-        x = torch.rand(2, CHANNELS, side, side, generator=generator)
-        export_onnx(network, out / f"{weights.stem}.onnx", side)
-        differences[weights.stem] = parity(network, out / f"{weights.stem}.onnx", x)
         torch.manual_seed(0)
         untrained = RefinerNetwork(network.config).eval()
         nn.init.normal_(untrained.head.weight, 0.0, 0.05)  # its own start changes nothing
-        export_onnx(untrained, out / "untrained.onnx", side)
+        for name, of in ((stage, network), ("untrained", untrained)):
+            if network.config.whole:
+                differences[name] = export_frame(of, out / f"{name}.onnx")
+                export_frame(of, out / f"{name}-{side}.onnx", side)
+            else:
+                differences[name] = export_residual(of, out / f"{name}.onnx", side)
     return differences

@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.enrol import enrol
-from models.appearance.errors import EnrolmentRefused
 from models.coefficients import INDEX
-from models.renderer.people.shards import Clip, read_shards, truth_tracker
+from models.renderer.people.shards import Clip, read_shards
 from models.renderer.refine.crop import Crop, shrink, take
 from models.renderer.refine.eyes import EYE_SIDE, eye_box, eye_gate
-from models.renderer.refine.synthetic import bend_of
+from models.renderer.refine.pairs import Pair, in_shards, write_pairs
+from models.renderer.refine.synthetic import bend_of, enrolled, number_of
 from models.renderer.refiner import Box, EyePlace, Places, Refinement, RefinerInput, Refiners
 from models.renderer.renderer import Renderer
 from models.renderer.warp import FULL
@@ -36,27 +35,19 @@ CLOSING = (0.1, 0.4, 0.75)
 _KEPT = (0.4, 1.0, 1.0, 1.0)
 
 
-@dataclass(frozen=True)
-class EyePair:
+@dataclass(frozen=True, kw_only=True)
+class EyePair(Pair):
     """One eye of one frame, and its truth; ``S`` is ``EYE_SIDE``.
 
     Attributes:
-        crop: what the network sees.
         gate: ``(S, S)`` uint8, 255 where the network may act.
-        target: ``(S, S, 3)`` uint8.
         counts: ``(S, S)`` uint8, 255 where the truth is in register.
         closed: how far the lid is closed, 0-1.
-        person: number of the person, negative for held-out ones.
-        follows: the pair before this one is the same eye in the frame before.
     """
 
-    crop: Crop
     gate: Image
-    target: Image
     counts: Image
     closed: float
-    person: int
-    follows: bool
 
 
 class EyeRecorder:
@@ -97,21 +88,16 @@ def from_people(folder: Path, frames: int, seed: int) -> Iterator[EyePair]:
     """
     for clip in read_shards(folder):
         rng = np.random.default_rng([seed, clip.person])
-        size = clip.photo.shape[0]
-        try:
-            identity = enrol(clip.photo, tracker=truth_tracker(clip, rng), size=size)
-        except EnrolmentRefused as error:
-            log.info("Person %d was left out: %s", clip.person, error)
-            continue
-        recorder = EyeRecorder()
-        renderer = Renderer(identity, size=size, refiner=Refiners([recorder]))
-        yield from _clip_pairs(clip, renderer, recorder, frames, rng)
+        identity = enrolled(clip, rng)
+        if identity is not None:
+            recorder = EyeRecorder()
+            renderer = Renderer(identity, size=identity.size, refiner=Refiners([recorder]))
+            yield from _clip_pairs(clip, renderer, recorder, frames, rng)
 
 
 def _clip_pairs(
     clip: Clip, renderer: Renderer, recorder: EyeRecorder, frames: int, rng: np.random.Generator
 ) -> Iterator[EyePair]:
-    number = -(clip.person + 1) if clip.held_out else clip.person + 1
     found: tuple[list[EyePair], list[EyePair]] = ([], [])
     last = [-2, -2]
     for k in range(min(frames, len(clip.coefficients))):
@@ -125,7 +111,10 @@ def _clip_pairs(
         for side, (crop, gate, target, counts) in _cut(clip, renderer, recorder, k):
             follows = last[side] == k - 1 and not bool(clip.starts[k])
             last[side] = k
-            pair = EyePair(crop, gate, target, counts, closed[side], number, follows)
+            pair = EyePair(
+                crop, target, number_of(clip), follows, gate=gate, counts=counts,
+                closed=closed[side],
+            )  # fmt: skip
             found[side].append(pair)
     yield from (*found[0], *found[1])
 
@@ -179,28 +168,6 @@ def _cut(
         )
 
 
-def write_eye_pairs(path: Path, pairs: Sequence[EyePair]) -> None:
-    """Write one shard as ``pairs.write_pairs`` does; it appears only when it is complete."""
-    arrays: dict[str, NDArray] = {
-        name: np.stack([getattr(p.crop, name) for p in pairs])
-        for name in ("warped", "photo", "interior", "inside")
-    }
-    arrays |= {name: np.stack([getattr(p, name) for p in pairs]) for name in _OWN}
-    arrays["shift"] = np.stack([p.crop.shift for p in pairs]).astype(np.float16)
-    arrays["closed"] = np.array([p.closed for p in pairs], np.float32)
-    arrays["person"] = np.array([p.person for p in pairs], np.int64)
-    arrays["follows"] = np.array([p.follows for p in pairs], np.bool_)
-    arrays["real"] = np.zeros(len(pairs), np.bool_)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    partial.replace(path)
-
-
-_OWN = ("gate", "target", "counts")
-
-
 def main(argv: list[str] | None = None) -> int:
     """Write the pairs of a folder of people."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -211,16 +178,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     cv2.setNumThreads(1)
-    group: list[EyePair] = []
-    index = 0
-    for pair in from_people(args.people, args.frames, args.seed):
-        if len(group) >= _SHARD and not pair.follows:
-            write_eye_pairs(args.out / f"eyes-{args.seed:02d}-{index:04d}.npz", group)
-            log.info("shard %d, %d pairs", index, len(group))
-            group, index = [], index + 1
-        group.append(pair)
-    if group:
-        write_eye_pairs(args.out / f"eyes-{args.seed:02d}-{index:04d}.npz", group)
+    pairs = from_people(args.people, args.frames, args.seed)
+    for index, group in enumerate(in_shards(pairs, _SHARD)):
+        write_pairs(args.out / f"eyes-{args.seed:02d}-{index:04d}.npz", group)
         log.info("shard %d, %d pairs", index, len(group))
     return 0
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.renderer.refine.graph_file import some, write_graph
 from models.renderer.refine.network import RefinerNetwork
 from models.renderer.refiner import CELL
 
-OPSET = 17
-FRAME_SIDE = 512
-_INPUTS = {"frame": 3, "photo": 3, "shift": 2, "inside": 1, "gate": 1}
+FRAME_SIDE = 512  # pixels of a call's picture
 
 
 class FrameGraph(nn.Module):
@@ -48,22 +46,8 @@ class FrameGraph(nn.Module):
 
 def export_frame(network: RefinerNetwork, path: Path, side: int = FRAME_SIDE) -> float:
     """Write the graph; return its largest difference from torch, in steps of colour."""
-    import onnxruntime
-
-    generator = torch.Generator().manual_seed(0)
-    sides = {n: side if n in ("frame", "photo") else side // CELL for n in _INPUTS}
-    inputs = {
-        n: torch.rand(2, sides[n], sides[n], c, generator=generator) for n, c in _INPUTS.items()
-    }
-    inputs["frame"], inputs["photo"] = 255 * inputs["frame"], 255 * inputs["photo"]
-    graph = FrameGraph(network).eval()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        graph, tuple(inputs.values()), str(path), input_names=list(inputs),
-        output_names=["picture"], dynamic_axes={n: {0: "batch"} for n in (*inputs, "picture")},
-        opset_version=OPSET, dynamo=False,
-    )  # fmt: skip
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (picture,) = session.run(["picture"], {n: v.numpy() for n, v in inputs.items()})
-    with torch.no_grad():
-        return float(np.abs(picture - graph(*inputs.values()).numpy()).max())
+    cells = side // CELL
+    inputs = {name: some(2, side, side, 3, low=0, high=255) for name in ("frame", "photo")}
+    inputs |= {"shift": some(2, cells, cells, 2), "inside": some(2, cells, cells, 1, low=0)}
+    inputs["gate"] = some(2, cells, cells, 1, low=0)
+    return write_graph(FrameGraph(network).eval(), inputs, ("picture",), path)

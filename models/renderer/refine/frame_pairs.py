@@ -9,9 +9,8 @@ portrait every pixel shows, so the portrait is the truth without a landmark meas
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -24,22 +23,23 @@ from models.appearance.fit import EYE_CONTOUR
 from models.appearance.identity import Identity
 from models.appearance.layers import frame_face, push_pull, without_bars
 from models.coefficients import INDEX, neutral
-from models.renderer.people.shards import Clip, read_shards, truth_tracker
+from models.renderer.people.shards import Clip, read_shards
 from models.renderer.refine.portraits import HELD_OUT, opening
-from models.renderer.refine.synthetic import registered
-from models.renderer.refiner import Box
+from models.renderer.refine.synthetic import enrolled, number_of, registered
+from models.renderer.refiner import Refiner
 from models.renderer.renderer import Renderer
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+MakeRefiner = Callable[[], Refiner]
 
-log = logging.getLogger(__name__)
 _SMOOTH = 0.035  # inter-ocular distances, blur of the bend
 _FURTHEST = 0.10  # of the same, that a portrait may miss its own place
 _OPEN = 0.03  # of the eyes' distance: a gap between lips that enrolment would close
 _AROUND = 0.12  # inter-ocular distances around eyes and lips
 _LIPS = (61, 291, 0, 17, 37, 267, 84, 314, 40, 270, 91, 321)
-_HOLES = (3, 4, 5, 6)  # classes of the truth: inside of the mouth, eyeballs
+_EYE = 6  # class of the truth: eyeballs
+_PICTURES = ("warped", "photo", "target", "shift", "inside", "counts")
 
 
 @dataclass(frozen=True)
@@ -72,44 +72,43 @@ def home_of(size: int) -> Floats:
     return np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
 
 
-def shift_of(renderer: Renderer) -> Floats:
-    """Return the last frame's ``(S, S, 2)`` shift in inter-ocular distances, within 1."""
-    away = renderer.shown() - home_of(renderer.size)
-    return np.clip(away / np.float32(renderer._rig.unit), -1, 1)
+def shift_of(shown: Floats, unit: float) -> Floats:
+    """Return how far ``(S, S, 2)`` places lie from their own pixels, in ``unit`` and within 1."""
+    return np.clip((shown - home_of(len(shown))) / np.float32(unit), -1, 1)
 
 
-def mouth_mask(size: int, mouth: tuple[Box, Image] | None, full: int) -> Image:
-    """Return ``(size, size)`` 255 inside the mouth, from skin samples per pixel."""
-    inside = np.zeros((size, size), np.uint8)
-    if mouth is not None:
-        (x0, y0, _, _), coverage = mouth
-        inside[y0 : y0 + coverage.shape[0], x0 : x0 + coverage.shape[1]] = np.where(
-            coverage < full, 255, 0
-        )
-    return inside
+def cuts(pair: FramePair, side: int) -> Iterator[FramePair]:
+    """Yield four squares of a pair that is larger than ``side``, the pair itself otherwise.
+
+    Portraits are larger than the pictures of synthetic people; made smaller they would lose what
+    is to be learned from them.
+    """
+    room = len(pair.warped) - side
+    if room <= 0:
+        yield pair
+        return
+    for y, x in ((0, room // 2), (room, 0), (room, room), (room // 2, room // 2)):
+        here = np.s_[y : y + side, x : x + side]
+        yield replace(pair, **{n: np.ascontiguousarray(getattr(pair, n)[here]) for n in _PICTURES})
 
 
-def from_people(folder: Path, frames: int, make_refiner, seed: int) -> Iterator[FramePair]:
+def from_people(
+    folder: Path, frames: int, make_refiner: MakeRefiner, seed: int
+) -> Iterator[FramePair]:
     """Yield some frames of every clip.
 
     Args:
         folder: shards of synthetic people.
         frames: of each person, the ones that differ most from the photo and from each other.
-        make_refiner: returns what ships for the mouth, or None.
+        make_refiner: returns what ships for the mouth.
         seed: of the tracker's noise.
     """
     for clip in read_shards(folder):
-        rng = np.random.default_rng([seed, clip.person])
-        size = clip.photo.shape[0]
-        try:
-            identity = enrol(clip.photo, tracker=truth_tracker(clip, rng), size=size)
-        except EnrolmentRefused as error:
-            log.info("Person %d was left out: %s", clip.person, error)
-            continue
-        renderer = Renderer(identity, size=size, refiner=make_refiner())
-        number = -(clip.person + 1) if clip.held_out else clip.person + 1
-        for k in _different(clip.coefficients, frames):
-            yield _person_pair(clip, renderer, int(k), number)
+        identity = enrolled(clip, np.random.default_rng([seed, clip.person]))
+        if identity is not None:
+            renderer = Renderer(identity, size=identity.size, refiner=make_refiner())
+            for k in _different(clip.coefficients, frames):
+                yield _person_pair(clip, renderer, k)
 
 
 def _different(coefficients: Floats, count: int) -> list[int]:
@@ -124,19 +123,18 @@ def _different(coefficients: Floats, count: int) -> list[int]:
     return chosen
 
 
-def _person_pair(clip: Clip, renderer: Renderer, k: int, number: int) -> FramePair:
+def _person_pair(clip: Clip, renderer: Renderer, k: int) -> FramePair:
     size, unit = renderer.size, renderer._rig.unit
     warped = renderer.render(clip.coefficients[k]).copy()
     truth, shown = clip.truth(k), renderer.shown()
-    skin = ~np.isin(truth.semantics, _HOLES)
+    skin = ~truth.mouth & (truth.semantics != _EYE)
     places = cv2.resize(truth.photo_xy, (size, size))
     target, _ = registered(clip.targets[k], shown, places, skin, unit)
-    shift = np.clip((shown - home_of(size)) / np.float32(unit), -1, 1)
-    inside = np.where(np.isin(truth.semantics, _HOLES[:3]), 255, 0).astype(np.uint8)
-    everywhere = np.full((size, size), 255, np.uint8)
+    inside = np.where(truth.mouth, 255, 0).astype(np.uint8)
     return FramePair(
-        warped, renderer._pictures.photo, target, shift, inside, everywhere, number, False
-    )
+        warped, renderer._pictures.photo, target, shift_of(shown, unit), inside,
+        counts=np.full((size, size), 255, np.uint8), person=number_of(clip), real=False,
+    )  # fmt: skip
 
 
 def turned_away(rng: np.random.Generator) -> Floats:
@@ -166,7 +164,11 @@ class _Known:
 
 
 def there_and_back(
-    portrait: Image, tracker: Tracker, number: int, make_refiner, rng: np.random.Generator
+    portrait: Image,
+    tracker: Tracker,
+    number: int,
+    make_refiner: MakeRefiner,
+    rng: np.random.Generator,
 ) -> FramePair | None:
     """Return the pair of one portrait; None where it or its drawing cannot serve.
 
@@ -174,13 +176,13 @@ def there_and_back(
         portrait: ``(H, W, 3)`` uint8.
         tracker: finds landmarks and the person.
         number: of the portrait, negative if held out.
-        make_refiner: returns what ships for the mouth, or None.
+        make_refiner: returns what ships for the mouth.
         rng: how it is turned.
     """
     seen = _Known(tracker, portrait)
     if len(seen.faces) != 1 or opening(seen.faces[0].points) > _OPEN:
         return None
-    first = _enrolled(portrait, seen)
+    first = _enrolled_or_none(portrait, seen)
     if first is None:
         return None
     away = turned_away(rng)
@@ -188,7 +190,7 @@ def there_and_back(
     drawn = renderer.render(away).copy()
     to_portrait = renderer.shown()
     known = _Known(tracker, drawn)
-    second = _enrolled(drawn, known)
+    second = _enrolled_or_none(drawn, known)
     if second is None or without_bars(drawn) != (0, 0, *drawn.shape[1::-1]):
         return None
     framing = frame_face(drawn, known.faces[0].points, second.size)
@@ -217,10 +219,11 @@ def there_and_back(
     target = cv2.remap(
         first.photo, home + bend, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    shift = np.clip((shown - home_of(size)) / np.float32(unit), -1, 1)
-    inside = np.zeros((size, size), np.uint8)
     counts = _but_features(framing.points(known.faces[0].points), size, unit)
-    return FramePair(warped, back._pictures.photo, target, shift, inside, counts, number, True)
+    return FramePair(
+        warped, back._pictures.photo, target, shift_of(shown, unit),
+        inside=np.zeros((size, size), np.uint8), counts=counts, person=number, real=True,
+    )  # fmt: skip
 
 
 def _but_features(points: Floats, size: int, unit: float) -> Image:
@@ -233,7 +236,7 @@ def _but_features(points: Floats, size: int, unit: float) -> Image:
     return cv2.erode(counts, np.ones((width, width), np.uint8))
 
 
-def _enrolled(picture: Image, tracker: Tracker) -> Identity | None:
+def _enrolled_or_none(picture: Image, tracker: Tracker) -> Identity | None:
     try:
         return enrol(picture, tracker=tracker)
     except EnrolmentRefused:
@@ -241,7 +244,7 @@ def _enrolled(picture: Image, tracker: Tracker) -> Identity | None:
 
 
 def from_portraits(
-    faces: Path, tracker: Tracker, make_refiner, seed: int, most: int
+    faces: Path, tracker: Tracker, make_refiner: MakeRefiner, seed: int, most: int
 ) -> Iterator[FramePair]:
     """Yield pairs of portraits in a mixed order; every tenth portrait is held out."""
     paths = sorted((faces / "train").glob("*.jpg"))

@@ -1,36 +1,25 @@
-"""The shipped refiner of large pictures: light on every tooth and lip of an open mouth."""
+"""The light of large pictures: on every tooth and lip of an open mouth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.renderer.expression import smoothstep
-from models.renderer.refine.crop import GATE, INSIDE, SEEN, SIDE, WARPED, OpenMouth, pack, take
-from models.renderer.refiner import Refinement, RefinerInput
+from models.renderer.refine.crop import GATE, INSIDE, SEEN, SIDE
+from models.renderer.refine.lighting import Graph, Lighting
 from models.shipped import checked
 
 Floats = NDArray[np.float32]
 
 LIGHT_GRAPH = Path(__file__).resolve().parents[2] / "weights" / "light" / "light.onnx"
 LIGHT_ROWS = 64  # of the crop's rows, those about the mouth; no mouth of ours opens further
-_GRID = 8
-_OPENED = (2.0, 7.0)  # pixels of the crop
+_GRID = 8  # pixels of the network's coarsest cell
+_OPENED = (2.0, 7.0)  # pixels of the crop: a mouth so high gets nothing, and everything
 _OWN_SHARE = 0.6  # of the factor's logarithm
 SMALLEST = 384  # side of a picture from which on the network is worth its time
-
-
-class Graph(Protocol):
-    """The part of an engine that is needed here."""
-
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-        """Map ``x`` (B, 13, LIGHT_ROWS, SIDE) to ``factor`` (B, 1, LIGHT_ROWS, SIDE)."""
-        ...
 
 
 def light_graph() -> Path:
@@ -55,7 +44,7 @@ def first_row(gate: Floats) -> int:
     return _GRID * round(float(top) / _GRID)
 
 
-def of_opening(inside: Floats) -> float:
+def share_of(inside: Floats) -> float:
     """Return how much of the light a mouth gets by its height, 0-1, from ``(SIDE, SIDE)`` 0-1.
 
     In a gap of a few pixels there is nothing to light, and shading its rim closes it to the eye.
@@ -63,13 +52,14 @@ def of_opening(inside: Floats) -> float:
     return smoothstep(*_OPENED, float(inside.sum(0).max()))
 
 
-class MouthLight(OpenMouth):
-    """Lights the open mouth of one session; keeps nothing between frames.
+class MouthLight(Lighting):
+    """Lights a mouth by a factor as fine as the crop.
 
-    Like ``MouthShade`` it multiplies the picture's own pixels, by a factor that is the same for all
-    colours and bounded; but the factor is as fine as the crop, so that a tooth's edge, the shadow
-    of a lip and the wet of a gum are its own.
+    So a tooth's edge, the shadow of a lip and the wet of a gum have their own. Its graph maps
+    (B, 13, LIGHT_ROWS, SIDE) to (B, 1, LIGHT_ROWS, SIDE).
     """
+
+    side = SIDE
 
     def __init__(self, graph: Graph, *, own_teeth: bool = False) -> None:
         """Use a loaded graph.
@@ -79,40 +69,17 @@ class MouthLight(OpenMouth):
             own_teeth: the teeth are the photo's, which are lit as they should be. The network
                 cannot tell them from drawn ones and greys their white, so it gets less of a say.
         """
-        super().__init__()
-        self._graph = graph
-        self._share = np.float32(_OWN_SHARE if own_teeth else 1.0)
+        super().__init__(graph)
+        self._share = _OWN_SHARE if own_teeth else 1.0
 
-    def refine(self, frame: RefinerInput) -> Refinement:
-        """Return what one frame gains and loses, and where."""
-        x = pack(take(frame, self._box, self._unit))
-        top = first_row(x[GATE][0])
-        rows = slice(top, top + LIGHT_ROWS)
-        seen = np.ascontiguousarray(x[None, SEEN, rows])
-        found = np.asarray(self._graph.run({"x": seen})["factor"], np.float32)[0, 0]
-        more = np.zeros((SIDE, SIDE), np.float32)
-        share = self._share * np.float32(of_opening(x[INSIDE][0]))
-        more[rows] = found**share - np.float32(1.0)
-        size = frame.warped.shape[1::-1]
-        wide = cv2.resize(more, size, interpolation=cv2.INTER_LINEAR)
-        return Refinement(wide[..., None] * frame.warped, cv2.resize(x[GATE][0], size))
-
-
-class LightAsResidual:
-    """The graph in the shape of the other refiners', to be compared with them."""
-
-    def __init__(self, graph: Graph) -> None:
-        """Wrap a graph."""
-        self._graph = graph
-
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-        """Map ``x`` (B, CHANNELS, SIDE, SIDE) to ``residual`` and ``alpha``."""
-        x = np.asarray(inputs["x"], np.float32)
-        more = np.zeros((len(x), 1, SIDE, SIDE), np.float32)
-        for one, into in zip(x, more, strict=True):
-            top = first_row(one[GATE][0])
+    def gain(self, x: Floats) -> Floats:
+        """Return the factors of the rows about the mouth less one, and 0 in the others."""
+        found = np.zeros((SIDE, SIDE), np.float32)
+        share = np.float32(self._share * share_of(x[INSIDE][0]))
+        if share > 0:
+            top = first_row(x[GATE][0])
             rows = slice(top, top + LIGHT_ROWS)
-            seen = np.ascontiguousarray(one[None, SEEN, rows])
-            found = np.asarray(self._graph.run({"x": seen})["factor"], np.float32)[0]
-            into[:, rows] = found ** np.float32(of_opening(one[INSIDE][0])) - 1.0
-        return {"residual": more * (x[:, WARPED] + 1.0), "alpha": x[:, GATE]}
+            seen = np.ascontiguousarray(x[None, SEEN, rows])
+            factor = np.asarray(self._graph.run({"x": seen})["factor"], np.float32)[0, 0]
+            found[rows] = factor**share - np.float32(1.0)
+        return found

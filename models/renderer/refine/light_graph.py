@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.renderer.refine.crop import GATE, INSIDE, SEEN, SHIFT, SIDE
+from models.renderer.refine.graph_file import some, write_graph
 from models.renderer.refine.light import LIGHT_ROWS
 from models.renderer.refine.network import RefinerNetwork, light_factor
 
-OPSET = 17
 _STEM = 2
 _SEEN = SEEN.stop - SEEN.start
 _WIDE = 16  # channels that a processor's vectors like
@@ -32,19 +29,19 @@ class LightGraph(nn.Module):
 
     def __init__(self, network: RefinerNetwork) -> None:
         super().__init__()
-        if network.config.stem != _STEM or not network.config.interior:
+        if network.config.stem != _STEM or network.config.whole:
             raise ValueError("Only networks of a mouth can be lights.")
         self.network = network
         weight, times, bias = folded_stem(network)
         self.stem = nn.Conv2d(_WIDE, len(bias), 3 * _STEM, stride=_STEM, padding=_STEM, bias=False)
         self.stem.weight = nn.Parameter(F.pad(weight, (0, 0, 0, 0, 0, _WIDE - weight.shape[1])))
         one = torch.ones(1, times.shape[1], LIGHT_ROWS, SIDE)
-        always = F.conv2d(one, times, bias, stride=_STEM, padding=_STEM)
-        self.register_buffer("always", always)
+        of_times = F.conv2d(one, times, bias, stride=_STEM, padding=_STEM)
+        self.register_buffer("of_times", of_times)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 13, LIGHT_ROWS, SIDE) to factors (B, 1, LIGHT_ROWS, SIDE)."""
-        level = self.stem(F.pad(x, (0, 0, 0, 0, 0, _WIDE - _SEEN))) + self.always
+        level = self.stem(F.pad(x, (0, 0, 0, 0, 0, _WIDE - _SEEN))) + self.of_times
         residual = self.network.residual_from(level, x[:, :3])
         inside = x[:, INSIDE.start - SEEN.start : INSIDE.stop - SEEN.start]
         return light_factor(residual, x[:, :3], inside)
@@ -68,39 +65,5 @@ def folded_stem(network: RefinerNetwork) -> tuple[Tensor, Tensor, Tensor]:
 
 def export_light(network: RefinerNetwork, path: Path) -> float:
     """Write the graph ``x`` -> ``factor``; return its largest difference from torch."""
-    import onnxruntime
-
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(3, SEEN.stop - SEEN.start, LIGHT_ROWS, SIDE, generator=generator) * 2 - 1
-    graph = LightGraph(network).eval()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        graph, (x,), str(path), input_names=["x"], output_names=["factor"],
-        dynamic_axes={n: {0: "batch"} for n in ("x", "factor")},
-        opset_version=OPSET, dynamo=False,
-    )  # fmt: skip
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (factor,) = session.run(["factor"], {"x": x.numpy()})
-    with torch.no_grad():
-        return float(np.abs(factor - graph(x).numpy()).max())
-
-
-def write_manifest(trained: Path, graph: Path, command: str) -> Path:
-    """Write the manifest beside a graph; the figures are added by hand."""
-    stages = {n: json.loads((trained / f"{n}.json").read_text()) for n in ("regression", "light")}
-    manifest = {
-        "file": graph.name,
-        "sha256": hashlib.sha256(graph.read_bytes()).hexdigest(),
-        "bytes": graph.stat().st_size,
-        "command": command,
-        "samples": {name: about["samples"] for name, about in stages.items()},
-        "device": {name: about["device"] for name, about in stages.items()},
-        "pairs": stages["light"]["pairs"],
-        "ranges": {"x": [-1.0, 1.0]},
-        "data": "SFHQ portraits with open mouths (MIT), closed and opened again by our renderer; "
-        "synthetic people of models.renderer.people (ICT-FaceKit, MIT; SFHQ, MIT).",
-        "licence": "Apache-2.0",
-    }
-    path = graph.with_name("manifest.json")
-    path.write_text(json.dumps(manifest, indent=1) + "\n")
-    return path
+    x = some(3, _SEEN, LIGHT_ROWS, SIDE)
+    return write_graph(LightGraph(network).eval(), {"x": x}, ("factor",), path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from models.appearance.tracker import MediaPipeTracker
 from models.renderer.refine.coded import write_coded
-from models.renderer.refine.frame_pairs import FramePair, from_people, from_portraits
+from models.renderer.refine.frame_pairs import FramePair, cuts, from_people, from_portraits
+from models.renderer.refine.pairs import in_shards
 from models.renderer.refine.shade import MouthShade, shade_graph
 
 log = logging.getLogger(__name__)
@@ -32,19 +32,6 @@ class _Graph:
         return {"factor": self._session.run(["factor"], dict(inputs))[0]}
 
 
-def _write(pairs: Iterator[FramePair], out: Path, name: str, seed: int) -> None:
-    group: list[dict] = []
-    index = 0
-    for pair in pairs:
-        group.append(asdict(pair))
-        if len(group) == _SHARD:
-            write_coded(out / f"{name}-{seed:02d}-{index:04d}.npz", group)
-            log.info("%s: shard %d", name, index)
-            group, index = [], index + 1
-    if group:
-        write_coded(out / f"{name}-{seed:02d}-{index:04d}.npz", group)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Write pairs of portraits, of people, or of both."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -53,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=3, help="frames per synthetic person")
     parser.add_argument("--most", type=int, default=400, help="portraits")
+    parser.add_argument("--side", type=int, default=320, help="pixels of cuts: people's pictures")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -62,16 +50,21 @@ def main(argv: list[str] | None = None) -> int:
     def refiner() -> MouthShade:
         return MouthShade(graph)
 
+    tracker = MediaPipeTracker() if args.faces is not None else None
+    sources: list[tuple[str, Iterator[FramePair]]] = []
     if args.people is not None:
-        _write(from_people(args.people, args.frames, refiner, args.seed), args.out, "people",
-               args.seed)  # fmt: skip
-    if args.faces is not None:
-        tracker = MediaPipeTracker()
-        try:
-            _write(from_portraits(args.faces, tracker, refiner, args.seed, args.most), args.out,
-                   "portraits", args.seed)  # fmt: skip
-        finally:
-            tracker.close()
+        people = from_people(args.people, args.frames, refiner, args.seed)
+        sources.append(("people", people))
+    if tracker is not None:
+        found = from_portraits(args.faces, tracker, refiner, args.seed, args.most)
+        sources.append(("portraits", (cut for pair in found for cut in cuts(pair, args.side))))
+    for name, pairs in sources:
+        for index, group in enumerate(in_shards(pairs, _SHARD)):
+            path = args.out / f"{name}-{args.seed:02d}-{index:04d}.npz"
+            write_coded(path, [vars(pair) for pair in group])
+            log.info("%s: shard %d, %d pairs", name, index, len(group))
+    if tracker is not None:
+        tracker.close()
     return 0
 
 

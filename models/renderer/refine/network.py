@@ -31,14 +31,14 @@ class NetworkConfig:
     Attributes:
         widths: channels at every level; each has half the resolution of the one before.
         stem: pixels of the input to one of the first level.
-        interior: the input's rendered inside of the mouth is looked at.
+        whole: it is for whole frames, and does not look at the rendered inside of the mouth.
         keep_tone: inside the mouth the network has no mean of its own, see ``RefinerNetwork``.
         light: the network changes light alone, not colours, and within bounds.
     """
 
     widths: tuple[int, ...] = (16, 32, 64)
     stem: int = 2
-    interior: bool = True
+    whole: bool = False
     keep_tone: bool = True
     light: bool = False
 
@@ -98,7 +98,7 @@ class RefinerNetwork(nn.Module):
         super().__init__()
         self.config = config = config or NetworkConfig()
         widths, stem = config.widths, config.stem
-        pictures = 3 * (4 if config.interior else 3)
+        pictures = 3 * (3 if config.whole else 4)
         seen = pictures * stem**2 + _MAPS.stop - _MAPS.start
         self.stem = nn.Conv2d(seen, widths[0], 3, padding=1)
         steps = list(pairwise(widths))
@@ -132,7 +132,7 @@ class RefinerNetwork(nn.Module):
 
     def _residual(self, x: Tensor) -> Tensor:
         stem = self.config.stem
-        shown = [STATE, WARPED, PHOTO, INTERIOR][: 4 if self.config.interior else 3]
+        shown = [STATE, WARPED, PHOTO, INTERIOR][: 3 if self.config.whole else 4]
         pictures = torch.cat([x[:, part] for part in shown], 1)
         seen = [F.pixel_unshuffle(pictures, stem), F.avg_pool2d(x[:, _MAPS], stem)]
         return self.residual_from(self.stem(torch.cat(seen, 1)), x[:, WARPED])

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.renderer.refine.coded import read_coded
+from models.renderer.refine.coded import read_coded, write_arrays
 from models.renderer.refine.crop import Crop, mouth_box, shrink, take
 from models.renderer.refiner import Box, Places, Refinement, RefinerInput
 
 Image = NDArray[np.uint8]
+T = TypeVar("T")
 # Inside the mouth, where picture and truth differ in brightness by more than these parts of the
 # skin's, they show different things: teeth where the other has none. An average of both would be
 # a grey veil, so nothing is learned there.
 _SAME, _OTHER = 0.28, 0.50
 _SPECK = 2.0  # pixels of blur before they are compared
-_PICTURES = ("warped", "photo", "interior", "inside", "target")
 
 
 @dataclass(frozen=True)
@@ -98,21 +99,19 @@ def agreement(
     return (1.0 - inside / np.float32(255.0) * t * t * (3 - 2 * t)).astype(np.float32)
 
 
-def write_pairs(path: Path, pairs: list[Pair]) -> None:
+def arrays_of(pairs: Sequence[Pair]) -> dict[str, NDArray]:
+    """Return pairs as arrays by name: a crop's, and a pair's own."""
+    crops = [p.crop for p in pairs]
+    arrays = {f.name: np.stack([getattr(c, f.name) for c in crops]) for f in fields(Crop)}
+    own = [f.name for f in fields(pairs[0]) if f.name != "crop"]
+    arrays |= {name: np.stack([np.asarray(getattr(p, name)) for p in pairs]) for name in own}
+    arrays["shift"] = arrays["shift"].astype(np.float16)
+    return arrays
+
+
+def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     """Write one shard; it appears only when it is complete."""
-    arrays: dict[str, NDArray] = {
-        name: np.stack([getattr(p.crop, name) for p in pairs]) for name in _PICTURES[:-1]
-    }
-    arrays["target"] = np.stack([p.target for p in pairs])
-    arrays["shift"] = np.stack([p.crop.shift for p in pairs]).astype(np.float16)
-    arrays["person"] = np.array([p.person for p in pairs], np.int64)
-    arrays["follows"] = np.array([p.follows for p in pairs], np.bool_)
-    arrays["real"] = np.array([p.real for p in pairs], np.bool_)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        np.savez(file, **arrays)
-    partial.replace(path)
+    write_arrays(path, arrays_of(pairs))
 
 
 def read_pairs(paths: Iterable[Path], threads: int = 1) -> dict[str, NDArray]:
@@ -120,7 +119,7 @@ def read_pairs(paths: Iterable[Path], threads: int = 1) -> dict[str, NDArray]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: a coded picture is damaged.
+        ValueError: a coded picture is damaged, or the pairs are of several sizes.
     """
     plain: dict[str, list[NDArray]] = {}
     coded: list[Path] = []
@@ -133,19 +132,25 @@ def read_pairs(paths: Iterable[Path], threads: int = 1) -> dict[str, NDArray]:
                 plain.setdefault(name, []).append(shard[name])
     if coded:
         for name, values in read_coded(coded, threads).items():
-            plain.setdefault(name, []).append(values)
+            plain.setdefault(name, []).extend(values)
     if not plain:
         raise FileNotFoundError("There are no training pairs.")
+    sizes = {a.shape[1] for a in plain["target"]}
+    if len(sizes) > 1:
+        raise ValueError(f"The pairs are of several sizes: {sorted(sizes)} pixels a side.")
     return {name: np.concatenate(found) for name, found in plain.items()}
 
 
-def in_shards(pairs: Iterator[Pair], size: int) -> Iterator[list[Pair]]:
-    """Group pairs into lists of ``size``, the last one shorter."""
-    group: list[Pair] = []
+def in_shards(pairs: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Group pairs into lists of ``size``, the last one shorter.
+
+    A pair that follows another, as its ``follows`` says if it has one, is in the same list.
+    """
+    group: list[T] = []
     for pair in pairs:
-        group.append(pair)
-        if len(group) >= size and not pair.follows:
+        if len(group) >= size and not getattr(pair, "follows", False):
             yield group
             group = []
+        group.append(pair)
     if group:
         yield group

@@ -122,15 +122,24 @@ def from_people(folder: Path, frames: int, seed: int) -> Iterator[Pair]:
 
 def pairs_of_clip(clip: Clip, frames: int, seed: int) -> Iterator[Pair]:
     """Yield the pairs of one person; none where the photo is refused."""
-    rng = np.random.default_rng([seed, clip.person])
+    identity = enrolled(clip, np.random.default_rng([seed, clip.person]))
+    if identity is not None:
+        identity = _with_true_teeth(identity, clip.labels.get("teeth_cm"))
+        yield from _clip_pairs(clip, identity, frames)
+
+
+def enrolled(clip: Clip, rng: np.random.Generator) -> Identity | None:
+    """Enrol a clip's photo by a tracker that is as wrong as a good one; None if it is refused."""
     try:
-        identity = enrol(clip.photo, tracker=truth_tracker(clip, rng), size=clip.photo.shape[0])
+        return enrol(clip.photo, tracker=truth_tracker(clip, rng), size=clip.photo.shape[0])
     except EnrolmentRefused as error:
         log.info("Person %d was left out: %s", clip.person, error)
-        return
-    identity = _with_true_teeth(identity, clip.labels.get("teeth_cm"))
-    number = -(clip.person + 1) if clip.held_out else clip.person + 1
-    yield from _clip_pairs(clip, Renderer, identity, number, frames)
+        return None
+
+
+def number_of(clip: Clip) -> int:
+    """Return the number of a clip's person as pairs have it: negative if held out, never 0."""
+    return -(clip.person + 1) if clip.held_out else clip.person + 1
 
 
 def _with_true_teeth(identity: Identity, place: Sequence[float] | None) -> Identity:
@@ -151,9 +160,9 @@ def _with_true_teeth(identity: Identity, place: Sequence[float] | None) -> Ident
     return replace(identity, rest=rest)
 
 
-def _clip_pairs(clip, make, identity, number: int, frames: int) -> Iterator[Pair]:
+def _clip_pairs(clip: Clip, identity: Identity, frames: int) -> Iterator[Pair]:
     watcher = _Watcher()
-    renderer = make(identity, size=identity.size, refiner=watcher)
+    renderer = Renderer(identity, size=identity.size, refiner=watcher)
     unit = renderer._rig.unit
     last = -2
     for k in range(min(frames, len(clip.coefficients))):
@@ -169,4 +178,4 @@ def _clip_pairs(clip, make, identity, number: int, frames: int) -> Iterator[Pair
             continue
         follows = last == k - 1 and not bool(clip.starts[k])
         last = k
-        yield Pair(crop, cut_target(target, box), number, follows)
+        yield Pair(crop, cut_target(target, box), number_of(clip), follows)

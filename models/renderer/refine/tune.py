@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models.renderer.refine.data import PairSet, assemble
 from models.renderer.refine.losses import charbonnier, coarse
-from models.renderer.refine.pairs import Pair
+from models.renderer.refine.pairs import Pair, arrays_of
 from models.renderer.refine.shade_network import ShadeNetwork, shaded
 
 LAYERS = ("head", "fine_out")  # what learns
@@ -40,18 +39,6 @@ def load_shade(graph: Path) -> ShadeNetwork:
     return network.eval()
 
 
-def stacked(pairs: list[Pair]) -> dict[str, NDArray]:
-    """Return pairs as arrays by name."""
-    arrays = {
-        n: np.stack([getattr(p.crop, n) for p in pairs])
-        for n in ("warped", "photo", "interior", "inside", "shift")
-    }
-    arrays["target"] = np.stack([p.target for p in pairs])
-    arrays["person"] = np.array([p.person for p in pairs])
-    arrays["real"] = np.array([p.real for p in pairs])
-    return arrays
-
-
 def tuned(
     network: ShadeNetwork, pairs: list[Pair], steps: int, rng: np.random.Generator,
     rate: float = 5e-4,
@@ -68,7 +55,7 @@ def tuned(
     mine = copy.deepcopy(network)
     learning = [p for n, p in mine.named_parameters() if n.split(".")[0] in LAYERS]
     optimiser = torch.optim.AdamW(learning, lr=rate, weight_decay=1e-3)
-    own = PairSet(stacked(pairs), "mouth")
+    own = PairSet(arrays_of(pairs), "mouth")
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * (1 - step / steps)
