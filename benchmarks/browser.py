@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import CHROMIUM_ARGS, BenchmarkError, find_chromium
-from benchmarks.latency.sound import babble, words, write_wav
-from benchmarks.relay import Relay
-from benchmarks.signalling import Answer, Signaller, Target
+from visavis.benchmarks.common import CHROMIUM_ARGS, BenchmarkError, find_chromium
+from visavis.benchmarks.latency.sound import babble, words, write_wav
+from visavis.benchmarks.relay import Relay
+from visavis.benchmarks.signalling import Answer, Signaller, Target
 
 _PAGE = Path(__file__).parent / "latency" / "page"
 _ORIGIN = "http://localhost"  # counts as secure; every request is answered by the harness
@@ -191,13 +191,13 @@ def _sentence(error: Exception) -> str:
 
 
 def movement_of(raw: dict[str, Any], *, stamped: bool) -> Any:
-    """Return the coarse pictures of a run as :class:`benchmarks.detect.Movement`.
+    """Return the coarse pictures of a run as :class:`visavis.benchmarks.detect.Movement`.
 
     A stamp's rows, and the one below that coding lets it bleed into, are made black.
     """
     import base64
 
-    from benchmarks.detect import Movement
+    from visavis.benchmarks.detect import Movement
 
     cells = 32 * 32
     flat = np.frombuffer(base64.b64decode(raw["grids"]), np.uint8).reshape(-1, cells)

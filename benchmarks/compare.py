@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import BenchmarkError, guarded, read_result
-from benchmarks.intervals import ratio_interval
-from benchmarks.tables import NAMES, figures
+from visavis.benchmarks.common import BenchmarkError, guarded, read_result
+from visavis.benchmarks.intervals import ratio_interval
+from visavis.benchmarks.tables import NAMES, figures
 
 _SAME_MACHINE = ("cpu", "cores")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.common import BenchmarkError
+from visavis.benchmarks.common import BenchmarkError
 
 _OWN_CANDIDATE = "a=candidate:1 1 udp 2130706431 {host} {port} typ host"
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.report``: the README's table of figures, from ``benchmarks/results``.
+"""``python -m visavis.benchmarks.report``: the README's table, from ``benchmarks/results``.
 
 Figures are never typed by hand: each row reads keys of one result file, and a row whose file or
 keys are not there is left out.
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import show_figures
+from visavis.benchmarks.tables import show_figures
 
 _RESULTS = Path(__file__).parent / "results"
 _README = Path(__file__).parents[1] / "README.md"

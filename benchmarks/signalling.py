@@ -14,7 +14,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
-from benchmarks.common import BenchmarkError
+from visavis.benchmarks.common import BenchmarkError
 
 PROTOCOLS = ("auto", "offer", "whip", "whep")
 _TIMEOUT_S = 20.0

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import machine, read_result, write_json
+from visavis.benchmarks.common import machine, read_result, write_json
 
 NAMES = {
     "mouth_to_lip_ms": "microphone to lip",
@@ -72,12 +72,12 @@ def report(args: argparse.Namespace, result: dict[str, Any]) -> None:
         args.markdown.parent.mkdir(parents=True, exist_ok=True)
         args.markdown.write_text(table({"machine": machine(), **result}) + "\n", "utf-8")
     if earlier is not None:
-        from benchmarks.compare import compare
+        from visavis.benchmarks.compare import compare
 
         text = compare(earlier, {"machine": machine(), **result}, args.compare.stem, "now")
         sys.stderr.write(text + "\n")
     if args.plots:
-        from benchmarks import plots
+        from visavis.benchmarks import plots
 
         for path in plots.draw(result, args.plots):
             sys.stderr.write(f"{path}\n")

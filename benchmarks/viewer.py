@@ -20,8 +20,8 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSes
 from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
-from benchmarks.common import BenchmarkError
-from streamer.media.audio_in import tap_receiver
+from visavis.benchmarks.common import BenchmarkError
+from visavis.streamer.webrtc.microphone import tap_receiver
 
 _RATE, _BLOCK = 48_000, 960
 _KEPT = 500_000  # arrivals of one kind: more than five hours of pictures

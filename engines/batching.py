@@ -13,7 +13,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import Engine, EngineError, Tensors
+from visavis.engines.base import Engine, EngineError, Tensors
 
 Arrays = dict[str, NDArray[np.generic]]
 _Key = tuple[tuple[str, str, tuple[int, ...]], ...]

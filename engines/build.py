@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from engines.base import EngineError
-from engines.cache import PlanCache, PlanError
-from engines.check import check_export
-from engines.tensorrt_build import Job, Progress, compile_plan, key_of, prepared
+from visavis.engines.base import EngineError
+from visavis.engines.cache import PlanCache, PlanError
+from visavis.engines.check import check_export
+from visavis.engines.tensorrt_build import Job, Progress, compile_plan, key_of, prepared
 
 _NICE = 10  # a build may take its time; the frames may not
 
@@ -72,12 +72,15 @@ class BackgroundBuild:
         self._cancelled = False
         described = json.dumps({**asdict(job), "graph": str(job.graph)})
         self._process = subprocess.Popen(
-            [*(command or [sys.executable, "-m", "engines.build"]), str(cache.folder), described],
+            [
+                *(command or [sys.executable, "-P", "-m", "visavis.engines.build"]),
+                str(cache.folder),
+                described,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            cwd=Path(__file__).resolve().parents[1],
         )
         self._thread = threading.Thread(target=self._follow, name="plan-build", daemon=True)
         self._thread.start()

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from engines.base import EngineError
+from visavis.engines.base import EngineError
 
 _MAGIC = b"VISAVISPLAN1\n"
 _LENGTH_BYTES = 4

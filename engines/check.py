@@ -6,11 +6,11 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from engines.base import Engine
-from engines.export import read, signature_of
-from engines.onnx_engine import OnnxEngine
-from engines.parity import Parity, compare, require
-from engines.samples import ranges_of
+from visavis.engines.base import Engine
+from visavis.engines.export import read, signature_of
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.engines.parity import Parity, compare, require
+from visavis.engines.samples import ranges_of
 
 
 def check_engine(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import EngineError, OutOfMemory
+from visavis.engines.base import EngineError, OutOfMemory
 
 
 class Cuda:

@@ -6,8 +6,8 @@ import statistics
 import time
 from pathlib import Path
 
-from engines.base import Engine, EngineError
-from engines.onnx_engine import OnnxEngine
+from visavis.engines.base import Engine, EngineError
+from visavis.engines.onnx_engine import OnnxEngine
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "weights"
 _STEPS = 20
@@ -33,7 +33,7 @@ def examine(graph: Path, provider: str, *, threads: int = 1) -> str:
     reference.warm_up()
     if provider == "cpu":
         return f"{_step_ms(reference):.2f} ms a step on {threads} thread{'s' * (threads > 1)}."
-    from engines.check import check_engine
+    from visavis.engines.check import check_engine
 
     engine = load_engine(graph, provider, reference, threads)
     try:
@@ -53,7 +53,7 @@ def load_engine(graph: Path, provider: str, reference: Engine, threads: int = 1)
     if provider == "cpu":
         return OnnxEngine(graph, threads=threads)
     if provider == "tensorrt":
-        from engines.select_tensorrt import NeedsBuild, load_plan
+        from visavis.engines.select_tensorrt import NeedsBuild, load_plan
 
         try:
             return load_plan(graph, reference)
@@ -62,7 +62,7 @@ def load_engine(graph: Path, provider: str, reference: Engine, threads: int = 1)
     if provider == "cuda":
         engine: Engine = OnnxEngine(graph, device="cuda", threads=threads)
     else:
-        from engines.torch_engine import TorchEngine
+        from visavis.engines.torch_engine import TorchEngine
 
         engine = TorchEngine(graph, threads=threads)
     engine.warm_up()
@@ -73,7 +73,7 @@ def precision_on(graph: Path, provider: str) -> str:
     """Return the precision that a provider runs a graph in."""
     if provider != "tensorrt":
         return "fp32"
-    from engines.select_tensorrt import precision_of
+    from visavis.engines.select_tensorrt import precision_of
 
     return precision_of(graph)
 

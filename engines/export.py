@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from engines.base import EngineError
+from visavis.engines.base import EngineError
 
 Precision = Literal["fp32", "fp16"]
 BUCKETS: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
@@ -110,7 +110,7 @@ def prepare(
     copy = fix_dims(copy, dims)
     copy = unroll_gru(copy)
     if precision == "fp16":
-        from engines.half import to_half
+        from visavis.engines.half import to_half
 
         copy = to_half(copy)
     onnx.checker.check_model(copy)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import Engine, EngineError, InputError, Tensors
+from visavis.engines.base import Engine, EngineError, InputError, Tensors
 
 _log = logging.getLogger(__name__)
 _NOTES_MOST = 20

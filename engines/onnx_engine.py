@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from engines.base import EngineError, InputError, OutOfMemory, Tensors
+from visavis.engines.base import EngineError, InputError, OutOfMemory, Tensors
 
 _DTYPES = {
     "tensor(float)": np.float32,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import Engine, EngineError
-from engines.export import BATCH, Signature
-from engines.samples import Samples
+from visavis.engines.base import Engine, EngineError
+from visavis.engines.export import BATCH, Signature
+from visavis.engines.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def compare(
             fixed batch is run at that.
         steps: consecutive steps per batch.
         seed: of the inputs.
-        ranges: see :class:`engines.samples.Samples`.
+        ranges: see :class:`visavis.engines.samples.Samples`.
 
     Raises:
         EngineError: one of them cannot run.

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import Engine, EngineError, Tensors
-from engines.onnx_engine import OnnxEngine
+from visavis.engines.base import Engine, EngineError, Tensors
+from visavis.engines.onnx_engine import OnnxEngine
 
 Batch = dict[str, NDArray[np.generic]]
 _QUANTISED = ("Conv", "ConvTranspose", "MatMul", "Gemm")

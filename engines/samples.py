@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.export import BATCH, Signature, TensorSpec
-from models.motion.features import FEATURES, HOP, FrontEnd
-from models.motion.layout import STEP_HOPS
+from visavis.engines.export import BATCH, Signature, TensorSpec
+from visavis.models.motion.features import FEATURES, HOP, FrontEnd
+from visavis.models.motion.layout import STEP_HOPS
 
 DIMS: Mapping[str, int] = {"hops": STEP_HOPS}
 """Sizes of the free dimensions of shipped graphs; the batch apart."""

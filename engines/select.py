@@ -16,10 +16,10 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from engines.base import Engine, EngineError
-from engines.fallback import Candidate, FallbackEngine
-from engines.gpu import Gpu, find_gpu
-from engines.onnx_engine import OnnxEngine
+from visavis.engines.base import Engine, EngineError
+from visavis.engines.fallback import Candidate, FallbackEngine
+from visavis.engines.gpu import Gpu, find_gpu
+from visavis.engines.onnx_engine import OnnxEngine
 
 _log = logging.getLogger(__name__)
 CHOICES = ("auto", "cpu", "cuda", "tensorrt", "torch")
@@ -90,7 +90,7 @@ def load(
     failed: list[EngineError] = []
 
     def tensorrt() -> Engine:
-        from engines.select_tensorrt import load_plan
+        from visavis.engines.select_tensorrt import load_plan
 
         try:
             return load_plan(graph, cpu())
@@ -109,7 +109,7 @@ def load(
         graph.name, [Candidate(name, loaders[name]) for name in order], required=forced
     )
     if failed:
-        from engines.select_tensorrt import NeedsBuild, upgrade_when_built
+        from visavis.engines.select_tensorrt import NeedsBuild, upgrade_when_built
 
         if isinstance(failed[0], NeedsBuild):
             upgrade_when_built(failed[0], engine, cpu(), on_ready)
@@ -144,7 +144,7 @@ def _checked(graph: Path, engine: Engine, reference: Engine) -> Engine:
     Raises:
         EngineError: it cannot run, or differs; it is closed then.
     """
-    from engines.check import check_engine
+    from visavis.engines.check import check_engine
 
     try:
         engine.warm_up()
@@ -156,7 +156,7 @@ def _checked(graph: Path, engine: Engine, reference: Engine) -> Engine:
 
 
 def _torch_engine(graph: Path, threads: int) -> Engine:
-    from engines.torch_engine import TorchEngine
+    from visavis.engines.torch_engine import TorchEngine
 
     return TorchEngine(graph, threads=threads)
 
@@ -190,7 +190,7 @@ def _tensorrt(gpu: Gpu | EngineError) -> Provider:
             return Provider(
                 "tensorrt", False, f"The package {package.split('.')[0]} is missing: {_EXTRA}."
             )
-    from engines.tensorrt_build import edition_for, edition_version
+    from visavis.engines.tensorrt_build import edition_for, edition_version
 
     try:
         edition = edition_for(gpu.target)

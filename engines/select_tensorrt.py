@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engines.base import Engine, EngineError
-from engines.build import BackgroundBuild
-from engines.cache import PlanCache, PlanError
-from engines.check import check_engine
-from engines.cuda import Cuda
-from engines.export import Precision
-from engines.fallback import FallbackEngine
-from engines.gpu import Gpu, find_gpu
-from engines.samples import DIMS
-from engines.tensorrt_build import DATA_CENTRE, Job, edition_for, key_of, prepared
-from engines.tensorrt_engine import TensorRtEngine
+from visavis.engines.base import Engine, EngineError
+from visavis.engines.build import BackgroundBuild
+from visavis.engines.cache import PlanCache, PlanError
+from visavis.engines.check import check_engine
+from visavis.engines.cuda import Cuda
+from visavis.engines.export import Precision
+from visavis.engines.fallback import FallbackEngine
+from visavis.engines.gpu import Gpu, find_gpu
+from visavis.engines.samples import DIMS
+from visavis.engines.tensorrt_build import DATA_CENTRE, Job, edition_for, key_of, prepared
+from visavis.engines.tensorrt_engine import TensorRtEngine
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def upgrade_when_built(
         reference: a CPU engine of its own thread for the parity check.
         on_ready: called with a sentence at the end, either way.
         load: makes the engine from the built plan; :func:`load_plan` if not given.
-        command: see :class:`engines.build.BackgroundBuild`.
+        command: see :class:`visavis.engines.build.BackgroundBuild`.
     """
     graph = needed.job.graph
 

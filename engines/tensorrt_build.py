@@ -18,9 +18,9 @@ from typing import Any
 
 from onnx import ModelProto
 
-from engines.base import EngineError
-from engines.cache import PlanKey
-from engines.export import (
+from visavis.engines.base import EngineError
+from visavis.engines.cache import PlanKey
+from visavis.engines.export import (
     BATCH,
     BUCKETS,
     Precision,

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.base import EngineError, InputError, OutOfMemory, Tensors
-from engines.cache import PlanError
-from engines.cuda import Cuda
-from engines.tensorrt_build import RTX, load_edition
+from visavis.engines.base import EngineError, InputError, OutOfMemory, Tensors
+from visavis.engines.cache import PlanError
+from visavis.engines.cuda import Cuda
+from visavis.engines.tensorrt_build import RTX, load_edition
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class TensorRtEngine:
     """One plan, ready to run.
 
     Args:
-        plan: from :func:`engines.tensorrt_build.compile_plan`.
+        plan: from :func:`visavis.engines.tensorrt_build.compile_plan`.
         edition: which made it.
         name: of the graph, for messages.
         cuda: the CUDA runtime; the first GPU if not given.

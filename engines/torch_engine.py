@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from torch import Tensor
 
-from engines.base import EngineError, InputError, OutOfMemory, Tensors
-from engines.export import BATCH, BUCKETS, Signature, prepare, read, signature_of
-from engines.samples import DIMS
-from engines.torch_ops import HOST_INPUTS, OPS
+from visavis.engines.base import EngineError, InputError, OutOfMemory, Tensors
+from visavis.engines.export import BATCH, BUCKETS, Signature, prepare, read, signature_of
+from visavis.engines.samples import DIMS
+from visavis.engines.torch_ops import HOST_INPUTS, OPS
 
 _WARM_RUNS = 3  # libraries choose their kernels in the first ones, which cannot be recorded
 _recording = threading.Lock()  # torch empties its cache to record, and never while it records

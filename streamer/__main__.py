@@ -1,5 +1,5 @@
-"""``python -m streamer`` is the ``visavis`` command."""
+"""``python -m visavis.streamer`` is the ``visavis`` command."""
 
-from streamer.cli import main
+from visavis.streamer.commands.main import main
 
 main()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from streamer.errors import BadRequest
+from visavis.streamer.errors import BadRequest
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from streamer.worker.protocol import Packet
+from visavis.streamer.worker.protocol import Packet
 
 # decode: a packet's; mic_in: decoded to heard by the worker; motion: heard to coefficients known,
 # models their part of it; render: known to drawn, draw its part of it; ring: drawn to its tick;

@@ -7,7 +7,7 @@ import platform
 
 import pytest
 
-from models.appearance.identity import Identity
+from visavis.models.appearance.identity import Identity
 
 # Not skipped but left out, as there is nothing here to be tested: NVIDIA has no compiler for this
 # platform, or torch, which only training and one engine need, is not installed.
@@ -22,8 +22,8 @@ if importlib.util.find_spec("torch") is None:
 def astronaut_identity() -> Identity:
     """Enrol the public-domain portrait of scikit-image once per session."""
     skimage_data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
-    from models.appearance.enrol import enrol
-    from models.appearance.tracker import MediaPipeTracker
+    from visavis.models.appearance.enrol import enrol
+    from visavis.models.appearance.tracker import MediaPipeTracker
 
     tracker = MediaPipeTracker()
     try:

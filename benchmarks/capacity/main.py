@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import (
+from visavis.benchmarks.common import (
     BenchmarkError,
     Server,
     astronaut_jpeg,
@@ -26,9 +26,9 @@ from benchmarks.common import (
     percentiles,
     running_server,
 )
-from benchmarks.latency.sound import synthetic_speech
-from benchmarks.tables import add_report_options, check_report_options, report
-from benchmarks.viewer import Refused, Viewer
+from visavis.benchmarks.latency.sound import synthetic_speech
+from visavis.benchmarks.tables import add_report_options, check_report_options, report
+from visavis.benchmarks.viewer import Refused, Viewer
 
 SIZES = (256, 384, 512)
 _SETTLE_S = 3.0

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.capacity.offline``: how much faster than real time a file is rendered.
+"""``python -m visavis.benchmarks.capacity.offline``: how much faster than real time.
 
 The whole path of ``visavis render`` without enrolment: reading, motion, drawing, H.264 and AAC.
 Beside it, what one frame costs on one thread, drawing alone.
@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import astronaut_jpeg, percentiles, write_json
-from benchmarks.latency.sound import synthetic_speech, write_wav
-from engines import select
-from models.appearance.enrol_process import enrol_photo
-from models.appearance.identity import Identity
-from models.motion.stream import MOTION_GRAPH, MotionStream
-from models.renderer.renderer import Renderer
-from streamer.audio_file import duration_s, read_all
-from streamer.offline import render_file
-from streamer.picture_models import load_pictures
+from visavis.benchmarks.common import astronaut_jpeg, percentiles, write_json
+from visavis.benchmarks.latency.sound import synthetic_speech, write_wav
+from visavis.engines import select
+from visavis.models.appearance.identity import Identity
+from visavis.models.motion.stream import MOTION_GRAPH, MotionStream
+from visavis.models.renderer.renderer import Renderer
+from visavis.streamer.avatars.enrolment import enrol_photo
+from visavis.streamer.commands.render import render_file
+from visavis.streamer.media.audio_file import duration_s, read_all
+from visavis.streamer.worker.picture_models import load_pictures
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper
 
-from engines.base import EngineError
-from engines.export import BATCH, prepare, signature_of
-from engines.gpu import Gpu
-from engines.onnx_engine import OnnxEngine
+from visavis.engines.base import EngineError
+from visavis.engines.export import BATCH, prepare, signature_of
+from visavis.engines.gpu import Gpu
+from visavis.engines.onnx_engine import OnnxEngine
 
 _SIDE = 768  # of the product that the CPU's peak is measured on; fits the second-level cache thrice
 _TRIES = 12

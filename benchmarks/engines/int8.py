@@ -16,21 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import astronaut_jpeg, percentiles, write_json
-from benchmarks.latency.sound import synthetic_speech
-from engines.base import Engine, EngineError
-from engines.examine import shipped, title
-from engines.export import BATCH, prepare, read
-from engines.onnx_engine import OnnxEngine
-from engines.quantise import (
+from visavis.benchmarks.common import astronaut_jpeg, percentiles, write_json
+from visavis.benchmarks.latency.sound import synthetic_speech
+from visavis.engines.base import Engine, EngineError
+from visavis.engines.examine import shipped, title
+from visavis.engines.export import BATCH, prepare, read
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.engines.quantise import (
     Batch,
     Quantised,
     RecordingEngine,
     quantise_static,
     quantise_where_safe,
 )
-from engines.samples import DIMS
-from models.motion.stream import MotionStream, load_motion_engine_path
+from visavis.engines.samples import DIMS
+from visavis.models.motion.stream import MotionStream, load_motion_engine_path
 
 _SIZE = 512
 _SPEECH_S = 8
@@ -74,10 +74,10 @@ def recorded(photos: Sequence[bytes]) -> dict[Path, list[Batch]]:
 
 def _seen(graph: Path, photos: Sequence[bytes], frames: np.ndarray) -> list[Batch]:
     """Return the refiner's inputs while every photo speaks."""
-    from models.appearance.enrol_process import enrol_photo_sync
-    from models.appearance.identity import Identity
-    from models.renderer.refine.runtime import MouthRefiner
-    from models.renderer.renderer import Renderer
+    from visavis.models.appearance.identity import Identity
+    from visavis.models.renderer.renderer import Renderer
+    from visavis.models.renderer.training.relight.runtime import MouthRefiner
+    from visavis.streamer.avatars.enrolment import enrol_photo_sync
 
     batches: list[Batch] = []
     for photo in photos:

@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import percentiles, write_json
-from benchmarks.engines.floor import Peak, cpu_peak, gpu_peak, work_at
-from engines import select
-from engines.base import Engine, EngineError
-from engines.check import check_engine
-from engines.examine import load_engine, precision_on, shipped, title
-from engines.export import BUCKETS, read, signature_of
-from engines.gpu import find_gpu
-from engines.onnx_engine import OnnxEngine
-from engines.samples import DIMS, Samples, ranges_of
+from visavis.benchmarks.common import percentiles, write_json
+from visavis.benchmarks.engines.floor import Peak, cpu_peak, gpu_peak, work_at
+from visavis.engines import select
+from visavis.engines.base import Engine, EngineError
+from visavis.engines.check import check_engine
+from visavis.engines.examine import load_engine, precision_on, shipped, title
+from visavis.engines.export import BUCKETS, read, signature_of
+from visavis.engines.gpu import find_gpu
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.engines.samples import DIMS, Samples, ranges_of
 
 _WARM_STEPS = 10
 _MOST_STEPS = 2000
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["int8"]:
-        from benchmarks.engines import int8
+        from visavis.benchmarks.engines import int8
 
         return int8.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="visavis bench engines", description=__doc__)

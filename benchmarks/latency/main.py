@@ -23,9 +23,9 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import stages
-from benchmarks.browser import Run, run_page
-from benchmarks.common import (
+from visavis.benchmarks import stages
+from visavis.benchmarks.browser import Run, run_page
+from visavis.benchmarks.common import (
     BenchmarkError,
     astronaut_jpeg,
     enrol,
@@ -34,10 +34,10 @@ from benchmarks.common import (
     running_server,
     running_stock,
 )
-from benchmarks.latency.sound import RATE, synthetic_speech
-from benchmarks.latency.summary import summarise
-from benchmarks.signalling import PROTOCOLS, Target
-from benchmarks.tables import add_report_options, check_report_options, report
+from visavis.benchmarks.latency.sound import RATE, synthetic_speech
+from visavis.benchmarks.latency.summary import summarise
+from visavis.benchmarks.signalling import PROTOCOLS, Target
+from visavis.benchmarks.tables import add_report_options, check_report_options, report
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -169,8 +169,8 @@ def speech(path: Path | None) -> NDArray[np.float32]:
     """Return what is spoken, mono at 48 kHz."""
     if path is None:
         return synthetic_speech(20)
-    from streamer.audio_file import read_all
-    from streamer.errors import VisavisError
+    from visavis.streamer.errors import VisavisError
+    from visavis.streamer.media.audio_file import read_all
 
     try:
         return np.asarray(read_all(path, RATE), np.float32)

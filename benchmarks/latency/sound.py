@@ -12,7 +12,7 @@ RATE = 48_000
 SPEECH_PEAK = 0.22  # well below the click threshold of 0.5
 WORD_S = 0.6
 # Beyond the longest answer: what the picture needs to be at rest, so that an answer can be seen
-# (see benchmarks.detect). The odd milliseconds let clicks sweep the phase of a frame.
+# (see visavis.benchmarks.detect). The odd milliseconds let clicks sweep the phase of a frame.
 _REST_S = 0.5367
 _CLICK_S, _CLICK_HZ = 0.003, 1500.0
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.coefficients import INDEX
-from streamer.motion_channel import decode
+from visavis.models.coefficients import INDEX
+from visavis.streamer.session.motion_channel import decode
 
 LIPS = tuple(
     INDEX[n] for n in INDEX if n.startswith(("jaw", "mouth", "tongue")) and "Smile" not in n
 )
-_SHARE = 1 / 6  # of what speech did: less is still; the same as for pictures (benchmarks.detect)
+_SHARE = 1 / 6  # of what speech did: less is still; as for pictures (benchmarks/detect.py)
 _SPEECH_MS = 1000.0  # before a stop: what the mouth does while there is speech
 _REST_MS = (600.0, 1000.0)  # after a stop: by then any mouth has come to rest
 _KNOWN = 0.9  # of the frames shown around a stop whose coefficients must have come

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import median_filter
 
-from benchmarks.browser import movement_of
-from benchmarks.common import percentiles
-from benchmarks.detect import Movement, answering_cells, responses, still_after
-from benchmarks.intervals import slope_interval
-from benchmarks.latency.stops import lips_still_after, shown_lips
+from visavis.benchmarks.browser import movement_of
+from visavis.benchmarks.common import percentiles
+from visavis.benchmarks.detect import Movement, answering_cells, responses, still_after
+from visavis.benchmarks.intervals import slope_interval
+from visavis.benchmarks.latency.stops import lips_still_after, shown_lips
 
 WARM_UP_MS = 3000.0
 FIGURES = ("mouth_to_lip_ms", "mic_to_sound_ms", "av_skew_ms", "first_frame_ms", "barge_in_ms")

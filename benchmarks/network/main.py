@@ -1,6 +1,6 @@
 """``visavis bench network``: a call whose packets are lost, delayed and swapped for a while.
 
-Every packet between Chromium and the server passes a relay in this process (benchmarks.relay).
+Every packet between Chromium and the server passes a relay in this process (benchmarks/relay.py).
 First the network is clean, then bad, then clean again. The figures say what the trouble cost while
 it lasted, how long until pictures were as timely as before, and whether latency has grown for good.
 """
@@ -14,13 +14,13 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.browser import Run, run_page
-from benchmarks.common import BenchmarkError, find_chromium, guarded
-from benchmarks.latency.main import add_server_options, speech, targets
-from benchmarks.network.summary import Phases, summarise
-from benchmarks.relay import CLEAN, Impairment, Relay
-from benchmarks.signalling import Target
-from benchmarks.tables import add_report_options, check_report_options, report
+from visavis.benchmarks.browser import Run, run_page
+from visavis.benchmarks.common import BenchmarkError, find_chromium, guarded
+from visavis.benchmarks.latency.main import add_server_options, speech, targets
+from visavis.benchmarks.network.summary import Phases, summarise
+from visavis.benchmarks.relay import CLEAN, Impairment, Relay
+from visavis.benchmarks.signalling import Target
+from visavis.benchmarks.tables import add_report_options, check_report_options, report
 
 _LEAST_S = 10.0  # of a clean phase: a start-up and a handful of clicks
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import percentiles
-from benchmarks.latency.summary import WARM_UP_MS, carries_stamp, first_within, stamped_lips
+from visavis.benchmarks.common import percentiles
+from visavis.benchmarks.latency.summary import WARM_UP_MS, carries_stamp, first_within, stamped_lips
 
 NEAR_MS = 20.0  # a picture this little later than before the trouble is as before
 _WINDOW = 12  # frames whose median is looked at, half a second

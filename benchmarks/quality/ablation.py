@@ -1,4 +1,4 @@
-"""``python -m benchmarks.quality.ablation``: what each group of augmentation is worth.
+"""``python -m visavis.benchmarks.quality.ablation``: what each group of augmentation is worth.
 
 A smaller network than the one shipped is trained anew for every arm, all for the same number of
 steps from the same seed, and tried on real speech clean, in noise and through a telephone, on a
@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality import speech
-from benchmarks.quality.speech import Recordings
-from engines.onnx_engine import OnnxEngine
-from models.motion import evaluate
-from models.motion.curves import CHANNELS
-from models.motion.layout import NetConfig
+from visavis.benchmarks.quality import speech
+from visavis.benchmarks.quality.speech import Recordings
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.motion.curves import CHANNELS
+from visavis.models.motion.layout import NetConfig
+from visavis.models.motion.training import evaluate
 
 NET = NetConfig(width=96, hidden=128)
 _VERSIONS = 3  # of each utterance in a shard: clean, another throat, another place as well
@@ -74,7 +74,7 @@ def keep(shard: dict[str, NDArray[Any]], arm: Arm) -> dict[str, NDArray[Any]]:
 @contextlib.contextmanager
 def _batches(changed: bool) -> Iterator[None]:
     """Train with batches as they are stored, if not ``changed``."""
-    from models.motion import train
+    from visavis.models.motion.training import train
 
     before = train.disturb, train.mask
     if not changed:
@@ -88,9 +88,9 @@ def _batches(changed: bool) -> Iterator[None]:
 
 def train_arm(arm: Arm, corpus: Path, scratch: Path, steps: int, shards: int) -> Path:
     """Train one arm; return its graph."""
-    from models.motion.batches import Corpus
-    from models.motion.network import export_onnx
-    from models.motion.train import TrainConfig, Trainer
+    from visavis.models.motion.training.batches import Corpus
+    from visavis.models.motion.training.network import export_onnx
+    from visavis.models.motion.training.train import TrainConfig, Trainer
 
     folder = scratch / "".join(c if c.isalnum() else "-" for c in arm.name)
     (folder / "shards").mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.quality.corpus_plots --corpus DIR``: the pictures of CORPUS.md."""
+"""``python -m visavis.benchmarks.quality.corpus_plots --corpus DIR``: the pictures of CORPUS.md."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import BenchmarkError
-from benchmarks.quality.motion_plots import draw_phones, figure, save
-from models.motion import augment, voices
-from models.motion.curves import CHANNEL, RATE, build
-from models.motion.evaluate import disturbed, from_channels
-from models.motion.features import MELS, RawFeatures
+from visavis.benchmarks.common import BenchmarkError
+from visavis.benchmarks.quality.motion_plots import draw_phones, figure, save
+from visavis.models.motion.curves import CHANNEL, RATE, build
+from visavis.models.motion.features import MELS, RawFeatures
+from visavis.models.motion.training import augment, voices
+from visavis.models.motion.training.evaluate import disturbed, from_channels
 
 _OUT = Path(__file__).parents[2] / "models" / "motion" / "plots"
 _SENTENCE = "Bob moved five moons above my map."

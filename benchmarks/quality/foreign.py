@@ -21,8 +21,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from benchmarks.common import BenchmarkError
-from benchmarks.quality.speech import (
+from visavis.benchmarks.common import BenchmarkError
+from visavis.benchmarks.quality.speech import (
     Recording,
     Recordings,
     align,
@@ -30,12 +30,12 @@ from benchmarks.quality.speech import (
     read_sound,
     synthetic,
 )
-from models.motion import voices
-from models.motion.curves import RATE
-from models.motion.evaluate import BILABIALS, LABIODENTALS
-from models.motion.features import MELS, SAMPLE_RATE, RawFeatures
-from models.motion.phones import Phone, UnknownPhone
-from models.motion.voices import Utterance
+from visavis.models.motion.curves import RATE
+from visavis.models.motion.features import MELS, SAMPLE_RATE, RawFeatures
+from visavis.models.motion.phones import Phone, UnknownPhone
+from visavis.models.motion.training import voices
+from visavis.models.motion.training.evaluate import BILABIALS, LABIODENTALS
+from visavis.models.motion.training.voices import Utterance
 
 SOUNDS = Path("/usr/share/asterisk/sounds")
 WORDS = Path("/usr/share/doc")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 from scipy.signal import butter, find_peaks, sosfiltfilt, welch
 
-from models.coefficients import INDEX
+from visavis.models.coefficients import INDEX
 
 Values = NDArray[np.float32]
 _DEGREES = 180.0 / np.pi

@@ -15,13 +15,13 @@ import importlib
 import sys
 
 _MODULES = {
-    "video": "benchmarks.quality.video",
-    "motion": "benchmarks.quality.motion",
-    "renderer": "benchmarks.quality.renderer",
-    "photos": "benchmarks.quality.renderer_photos",
-    "portraits": "benchmarks.quality.photos",
-    "people": "benchmarks.quality.renderer_people",
-    "tuning": "benchmarks.quality.tuning",
+    "video": "visavis.benchmarks.quality.video",
+    "motion": "visavis.benchmarks.quality.motion",
+    "renderer": "visavis.benchmarks.quality.renderer",
+    "photos": "visavis.benchmarks.quality.renderer_photos",
+    "portraits": "visavis.benchmarks.quality.photos",
+    "people": "visavis.benchmarks.quality.renderer_people",
+    "tuning": "visavis.benchmarks.quality.tuning",
 }
 
 

@@ -25,20 +25,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import BenchmarkError, write_json
-from benchmarks.quality import foreign, life, probe, speech
-from benchmarks.quality.motion_cost import costs, streams
-from benchmarks.quality.motion_table import markdown
-from benchmarks.quality.speech import Recording, Recordings
-from engines.onnx_engine import OnnxEngine
-from models.motion import evaluate
-from models.motion.curves import RATE
-from models.motion.evaluate import Track
-from models.motion.layout import LOOK_AHEADS_MS, NetConfig
-from models.motion.stream import (
-    MOTION_GRAPH,
-    MotionStream,
-)
+from visavis.benchmarks.common import BenchmarkError, write_json
+from visavis.benchmarks.quality import foreign, life, probe, speech
+from visavis.benchmarks.quality.motion_cost import costs, streams
+from visavis.benchmarks.quality.motion_table import markdown
+from visavis.benchmarks.quality.speech import Recording, Recordings
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.motion.curves import RATE
+from visavis.models.motion.layout import LOOK_AHEADS_MS, NetConfig
+from visavis.models.motion.stream import MOTION_GRAPH, MotionStream
+from visavis.models.motion.training import evaluate
+from visavis.models.motion.training.evaluate import Track
 
 CONDITIONS = ("clean", "noise10", "room", "telephone", "quiet", "short", "long", "whisper")
 NAMES = {
@@ -215,7 +212,7 @@ def capture_rows(methods: Methods, folder: Path) -> dict[str, dict[str, Figures]
     Raises:
         BenchmarkError: the folder holds no takes.
     """
-    from models.motion.capture import HELD_OUT, TO_ARKIT, read_take
+    from visavis.models.motion.training.capture import HELD_OUT, TO_ARKIT, read_take
 
     names = [p.name.removesuffix("_blendshapes.npz") for p in folder.glob("*_blendshapes.npz")]
     if not names:
@@ -350,7 +347,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, help="first N recordings of a folder only")
     parser.add_argument("--quick", action="store_true", help="leave out synthetic voices")
     parser.add_argument("--no-cost", action="store_true", help="take no times")
-    parser.add_argument("--ablation", type=Path, help="JSON of benchmarks.quality.ablation")
+    parser.add_argument("--ablation", type=Path, help="JSON of visavis.benchmarks.quality.ablation")
     parser.add_argument("--renew-cost", type=Path, help="only measure times, into this result")
     parser.add_argument("-o", "--output", type=Path, help="folder to write into")
     args = parser.parse_args(argv)
@@ -374,7 +371,7 @@ def main(argv: list[str] | None = None) -> int:
     (args.output / "quality_motion.md").write_text(text + "\n", "utf-8")
     sys.stdout.write(text + "\n")
     if more["said"]:
-        from benchmarks.quality.motion_plots import draw_all
+        from visavis.benchmarks.quality.motion_plots import draw_all
 
         draw_all(args.output, result, more, args.facegood)
     return 0

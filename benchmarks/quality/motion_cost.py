@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from engines.onnx_engine import OnnxEngine
-from models.motion.predictor import Graph, MotionPredictor
-from models.motion.stream import FLOW_GRAPH, MotionStream, load_flow_engine_path
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.motion.predictor import Graph, MotionPredictor
+from visavis.models.motion.stream import FLOW_GRAPH, MotionStream, load_flow_engine_path
 
 Figures = dict[str, float]
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.common import BenchmarkError
-from benchmarks.quality import life
-from models.motion import evaluate
-from models.motion.curves import RATE
-from models.motion.features import SAMPLE_RATE
+from visavis.benchmarks.common import BenchmarkError
+from visavis.benchmarks.quality import life
+from visavis.models.motion.curves import RATE
+from visavis.models.motion.features import SAMPLE_RATE
+from visavis.models.motion.training import evaluate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,8 +167,8 @@ def draw_phones(
 
 def draw_life(path: Path, runs: Mapping[str, Any]) -> None:
     """Draw the head's spectrum and ten seconds of its course for each kind of behaviour."""
-    from benchmarks.quality.motion import LIFE_FPS
-    from models.coefficients import INDEX
+    from visavis.benchmarks.quality.motion import LIFE_FPS
+    from visavis.models.coefficients import INDEX
 
     made, axes = figure(11, 3.2, 1, 2)
     colours = ("#b5322b", "#5b8db8", "#7a7a7a", "#d9a441", "#4a8f5c", "#8f5ca3")
@@ -197,7 +197,7 @@ def draw_life(path: Path, runs: Mapping[str, Any]) -> None:
 
 def draw_capture(path: Path, methods: Any, folder: Path) -> None:
     """Draw ten seconds of captured jaw of the held-out take against the predicted one."""
-    from models.motion.capture import HELD_OUT, read_take
+    from visavis.models.motion.training.capture import HELD_OUT, read_take
 
     take = read_take(folder, HELD_OUT[0])
     part = slice(20 * RATE, 30 * RATE)

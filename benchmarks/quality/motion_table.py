@@ -1,4 +1,4 @@
-"""``python -m benchmarks.quality.motion_table [--write]``: ``quality_motion.json`` as tables."""
+"""``quality_motion.json`` as tables: ``-m visavis.benchmarks.quality.motion_table [--write]``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import show_figures
+from visavis.benchmarks.tables import show_figures
 
 _RESULT = Path(__file__).parents[1] / "results" / "quality_motion.json"
 _README = Path(__file__).parents[2] / "models" / "motion" / "README.md"

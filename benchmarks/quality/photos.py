@@ -1,8 +1,8 @@
 """The warp on many portraits: contact sheets to look at, and every measure by group.
 
 ``visavis bench quality portraits --photos DIR``: enrols portraits of that folder, as many of each
-skin tone and sex as ``--per-cell`` says (by the labels of ``models/renderer/people``), or those
-named. ``--sheet FILE`` draws twelve of them at twelve motions of speech and, beside it, at twelve
+skin tone and sex as ``--per-cell`` says (by the labels of ``training/people``), or those named.
+``--sheet FILE`` draws twelve of them at twelve motions of speech and, beside it, at twelve
 of eyes and head.
 """
 
@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import machine, write_json
-from benchmarks.quality.photos_groups import by_group, choose, measure, table
-from benchmarks.quality.photos_sheet import POSES, SPEECH, contact_sheet
-from models.appearance.enrol import enrol
-from models.appearance.errors import EnrolmentRefused
-from models.appearance.identity import Identity
-from models.appearance.tracker import MediaPipeTracker
-from models.renderer.people.labels import PortraitLabels, read_labels
-from streamer.motion_models import load_motion
+from visavis.benchmarks.common import machine, write_json
+from visavis.benchmarks.quality.photos_groups import by_group, choose, measure, table
+from visavis.benchmarks.quality.photos_sheet import POSES, SPEECH, contact_sheet
+from visavis.models.appearance.enrol import enrol
+from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.identity import Identity
+from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.models.renderer.training.people.labels import PortraitLabels, read_labels
+from visavis.streamer.worker.motion_models import load_motion
 
 _FPS = 25
 _SILENCE_S = 6.0

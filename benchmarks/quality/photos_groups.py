@@ -10,17 +10,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.measures import flicker
-from benchmarks.quality.photos_sheet import POSES, SPEECH, coefficients
-from benchmarks.quality.pictures import sharpness
-from benchmarks.quality.renderer_photos import FPS, held_open, mouth_of
-from models.appearance.basis import load_basis
-from models.appearance.enrol import Tracker
-from models.appearance.identity import Identity
-from models.coefficients import INDEX
-from models.renderer.people.labels import PortraitLabels
-from models.renderer.renderer import Renderer
-from streamer.picture_models import load_pictures
+from visavis.benchmarks.quality.measures import flicker
+from visavis.benchmarks.quality.photos_sheet import POSES, SPEECH, coefficients
+from visavis.benchmarks.quality.pictures import sharpness
+from visavis.benchmarks.quality.renderer_photos import FPS, held_open, mouth_of
+from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.enrol import Tracker
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX
+from visavis.models.renderer.renderer import Renderer
+from visavis.models.renderer.training.people.labels import PortraitLabels
+from visavis.streamer.worker.picture_models import load_pictures
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from streamer.picture_models import load_pictures
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.streamer.worker.picture_models import load_pictures
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

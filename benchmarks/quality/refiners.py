@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from engines.onnx_engine import OnnxEngine
-from models.renderer.refine.crop import SEEN, SIDE
-from models.renderer.refine.eye_runtime import EyeRefiner
-from models.renderer.refine.eyes import EYE_SIDE
-from models.renderer.refine.light import LIGHT_ROWS, MouthLight
-from models.renderer.refine.runtime import MouthRefiner
-from models.renderer.refine.shade import MouthShade
-from models.renderer.refine.whole import FrameRefiner
-from models.renderer.refiner import Refiner, Refiners, WholeRefiner
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.renderer.refiner import Refiner, Refiners, WholeRefiner
+from visavis.models.renderer.relight.crop import SEEN, SIDE
+from visavis.models.renderer.relight.light import LIGHT_ROWS, MouthLight
+from visavis.models.renderer.relight.shade import MouthShade
+from visavis.models.renderer.training.relight.eye_runtime import EyeRefiner
+from visavis.models.renderer.training.relight.eyes import EYE_SIDE
+from visavis.models.renderer.training.relight.runtime import MouthRefiner
+from visavis.models.renderer.training.relight.whole import FrameRefiner
 
 
 def refiner_of(

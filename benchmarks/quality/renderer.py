@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.pictures import interval, ms_ssim, psnr, sharpness, ssim
-from models.renderer.refine.bridge import TEACHER_STEPS
-from models.renderer.refine.crop import GATE, INSIDE, WARPED, Crop, pack
-from models.renderer.refine.light import MouthLight
-from models.renderer.refine.lighting import AsResidual
-from models.renderer.refine.pairs import read_pairs
-from models.renderer.refine.runtime import Graph, walk
-from models.renderer.refine.shade import MouthShade
+from visavis.benchmarks.quality.pictures import interval, ms_ssim, psnr, sharpness, ssim
+from visavis.models.renderer.relight.crop import GATE, INSIDE, WARPED, Crop, pack
+from visavis.models.renderer.relight.light import MouthLight
+from visavis.models.renderer.relight.lighting import AsResidual
+from visavis.models.renderer.relight.shade import MouthShade
+from visavis.models.renderer.training.relight.bridge import TEACHER_STEPS
+from visavis.models.renderer.training.relight.pairs import read_pairs
+from visavis.models.renderer.training.relight.runtime import Graph, walk
 
 Floats = NDArray[np.float32]
 _BATCH = 16
@@ -191,7 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=512)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    from engines import select
+    from visavis.engines import select
 
     arms = arms_of(args.graphs, lambda path: select.load(path, "cpu"))
     report = {}

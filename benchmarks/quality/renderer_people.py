@@ -2,7 +2,7 @@
 
 ``visavis bench quality people --people DIR [--graph FILE]``: every held-out person's photo is
 enrolled, its frames are drawn and compared with the true pictures: mouth, eyes, silhouette and
-everything. The truth is bent onto the warp (see ``models.renderer.refine.synthetic``), since a
+everything. The truth is bent onto the warp (see ``training.relight.synthetic``), since a
 landmark that lies a pixel off is the enrolment's error, not the picture's.
 """
 
@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.pictures import interval, ms_ssim, psnr, ssim
-from benchmarks.quality.refiners import refiner_of
-from models.appearance.enrol import enrol
-from models.appearance.errors import EnrolmentRefused
-from models.renderer.people.shards import Clip, read_shards, truth_tracker
-from models.renderer.refine.synthetic import registered
-from models.renderer.refiner import Refiner
-from models.renderer.renderer import Renderer
+from visavis.benchmarks.quality.pictures import interval, ms_ssim, psnr, ssim
+from visavis.benchmarks.quality.refiners import refiner_of
+from visavis.models.appearance.enrol import enrol
+from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.renderer.refiner import Refiner
+from visavis.models.renderer.renderer import Renderer
+from visavis.models.renderer.training.people.shards import Clip, read_shards, truth_tracker
+from visavis.models.renderer.training.relight.synthetic import registered
 
 Image = NDArray[np.uint8]
 Table = dict[str, tuple[float, float, float]]

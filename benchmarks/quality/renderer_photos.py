@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.measures import flicker
-from benchmarks.quality.pictures import sharpness
-from benchmarks.quality.refiners import refiner_of
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from models.renderer.refiner import Refiner
-from models.renderer.renderer import Renderer
+from visavis.benchmarks.quality.measures import flicker
+from visavis.benchmarks.quality.pictures import sharpness
+from visavis.benchmarks.quality.refiners import refiner_of
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.refiner import Refiner
+from visavis.models.renderer.renderer import Renderer
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

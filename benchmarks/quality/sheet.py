@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.measures import BILABIALS, VOWELS, Phone
+from visavis.benchmarks.quality.measures import BILABIALS, VOWELS, Phone
 
 _CROP = 132  # px
 _COLUMNS = 12

@@ -17,12 +17,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import BenchmarkError
-from models.motion import text, voices
-from models.motion.curves import RATE, build
-from models.motion.evaluate import Labels, Track, from_channels, phone_built
-from models.motion.features import SAMPLE_RATE
-from models.motion.phones import UnknownPhone
+from visavis.benchmarks.common import BenchmarkError
+from visavis.models.motion.curves import RATE, build
+from visavis.models.motion.features import SAMPLE_RATE
+from visavis.models.motion.phones import UnknownPhone
+from visavis.models.motion.training import text, voices
+from visavis.models.motion.training.evaluate import Labels, Track, from_channels, phone_built
 
 SOUNDS = (".flac", ".wav", ".ogg", ".mp3", ".m4a")
 
@@ -45,7 +45,7 @@ class Recording:
 
     Attributes:
         pcm: ``(samples,)`` float32 at 16 kHz.
-        labels: (start, end, name); ARPAbet, or the classes of ``models.motion.phones``.
+        labels: (start, end, name); ARPAbet, or the classes of ``visavis.models.motion.phones``.
         built: the curves that the generator makes of the phones.
     """
 

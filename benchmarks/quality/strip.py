@@ -1,4 +1,4 @@
-"""``python -m benchmarks.quality.strip``: the photo, then frames of speech at even steps.
+"""``python -m visavis.benchmarks.quality.strip``: the photo, then frames of speech at even steps.
 
 Even steps, not chosen ones: what a viewer would see, blinks and half-open mouths included.
 """
@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.common import astronaut_jpeg
-from models.appearance.enrol_process import enrol_photo_sync
-from models.appearance.identity import Identity
-from streamer.audio_file import read_all
-from streamer.motion_models import load_motion
-from streamer.picture_models import load_pictures
+from visavis.benchmarks.common import astronaut_jpeg
+from visavis.models.appearance.identity import Identity
+from visavis.streamer.avatars.enrolment import enrol_photo_sync
+from visavis.streamer.media.audio_file import read_all
+from visavis.streamer.worker.motion_models import load_motion
+from visavis.streamer.worker.picture_models import load_pictures
 
 _FPS = 25
 

@@ -15,16 +15,16 @@ import cv2
 import numpy as np
 import torch
 
-from benchmarks.common import machine, write_json
-from benchmarks.quality.pictures import interval, psnr
-from models.renderer.people.shards import Clip, read_shards, truth_tracker
-from models.renderer.refine.data import PairSet
-from models.renderer.refine.pairs import arrays_of
-from models.renderer.refine.portraits import opening, portrait_pairs
-from models.renderer.refine.shade import shade_graph
-from models.renderer.refine.shade_network import ShadeNetwork, shaded
-from models.renderer.refine.synthetic import pairs_of_clip
-from models.renderer.refine.tune import load_shade, tuned
+from visavis.benchmarks.common import machine, write_json
+from visavis.benchmarks.quality.pictures import interval, psnr
+from visavis.models.renderer.relight.shade import shade_graph
+from visavis.models.renderer.training.people.shards import Clip, read_shards, truth_tracker
+from visavis.models.renderer.training.relight.data import PairSet
+from visavis.models.renderer.training.relight.pairs import arrays_of
+from visavis.models.renderer.training.relight.portraits import opening, portrait_pairs
+from visavis.models.renderer.training.relight.shade_network import ShadeNetwork, shaded
+from visavis.models.renderer.training.relight.synthetic import pairs_of_clip
+from visavis.models.renderer.training.relight.tune import load_shade, tuned
 
 _OPEN = 0.05  # of the outer eye distance
 _STEPS = (25, 50, 100)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.quality.video``: lips measured on rendered pictures, on real speech.
+"""``python -m visavis.benchmarks.quality.video``: lips measured on rendered pictures.
 
 The face tracker looks at every frame that motion and renderer make of a recording, as it would at
 a filmed person. DIR holds recordings and ``phones.json``: ``{name: [[start, end, ARPAbet]]}``.
@@ -24,17 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.common import BenchmarkError, astronaut_jpeg, write_json
-from benchmarks.quality import measures
-from benchmarks.quality.sheet import Strip, draw
-from models.appearance.enrol_process import enrol_photo_sync
-from models.appearance.identity import Identity
-from models.appearance.tracker import FaceLandmarks, MediaPipeTracker
-from models.motion.stream import MotionStream
-from models.renderer.renderer import Renderer
-from streamer.audio_file import read_all
-from streamer.motion_models import load_motion
-from streamer.picture_models import load_pictures
+from visavis.benchmarks.common import BenchmarkError, astronaut_jpeg, write_json
+from visavis.benchmarks.quality import measures
+from visavis.benchmarks.quality.sheet import Strip, draw
+from visavis.models.appearance.identity import Identity
+from visavis.models.appearance.tracker import FaceLandmarks, MediaPipeTracker
+from visavis.models.motion.stream import MotionStream
+from visavis.models.renderer.renderer import Renderer
+from visavis.streamer.avatars.enrolment import enrol_photo_sync
+from visavis.streamer.media.audio_file import read_all
+from visavis.streamer.worker.motion_models import load_motion
+from visavis.streamer.worker.picture_models import load_pictures
 
 FPS = 25
 SILENCE_S = 1.6  # appended to each recording

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.common import (
+from visavis.benchmarks.common import (
     BenchmarkError,
     Server,
     astronaut_jpeg,
@@ -28,10 +28,10 @@ from benchmarks.common import (
     percentiles,
     running_server,
 )
-from benchmarks.latency.sound import synthetic_speech
-from benchmarks.soak.summary import drift, growth, skew_over_time
-from benchmarks.tables import add_report_options, check_report_options, report
-from benchmarks.viewer import Viewer
+from visavis.benchmarks.latency.sound import synthetic_speech
+from visavis.benchmarks.soak.summary import drift, growth, skew_over_time
+from visavis.benchmarks.tables import add_report_options, check_report_options, report
+from visavis.benchmarks.viewer import Viewer
 
 _WARM_UP_CONNECTS = 60  # caches and logs of what has been fill; flat from here, or not at all
 _RELEASE_LIMIT_S = 90.0  # for the server to notice that a viewer was killed
@@ -142,7 +142,7 @@ async def _visit(viewer: Viewer, watch_s: float) -> int:
 async def _kill_one(server: Server, avatar: str, size: int, log: _Log) -> None:
     """Kill a watching process and wait until the server has let its session go."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.soak.victim", server.url, avatar, str(size),
+        sys.executable, "-m", "visavis.benchmarks.soak.victim", server.url, avatar, str(size),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

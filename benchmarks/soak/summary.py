@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import percentiles
-from benchmarks.intervals import Interval, slope_interval
-from benchmarks.viewer import Arrivals
+from visavis.benchmarks.common import percentiles
+from visavis.benchmarks.intervals import Interval, slope_interval
+from visavis.benchmarks.viewer import Arrivals
 
 _DRIFT_WARM_UP_S = 60.0
 _BIN_S = 2.0

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.soak.victim URL AVATAR SIZE``: a viewer that is there to be killed.
+"""``python -m visavis.benchmarks.soak.victim URL AVATAR SIZE``: a viewer to be killed.
 
 Prints a line at its first picture and then watches until its process is ended from outside.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from benchmarks.common import FAILED, BenchmarkError
-from benchmarks.latency.sound import synthetic_speech
-from benchmarks.viewer import Viewer
+from visavis.benchmarks.common import FAILED, BenchmarkError
+from visavis.benchmarks.latency.sound import synthetic_speech
+from visavis.benchmarks.viewer import Viewer
 
 _LONGEST_S = 120.0  # nobody is left behind if the parent is killed
 

@@ -6,7 +6,7 @@ and no look-ahead either, so it shows what transport alone costs. It takes JSON 
 ``application/sdp`` at ``/whip`` and ``/whep`` (one session at a time, the picture of the latter
 belongs to the sound of the former).
 
-Run: ``python -m benchmarks.stock.server [--port 0] [--size 512]``; prints its address.
+Run: ``python -m visavis.benchmarks.stock.server [--port 0] [--size 512]``; prints its address.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.errors import EnrolmentRefused
-from models.appearance.fit import OVAL
+from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.fit import OVAL
 
 _UNIT = 60.0  # px between the eyes, at which everything is measured
 _SIDE = 256

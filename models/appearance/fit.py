@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 from scipy.spatial.transform import Rotation
 
-from models.appearance.basis import FaceBasis
+from visavis.models.appearance.basis import FaceBasis
 
 # MediaPipe landmark numbers.
 LIPS = (

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.fit import EYE_CONTOUR
-from models.appearance.layers import push_pull
+from visavis.models.appearance.fit import EYE_CONTOUR
+from visavis.models.appearance.layers import push_pull
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.basis import BASIS_VERSION
+from visavis.models.appearance.basis import BASIS_VERSION
 
 IDENTITY_VERSION = 1
 _MAGIC = "visavis-identity"

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.fit import OVAL
+from visavis.models.appearance.fit import OVAL
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

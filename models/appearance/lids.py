@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.layers import push_pull
-from models.appearance.lid_relief import LidPlace, lid_place, lid_relief, pigment
+from visavis.models.appearance.layers import push_pull
+from visavis.models.appearance.lid_relief import LidPlace, lid_place, lid_relief, pigment
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

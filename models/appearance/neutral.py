@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
-from models.appearance.basis import FaceBasis
-from models.appearance.fit import LIPS, Fit, landmark_weights
-from models.appearance.seam import Seam, lid_edges, make_seam
+from visavis.models.appearance.basis import FaceBasis
+from visavis.models.appearance.fit import LIPS, Fit, landmark_weights
+from visavis.models.appearance.seam import Seam, lid_edges, make_seam
 
 Floats = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.errors import EnrolmentRefused
 
 MAX_BYTES = 10_000_000
 MAX_PIXELS = 25_000_000

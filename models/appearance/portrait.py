@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.basis import FaceBasis, load_basis
+from visavis.models.appearance.basis import FaceBasis, load_basis
 
 _SKIN = np.array([214.0, 170.0, 145.0])
 _LIP = np.array([186.0, 98.0, 96.0])

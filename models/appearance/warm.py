@@ -1,4 +1,4 @@
-"""``python -m models.appearance.warm``: compile every inner loop for this machine, once.
+"""``python -m visavis.models.appearance.warm``: compile every inner loop for this machine, once.
 
 The compiled code lands in numba's cache, where live sessions and enrolment find it. It is made by
 enrolling and drawing a drawn person, so no untrusted byte is near.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 
-from models.appearance.enrol import enrol
-from models.appearance.photo import sanitise
-from models.appearance.portrait import synthetic_portrait
-from models.appearance.tracker import MediaPipeTracker
-from models.renderer.renderer import Renderer
+from visavis.models.appearance.enrol import enrol
+from visavis.models.appearance.photo import sanitise
+from visavis.models.appearance.portrait import synthetic_portrait
+from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.models.renderer.renderer import Renderer
 
 
 def main() -> int:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from models.coefficients import COUNT, INDEX
-from models.motion.eyes import BehaviourConfig, Blinks, Gaze, Pulse, mix
-from models.motion.flow import DEGREE, write
-from models.motion.nods import ListenerNods, NodConfig
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.models.motion.eyes import BehaviourConfig, Blinks, Gaze, Pulse, mix
+from visavis.models.motion.flow import DEGREE, write
+from visavis.models.motion.nods import ListenerNods, NodConfig
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from models.motion.features import (
+from visavis.models.motion.features import (
     HOP,
     LEVEL_FLOOR,
     MELS,
@@ -16,9 +16,9 @@ from models.motion.features import (
     follow_level,
     loudness_of,
 )
-from models.motion.flow import CHANNELS, RATE, FlowMotion, condition, values_of
-from models.motion.layout import STEP_HOPS
-from models.motion.predictor import Graph
+from visavis.models.motion.flow import CHANNELS, RATE, FlowMotion, condition, values_of
+from visavis.models.motion.layout import STEP_HOPS
+from visavis.models.motion.predictor import Graph
 
 _VOICE_FLOOR = 0.15  # loudness below which the other side's voicing says nothing
 

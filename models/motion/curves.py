@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from models import coefficients
-from models.motion.phones import BILABIAL, CLASS_INDEX, CLASSES, LABIODENTAL, VOWELS, Phone
+from visavis.models import coefficients
+from visavis.models.motion.phones import BILABIAL, CLASS_INDEX, CLASSES, LABIODENTAL, VOWELS, Phone
 
 CHANNELS: tuple[str, ...] = (
     "jawOpen", "mouthClose", "mouthFunnel", "mouthPucker", "mouthStretch", "mouthSmile",

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from models.streaming import Mask
+from visavis.models.streaming import Mask
 
 SAMPLE_RATE = 16000
 HOP = 160  # 10 ms

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.coefficients import COUNT, INDEX
-from models.motion.predictor import Graph
-from models.streaming import Mask
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.models.motion.predictor import Graph
+from visavis.models.streaming import Mask
 
 RATE = 25  # commands per second
 DEGREE = float(np.pi / 180.0)

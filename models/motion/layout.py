@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.motion.curves import CHANNELS
-from models.motion.features import FEATURES
-from models.motion.phones import CLASSES
+from visavis.models.motion.curves import CHANNELS
+from visavis.models.motion.features import FEATURES
+from visavis.models.motion.phones import CLASSES
 
 LOOK_AHEADS_MS: tuple[int, ...] = (0, 40, 80, 120)
 STEP_HOPS = 4  # 40 ms, the step a static engine is built for

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.motion.eyes import Pulse
+from visavis.models.motion.eyes import Pulse
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.motion.curves import CHANNEL, CHANNELS, GAP_WEIGHTS, rest_lips, seal
+from visavis.models.motion.curves import CHANNEL, CHANNELS, GAP_WEIGHTS, rest_lips, seal
 
 APERTURE_GAIN = 0.88
 """The one constant that scales how wide speech opens the mouth; rounding and contact stay.

@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.motion import caution
-from models.motion.features import HOP, MELS, FrontEnd, FrontEndState, loudness_of
-from models.motion.layout import LOOK_AHEADS_MS, NetConfig
-from models.streaming import Mask
+from visavis.models.motion import caution
+from visavis.models.motion.features import HOP, MELS, FrontEnd, FrontEndState, loudness_of
+from visavis.models.motion.layout import LOOK_AHEADS_MS, NetConfig
+from visavis.models.streaming import Mask
 
 _LOOK_AHEADS = np.array(LOOK_AHEADS_MS)
 

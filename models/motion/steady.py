@@ -12,8 +12,8 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from models.motion.curves import GAP_WEIGHTS
-from models.motion.features import MELS
+from visavis.models.motion.curves import GAP_WEIGHTS
+from visavis.models.motion.features import MELS
 
 Floats = NDArray[np.float32]
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.coefficients import COUNT, INDEX
-from models.motion.behaviour import Behaviour, Drive
-from models.motion.body import BodyClock, Listener
-from models.motion.curves import CHANNEL, CHANNELS, expand
-from models.motion.eyes import BehaviourConfig
-from models.motion.features import HOP
-from models.motion.flow import checked_mood
-from models.motion.layout import STEP_HOPS
-from models.motion.pooling import FramePool
-from models.motion.predictor import Graph, MotionPredictor, Prediction, head_of
-from models.motion.steady import SteadySound
-from models.shipped import checked
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.models.motion.behaviour import Behaviour, Drive
+from visavis.models.motion.body import BodyClock, Listener
+from visavis.models.motion.curves import CHANNEL, CHANNELS, expand
+from visavis.models.motion.eyes import BehaviourConfig
+from visavis.models.motion.features import HOP
+from visavis.models.motion.flow import checked_mood
+from visavis.models.motion.layout import STEP_HOPS
+from visavis.models.motion.pooling import FramePool
+from visavis.models.motion.predictor import Graph, MotionPredictor, Prediction, head_of
+from visavis.models.motion.steady import SteadySound
+from visavis.models.shipped import checked
 
 MOTION_GRAPH = Path(__file__).resolve().parents[1] / "weights" / "motion" / "motion.onnx"
 FLOW_GRAPH = MOTION_GRAPH.with_name("flow.onnx")

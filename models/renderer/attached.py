@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.appearance.layers import push_pull
+from visavis.models.appearance.layers import push_pull
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

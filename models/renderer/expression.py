@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.coefficients import ARKIT, INDEX
+from visavis.models.coefficients import ARKIT, INDEX
 
 Floats = NDArray[np.float32]
 

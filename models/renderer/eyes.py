@@ -9,13 +9,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from models.renderer.expression import Eye, smoothstep
-from models.renderer.geometry import HeadPose, Rig
-from models.renderer.lashes import LASH_LENGTH, lash_at, lash_picture, smoothed
-from models.renderer.refiner import EyePlace
-from models.renderer.warp import double, sample_twice
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.expression import Eye, smoothstep
+from visavis.models.renderer.geometry import HeadPose, Rig
+from visavis.models.renderer.lashes import LASH_LENGTH, lash_at, lash_picture, smoothed
+from visavis.models.renderer.refiner import EyePlace
+from visavis.models.renderer.warp import double, sample_twice
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]

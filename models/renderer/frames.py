@@ -7,10 +7,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.appearance.basis import FaceBasis
-from models.appearance.identity import Identity
-from models.renderer.geometry import HeadPose, Rig
-from models.renderer.warp import FAR, double, rasterise, sample_twice
+from visavis.models.appearance.basis import FaceBasis
+from visavis.models.appearance.identity import Identity
+from visavis.models.renderer.geometry import HeadPose, Rig
+from visavis.models.renderer.warp import FAR, double, rasterise, sample_twice
 
 Floats = NDArray[np.float32]
 

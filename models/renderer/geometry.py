@@ -9,15 +9,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.appearance.basis import FaceBasis
-from models.appearance.fit import OVAL
-from models.appearance.identity import Identity
-from models.appearance.neutral import lid_seam, lip_seam
-from models.appearance.seam import Seam
-from models.coefficients import INDEX
-from models.renderer.attached import GRID, head_share
-from models.renderer.expression import Expression, ExpressionMap, Eye, smoothstep
-from models.renderer.nostrils import NostrilCaps
+from visavis.models.appearance.basis import FaceBasis
+from visavis.models.appearance.fit import OVAL
+from visavis.models.appearance.identity import Identity
+from visavis.models.appearance.neutral import lid_seam, lip_seam
+from visavis.models.appearance.seam import Seam
+from visavis.models.coefficients import INDEX
+from visavis.models.renderer.attached import GRID, head_share
+from visavis.models.renderer.expression import Expression, ExpressionMap, Eye, smoothstep
+from visavis.models.renderer.nostrils import NostrilCaps
 
 Floats = NDArray[np.float32]
 

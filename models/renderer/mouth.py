@@ -7,13 +7,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.appearance.basis import FaceBasis
-from models.appearance.identity import Identity
-from models.renderer.expression import Expression, smoothstep
-from models.renderer.geometry import HeadPose, Rig
-from models.renderer.teeth import apply_photo_teeth, photo_teeth, tooth_relief
-from models.renderer.throat import Throat
-from models.renderer.warp import FAR, rasterise
+from visavis.models.appearance.basis import FaceBasis
+from visavis.models.appearance.identity import Identity
+from visavis.models.renderer.expression import Expression, smoothstep
+from visavis.models.renderer.geometry import HeadPose, Rig
+from visavis.models.renderer.teeth import apply_photo_teeth, photo_teeth, tooth_relief
+from visavis.models.renderer.throat import Throat
+from visavis.models.renderer.warp import FAR, rasterise
 
 Floats = NDArray[np.float32]
 

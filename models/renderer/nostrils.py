@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.basis import FaceBasis
-from models.renderer.warp import FAR, rasterise
+from visavis.models.appearance.basis import FaceBasis
+from visavis.models.renderer.warp import FAR, rasterise
 
 Floats = NDArray[np.float32]
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.identity import Identity
-from models.renderer.crown import extend_sides, extend_top, rows_outside
-from models.renderer.warp import double
+from visavis.models.appearance.identity import Identity
+from visavis.models.renderer.crown import extend_sides, extend_top, rows_outside
+from visavis.models.renderer.warp import double
 
 Image = NDArray[np.uint8]
 

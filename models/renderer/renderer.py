@@ -8,18 +8,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.basis import load_basis
-from models.appearance.identity import Identity, IdentityError
-from models.coefficients import COUNT, INDEX, neutral
-from models.renderer.chin import Chin
-from models.renderer.edges import soften_steps
-from models.renderer.expression import Expression
-from models.renderer.eyes import EyePainter
-from models.renderer.frames import FramePainter
-from models.renderer.geometry import HeadPose, Rig, head_pose
-from models.renderer.mouth import MouthPainter, vertex_normals
-from models.renderer.pictures import IdentityPictures, pictures_at
-from models.renderer.refiner import (
+from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.identity import Identity, IdentityError
+from visavis.models.coefficients import COUNT, INDEX, neutral
+from visavis.models.renderer.chin import Chin
+from visavis.models.renderer.edges import soften_steps
+from visavis.models.renderer.expression import Expression
+from visavis.models.renderer.eyes import EyePainter
+from visavis.models.renderer.frames import FramePainter
+from visavis.models.renderer.geometry import HeadPose, Rig, head_pose
+from visavis.models.renderer.mouth import MouthPainter, vertex_normals
+from visavis.models.renderer.pictures import IdentityPictures, pictures_at
+from visavis.models.renderer.refiner import (
     Drawn,
     EyePlace,
     Refiner,
@@ -27,8 +27,8 @@ from models.renderer.refiner import (
     WholeRefiner,
     refine_frame,
 )
-from models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
-from models.renderer.warp import (
+from visavis.models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
+from visavis.models.renderer.warp import (
     FAR,
     FULL,
     close_edges,
@@ -206,7 +206,7 @@ class Renderer:
         """Draw one frame.
 
         Args:
-            coefficients: ``(COUNT,)`` in the order of ``models.coefficients``.
+            coefficients: ``(COUNT,)`` in the order of ``visavis.models.coefficients``.
 
         Returns:
             ``(size, size, 3)`` uint8 RGB, valid until the next call.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from models.appearance.basis import FaceBasis
-from models.appearance.identity import Identity
+from visavis.models.appearance.basis import FaceBasis
+from visavis.models.appearance.identity import Identity
 
 Floats = NDArray[np.float32]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.basis import FaceBasis
-from models.appearance.identity import Identity
-from models.renderer.geometry import HeadPose, Rig
+from visavis.models.appearance.basis import FaceBasis
+from visavis.models.appearance.identity import Identity
+from visavis.models.renderer.geometry import HeadPose, Rig
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]

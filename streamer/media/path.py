@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.clock import Clock
-from streamer.config import MediaConfig
-from streamer.media.delay import ReleaseDelay
-from streamer.media.lead import SoundLead
-from streamer.media.phases import FramePhases
-from streamer.media.resample import StreamingResampler
-from streamer.media.timeline import KEEP, RATE, Timeline
+from visavis.streamer.clock import Clock
+from visavis.streamer.config import MediaConfig
+from visavis.streamer.media.delay import ReleaseDelay
+from visavis.streamer.media.lead import SoundLead
+from visavis.streamer.media.phases import FramePhases
+from visavis.streamer.media.resample import StreamingResampler
+from visavis.streamer.media.timeline import KEEP, RATE, Timeline
 
 MODEL_RATE = 16_000
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamer.errors import VisavisError
+from visavis.streamer.errors import VisavisError
 
 GENESIS = "0" * 64
 _LAST_ENTRY_BYTES = 16_384

@@ -12,15 +12,13 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
-from streamer.worker.pipeline import WorkerSettings
-from streamer.worker.protocol import Decoder, Kind, Message, ProtocolError
+from visavis.streamer.worker.pipeline import WorkerSettings
+from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError
 
 logger = logging.getLogger(__name__)
-COMMAND = (sys.executable, "-m", "streamer.worker.worker")
+COMMAND = (sys.executable, "-P", "-m", "visavis.streamer.worker.worker")
 MAX_UNSENT = 512 * 1024  # bytes that a worker may leave unread before it counts as hung
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkerClient(asyncio.Protocol):
@@ -47,7 +45,7 @@ class WorkerClient(asyncio.Protocol):
         """Start the process; :attr:`ready` is done once it has loaded its models."""
         ours, theirs = socket.socketpair()
         try:
-            environ = {**os.environ, "PYTHONPATH": _python_path(), **_threads(settings.threads)}
+            environ = {**os.environ, **_threads(settings.threads)}
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 "--fd",
@@ -152,12 +150,6 @@ class WorkerClient(asyncio.Protocol):
             self._gone = True
             self.kill()
             self._lost(self)
-
-
-def _python_path() -> str:
-    """The package must be importable in the child, however it was in ours."""
-    inherited = os.environ.get("PYTHONPATH", "")
-    return os.pathsep.join(p for p in (str(_ROOT), inherited) if p)
 
 
 def _threads(count: int) -> dict[str, str]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.worker.cores import compute_threads, usable_cores
+from visavis.streamer.worker.cores import compute_threads, usable_cores
 
 if TYPE_CHECKING:
-    from models.motion.stream import MotionStream
-    from models.renderer.renderer import Renderer
+    from visavis.models.motion.stream import MotionStream
+    from visavis.models.renderer.renderer import Renderer
 
 RATE = 16_000  # samples per second of the sound that models hear
 
@@ -160,10 +160,10 @@ class AvatarPipelines:
         import cv2
 
         # Everything is imported here, so that nobody waits for it when the first session opens.
-        import models.appearance.identity
-        import models.renderer.renderer  # noqa: F401
-        from streamer.motion_models import load_motion
-        from streamer.picture_models import load_pictures
+        import visavis.models.appearance.identity
+        import visavis.models.renderer.renderer  # noqa: F401
+        from visavis.streamer.worker.motion_models import load_motion
+        from visavis.streamer.worker.picture_models import load_pictures
 
         cv2.setNumThreads(settings.threads)
         means = settings.engine, settings.threads, settings.compute_threads
@@ -183,6 +183,6 @@ class AvatarPipelines:
 
     def drawer(self, bundle: str, size: int) -> Renderer:
         """Load an avatar and draw it once, so that the first live frame is not the slow one."""
-        from models.appearance.identity import Identity
+        from visavis.models.appearance.identity import Identity
 
         return self._pictures.renderer(Identity.load(Path(bundle)), size)

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from streamer.worker.slot import Slot
+from visavis.streamer.worker.slot import Slot
 
 logger = logging.getLogger(__name__)
 

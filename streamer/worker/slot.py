@@ -17,12 +17,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.media.encoder import Codec, VideoEncoder, to_yuv
-from streamer.media.ring import FrameRing
-from streamer.worker.overload import Effort
-from streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
-from streamer.worker.probe import Probe
-from streamer.worker.protocol import Packet
+from visavis.streamer.media.encoder import Codec, VideoEncoder, to_yuv
+from visavis.streamer.media.ring import FrameRing
+from visavis.streamer.worker.overload import Effort
+from visavis.streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
+from visavis.streamer.worker.probe import Probe
+from visavis.streamer.worker.protocol import Packet
 
 MAX_HEARD_S = 0.3  # of the other side's sound that waits
 MAX_BACKLOG_S = 1.0  # of sound that waits for the models; beyond, the slot starts over at now

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.clock import Clock
-from streamer.errors import AtCapacity, Unprocessable
-from streamer.worker import protocol
-from streamer.worker.client import COMMAND, WorkerClient
-from streamer.worker.pipeline import SlotSpec, WorkerSettings
-from streamer.worker.protocol import Kind, Message, Packet, control
+from visavis.streamer.clock import Clock
+from visavis.streamer.errors import AtCapacity, Unprocessable
+from visavis.streamer.worker import protocol
+from visavis.streamer.worker.client import COMMAND, WorkerClient
+from visavis.streamer.worker.pipeline import SlotSpec, WorkerSettings
+from visavis.streamer.worker.protocol import Kind, Message, Packet, control
 
 logger = logging.getLogger(__name__)
 PING_S = 0.5

@@ -1,9 +1,9 @@
 """A worker process: fixed slots, each with motion, renderer, ring and encoder.
 
-Started by the edge process as ``python -m streamer.worker.worker --fd N --settings JSON`` with one
-end of a Unix socket pair; it has no other way in or out. Three threads: the media thread reads
-messages and encodes at ticks, the compute thread runs the models, the loader opens avatars beside
-the live ones.
+Started by the edge process as ``python -P -m visavis.streamer.worker.worker`` with one end
+of a Unix socket pair; it has no other way in or out. Three threads: the media thread reads messages
+and encodes at ticks, the compute thread runs the models, the loader opens avatars beside the live
+ones.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from streamer.memory import give_back, limit_arenas
-from streamer.worker import protocol
-from streamer.worker.overload import OverloadGuard
-from streamer.worker.pipeline import RATE, Pipelines, SlotSpec, WorkerSettings
-from streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
-from streamer.worker.scheduler import Scheduler
-from streamer.worker.slot import Slot
+from visavis.streamer.worker import protocol
+from visavis.streamer.worker.memory import give_back, limit_arenas
+from visavis.streamer.worker.overload import OverloadGuard
+from visavis.streamer.worker.pipeline import RATE, Pipelines, SlotSpec, WorkerSettings
+from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
+from visavis.streamer.worker.scheduler import Scheduler
+from visavis.streamer.worker.slot import Slot
 
 logger = logging.getLogger(__name__)
 _SWITCH_INTERVAL_S = 0.0005  # so that the media thread need not wait 5 ms for the interpreter lock
@@ -295,7 +295,7 @@ def serve(make_pipelines: Callable[[WorkerSettings], Pipelines]) -> None:
 
 
 def _real(settings: WorkerSettings) -> Pipelines:
-    from streamer.worker.pipeline import AvatarPipelines
+    from visavis.streamer.worker.pipeline import AvatarPipelines
 
     return AvatarPipelines(settings)
 

@@ -30,7 +30,7 @@ class Serving:
 
     def start(self) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VISAVIS_")}
-        command = [sys.executable, "-m", "streamer", "serve", "--host", "127.0.0.1"]
+        command = [sys.executable, "-m", "visavis.streamer", "serve", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--data", str(self.data)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(

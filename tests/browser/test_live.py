@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
-from models.appearance.tracker import MediaPipeTracker
 from tests.browser.conftest import png
 from tests.browser.driving import frames_shown, go_live, live, state, until, wait_for
 from tests.browser.recording import ACROSS, DOWN, Recording, grab, record
 from tests.browser.serving import Serving
+from visavis.models.appearance.tracker import MediaPipeTracker
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamer.errors import Conflict, NotFound
+from visavis.streamer.errors import Conflict, NotFound
 
 
 @dataclass(frozen=True)

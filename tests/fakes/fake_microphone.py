@@ -19,7 +19,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.rtp import RtcpSrPacket
 from numpy.typing import NDArray
 
-from streamer import ice
+from visavis.streamer.webrtc import ice
 
 RATE = 48_000
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.worker.pipeline import RATE, SlotSpec
+from visavis.streamer.worker.pipeline import RATE, SlotSpec
 
 
 class FakeDrawer:

@@ -19,8 +19,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from engines.base import EngineError, OutOfMemory
-from engines.export import signature_of
+from visavis.engines.base import EngineError, OutOfMemory
+from visavis.engines.export import signature_of
 
 MAGIC = b"FAKEPLAN"
 

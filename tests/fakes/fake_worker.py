@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from streamer.worker.worker import serve
 from tests.fakes.fake_pipeline import FakePipelines
+from visavis.streamer.worker.worker import serve
 
 if __name__ == "__main__":
     serve(lambda settings: FakePipelines())

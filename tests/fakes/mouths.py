@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.coefficients import INDEX, neutral
-from models.renderer.refiner import RefinerInput
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.refiner import RefinerInput
 
 
 def talking(jaw: float = 0.3, **more: float) -> np.ndarray:

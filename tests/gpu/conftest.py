@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engines.base import EngineError
-from engines.gpu import Gpu, find_gpu
+from visavis.engines.base import EngineError
+from visavis.engines.gpu import Gpu, find_gpu
 
 
 @pytest.fixture(scope="session")

@@ -10,24 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.engines import main as bench
-from engines import select
-from engines.base import Engine, EngineError, OutOfMemory
-from engines.build import build
-from engines.cache import PlanCache
-from engines.check import check_engine
-from engines.cuda import Cuda
-from engines.examine import load_engine, precision_on, shipped, title
-from engines.export import BUCKETS, read, signature_of
-from engines.fallback import Candidate, FallbackEngine
-from engines.gpu import Gpu
-from engines.onnx_engine import OnnxEngine
-from engines.parity import compare, require
-from engines.samples import ranges_of
-from engines.select_tensorrt import NeedsBuild, job_for, load_plan
-from engines.tensorrt_build import RTX, RTX_TARGETS, key_of, prepared
-from models.motion.stream import MotionStream
 from tests.fakes.graphs import MOTION, pictures, small_network
+from visavis.benchmarks.engines import main as bench
+from visavis.engines import select
+from visavis.engines.base import Engine, EngineError, OutOfMemory
+from visavis.engines.build import build
+from visavis.engines.cache import PlanCache
+from visavis.engines.check import check_engine
+from visavis.engines.cuda import Cuda
+from visavis.engines.examine import load_engine, precision_on, shipped, title
+from visavis.engines.export import BUCKETS, read, signature_of
+from visavis.engines.fallback import Candidate, FallbackEngine
+from visavis.engines.gpu import Gpu
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.engines.parity import compare, require
+from visavis.engines.samples import ranges_of
+from visavis.engines.select_tensorrt import NeedsBuild, job_for, load_plan
+from visavis.engines.tensorrt_build import RTX, RTX_TARGETS, key_of, prepared
+from visavis.models.motion.stream import MotionStream
 
 PROVIDERS = [p.name for p in select.providers() if p.available and p.automatic and p.name != "cpu"]
 pytestmark = pytest.mark.usefixtures("gpu")

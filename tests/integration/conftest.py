@@ -16,9 +16,9 @@ import httpx
 import pytest
 import uvicorn
 
-from streamer.config import Config, LimitsConfig, MediaConfig, ServerConfig
-from streamer.server import Services, create_app
 from tests.fakes.fake_avatars import FakeAvatars
+from visavis.streamer.config import Config, LimitsConfig, MediaConfig, ServerConfig
+from visavis.streamer.http.app import Services, create_app
 
 FAKE_WORKER = (sys.executable, "-m", "tests.fakes.fake_worker")
 

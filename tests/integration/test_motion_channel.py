@@ -8,10 +8,10 @@ import signal
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.motion_channel import MotionFrame, decode
 from tests.fakes.fake_microphone import RATE, FakeMicrophone, Viewer, beeps
 from tests.integration.conftest import StartServer
 from tests.integration.test_live import LOUD
+from visavis.streamer.session.motion_channel import MotionFrame, decode
 
 
 def listen(viewer: Viewer) -> list[MotionFrame]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-import os
 import sys
 import textwrap
 from pathlib import Path
@@ -37,8 +36,8 @@ SERVER = textwrap.dedent(
     sys.addaudithook(guard)
     from pathlib import Path
     import uvicorn
-    from streamer.config import load_config
-    from streamer.server import create_app
+    from visavis.streamer.config import load_config
+    from visavis.streamer.http.app import create_app
     from tests.fakes.fake_avatars import FakeAvatars
 
     folder = Path(sys.argv[2])
@@ -75,7 +74,6 @@ async def test_a_whole_session_makes_no_outbound_connection(tmp_path: Path, free
         str(free_port),
         json.dumps(FAKE_WORKER),
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{free_port}") as http:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 
-from streamer.worker.protocol import Packet
 from tests.fakes.fake_microphone import FakeMicrophone, Viewer, beeps
 from tests.integration.conftest import Live, StartServer
+from visavis.streamer.worker.protocol import Packet
 
 
 async def seeing(live: Live, **request: object) -> Viewer:

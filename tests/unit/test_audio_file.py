@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streamer.audio_file import is_silent, read_all, read_blocks
-from streamer.errors import BadRequest
+from visavis.streamer.errors import BadRequest
+from visavis.streamer.media.audio_file import is_silent, read_all, read_blocks
 
 
 def write(

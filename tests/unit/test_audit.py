@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.trust.audit import GENESIS, AuditError, AuditLog, verify
+from visavis.streamer.trust.audit import GENESIS, AuditError, AuditLog, verify
 
 
 def filled(path: Path, entries: int = 3) -> AuditLog:

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.appearance.enrol_process import EnrolmentFailed, EnrolmentResult
-from models.appearance.errors import EnrolmentRefused
-from streamer.avatar_record import new_record, write_file
-from streamer.avatars import MAX_FAILED, MAX_WAITING, AvatarRecord, AvatarStore
-from streamer.config import LimitsConfig
-from streamer.errors import (
+from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult
+from visavis.streamer.avatars.record import new_record, write_file
+from visavis.streamer.avatars.store import MAX_FAILED, MAX_WAITING, AvatarRecord, AvatarStore
+from visavis.streamer.config import LimitsConfig
+from visavis.streamer.errors import (
     AtCapacity,
     BadRequest,
     Conflict,
@@ -26,7 +26,7 @@ from streamer.errors import (
     Unprocessable,
     VisavisError,
 )
-from streamer.trust.audit import verify
+from visavis.streamer.trust.audit import verify
 
 PHOTO = b"\xff\xd8\xff the rest of a photo"
 LIMITS = LimitsConfig(photo_bytes=1000)
@@ -247,7 +247,7 @@ async def test_failures_do_not_pile_up(tmp_path: Path) -> None:
 
 
 async def test_a_full_folder_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamer.avatars.MAX_AVATARS", 2)
+    monkeypatch.setattr("visavis.streamer.avatars.store.MAX_AVATARS", 2)
     store = store_at(tmp_path)
     made = [await store.wait((await start(store)).id) for _ in range(2)]
     with pytest.raises(Conflict, match="erase one first"):

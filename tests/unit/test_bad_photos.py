@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from models.appearance.covered import eye_opening, refuse_covered
-from models.appearance.enrol import enrol
-from models.appearance.errors import EnrolmentRefused
-from models.appearance.identity import Identity
-from models.appearance.tracker import MediaPipeTracker
-from models.coefficients import INDEX, neutral
-from models.renderer.geometry import head_pose, turning_range
-from models.renderer.renderer import Renderer
+from visavis.models.appearance.covered import eye_opening, refuse_covered
+from visavis.models.appearance.enrol import enrol
+from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.identity import Identity
+from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.geometry import head_pose, turning_range
+from visavis.models.renderer.renderer import Renderer
 
 
 @pytest.fixture(scope="module")

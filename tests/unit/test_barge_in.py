@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.coefficients import INDEX
-from streamer.worker.pipeline import RATE, AvatarPipeline, SlotSpec
-from streamer.worker.slot import Slot
 from tests.fakes.fake_pipeline import FakeDrawer
 from tests.unit.motion_sounds import speech_like
+from visavis.models.coefficients import INDEX
+from visavis.streamer.worker.pipeline import RATE, AvatarPipeline, SlotSpec
+from visavis.streamer.worker.slot import Slot
 
 HOP = RATE // 100
 UNDER_WAY = 2  # packets of speech that were in the network when the viewer interrupted
@@ -23,7 +23,7 @@ class Talking:
     """A slot fed in packets of 10 ms, whose coefficients are kept as they become known."""
 
     def __init__(self, bundle: Path) -> None:
-        from streamer.motion_models import load_motion
+        from visavis.streamer.worker.motion_models import load_motion
 
         motion = load_motion("cpu", 1).stream(fps=25, look_ahead_ms=80, seed=3)
         self.slot = Slot(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.detect import Movement, answering_cells, responses, still_after
+from visavis.benchmarks.detect import Movement, answering_cells, responses, still_after
 
 SIDE = 32
 MOUTH = np.array([r * SIDE + c for r in range(17, 21) for c in range(12, 20)])

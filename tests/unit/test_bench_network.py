@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
-from benchmarks.common import BenchmarkError
-from benchmarks.network.summary import Phases, lateness, recovery_ms, smooth_again_ms, summarise
-from benchmarks.relay import (
+from visavis.benchmarks.common import BenchmarkError
+from visavis.benchmarks.network.summary import (
+    Phases,
+    lateness,
+    recovery_ms,
+    smooth_again_ms,
+    summarise,
+)
+from visavis.benchmarks.relay import (
     CLEAN,
     Impairment,
     Lane,

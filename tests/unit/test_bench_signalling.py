@@ -7,8 +7,8 @@ import json
 import httpx
 import pytest
 
-from benchmarks.common import BenchmarkError
-from benchmarks.signalling import Answer, Signaller, Target
+from visavis.benchmarks.common import BenchmarkError
+from visavis.benchmarks.signalling import Answer, Signaller, Target
 
 SDP = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"
 
@@ -108,9 +108,9 @@ def test_an_address_that_is_none() -> None:
 def test_without_chromium_nothing_is_started(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from benchmarks import common
-    from benchmarks.latency import main as latency
-    from benchmarks.network import main as network
+    from visavis.benchmarks import common
+    from visavis.benchmarks.latency import main as latency
+    from visavis.benchmarks.network import main as network
 
     def started(*args: object, **more: object) -> None:
         raise AssertionError("something was started")

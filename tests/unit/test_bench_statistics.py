@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import compare, report, stages
-from benchmarks.common import (
+from visavis.benchmarks import compare, report, stages
+from visavis.benchmarks.common import (
     FAILED,
     BenchmarkError,
     compact_json,
@@ -17,8 +17,8 @@ from benchmarks.common import (
     percentiles,
     read_result,
 )
-from benchmarks.intervals import ratio_interval, slope_interval
-from benchmarks.tables import figures, table
+from visavis.benchmarks.intervals import ratio_interval, slope_interval
+from visavis.benchmarks.tables import figures, table
 
 
 def test_interval_of_the_ratio_holds_the_truth_about_as_often_as_it_says() -> None:

@@ -6,11 +6,11 @@ import base64
 
 import numpy as np
 
-from benchmarks.latency.stops import LIPS, lips_still_after, shown_lips
-from benchmarks.latency.summary import summarise
-from models.coefficients import COUNT, INDEX
-from streamer.motion_channel import MotionFrame, encode
 from tests.unit.test_latency_summary import noted
+from visavis.benchmarks.latency.stops import LIPS, lips_still_after, shown_lips
+from visavis.benchmarks.latency.summary import summarise
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.streamer.session.motion_channel import MotionFrame, encode
 
 DISPLAY_MS = 150.0  # from a frame's media time until it is shown
 STOP = 40_000.0

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def visavis(*arguments: str, data: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "streamer", *arguments],
+        [sys.executable, "-m", "visavis.streamer", *arguments],
         capture_output=True,
         text=True,
         timeout=120,

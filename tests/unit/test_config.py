@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.config import Config, load_config
-from streamer.errors import BadRequest
+from visavis.streamer.config import Config, load_config
+from visavis.streamer.errors import BadRequest
 
 
 def test_defaults_listen_on_loopback_only() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from models.appearance.photo import sanitise
-from models.appearance.portrait import synthetic_portrait
-from models.appearance.tracker import MediaPipeTracker
-from streamer import doctor
-from streamer.config import Config, EngineConfig, ServerConfig
-from streamer.trust.audit import AuditLog
+from visavis.models.appearance.photo import sanitise
+from visavis.models.appearance.portrait import synthetic_portrait
+from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.streamer.commands import doctor
+from visavis.streamer.config import Config, EngineConfig, ServerConfig
+from visavis.streamer.trust.audit import AuditLog
 
 
 def config_at(path: Path, port: int = 0) -> Config:

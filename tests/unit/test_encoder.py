@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamer.media.encoder import BitrateGovernor, Codec, VideoEncoder, to_yuv
+from visavis.streamer.media.encoder import BitrateGovernor, Codec, VideoEncoder, to_yuv
 
 CODECS: tuple[Codec, ...] = ("H264", "VP8")
 SIZE = 256

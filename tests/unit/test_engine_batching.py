@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.base import EngineError, InputError, Tensors
-from engines.batching import BatchingEngine
-from engines.onnx_engine import OnnxEngine
-from models.motion.features import FEATURES
-from models.motion.layout import NetConfig
-from models.motion.stream import load_motion_engine_path
-from streamer.motion_models import load_motion
+from visavis.engines.base import EngineError, InputError, Tensors
+from visavis.engines.batching import BatchingEngine
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.motion.features import FEATURES
+from visavis.models.motion.layout import NetConfig
+from visavis.models.motion.stream import load_motion_engine_path
+from visavis.streamer.worker.motion_models import load_motion
 
 
 class Doubler:

@@ -10,23 +10,23 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.engines import int8
-from benchmarks.engines import main as bench
-from benchmarks.engines.floor import Peak, Work, cpu_peak, gpu_peak, work_at, work_of
-from engines.base import EngineError
-from engines.examine import examine, load_engine, shipped, title
-from engines.export import read
-from engines.gpu import Gpu
-from engines.onnx_engine import OnnxEngine
-from engines.samples import DIMS
-from models.motion.curves import ROUNDING
-from models.motion.features import FEATURES
-from models.motion.layout import LOOK_AHEADS_MS, OUTPUTS, STEP_HOPS, NetConfig
-from models.motion.phones import CLASSES
-from streamer import build_command
-from streamer.build_command import build_plans
-from streamer.errors import BadRequest
 from tests.fakes.graphs import MOTION, pictures, small_network
+from visavis.benchmarks.engines import int8
+from visavis.benchmarks.engines import main as bench
+from visavis.benchmarks.engines.floor import Peak, Work, cpu_peak, gpu_peak, work_at, work_of
+from visavis.engines.base import EngineError
+from visavis.engines.examine import examine, load_engine, shipped, title
+from visavis.engines.export import read
+from visavis.engines.gpu import Gpu
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.engines.samples import DIMS
+from visavis.models.motion.curves import ROUNDING
+from visavis.models.motion.features import FEATURES
+from visavis.models.motion.layout import LOOK_AHEADS_MS, OUTPUTS, STEP_HOPS, NetConfig
+from visavis.models.motion.phones import CLASSES
+from visavis.streamer.commands import build as build_command
+from visavis.streamer.commands.build import build_plans
+from visavis.streamer.errors import BadRequest
 
 
 def layer(op: str, x: list[int], w: list[int], **attributes: object) -> onnx.ModelProto:
@@ -109,7 +109,7 @@ def test_an_engine_that_is_not_here_is_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graph = small_network(tmp_path / "small.onnx")
-    monkeypatch.setattr("engines.onnx_engine.ort.get_available_providers", lambda: [_CPU])
+    monkeypatch.setattr("visavis.engines.onnx_engine.ort.get_available_providers", lambda: [_CPU])
     assert bench.main(["--graph", str(graph), "--engine", "cuda"]) == 1
     assert capsys.readouterr().err == (
         "visavis bench: ONNX Runtime has no CUDA provider installed.\n"
@@ -122,7 +122,7 @@ _CPU = "CPUExecutionProvider"
 def test_a_provider_is_tried_on_a_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = small_network(tmp_path / "small.onnx")
     assert examine(graph, "cpu").endswith(" ms a step on 1 thread.")
-    from engines import examine as module
+    from visavis.engines import examine as module
 
     other = small_network(tmp_path / "other.onnx", seed=5)
     monkeypatch.setattr(module, "load_engine", lambda *_: OnnxEngine(graph))
@@ -135,9 +135,9 @@ def test_a_provider_is_tried_on_a_graph(tmp_path: Path, monkeypatch: pytest.Monk
 def test_tensorrt_without_a_plan_says_how_to_get_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engines import select_tensorrt
-    from engines.cache import PlanCache
-    from engines.tensorrt_build import Job
+    from visavis.engines import select_tensorrt
+    from visavis.engines.cache import PlanCache
+    from visavis.engines.tensorrt_build import Job
 
     graph = small_network(tmp_path / "small.onnx")
 
@@ -160,8 +160,8 @@ def test_plans_are_built_for_what_ships_with_progress(
         built.append((job.graph.name, job.target))  # type: ignore[attr-defined]
         return tmp_path / job.graph.name  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("engines.build.build", build)
-    monkeypatch.setattr("engines.tensorrt_build.edition_for", lambda target: "tensorrt_rtx")
+    monkeypatch.setattr("visavis.engines.build.build", build)
+    monkeypatch.setattr("visavis.engines.tensorrt_build.edition_for", lambda target: "tensorrt_rtx")
     told: list[tuple[float, str]] = []
     paths = build_plans("tensorrt", "sm89", [], tmp_path, lambda *event: told.append(event))
     assert [p.name for p in paths] == [p.name for p in shipped()]
@@ -182,7 +182,7 @@ def test_a_build_that_cannot_be_is_refused_in_a_sentence(
         build_plans("cuda", "sm89", [], tmp_path, print)
     with pytest.raises(BadRequest, match="say what to build for: --target with one of sm75"):
         build_plans("tensorrt", None, [], tmp_path, print)
-    monkeypatch.setattr("engines.tensorrt_build.edition_for", lambda target: "tensorrt")
+    monkeypatch.setattr("visavis.engines.tensorrt_build.edition_for", lambda target: "tensorrt")
     with pytest.raises(BadRequest, match="on the machine that runs them"):
         build_plans("tensorrt", "sm90", [], tmp_path, print)
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from engines import build as building
-from engines.base import EngineError
-from engines.build import BackgroundBuild, build
-from engines.cache import PlanCache, PlanError, PlanKey, default_folder, read_header
-from engines.parity import ParityError
-from engines.tensorrt_build import Job, compile_plan, edition_for, key_of, prepared
 from tests.fakes.fake_tensorrt import FakeCuda, FakeTensorRt
 from tests.fakes.graphs import small_network
+from visavis.engines import build as building
+from visavis.engines.base import EngineError
+from visavis.engines.build import BackgroundBuild, build
+from visavis.engines.cache import PlanCache, PlanError, PlanKey, default_folder, read_header
+from visavis.engines.parity import ParityError
+from visavis.engines.tensorrt_build import Job, compile_plan, edition_for, key_of, prepared
 
 KEY = PlanKey("motion", "ab" * 32, (1, 4), "fp16", "tensorrt_rtx", "1.7", "sm89")
 PLAN = bytes(range(256)) * 40
@@ -150,7 +150,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return compile_plan(job, model, trt=FakeTensorRt(FakeCuda()), **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(building, "compile_plan", compile_fake)
-    monkeypatch.setattr("engines.tensorrt_build.edition_version", lambda edition: "1.0")
+    monkeypatch.setattr("visavis.engines.tensorrt_build.edition_version", lambda edition: "1.0")
     return calls
 
 

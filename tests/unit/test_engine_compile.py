@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 import tensorrt_rtx
 
-from engines.base import EngineError
-from engines.build import BackgroundBuild, build
-from engines.cache import PlanCache, read_header
-from engines.check import check_export
-from engines.quantise import quantise_static
-from engines.samples import DIMS
-from engines.select_tensorrt import precision_of
-from engines.tensorrt_build import Job, compile_plan, edition_version, key_of, prepared
-from engines.tensorrt_engine import TensorRtEngine
 from tests.fakes.fake_tensorrt import FakeCuda
 from tests.fakes.graphs import pictures, small_network
+from visavis.engines.base import EngineError
+from visavis.engines.build import BackgroundBuild, build
+from visavis.engines.cache import PlanCache, read_header
+from visavis.engines.check import check_export
+from visavis.engines.quantise import quantise_static
+from visavis.engines.samples import DIMS
+from visavis.engines.select_tensorrt import precision_of
+from visavis.engines.tensorrt_build import Job, compile_plan, edition_version, key_of, prepared
+from visavis.engines.tensorrt_engine import TensorRtEngine
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
 SHIPPED = sorted(WEIGHTS.rglob("*.onnx"))
@@ -84,7 +84,7 @@ def test_the_background_process_builds_the_same_plan(tmp_path: Path) -> None:
 
 def test_the_command_builds_and_prints_the_path(tmp_path: Path) -> None:
     graph, out = small_network(tmp_path / "small.onnx"), tmp_path / "plans"
-    command = [sys.executable, "-m", "streamer.cli", "build", "--target", "sm86"]
+    command = [sys.executable, "-m", "visavis.streamer.commands.main", "build", "--target", "sm86"]
     done = subprocess.run(
         [*command, "--graph", str(graph), "-o", str(out)],
         capture_output=True,

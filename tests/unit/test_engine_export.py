@@ -9,8 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from engines.base import EngineError
-from engines.export import (
+from tests.fakes.graphs import MOTION, pictures, small_network
+from visavis.engines.base import EngineError
+from visavis.engines.export import (
     fix_dims,
     graph_hash,
     prepare,
@@ -19,12 +20,11 @@ from engines.export import (
     unroll_gru,
     without_quantisation,
 )
-from engines.half import to_half
-from engines.onnx_engine import OnnxEngine
-from engines.parity import compare
-from engines.quantise import RecordingEngine, quantise_static, quantise_where_safe
-from engines.quantise import compare as compare_graphs
-from tests.fakes.graphs import MOTION, pictures, small_network
+from visavis.engines.half import to_half
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.engines.parity import compare
+from visavis.engines.quantise import RecordingEngine, quantise_static, quantise_where_safe
+from visavis.engines.quantise import compare as compare_graphs
 
 HOPS = {"hops": 4}
 

@@ -14,17 +14,17 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from engines import select
-from engines.base import EngineError, InputError, OutOfMemory, Tensors
-from engines.check import check_engine
-from engines.export import read, signature_of
-from engines.fallback import Candidate, FallbackEngine
-from engines.gpu import Gpu
-from engines.onnx_engine import OnnxEngine
-from engines.parity import ParityError
-from engines.samples import DIMS, Samples, ranges_of
-from models.motion.stream import MotionStream
 from tests.fakes.graphs import MOTION, pictures, small_network
+from visavis.engines import select
+from visavis.engines.base import EngineError, InputError, OutOfMemory, Tensors
+from visavis.engines.check import check_engine
+from visavis.engines.export import read, signature_of
+from visavis.engines.fallback import Candidate, FallbackEngine
+from visavis.engines.gpu import Gpu
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.engines.parity import ParityError
+from visavis.engines.samples import DIMS, Samples, ranges_of
+from visavis.models.motion.stream import MotionStream
 
 
 class Failing:
@@ -290,7 +290,7 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
         return "9.9"
 
     monkeypatch.setattr(select, "version", release)
-    monkeypatch.setattr("engines.tensorrt_build.edition_version", lambda edition: "1.7")
+    monkeypatch.setattr("visavis.engines.tensorrt_build.edition_version", lambda edition: "1.7")
 
 
 def test_the_best_provider_is_chosen_and_the_choice_explained(
@@ -356,9 +356,9 @@ def test_a_forced_provider_that_computes_something_else_is_refused(
 def test_tensorrt_without_a_plan_serves_with_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engines import select_tensorrt
-    from engines.cache import PlanCache
-    from engines.tensorrt_build import Job
+    from visavis.engines import select_tensorrt
+    from visavis.engines.cache import PlanCache
+    from visavis.engines.tensorrt_build import Job
 
     graph = small_network(tmp_path / "small.onnx")
     needed = select_tensorrt.NeedsBuild(

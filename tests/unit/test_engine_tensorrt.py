@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines import select_tensorrt
-from engines.base import EngineError, InputError, OutOfMemory
-from engines.cache import PlanCache, PlanError
-from engines.cuda import Cuda
-from engines.export import read, signature_of
-from engines.fallback import Candidate, FallbackEngine
-from engines.gpu import Gpu, find_gpu
-from engines.onnx_engine import OnnxEngine
-from engines.parity import ParityError, compare
-from engines.select_tensorrt import NeedsBuild, load_plan, upgrade_when_built
-from engines.tensorrt_build import Job, compile_plan, key_of, prepared
-from engines.tensorrt_engine import TensorRtEngine
 from tests.fakes.fake_tensorrt import FakeCuda, FakeTensorRt
 from tests.fakes.graphs import MOTION, pictures, small_network
+from visavis.engines import select_tensorrt
+from visavis.engines.base import EngineError, InputError, OutOfMemory
+from visavis.engines.cache import PlanCache, PlanError
+from visavis.engines.cuda import Cuda
+from visavis.engines.export import read, signature_of
+from visavis.engines.fallback import Candidate, FallbackEngine
+from visavis.engines.gpu import Gpu, find_gpu
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.engines.parity import ParityError, compare
+from visavis.engines.select_tensorrt import NeedsBuild, load_plan, upgrade_when_built
+from visavis.engines.tensorrt_build import Job, compile_plan, key_of, prepared
+from visavis.engines.tensorrt_engine import TensorRtEngine
 
 ADA = Gpu("NVIDIA L4", (8, 9), 24 << 30, 13000)
 
@@ -149,7 +149,7 @@ def stored(graph: Path, cache: PlanCache, plan: bytes | None = None) -> Job:
 @pytest.fixture
 def rtx(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(select_tensorrt, "edition_for", lambda target: "tensorrt_rtx")
-    monkeypatch.setattr("engines.tensorrt_build.edition_version", lambda edition: "1.0")
+    monkeypatch.setattr("visavis.engines.tensorrt_build.edition_version", lambda edition: "1.0")
 
 
 def load(graph: Path, cache: PlanCache, trt: FakeTensorRt) -> TensorRtEngine:

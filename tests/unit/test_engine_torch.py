@@ -10,14 +10,14 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.base import EngineError, InputError
-from engines.check import check_engine
-from engines.export import read, signature_of
-from engines.onnx_engine import OnnxEngine
-from engines.parity import compare
-from engines.torch_engine import TorchEngine
-from engines.torch_ops import HOST_INPUTS, OPS
 from tests.fakes.graphs import pictures, small_network
+from visavis.engines.base import EngineError, InputError
+from visavis.engines.check import check_engine
+from visavis.engines.export import read, signature_of
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.engines.parity import compare
+from visavis.engines.torch_engine import TorchEngine
+from visavis.engines.torch_ops import HOST_INPUTS, OPS
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
 SHIPPED = sorted(WEIGHTS.rglob("*.onnx"))

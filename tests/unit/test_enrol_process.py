@@ -15,14 +15,14 @@ import psutil
 import pytest
 from PIL import Image
 
-from models.appearance.enrol_process import (
+from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.photo import PhotoRefused
+from visavis.streamer.avatars.enrolment import (
     EnrolmentFailed,
     EnrolmentResult,
     enrol_photo,
     enrol_photo_sync,
 )
-from models.appearance.errors import EnrolmentRefused
-from models.appearance.photo import PhotoRefused
 
 pytestmark = pytest.mark.timeout(60)
 FAKE = "tests.fakes.enrol_child"
@@ -128,7 +128,7 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, EnrolmentR
 
 
 def test_a_real_photo_becomes_a_bundle(enrolled: tuple) -> None:
-    from models.appearance.identity import Identity
+    from visavis.models.appearance.identity import Identity
 
     out, result, _, _ = enrolled
     identity = Identity.load(out)
@@ -163,7 +163,7 @@ def test_a_damaged_photo_is_refused(tmp_path: Path) -> None:
 PROBE = """
 import json, os, socket, subprocess, sys, threading
 from pathlib import Path
-from models.appearance.confine import ProcessLimits, confine
+from visavis.streamer.avatars.sandbox import ProcessLimits, confine
 folder, secret, parent = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 held = confine(ProcessLimits(), readable=[Path(sys.argv[4])], writable=[folder])
 def tried(act):

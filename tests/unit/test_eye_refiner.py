@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.onnx_engine import OnnxEngine
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from models.renderer.refine.crop import CHANNELS, GATE, INSIDE, INTERIOR, WARPED, Crop
-from models.renderer.refine.eye_pairs import EyePair, EyeRecorder, kept
-from models.renderer.refine.eye_runtime import EyeRefiner
-from models.renderer.refine.eyes import EYE_SIDE, changes, eye_box, eye_gate
-from models.renderer.refine.pairs import read_pairs, write_pairs
-from models.renderer.refine.shade import MouthShade, shade_graph
-from models.renderer.refiner import EyePlace, Places, Refiners
-from models.renderer.renderer import Renderer
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.refiner import EyePlace, Places, Refiners
+from visavis.models.renderer.relight.crop import CHANNELS, GATE, INSIDE, INTERIOR, WARPED, Crop
+from visavis.models.renderer.relight.shade import MouthShade, shade_graph
+from visavis.models.renderer.renderer import Renderer
+from visavis.models.renderer.training.relight.eye_pairs import EyePair, EyeRecorder, kept
+from visavis.models.renderer.training.relight.eye_runtime import EyeRefiner
+from visavis.models.renderer.training.relight.eyes import EYE_SIDE, changes, eye_box, eye_gate
+from visavis.models.renderer.training.relight.pairs import read_pairs, write_pairs
 
 UNIT = 80.0
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from models.appearance import colours
-from models.appearance.colours import EYE_CONTOUR, EyeTextures, _light, take_eye
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from models.renderer.lashes import lash_at, lash_picture
-from models.renderer.renderer import Renderer
+from visavis.models.appearance import colours
+from visavis.models.appearance.colours import EYE_CONTOUR, EyeTextures, _light, take_eye
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.lashes import lash_at, lash_picture
+from visavis.models.renderer.renderer import Renderer
 
 SKIN = np.array([200, 150, 120])
 IRIS = ((473, 474, 475, 476, 477), (468, 469, 470, 471, 472))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from models.appearance.basis import BASIS_PATH, load_basis
-from models.appearance.colours import soften_folds
-from models.appearance.enrol import enrol
-from models.appearance.errors import EnrolmentRefused
-from models.appearance.fit import fit_face
-from models.appearance.layers import background_behind, frame_face, push_pull
-from models.appearance.neutral import lid_seam, lip_seam, neutralise
+from visavis.models.appearance.basis import BASIS_PATH, load_basis
+from visavis.models.appearance.colours import soften_folds
+from visavis.models.appearance.enrol import enrol
+from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.fit import fit_face
+from visavis.models.appearance.layers import background_behind, frame_face, push_pull
+from visavis.models.appearance.neutral import lid_seam, lip_seam, neutralise
 
 
 @dataclass

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from models.appearance.fit import EYE_CONTOUR
-from models.appearance.glasses import find_frames, without_frames
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from models.renderer.renderer import Renderer
+from visavis.models.appearance.fit import EYE_CONTOUR
+from visavis.models.appearance.glasses import find_frames, without_frames
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.renderer import Renderer
 
 RIM = (60, 20, 110)
 

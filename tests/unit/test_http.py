@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from streamer.config import Config, LimitsConfig, ServerConfig
-from streamer.errors import BadRequest
-from streamer.server import create_app
 from tests.fakes.fake_avatars import FakeAvatars
+from visavis.streamer.config import Config, LimitsConfig, ServerConfig
+from visavis.streamer.errors import BadRequest
+from visavis.streamer.http.app import create_app
 
 PAGE = "https://embedder.example"
 

@@ -10,7 +10,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from models.appearance.identity import IDENTITY_VERSION, Identity, IdentityError
+from visavis.models.appearance.identity import IDENTITY_VERSION, Identity, IdentityError
 
 
 def rewritten(identity: Identity, change) -> bytes:

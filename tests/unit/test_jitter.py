@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.media.jitter import AudioPacket, JitterBuffer
+from visavis.streamer.media.jitter import AudioPacket, JitterBuffer
 
 
 def packet(sequence: int, timestamp: int | None = None) -> AudioPacket:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamer.media.keyframes import LEAST_S, KeyframeGate
+from visavis.streamer.media.keyframes import LEAST_S, KeyframeGate
 
 
 def test_a_storm_of_requests_costs_few_keyframes() -> None:

@@ -7,13 +7,13 @@ from collections import deque
 
 import numpy as np
 
-from benchmarks.capacity.main import judge
-from benchmarks.common import percentiles
-from benchmarks.latency.sound import RATE, WORD_S, babble, synthetic_speech, words
-from benchmarks.latency.summary import carries_stamp, summarise
-from benchmarks.soak.summary import drift, growth
-from benchmarks.viewer import Arrivals, Viewer
-from streamer.worker.probe import Probe
+from visavis.benchmarks.capacity.main import judge
+from visavis.benchmarks.common import percentiles
+from visavis.benchmarks.latency.sound import RATE, WORD_S, babble, synthetic_speech, words
+from visavis.benchmarks.latency.summary import carries_stamp, summarise
+from visavis.benchmarks.soak.summary import drift, growth
+from visavis.benchmarks.viewer import Arrivals, Viewer
+from visavis.streamer.worker.probe import Probe
 
 CLICKS = [5000.0 + 1836.7 * k for k in range(24)]
 

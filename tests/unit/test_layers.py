@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.appearance.layers import background_behind, refine_matte, without_bars
-from models.renderer.crown import extend_sides, extend_top, rows_outside
+from visavis.models.appearance.layers import background_behind, refine_matte, without_bars
+from visavis.models.renderer.crown import extend_sides, extend_top, rows_outside
 
 
 def noise(height: int = 200, width: int = 240) -> np.ndarray:

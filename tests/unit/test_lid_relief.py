@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from models.appearance.lid_relief import lid_place, lid_relief, pigment
+from visavis.models.appearance.lid_relief import lid_place, lid_relief, pigment
 
 WIDTH = 60.0
 

@@ -9,21 +9,21 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.onnx_engine import OnnxEngine
-from models.appearance.identity import Identity
-from models.renderer.refine import light
-from models.renderer.refine.crop import GATE, SEEN, SIDE, gate
-from models.renderer.refine.light import (
+from tests.fakes.mouths import frame
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.appearance.identity import Identity
+from visavis.models.renderer.relight import light
+from visavis.models.renderer.relight.crop import GATE, SEEN, SIDE, gate
+from visavis.models.renderer.relight.light import (
     LIGHT_ROWS,
     SMALLEST,
     MouthLight,
     first_row,
     light_graph,
 )
-from models.renderer.refine.shade import MouthShade
-from streamer import picture_models
-from streamer.picture_models import load_pictures
-from tests.fakes.mouths import frame
+from visavis.models.renderer.relight.shade import MouthShade
+from visavis.streamer.worker import picture_models
+from visavis.streamer.worker.picture_models import load_pictures
 
 LEAST, MOST = np.exp(-0.6), np.exp(0.6)
 

@@ -6,16 +6,16 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.onnx_engine import OnnxEngine
-from models.appearance.identity import Identity
-from models.coefficients import neutral
-from models.renderer.refine.crop import SIDE, pack, take
-from models.renderer.refine.light import MouthLight, light_graph
-from models.renderer.refine.lighting import AsResidual, Lighting
-from models.renderer.refine.shade import MouthShade, shade_graph
-from models.renderer.refiner import RefinerInput
-from models.renderer.renderer import Renderer
 from tests.fakes.mouths import frame, talking
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import neutral
+from visavis.models.renderer.refiner import RefinerInput
+from visavis.models.renderer.relight.crop import SIDE, pack, take
+from visavis.models.renderer.relight.light import MouthLight, light_graph
+from visavis.models.renderer.relight.lighting import AsResidual, Lighting
+from visavis.models.renderer.relight.shade import MouthShade, shade_graph
+from visavis.models.renderer.renderer import Renderer
 
 
 @pytest.fixture(params=[(MouthShade, shade_graph), (MouthLight, light_graph)], ids=lambda p: p[0])

@@ -11,11 +11,11 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
-from streamer.config import MediaConfig
-from streamer.media.path import MODEL_RATE, MediaPath
-from streamer.media.timeline import RATE
-from streamer.media.tracks import AvatarAudioTrack, AvatarVideoTrack
 from tests.fakes.fake_clock import FakeClock
+from visavis.streamer.config import MediaConfig
+from visavis.streamer.media.path import MODEL_RATE, MediaPath
+from visavis.streamer.media.timeline import RATE
+from visavis.streamer.webrtc.tracks import AvatarAudioTrack, AvatarVideoTrack
 
 BLOCK = RATE // 100
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.common import BenchmarkError
-from benchmarks.quality import foreign
-from benchmarks.quality.speech import Recording
-from models.motion import align, recipe
-from models.motion.curves import CHANNELS
-from models.motion.evaluate import from_channels, recall_at
-from models.motion.phones import CLASS_INDEX, CLASSES, Phone
-from models.motion.voices import Utterance
 from tests.unit.motion_sounds import AH, noise, vowel
+from visavis.benchmarks.common import BenchmarkError
+from visavis.benchmarks.quality import foreign
+from visavis.benchmarks.quality.speech import Recording
+from visavis.models.motion.curves import CHANNELS
+from visavis.models.motion.phones import CLASS_INDEX, CLASSES, Phone
+from visavis.models.motion.training import align, recipe
+from visavis.models.motion.training.evaluate import from_channels, recall_at
+from visavis.models.motion.training.voices import Utterance
 
 TRUE = [("SIL", 10), ("M", 8), ("AA", 15), ("P", 6), ("IY", 11), ("SIL", 12)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.coefficients import COUNT, INDEX
-from models.motion.behaviour import Behaviour, Drive, with_eye_look
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.models.motion.behaviour import Behaviour, Drive, with_eye_look
 
 FPS = 25
 MINUTES = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.motion import caution
+from visavis.models.motion import caution
 
 
 def test_the_floor_falls_at_once_and_rises_slowly_whatever_the_chunks() -> None:

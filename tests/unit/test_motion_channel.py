@@ -10,13 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.coefficients import COEFFICIENTS, COUNT, INDEX
-from streamer.media.audio_in import HeardSound
-from streamer.motion_channel import KEPT, MAX_UNSENT, MotionChannel, MotionFrame, decode, encode
-from streamer.worker import protocol
-from streamer.worker.pipeline import RATE, SlotSpec
-from streamer.worker.slot import Slot
 from tests.fakes.fake_pipeline import FakePipeline, FakePipelines
+from visavis.models.coefficients import COEFFICIENTS, COUNT, INDEX
+from visavis.streamer.session.motion_channel import (
+    KEPT,
+    MAX_UNSENT,
+    MotionChannel,
+    MotionFrame,
+    decode,
+    encode,
+)
+from visavis.streamer.webrtc.microphone import HeardSound
+from visavis.streamer.worker import protocol
+from visavis.streamer.worker.pipeline import RATE, SlotSpec
+from visavis.streamer.worker.slot import Slot
 
 STEP = RATE // 25
 

@@ -15,14 +15,14 @@ import pytest
 from scipy.io import wavfile
 from typer.testing import CliRunner
 
-from engines.onnx_engine import OnnxEngine
-from models.coefficients import ARKIT, COEFFICIENTS, COUNT, INDEX
-from models.motion.stream import MOTION_GRAPH, MotionStream
-from streamer.cli import app
-from streamer.errors import BadRequest
-from streamer.motion_command import MotionSettings, open_motion, timecode, write_motion
-from streamer.motion_models import load_motion
 from tests.unit.motion_sounds import AH, RATE, vowel, vowel_and_silence
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.coefficients import ARKIT, COEFFICIENTS, COUNT, INDEX
+from visavis.models.motion.stream import MOTION_GRAPH, MotionStream
+from visavis.streamer.commands.main import app
+from visavis.streamer.commands.motion import MotionSettings, open_motion, timecode, write_motion
+from visavis.streamer.errors import BadRequest
+from visavis.streamer.worker.motion_models import load_motion
 
 SETTINGS = MotionSettings(fps=60, look_ahead_ms=80, seed=0, mood="neutral", style=1.0)
 

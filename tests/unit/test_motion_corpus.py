@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.onnx_engine import OnnxEngine
-from models.motion import augment, evaluate, text, voices
-from models.motion.corpus import make_shard
-from models.motion.curves import CHANNELS
-from models.motion.features import RAW
-from models.motion.phones import BILABIAL, VOWELS, Phone
-from models.motion.spoken import CorpusConfig
-from models.motion.stream import MOTION_GRAPH
 from tests.unit.motion_sounds import AH, noise, tone, vowel, vowel_and_silence
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.motion.curves import CHANNELS
+from visavis.models.motion.features import RAW
+from visavis.models.motion.phones import BILABIAL, VOWELS, Phone
+from visavis.models.motion.stream import MOTION_GRAPH
+from visavis.models.motion.training import augment, evaluate, text, voices
+from visavis.models.motion.training.corpus import make_shard
+from visavis.models.motion.training.spoken import CorpusConfig
 
 HAVE = voices.installed()
 needs_flite = pytest.mark.skipif(

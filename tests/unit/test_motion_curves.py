@@ -7,9 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from models.coefficients import COUNT
-from models.motion import evaluate, text
-from models.motion.curves import (
+from visavis.models.coefficients import COUNT
+from visavis.models.motion.curves import (
     CHANNEL,
     CHANNELS,
     GAP_WEIGHTS,
@@ -22,7 +21,7 @@ from models.motion.curves import (
     rest_lips,
     seal,
 )
-from models.motion.phones import (
+from visavis.models.motion.phones import (
     CLASS_INDEX,
     CLASSES,
     Phone,
@@ -30,6 +29,7 @@ from models.motion.phones import (
     classes_of,
     timed_arpabet,
 )
+from visavis.models.motion.training import evaluate, text
 
 
 def say(*names: str, each: float = 0.09) -> list[Phone]:

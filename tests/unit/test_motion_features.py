@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.motion.features import FEATURES, HOP, MELS, FrontEnd, RawFeatures, mel_filters
 from tests.unit.motion_sounds import AH, noise, vowel, vowel_and_silence
+from visavis.models.motion.features import FEATURES, HOP, MELS, FrontEnd, RawFeatures, mel_filters
 
 PCM = np.stack([vowel_and_silence(), noise(1.5)])
 HOPS = PCM.shape[1] // HOP

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.onnx_engine import OnnxEngine
-from models.coefficients import INDEX
-from models.motion.behaviour import Behaviour, Drive
-from models.motion.body import Listener
-from models.motion.curves import aperture
-from models.motion.flow import (
+from tests.unit.motion_sounds import AH, noise, speech_like, vowel
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.coefficients import INDEX
+from visavis.models.motion.behaviour import Behaviour, Drive
+from visavis.models.motion.body import Listener
+from visavis.models.motion.curves import aperture
+from visavis.models.motion.flow import (
     CHANNELS,
     CONDITIONS,
     DEGREE,
@@ -24,8 +25,12 @@ from models.motion.flow import (
     condition,
     plant,
 )
-from models.motion.stream import FLOW_GRAPH, MOTION_GRAPH, MotionStream, load_flow_engine_path
-from tests.unit.motion_sounds import AH, noise, speech_like, vowel
+from visavis.models.motion.stream import (
+    FLOW_GRAPH,
+    MOTION_GRAPH,
+    MotionStream,
+    load_flow_engine_path,
+)
 
 LIPS = OnnxEngine(MOTION_GRAPH)
 FLOW = OnnxEngine(FLOW_GRAPH)

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.onnx_engine import OnnxEngine
-from models.motion.curves import CHANNELS
-from models.motion.features import HOP
-from models.motion.layout import LOOK_AHEADS_MS
-from models.motion.phones import CLASSES
-from models.motion.predictor import MotionPredictor, head_of
-from models.motion.stream import MOTION_GRAPH, load_motion_engine_path
 from tests.unit.motion_sounds import noise, vowel_and_silence
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.motion.curves import CHANNELS
+from visavis.models.motion.features import HOP
+from visavis.models.motion.layout import LOOK_AHEADS_MS
+from visavis.models.motion.phones import CLASSES
+from visavis.models.motion.predictor import MotionPredictor, head_of
+from visavis.models.motion.stream import MOTION_GRAPH, load_motion_engine_path
 
 PCM = np.stack([vowel_and_silence(), noise(1.5), 0.1 * vowel_and_silence()])
 HOPS = PCM.shape[1] // HOP

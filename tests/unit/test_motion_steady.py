@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.onnx_engine import OnnxEngine
-from models.coefficients import INDEX
-from models.motion import stream as stream_module
-from models.motion.curves import CHANNEL, CHANNELS
-from models.motion.features import FEATURES, MELS
-from models.motion.steady import SteadySound
-from models.motion.stream import MotionStream, load_motion_engine_path
 from tests.unit.motion_sounds import AH, RATE, noise, speech_like, tone, vowel
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.coefficients import INDEX
+from visavis.models.motion import stream as stream_module
+from visavis.models.motion.curves import CHANNEL, CHANNELS
+from visavis.models.motion.features import FEATURES, MELS
+from visavis.models.motion.steady import SteadySound
+from visavis.models.motion.stream import MotionStream, load_motion_engine_path
 
 ENGINE = OnnxEngine(load_motion_engine_path())
 JAW = INDEX["jawOpen"]

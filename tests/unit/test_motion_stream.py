@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.onnx_engine import OnnxEngine
-from models.coefficients import COUNT, INDEX
-from models.motion.curves import CHANNEL, CHANNELS, aperture
-from models.motion.pooling import FramePool
-from models.motion.stream import MOTION_GRAPH, MotionStream
 from tests.unit.motion_sounds import AH, RATE, noise, tone, vowel, vowel_and_silence
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.models.motion.curves import CHANNEL, CHANNELS, aperture
+from visavis.models.motion.pooling import FramePool
+from visavis.models.motion.stream import MOTION_GRAPH, MotionStream
 
 ENGINE = OnnxEngine(MOTION_GRAPH)
 SOUND = vowel_and_silence()
@@ -212,7 +212,7 @@ def test_two_closures_in_a_row_are_two() -> None:
 
 
 def aperture_of(channels: np.ndarray) -> float:
-    from models.motion.curves import expand
+    from visavis.models.motion.curves import expand
 
     values = np.zeros(COUNT, np.float32)
     expand(channels, values)

@@ -10,8 +10,14 @@ import av
 import numpy as np
 import pytest
 
-from models.motion import augment
-from models.motion.batches import (
+from tests.unit.motion_sounds import AH, speech_like, vowel
+from visavis.models.motion.curves import CHANNEL, CHANNELS, DEFAULT, CurveConfig, build
+from visavis.models.motion.features import MELS, RAW
+from visavis.models.motion.flow import CONDITIONS, INDEX_OF, MOODS, RATE
+from visavis.models.motion.phones import CLASS_INDEX, CLASSES, Phone
+from visavis.models.motion.stream import MOTION_GRAPH
+from visavis.models.motion.training import augment
+from visavis.models.motion.training.batches import (
     Corpus,
     add_noise,
     disturb,
@@ -19,18 +25,18 @@ from models.motion.batches import (
     stretch_throats,
     voice_weight,
 )
-from models.motion.capture import Captured, compare, fit, phones_heard, read_take
-from models.motion.corpus import make_shard, version
-from models.motion.curves import CHANNEL, CHANNELS, DEFAULT, CurveConfig, build
-from models.motion.features import MELS, RAW
-from models.motion.flow import CONDITIONS, INDEX_OF, MOODS, RATE
-from models.motion.graph_weights import weights_of
-from models.motion.phones import CLASS_INDEX, CLASSES, Phone
-from models.motion.simulate import SpeechBank, commands, conversations, cues, episode
-from models.motion.spoken import CorpusConfig
-from models.motion.stream import MOTION_GRAPH
-from models.motion.voices import Utterance, installed
-from tests.unit.motion_sounds import AH, speech_like, vowel
+from visavis.models.motion.training.capture import Captured, compare, fit, phones_heard, read_take
+from visavis.models.motion.training.corpus import make_shard, version
+from visavis.models.motion.training.graph_weights import weights_of
+from visavis.models.motion.training.simulate import (
+    SpeechBank,
+    commands,
+    conversations,
+    cues,
+    episode,
+)
+from visavis.models.motion.training.spoken import CorpusConfig
+from visavis.models.motion.training.voices import Utterance, installed
 
 needs_voices = pytest.mark.skipif(
     not installed()["flite"], reason="no training data: flite is not installed"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from models.renderer.mouth import _RIM_INSIDE, _RIM_SKIN, _mix
+from visavis.models.renderer.mouth import _RIM_INSIDE, _RIM_SKIN, _mix
 
 SKIN, DEEP = 200, 40.0
 LINING = np.array([120.0, 60.0, 60.0], np.float32)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.appearance.basis import load_basis
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from models.renderer.nostrils import NostrilCaps
-from models.renderer.renderer import Renderer
-from models.renderer.shell import hidden_in_photo
+from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.nostrils import NostrilCaps
+from visavis.models.renderer.renderer import Renderer
+from visavis.models.renderer.shell import hidden_in_photo
 
 
 def test_caps_lie_between_their_rims():

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from models.coefficients import COUNT, INDEX
-from streamer.errors import BadRequest
-from streamer.offline import render_file
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.streamer.commands.render import render_file
+from visavis.streamer.errors import BadRequest
 
 RATE, FPS, SIZE = 16_000, 25, 256
 JAW = INDEX["jawOpen"]

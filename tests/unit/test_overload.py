@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamer.admission import Admission, lanes, relative_cost
-from streamer.config import LimitsConfig
-from streamer.errors import AtCapacity
-from streamer.metrics import Metrics
-from streamer.worker.cores import compute_threads
-from streamer.worker.overload import Effort, OverloadGuard
-from streamer.worker.pipeline import RATE, SlotSpec
-from streamer.worker.slot import Slot
 from tests.fakes.fake_pipeline import FakePipelines
+from visavis.streamer.config import LimitsConfig
+from visavis.streamer.errors import AtCapacity
+from visavis.streamer.metrics import Metrics
+from visavis.streamer.session.admission import Admission, lanes, relative_cost
+from visavis.streamer.worker.cores import compute_threads
+from visavis.streamer.worker.overload import Effort, OverloadGuard
+from visavis.streamer.worker.pipeline import RATE, SlotSpec
+from visavis.streamer.worker.slot import Slot
 
 STEP = RATE // 25
 AHEAD = 80 * RATE // 1000

@@ -10,11 +10,16 @@ import cv2
 import numpy as np
 import pytest
 
-from models.coefficients import COUNT, INDEX
-from models.renderer.people.balance import balance_of, describe, tone_of, typology_angle
-from models.renderer.people.clips import random_motion
-from models.renderer.people.command import main
-from models.renderer.people.gl import (
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.models.renderer.training.people.balance import (
+    balance_of,
+    describe,
+    tone_of,
+    typology_angle,
+)
+from visavis.models.renderer.training.people.clips import random_motion
+from visavis.models.renderer.training.people.command import main
+from visavis.models.renderer.training.people.gl import (
     COLUMNS,
     WIDTH,
     Canvas,
@@ -23,9 +28,9 @@ from models.renderer.people.gl import (
     Groups,
     Look,
 )
-from models.renderer.people.interior import aperture_light, lamp_through
-from models.renderer.people.labels import choose, read_labels
-from models.renderer.people.light import (
+from visavis.models.renderer.training.people.interior import aperture_light, lamp_through
+from visavis.models.renderer.training.people.labels import choose, read_labels
+from visavis.models.renderer.training.people.light import (
     Light,
     estimate_shading,
     random_light,
@@ -33,7 +38,7 @@ from models.renderer.people.light import (
     to_linear,
     to_srgb,
 )
-from models.renderer.people.shards import (
+from visavis.models.renderer.training.people.shards import (
     ShardError,
     ShardWriter,
     photo_places,
@@ -41,8 +46,8 @@ from models.renderer.people.shards import (
     read_shards,
     truth_tracker,
 )
-from models.renderer.people.soft import SoftCanvas
-from models.renderer.people.studio import Studio, is_held_out
+from visavis.models.renderer.training.people.soft import SoftCanvas
+from visavis.models.renderer.training.people.studio import Studio, is_held_out
 
 SIZE = 96
 DISTANCE = 80.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from streamer.config import MediaConfig
-from streamer.media.path import MediaPath
-from streamer.media.phases import FramePhases
-from streamer.media.timeline import RATE
 from tests.fakes.fake_clock import FakeClock
+from visavis.streamer.config import MediaConfig
+from visavis.streamer.media.path import MediaPath
+from visavis.streamer.media.phases import FramePhases
+from visavis.streamer.media.timeline import RATE
 
 PERIOD = 0.040
 

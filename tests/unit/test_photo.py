@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from models.appearance.photo import MAX_SIDE, PhotoRefused, picture_format, sanitise
+from visavis.models.appearance.photo import MAX_SIDE, PhotoRefused, picture_format, sanitise
 
 
 def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:

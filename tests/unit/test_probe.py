@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.worker.probe import BLOCKS, Probe
+from visavis.streamer.worker.probe import BLOCKS, Probe
 
 RATE, FPS = 16_000, 25
 

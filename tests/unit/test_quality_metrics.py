@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.quality.measures import (
+from visavis.benchmarks.quality.measures import (
     closure_at,
     closure_at_false_rate,
     correlation,

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
-from benchmarks.common import BenchmarkError
-from benchmarks.quality import ablation, life, motion, motion_table, probe, speech
-from engines.onnx_engine import OnnxEngine
-from models.coefficients import COUNT, INDEX
-from models.motion import evaluate
-from models.motion.stream import MOTION_GRAPH
 from tests.unit.motion_sounds import AH, RATE, vowel
+from visavis.benchmarks.common import BenchmarkError
+from visavis.benchmarks.quality import ablation, life, motion, motion_table, probe, speech
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.models.motion.stream import MOTION_GRAPH
+from visavis.models.motion.training import evaluate
 
 FPS = 50
 WORDS = ("P", "AA", "F", "IY", "M", "UW", "T", "AE", "B", "OW", "V", "IH", "K", "EH")

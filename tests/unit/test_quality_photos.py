@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.quality.photos_groups import TONES, _drift, by_group, choose, measure
-from benchmarks.quality.photos_sheet import POSES, SPEECH, coefficients, contact_sheet
-from models.appearance.identity import Identity
-from models.appearance.tracker import MediaPipeTracker
-from models.coefficients import INDEX
-from models.renderer.people.labels import PortraitLabels
-from models.renderer.renderer import Renderer
+from visavis.benchmarks.quality.photos_groups import TONES, _drift, by_group, choose, measure
+from visavis.benchmarks.quality.photos_sheet import POSES, SPEECH, coefficients, contact_sheet
+from visavis.models.appearance.identity import Identity
+from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.models.coefficients import INDEX
+from visavis.models.renderer.renderer import Renderer
+from visavis.models.renderer.training.people.labels import PortraitLabels
 
 
 def test_everyone_is_chosen_alike():

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.quality import main as quality
-from benchmarks.quality.sheet import Strip, choose, draw
-from benchmarks.quality.video import _View, inner_lip_gap
-from models.appearance.enrol import enrol
-from models.appearance.photo import sanitise
-from models.appearance.portrait import synthetic_portrait
-from models.appearance.tracker import MediaPipeTracker
-from models.coefficients import INDEX, neutral
-from models.renderer.renderer import Renderer
+from visavis.benchmarks.quality import main as quality
+from visavis.benchmarks.quality.sheet import Strip, choose, draw
+from visavis.benchmarks.quality.video import _View, inner_lip_gap
+from visavis.models.appearance.enrol import enrol
+from visavis.models.appearance.photo import sanitise
+from visavis.models.appearance.portrait import synthetic_portrait
+from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.renderer import Renderer
 
 
 def test_measured_aperture_follows_what_is_drawn() -> None:
@@ -62,7 +62,7 @@ def test_phones_on_the_sheet_come_in_order_with_lips_among_them() -> None:
 
 
 def test_the_whole_benchmark_on_a_drawn_person_and_a_hum(tmp_path: Path) -> None:
-    from benchmarks.latency.sound import write_wav
+    from visavis.benchmarks.latency.sound import write_wav
 
     photo = tmp_path / "photo.png"
     photo.write_bytes(synthetic_portrait())

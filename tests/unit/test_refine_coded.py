@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.renderer.refine.coded import read_coded, write_coded
-from models.renderer.refine.frame_pairs import FramePair, cuts
-from models.renderer.refine.gates import moved_gate
-from models.renderer.refine.pairs import read_pairs
+from visavis.models.renderer.training.relight.coded import read_coded, write_coded
+from visavis.models.renderer.training.relight.frame_pairs import FramePair, cuts
+from visavis.models.renderer.training.relight.gates import moved_gate
+from visavis.models.renderer.training.relight.pairs import read_pairs
 
 SIDE = 64
 

@@ -6,11 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.quality import pictures
-from benchmarks.quality.renderer import Arm, arms_of, distillation, measure, summarise
-from benchmarks.quality.renderer_people import regions
-from models.renderer.refine.crop import CHANNELS, GATE, SIDE, WARPED, Crop
-from models.renderer.refine.pairs import Pair, agreement, in_shards, read_pairs, write_pairs
+from visavis.benchmarks.quality import pictures
+from visavis.benchmarks.quality.renderer import Arm, arms_of, distillation, measure, summarise
+from visavis.benchmarks.quality.renderer_people import regions
+from visavis.models.renderer.relight.crop import CHANNELS, GATE, SIDE, WARPED, Crop
+from visavis.models.renderer.training.relight.pairs import (
+    Pair,
+    agreement,
+    in_shards,
+    read_pairs,
+    write_pairs,
+)
 
 
 def smooth(rng: np.random.Generator, size: int) -> np.ndarray:

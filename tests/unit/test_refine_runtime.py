@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.renderer.refine import bridge
-from models.renderer.refine.crop import CHANNELS, GATE, SIDE, STEP, TIME, WARPED, gate, mouth_box
-from models.renderer.refine.runtime import MouthRefiner, walk
-from models.renderer.refiner import Places, RefinerInput, apply_refinement
+from visavis.models.renderer.refiner import Places, RefinerInput, apply_refinement
+from visavis.models.renderer.relight.crop import (
+    CHANNELS,
+    GATE,
+    SIDE,
+    STEP,
+    TIME,
+    WARPED,
+    gate,
+    mouth_box,
+)
+from visavis.models.renderer.training.relight import bridge
+from visavis.models.renderer.training.relight.runtime import MouthRefiner, walk
 
 
 class Toy:

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.quality.refiners import refiner_of
-from engines.onnx_engine import OnnxEngine
-from models.renderer.refine.coded import write_coded
-from models.renderer.refine.crop import GATE, INSIDE, SEEN, SHIFT, WARPED
-from models.renderer.refine.crop import SIDE as MOUTH_SIDE
-from models.renderer.refine.data import PairSet, assemble
-from models.renderer.refine.export import load_network
-from models.renderer.refine.frame_graph import export_frame
-from models.renderer.refine.light import LIGHT_ROWS
-from models.renderer.refine.light_graph import LightGraph, export_light
-from models.renderer.refine.network import NetworkConfig, RefinerNetwork, endpoint
-from models.renderer.refine.train import main
 from tests.unit.test_refine_coded import frame
+from visavis.benchmarks.quality.refiners import refiner_of
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.renderer.relight.crop import GATE, INSIDE, SEEN, SHIFT, WARPED
+from visavis.models.renderer.relight.crop import SIDE as MOUTH_SIDE
+from visavis.models.renderer.relight.light import LIGHT_ROWS
+from visavis.models.renderer.training.relight.coded import write_coded
+from visavis.models.renderer.training.relight.data import PairSet, assemble
+from visavis.models.renderer.training.relight.export import load_network
+from visavis.models.renderer.training.relight.frame_graph import export_frame
+from visavis.models.renderer.training.relight.light_graph import LightGraph, export_light
+from visavis.models.renderer.training.relight.network import NetworkConfig, RefinerNetwork, endpoint
+from visavis.models.renderer.training.relight.train import main
 
 
 @pytest.fixture

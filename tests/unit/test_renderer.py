@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from models.appearance.basis import load_basis
-from models.appearance.identity import Identity
-from models.appearance.tracker import MediaPipeTracker
-from models.coefficients import ARKIT, COUNT, INDEX, neutral
-from models.renderer.renderer import Renderer
-from models.renderer.warp import FAR, count_bits, cover, rasterise
+from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.identity import Identity
+from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.models.coefficients import ARKIT, COUNT, INDEX, neutral
+from visavis.models.renderer.renderer import Renderer
+from visavis.models.renderer.warp import FAR, count_bits, cover, rasterise
 
 GREY = np.array([0.299, 0.587, 0.114])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from models.renderer.refiner import Refinement, RefinerInput, apply_refinement
-from models.renderer.renderer import Renderer
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.refiner import Refinement, RefinerInput, apply_refinement
+from visavis.models.renderer.renderer import Renderer
 
 BOX = (120, 100, 280, 300)
 

@@ -7,8 +7,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.media.delay import CALM, RETURN, ReleaseDelay
-from streamer.media.ring import FrameRing
+from visavis.streamer.media.delay import CALM, RETURN, ReleaseDelay
+from visavis.streamer.media.ring import FrameRing
 
 
 def ring(capacity_ms: int = 120) -> FrameRing[str]:

@@ -24,8 +24,8 @@ from aiortc.rtp import (
     unpack_header_extensions,
 )
 
-from streamer.media.resample import StreamingResampler
-from streamer.media.rtcp import (
+from visavis.streamer.media.resample import StreamingResampler
+from visavis.streamer.webrtc.rtcp import (
     PLAYOUT_DELAY_URI,
     PlayoutDelayMap,
     SenderHooks,

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 import pytest
 
-from engines.onnx_engine import OnnxEngine
-from models.appearance.identity import Identity
-from models.renderer.refine import shade
-from models.renderer.refine.crop import GATE, SEEN, SIDE, WARPED, gate, pack, take
-from models.renderer.refine.shade import CELLS, SHADE_SIDE, MouthShade, shade_graph
-from models.renderer.refiner import Places, RefinerInput, apply_refinement
-from streamer.picture_models import load_pictures
 from tests.fakes.mouths import frame
+from visavis.engines.onnx_engine import OnnxEngine
+from visavis.models.appearance.identity import Identity
+from visavis.models.renderer.refiner import Places, RefinerInput, apply_refinement
+from visavis.models.renderer.relight import shade
+from visavis.models.renderer.relight.crop import GATE, SEEN, SIDE, WARPED, gate, pack, take
+from visavis.models.renderer.relight.shade import CELLS, SHADE_SIDE, MouthShade, shade_graph
+from visavis.streamer.worker.picture_models import load_pictures
 
 LEAST, MOST = np.exp(-0.5), 1.25
 

@@ -9,11 +9,11 @@ from aiortc.sdp import SessionDescription
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamer.config import LimitsConfig
-from streamer.errors import BadRequest, TooLarge, VisavisError
-from streamer.ice import acceptable_candidate
-from streamer.media.rtcp import PLAYOUT_DELAY_URI
-from streamer.signaling import check_offer, finish_answer, parse_candidate
+from visavis.streamer.config import LimitsConfig
+from visavis.streamer.errors import BadRequest, TooLarge, VisavisError
+from visavis.streamer.webrtc.ice import acceptable_candidate
+from visavis.streamer.webrtc.rtcp import PLAYOUT_DELAY_URI
+from visavis.streamer.webrtc.signaling import check_offer, finish_answer, parse_candidate
 
 SECTION = """\
 c=IN IP4 0.0.0.0

@@ -9,10 +9,10 @@ import av
 import numpy as np
 import pytest
 
-from streamer.worker.pipeline import RATE, AvatarPipeline, SlotSpec
-from streamer.worker.scheduler import Scheduler
-from streamer.worker.slot import Slot
 from tests.fakes.fake_pipeline import FakeDrawer, FakePipelines
+from visavis.streamer.worker.pipeline import RATE, AvatarPipeline, SlotSpec
+from visavis.streamer.worker.scheduler import Scheduler
+from visavis.streamer.worker.slot import Slot
 
 STEP = RATE // 25
 AHEAD = 80 * RATE // 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from models.appearance.colours import soften_folds, take_teeth
+from visavis.models.appearance.colours import soften_folds, take_teeth
 
 GREY = np.array([0.299, 0.587, 0.114])
 SKIN, LOWER, UPPER = (205, 165, 140), (200, 120, 115), (120, 75, 65)

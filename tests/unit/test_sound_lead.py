@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from streamer.media.lead import HELD_MS, SoundLead
-from streamer.media.timeline import RATE, Timeline
+from visavis.streamer.media.lead import HELD_MS, SoundLead
+from visavis.streamer.media.timeline import RATE, Timeline
 
 DELAY_S = 0.15
 

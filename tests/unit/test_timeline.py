@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from streamer.media.timeline import DEAD_LAG, GRACE, MAX_AHEAD, RATE, Timeline
+from visavis.streamer.media.timeline import DEAD_LAG, GRACE, MAX_AHEAD, RATE, Timeline
 
 BLOCK = 480
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamer.media.timeline import GRACE, MAX_AHEAD, RATE, Timeline
+from visavis.streamer.media.timeline import GRACE, MAX_AHEAD, RATE, Timeline
 
 ARRIVALS = st.lists(
     st.tuples(

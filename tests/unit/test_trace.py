@@ -7,8 +7,14 @@ import json
 
 import pytest
 
-from streamer.trace import STAGES, FrameTimes, Tracer, chrome_trace, chrome_trace_json
-from streamer.worker.protocol import Packet
+from visavis.streamer.session.trace import (
+    STAGES,
+    FrameTimes,
+    Tracer,
+    chrome_trace,
+    chrome_trace_json,
+)
+from visavis.streamer.worker.protocol import Packet
 
 
 def times(frame: int = 7, repeated: bool = False) -> FrameTimes:

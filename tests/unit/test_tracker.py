@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from skimage.data import astronaut
 
-from models.appearance.covered import refuse_covered
-from models.appearance.enrol_child import upright
-from models.appearance.errors import EnrolmentRefused
-from models.appearance.tracker import LANDMARKS, FaceLandmarks, MediaPipeTracker
+from visavis.models.appearance.covered import refuse_covered
+from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.tracker import LANDMARKS, FaceLandmarks, MediaPipeTracker
+from visavis.streamer.avatars.child import upright
 
 Image = NDArray[np.uint8]
 
@@ -152,7 +152,7 @@ def test_dark_glasses_are_refused(photo: Image, face: FaceLandmarks) -> None:
 def test_it_is_quiet_and_loads_nothing_heavy() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from models.appearance.tracker import MediaPipeTracker\n"
+        "from visavis.models.appearance.tracker import MediaPipeTracker\n"
         "t = MediaPipeTracker()\n"
         "photo = np.zeros((300, 300, 3), np.uint8)\n"
         "t.detect(photo), t.segment(photo)\n"

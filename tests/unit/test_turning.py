@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.appearance.basis import load_basis
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from models.renderer.attached import GRID, head_share
-from models.renderer.edges import soften_steps
-from models.renderer.geometry import head_pose, turning_back
-from models.renderer.renderer import Renderer
-from models.renderer.shell import face_blend
+from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.attached import GRID, head_share
+from visavis.models.renderer.edges import soften_steps
+from visavis.models.renderer.geometry import head_pose, turning_back
+from visavis.models.renderer.renderer import Renderer
+from visavis.models.renderer.shell import face_blend
 
 
 def slanted(size: int, slope: float, turned: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from models.appearance.identity import Identity
-from models.coefficients import INDEX, neutral
-from models.renderer.refine.whole import FrameRefiner
-from models.renderer.refiner import CELL, Refiners
-from models.renderer.renderer import Renderer
 from tests.fakes.mouths import talking
+from visavis.models.appearance.identity import Identity
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.refiner import CELL, Refiners
+from visavis.models.renderer.renderer import Renderer
+from visavis.models.renderer.training.relight.whole import FrameRefiner
 
 SIZE = 256
 

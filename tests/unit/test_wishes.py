@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from streamer.errors import BadRequest
-from streamer.sessions import OfferRequest
-from streamer.wishes import Wishes, read_wishes
+from visavis.streamer.errors import BadRequest
+from visavis.streamer.session.manager import OfferRequest
+from visavis.streamer.session.options import Wishes, read_wishes
 
 
 def test_nothing_said_is_the_servers_way() -> None:

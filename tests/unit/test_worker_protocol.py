@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.worker import protocol
-from streamer.worker.protocol import Decoder, Kind, Message, Packet, ProtocolError, control
+from visavis.streamer.worker import protocol
+from visavis.streamer.worker.protocol import Decoder, Kind, Message, Packet, ProtocolError, control
 
 messages = st.builds(
     Message, st.sampled_from(list(Kind)), st.integers(0, 0xFFFF), st.binary(max_size=300)

@@ -1,0 +1,1 @@
+"""How the motion networks are trained and measured."""

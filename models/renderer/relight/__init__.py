@@ -1,0 +1,1 @@
+"""Light in the open mouth by a small network: what runs."""

@@ -1,0 +1,1 @@
+"""How the renderer's networks are trained."""

@@ -1,0 +1,1 @@
+"""How the networks that light the mouth are trained: pairs, losses, trainer, graphs."""

@@ -1,0 +1,1 @@
+"""Avatars: where they are kept and how one is made."""

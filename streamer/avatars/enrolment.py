@@ -1,0 +1,339 @@
+"""Enrolment in a child process: the one that calls this never decodes a picture itself.
+
+The child is a fresh interpreter with a clean environment in a session of its own, confined by
+``visavis.streamer.avatars.sandbox``. It may take the photo down with it, but nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.photo import MAX_BYTES, MAX_PIXELS, check_upload
+from visavis.streamer.avatars.child import BUNDLE, PREVIEW
+from visavis.streamer.avatars.sandbox import ProcessLimits
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[float, str], None]
+_ROOT = Path(__file__).resolve().parents[2]
+_LINE_BYTES = 16_384
+_MAX_LINES = 2_000
+_SENTENCE = 300  # characters
+_COMPILED = "numba"  # folder
+_WARM_UP_S = 120.0
+_KEPT_STDERR = 4_000  # bytes
+_UNHEARD = 1  # exit code of a child that is stopped for what it says
+_PREVIEW_BYTES = 4 << 20
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
+
+
+class EnrolmentFailed(RuntimeError):
+    """The child crashed, hung or ran out of something; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class EnrolmentResult:
+    """What an enrolment leaves behind besides the bundle.
+
+    Attributes:
+        notes: sentences for the owner of the photo.
+        preview: the avatar at rest, a JPEG.
+        held: the confinement measures that the kernel granted.
+        timing: seconds by stage, in the child.
+    """
+
+    notes: tuple[str, ...]
+    preview: bytes
+    held: tuple[str, ...]
+    timing: dict[str, float] = field(default_factory=dict)
+
+
+async def enrol_photo(
+    data: bytes,
+    out: Path,
+    *,
+    size: int,
+    timeout_s: float,
+    progress: Progress | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_pixels: int = MAX_PIXELS,
+    limits: ProcessLimits | None = None,
+    module: str = "visavis.streamer.avatars.child",
+) -> EnrolmentResult:
+    """Turn the bytes of a photo into a bundle at ``out``, which appears whole or not at all.
+
+    Args:
+        data: the uploaded file, untrusted.
+        out: where the bundle goes; its folder must exist.
+        size: pixels of the avatar's picture.
+        timeout_s: wall-clock seconds after which the child is killed.
+        progress: told the share that is done (0-1) and the stage, on this event loop.
+        max_bytes: limit on the file.
+        max_pixels: limit on width times height.
+        limits: of the child; its processor time follows the timeout by default.
+        module: what the child runs.
+
+    Raises:
+        EnrolmentRefused: the photo cannot serve; the message is the reason.
+        EnrolmentFailed: the child broke or took too long.
+    """
+    check_upload(data, max_bytes)
+    limits = limits or ProcessLimits(cpu_s=math.ceil(timeout_s) + 5)
+    folder = Path(tempfile.mkdtemp(prefix=".enrol-", dir=out.parent))
+    try:
+        job = {
+            "folder": str(folder),
+            "size": size,
+            "max_bytes": max_bytes,
+            "max_pixels": max_pixels,
+            "limits": asdict(limits),
+            "readable": [str(_ROOT / "models"), str(_ROOT / "engines")],
+        }
+        await _lend_compiled(folder, progress)
+        done = await _run_child(module, job, data, timeout_s, progress)
+        return _collect(done, folder, out, limits.file_bytes)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def enrol_photo_sync(
+    data: bytes,
+    out: Path,
+    *,
+    size: int,
+    timeout_s: float,
+    progress: Progress | None = None,
+    **options: Any,
+) -> EnrolmentResult:
+    """Do the same where no event loop runs; see ``enrol_photo``."""
+    return asyncio.run(
+        enrol_photo(data, out, size=size, timeout_s=timeout_s, progress=progress, **options)
+    )
+
+
+async def _run_child(
+    module: str, job: dict[str, Any], data: bytes, timeout_s: float, progress: Progress | None
+) -> dict[str, Any]:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-B",
+        "-m",
+        module,
+        json.dumps(job),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=job["folder"],
+        env=_environment(job["folder"]),
+        start_new_session=True,
+        limit=_LINE_BYTES,
+    )
+    errors = asyncio.ensure_future(_tail(child.stderr))
+    try:
+        async with asyncio.timeout(timeout_s):
+            await _feed(child.stdin, data)
+            last = await _listen(child.stdout, progress)
+            code = await child.wait() if last else _UNHEARD
+    except TimeoutError:
+        raise EnrolmentFailed(
+            f"Reading the photo took longer than {timeout_s:g} seconds and was stopped."
+        ) from None
+    finally:
+        _kill(child)
+        # Before Python 3.12.4 ``wait`` hangs for as long as unread output holds a pipe open.
+        while child.stdout is not None and await child.stdout.read(1 << 16):
+            pass
+        await child.wait()
+        said = await errors
+    return _verdict(last, code, said)
+
+
+def _environment(folder: str) -> dict[str, str]:
+    """Return the child's variables: no tokens, one thread everywhere."""
+    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    threads = ("OMP", "OPENBLAS", "MKL", "NUMBA", "NUMEXPR")
+    return {
+        **kept,
+        **{f"{name}_NUM_THREADS": "1" for name in threads},
+        "PYTHONIOENCODING": "utf-8",
+        "HOME": folder,
+        "TMPDIR": folder,
+        "NUMBA_CACHE_DIR": str(Path(folder) / _COMPILED),
+    }
+
+
+async def _lend_compiled(folder: Path, progress: Progress | None) -> None:
+    """Give the child a copy of what numba has compiled for us: seven seconds saved.
+
+    The child may not write where its parents read code from, and numba will not use a cache it
+    cannot write; so it gets a copy, which goes with it. Where nothing was compiled yet, that is
+    done first.
+    """
+    if await asyncio.to_thread(_copy_compiled, folder):
+        return
+    if progress is not None:
+        progress(0.01, "Compiling for this machine, once")
+    await compile_once()
+    await asyncio.to_thread(_copy_compiled, folder)
+
+
+async def compile_once() -> None:
+    """Compile the inner loops if nothing is compiled yet, in a process that has seen no photo."""
+    if any(_compiled_files()):
+        return
+    command = (sys.executable, "-P", "-m", "visavis.models.appearance.warm")
+    quiet = asyncio.subprocess.DEVNULL
+    child = await asyncio.create_subprocess_exec(
+        *command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(_WARM_UP_S):
+            await child.wait()
+    except TimeoutError:
+        log.warning("compiling took longer than %g s; enrolment does it by itself", _WARM_UP_S)
+    finally:
+        _kill(child)
+        await child.wait()
+
+
+def _compiled_files() -> Iterator[tuple[str, list[Path]]]:
+    """Yield numba's cache of each of our packages (its layout: numba.core.caching)."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    for package in sorted(p for p in (_ROOT / "models").iterdir() if (p / "__init__.py").is_file()):
+        name = f"{package.name}_{hashlib.sha1(str(package).encode()).hexdigest()}"
+        for source in (
+            Path(os.environ.get("NUMBA_CACHE_DIR") or "/nonexistent") / name,
+            package / "__pycache__",
+            Path(cache) / "numba" / name,
+        ):
+            if found := [*source.glob("*.nbi"), *source.glob("*.nbc")]:
+                yield name, found
+                break
+
+
+def _copy_compiled(folder: Path) -> bool:
+    """Copy what is compiled, if anything is."""
+    copied = False
+    for name, found in _compiled_files():
+        target = folder / _COMPILED / name
+        target.mkdir(parents=True)
+        with contextlib.suppress(OSError):  # replaced meanwhile: the child compiles again
+            for file in found:
+                shutil.copyfile(file, target / file.name)
+        copied = True
+    return copied
+
+
+async def _feed(pipe: asyncio.StreamWriter | None, data: bytes) -> None:
+    assert pipe is not None
+    # A child that died early is heard of through its exit code.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        pipe.write(data)
+        await pipe.drain()
+        pipe.close()
+        await pipe.wait_closed()
+
+
+async def _listen(pipe: asyncio.StreamReader | None, progress: Progress | None) -> dict[str, Any]:
+    """Return the child's last word, or nothing where it talks nonsense or without end.
+
+    A child may have been taken over by its photo, so nothing that it says is believed.
+    """
+    assert pipe is not None
+    last: dict[str, Any] = {}
+    for _ in range(_MAX_LINES):
+        try:
+            line = await pipe.readline()
+            message = json.loads(line) if line else None
+        except ValueError:  # too long, or not JSON
+            return {}
+        if message is None:
+            return last
+        if not isinstance(message, dict):
+            return {}
+        last = message
+        done, stage = message.get("progress"), message.get("stage")
+        if progress is not None and isinstance(done, float | int) and isinstance(stage, str):
+            progress(min(1.0, max(0.0, float(done))), _sentence(stage))
+    return {}
+
+
+async def _tail(pipe: asyncio.StreamReader | None) -> bytes:
+    assert pipe is not None
+    kept = b""
+    while block := await pipe.read(4096):
+        kept = (kept + block)[-_KEPT_STDERR:]
+    return kept
+
+
+def _kill(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def _verdict(last: dict[str, Any], code: int, said: bytes) -> dict[str, Any]:
+    if isinstance(last.get("refused"), str):
+        raise EnrolmentRefused(_sentence(last["refused"]))
+    if code == 0 and isinstance(last.get("done"), dict):
+        return dict(last["done"])
+    log.warning("enrolment child ended with %d: %s", code, said.decode("utf-8", "replace"))
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise EnrolmentFailed("Reading the photo used more processor time or memory than allowed.")
+    raise EnrolmentFailed("The process that reads photos broke off; try another copy of the photo.")
+
+
+def _collect(done: dict[str, Any], folder: Path, out: Path, max_bytes: int) -> EnrolmentResult:
+    preview = _read(folder / PREVIEW, _PREVIEW_BYTES)
+    bundle = folder / BUNDLE
+    _check_file(bundle, max_bytes)
+    bundle.chmod(0o600)
+    bundle.replace(out)
+    notes, held, timing = done.get("notes"), done.get("held"), done.get("timing")
+    return EnrolmentResult(
+        notes=tuple(_sentence(str(n)) for n in notes[:20]) if isinstance(notes, list) else (),
+        preview=preview,
+        held=tuple(_sentence(str(h)) for h in held[:20]) if isinstance(held, list) else (),
+        timing={
+            str(name)[:40]: float(seconds)
+            for name, seconds in (timing.items() if isinstance(timing, dict) else ())
+            if isinstance(seconds, float | int)
+        },
+    )
+
+
+def _check_file(path: Path, max_bytes: int) -> None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        found = None
+    if found is None or not stat.S_ISREG(found.st_mode) or not 0 < found.st_size <= max_bytes:
+        raise EnrolmentFailed("The process that reads photos left no usable result.")
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    _check_file(path, max_bytes)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(max_bytes)
+
+
+def _sentence(text: str) -> str:
+    return "".join(c for c in text if c.isprintable())[:_SENTENCE]

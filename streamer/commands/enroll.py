@@ -1,0 +1,53 @@
+"""``visavis enroll``: the avatar store driven from a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from visavis.streamer.avatars.store import AvatarRecord, AvatarStore
+from visavis.streamer.config import Config
+from visavis.streamer.errors import Unprocessable
+
+_POLL_S = 0.1  # how often the progress bar is told
+
+STATEMENT = "The person in the photo agrees to this avatar."
+
+
+def enrol_into_store(
+    config: Config,
+    photo: bytes,
+    name: str,
+    consent: bool,
+    progress: Callable[[float, str], None],
+) -> AvatarRecord:
+    """Enrol a photo into the store and return the ready record.
+
+    Raises:
+        VisavisError: without consent, or the photo was refused; the sentence says why.
+    """
+    return asyncio.run(_enrol(config, photo, name, consent, progress))
+
+
+async def _enrol(
+    config: Config,
+    photo: bytes,
+    name: str,
+    consent: bool,
+    progress: Callable[[float, str], None],
+) -> AvatarRecord:
+    store = AvatarStore(config.data_dir, config.limits, config.media.size)
+    try:
+        started = await store.start_enrolment(photo, name, STATEMENT, consent)
+        waiting = asyncio.ensure_future(store.wait(started.id))
+        while not waiting.done():
+            record = store.get(started.id)
+            progress(record.progress, record.stage)
+            await asyncio.wait([waiting], timeout=_POLL_S)
+        record = waiting.result()
+        if record.status != "ready":
+            raise Unprocessable(record.reason or "The photo could not be used.")
+        progress(1.0, "Ready")
+        return record
+    finally:
+        await store.close()

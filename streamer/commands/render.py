@@ -1,0 +1,222 @@
+"""``visavis render``: the live models, run as fast as they go, into a file.
+
+Sound is read twice, at the model's rate and at the file's, so that nothing longer than a block is
+ever held; frame *n* of the picture belongs to samples ``[n·rate/fps, (n+1)·rate/fps)`` of both.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.streamer.errors import BadRequest
+from visavis.streamer.media.audio_file import is_silent, read_blocks
+
+if TYPE_CHECKING:
+    from visavis.models.motion.stream import MotionStream
+    from visavis.models.renderer.renderer import Renderer
+
+AUDIO_RATE = 48_000
+_QUEUE_FRAMES = 8
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class RenderReport:
+    """What came out.
+
+    Attributes:
+        frames: pictures written.
+        seconds: duration of the sound.
+        silent: nobody was heard in the whole file, so the mouth stayed shut.
+    """
+
+    frames: int
+    seconds: float
+    silent: bool
+
+
+def render_file(
+    motion: MotionStream,
+    renderer: Renderer,
+    audio: Path,
+    output: Path,
+    *,
+    size: int,
+    fps: int,
+    heard: Path | None = None,
+    progress: Progress | None = None,
+) -> RenderReport:
+    """Render a sound file to H.264 + AAC in an MP4.
+
+    Args:
+        motion: a fresh motion stream at ``fps``.
+        renderer: the avatar at ``size``.
+        audio: any sound file.
+        output: the ``.mp4`` to write; appears only when it is complete.
+        size: width and height in pixels.
+        fps: frames per second.
+        heard: a sound file of what the other side says meanwhile.
+        progress: told the seconds of sound that are done.
+
+    Raises:
+        BadRequest: the sound cannot be read or the output cannot be written.
+    """
+    if output.suffix.lower() not in (".mp4", ".mov", ".mkv"):
+        raise BadRequest(f"The output must end in .mp4, .mov or .mkv, not {output.suffix!r}.")
+    if not output.parent.is_dir():
+        raise BadRequest(f"There is no folder {output.parent} to write into.")
+    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
+    listener = Listener(audio, motion, heard)
+    try:
+        sound = read_blocks(audio, AUDIO_RATE, layout="stereo", block=1024)
+        with _Writer(partial, size, fps, sound) as writer:
+            frames = 0
+            for values in listener.frames():
+                writer.put(renderer.render(values).copy())
+                frames += 1
+                if progress is not None:
+                    progress(frames / fps)
+            writer.finish()
+        partial.replace(output)
+    except OSError as error:
+        raise BadRequest(f"{output} cannot be written: {error.strerror or error}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return RenderReport(frames, listener.samples / motion.SAMPLE_RATE, listener.silent)
+
+
+class Listener:
+    """Feeds a file to the motion stream and remembers what it heard.
+
+    Args:
+        audio: what is said.
+        motion: a fresh motion stream.
+        heard: what the other side says from the same moment on; silence when it ends earlier.
+    """
+
+    def __init__(self, audio: Path, motion: MotionStream, heard: Path | None = None) -> None:
+        self._audio = audio
+        self._motion = motion
+        self._heard = heard
+        self.samples = 0
+        self.silent = True
+
+    def frames(self) -> Iterator[NDArray[np.float32]]:
+        """Yield one coefficient vector a frame until the sound has ended."""
+        rate, emitted = self._motion.SAMPLE_RATE, 0
+        step = rate // 5
+        other = None if self._heard is None else read_blocks(self._heard, rate, block=step)
+        for block in read_blocks(self._audio, rate, block=step):
+            self.samples += len(block)
+            self.silent = self.silent and is_silent(block)
+            for values in self._push(block, other):
+                emitted += 1
+                yield values
+        # The look-ahead and the last started frame are fed with silence.
+        fps = self._motion.fps
+        owed = -(-self.samples * fps // rate) - emitted
+        for values in self._motion.push(np.zeros(rate, np.float32))[: max(0, owed)]:
+            yield values
+
+    def _push(
+        self, block: NDArray[np.float32], other: Iterator[NDArray[np.float32]] | None
+    ) -> NDArray[np.float32]:
+        if other is None:
+            return self._motion.push(block)
+        heard = next(other, np.zeros(0, np.float32))[: len(block)]
+        return self._motion.push(block, heard=np.pad(heard, (0, len(block) - len(heard))))
+
+
+class _Writer:
+    """Encodes on its own thread, so that drawing and encoding share the cores.
+
+    Sound is written beside the pictures as they come, not after them: players can then start
+    before the whole file has arrived, and the muxer holds nothing back.
+    """
+
+    def __init__(self, path: Path, size: int, fps: int, sound: Iterator[NDArray[np.float32]]):
+        self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
+        self._video = self._container.add_stream("libx264", rate=fps)
+        self._video.width = self._video.height = size
+        self._video.pix_fmt = "yuv420p"
+        self._video.options = {"crf": "18", "preset": "veryfast", "threads": "1"}
+        self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
+        self._fps = fps
+        self._sound = sound
+        self._queue: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(_QUEUE_FRAMES)
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._encode, name="encode", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        self._container.close()
+
+    def put(self, picture: NDArray[np.uint8]) -> None:
+        """Queue one RGB picture; waits when the encoder is behind."""
+        self._check()
+        self._queue.put(picture)
+
+    def finish(self) -> None:
+        """Wait until everything is written."""
+        self._queue.put(None)
+        self._thread.join()
+        self._check()
+
+    def _check(self) -> None:
+        if isinstance(self._error, BadRequest):
+            raise self._error
+        if self._error is not None:
+            raise BadRequest(f"The video could not be encoded: {self._error}.") from self._error
+
+    def _encode(self) -> None:
+        sound = self._sound_packets()
+        next(sound)
+        count = 0
+        while (picture := self._queue.get()) is not None:
+            if self._error is not None:
+                continue  # keep draining, or the drawing thread would wait for ever
+            try:
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts, frame.time_base = count, Fraction(1, self._fps)
+                count += 1
+                self._container.mux(self._video.encode(frame))
+                sound.send(count * AUDIO_RATE // self._fps)
+            except Exception as error:
+                self._error = error
+        if self._error is None:
+            self._container.mux(self._video.encode(None))
+            sound.send(None)
+
+    def _sound_packets(self) -> Generator[None, int | None, None]:
+        """Write sound up to the sample that is sent in; None writes the rest."""
+        written = 0
+        wanted = yield
+        for block in self._sound:
+            while wanted is not None and written >= wanted:
+                wanted = yield
+            planar = np.ascontiguousarray(block.T)
+            frame = av.AudioFrame.from_ndarray(planar, format="fltp", layout="stereo")
+            frame.rate, frame.pts = AUDIO_RATE, written
+            frame.time_base = Fraction(1, AUDIO_RATE)
+            written += len(block)
+            self._container.mux(self._audio.encode(frame))
+        while wanted is not None:
+            wanted = yield
+        self._container.mux(self._audio.encode(None))
+        yield

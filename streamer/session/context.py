@@ -1,0 +1,34 @@
+"""What the sessions of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from visavis.streamer.clock import Clock
+from visavis.streamer.config import Config
+from visavis.streamer.media.phases import FramePhases
+from visavis.streamer.metrics import Metrics
+from visavis.streamer.webrtc.rtcp import WallClock
+from visavis.streamer.worker.supervisor import Supervisor
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """What a session needs to know of an avatar."""
+
+    id: str
+    bundle: str
+
+
+@dataclass(frozen=True)
+class SessionContext:
+    """What every session of a server shares."""
+
+    config: Config
+    clock: Clock
+    wall: WallClock
+    metrics: Metrics
+    supervisor: Supervisor
+    find_avatar: Callable[[str], Avatar]
+    phases: FramePhases = field(default_factory=FramePhases)

@@ -1,0 +1,121 @@
+"""The data channel ``control``: small JSON messages, checked before anything acts on them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiortc import RTCDataChannel
+from aiortc.exceptions import InvalidStateError
+
+from visavis.streamer.clock import Clock
+
+logger = logging.getLogger(__name__)
+MAX_MESSAGE = 16_384  # characters
+MAX_PER_SECOND = 50
+MAX_UNSENT = 64 * 1024  # bytes; statistics nobody takes are not worth keeping
+_FLUSH_STEP_S = 0.005
+Command = Callable[[dict[str, Any]], None]
+
+
+class ControlChannel:
+    """Reads commands and answers pings.
+
+    Args:
+        commands: what to do, by message type.
+        clock: monotonic time.
+    """
+
+    def __init__(self, commands: Mapping[str, Command], clock: Clock) -> None:
+        self._commands = dict(commands)
+        self._clock = clock
+        self.attached = asyncio.Event()
+        self._channel: RTCDataChannel | None = None
+        self._heard_at: float | None = None
+        self._second = 0.0
+        self._in_second = 0
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last message; 0 for a viewer that never opened the channel."""
+        return 0.0 if self._heard_at is None else self._clock.now() - self._heard_at
+
+    def attach(self, channel: RTCDataChannel) -> None:
+        """Use a channel that the viewer opened; the newest one counts."""
+        self._channel = channel
+        self._heard_at = self._clock.now()
+        channel.on("message", self.receive)
+        self.attached.set()
+
+    def detach(self) -> None:
+        """Forget the channel."""
+        if self._channel is not None:
+            self._channel.remove_all_listeners()
+            self._channel = None
+
+    def receive(self, text: object) -> None:
+        """Act on one message; what cannot be understood is answered with a sentence."""
+        now = self._clock.now()
+        self._heard_at = now
+        if now - self._second >= 1.0:
+            self._second, self._in_second = now, 0
+        self._in_second += 1
+        if self._in_second > MAX_PER_SECOND:
+            if self._in_second == MAX_PER_SECOND + 1:
+                self.error("Too many messages; some were not read.")
+            return
+        message = _parse(text)
+        if message is None:
+            self.error("The message is not a JSON object of at most 16 KB with a type.")
+        elif message["type"] == "ping":
+            self._pong(message.get("t"))
+        elif (command := self._commands.get(message["type"])) is not None:
+            command(message)
+        else:
+            self.error("There is no message of this type.")
+
+    def _pong(self, stamp: object) -> None:
+        if isinstance(stamp, int | float) and not isinstance(stamp, bool):
+            self.send({"type": "pong", "t": stamp})
+        else:
+            self.error("A ping needs a number t.")
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send if the channel is open and takes it."""
+        channel = self._channel
+        if channel is None or channel.readyState != "open":
+            return
+        if channel.bufferedAmount > MAX_UNSENT:
+            return
+        try:
+            channel.send(json.dumps(message, separators=(",", ":"), allow_nan=False))
+        except (InvalidStateError, ConnectionError, ValueError) as error:
+            logger.debug("control message not sent: %s", error)
+
+    async def flush(self, limit_s: float) -> None:
+        """Wait until what was sent has left, or the limit."""
+        deadline = self._clock.now() + limit_s
+        while self._channel is not None and self._channel.bufferedAmount:
+            if self._channel.readyState != "open" or self._clock.now() >= deadline:
+                return
+            await self._clock.sleep_until(self._clock.now() + _FLUSH_STEP_S)
+        await asyncio.sleep(0)
+
+    def error(self, sentence: str) -> None:
+        """Send a sentence for the user."""
+        self.send({"type": "error", "message": sentence})
+
+
+def _parse(text: object) -> dict[str, Any] | None:
+    if not isinstance(text, str) or len(text) > MAX_MESSAGE:
+        return None
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        return None
+    return message

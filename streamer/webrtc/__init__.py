@@ -1,0 +1,1 @@
+"""The only room that touches aiortc's and aioice's own names."""

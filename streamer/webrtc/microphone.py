@@ -1,0 +1,156 @@
+"""The microphone's way in: RTP packets to samples on the session's media time.
+
+aiortc's own receive path (a jitter buffer of 80 ms, a thread and two unbounded queues per track)
+is taken out of one receiver at a time: its jitter buffer is replaced by a tap that hands every
+packet over and keeps none. Statistics and receiver reports stay aiortc's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import av
+import numpy as np
+from aiortc import RTCRtpReceiver
+from aiortc.codecs import get_decoder
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtp import RtpPacket
+from numpy.typing import NDArray
+
+from visavis.streamer.media.jitter import AudioPacket, JitterBuffer
+from visavis.streamer.media.resample import StreamingResampler
+from visavis.streamer.media.timeline import RATE
+
+logger = logging.getLogger(__name__)
+MODEL_RATE = 16_000
+_HEARD_KEPT = MODEL_RATE // 5  # samples of the other side's sound that may wait
+
+
+class _Tap:
+    """Stands where aiortc's jitter buffer was."""
+
+    def __init__(self, take: Callable[[RtpPacket], None]) -> None:
+        self._take = take
+
+    def add(self, packet: RtpPacket) -> tuple[bool, None]:
+        self._take(packet)
+        return False, None
+
+
+def tap_receiver(receiver: RTCRtpReceiver, take: Callable[[RtpPacket], None]) -> None:
+    """Hand every packet of one receiver to ``take``; nothing is queued or decoded by aiortc."""
+    name = "_RTCRtpReceiver__jitter_buffer"
+    if not hasattr(receiver, name):
+        raise RuntimeError("This version of aiortc keeps its jitter buffer elsewhere.")
+    setattr(receiver, name, _Tap(take))
+
+
+def drain_receiver(receiver: RTCRtpReceiver) -> None:
+    """Throw away whatever a receiver gets that nobody asked for."""
+    tap_receiver(receiver, lambda packet: None)
+
+
+class AudioIn:
+    """Decodes one microphone.
+
+    Args:
+        codecs: what was negotiated, by payload type.
+        sound: told ``(source time in 48 kHz samples, mono int16 samples)``.
+        now: monotonic seconds, for what decoding takes.
+    """
+
+    def __init__(
+        self,
+        codecs: Sequence[RTCRtpCodecParameters],
+        sound: Callable[[int, NDArray[np.int16]], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.jitter = JitterBuffer()
+        self.decode_s = 0.0  # what the last packet took
+        self.undecodable = 0
+        self._codecs = {codec.payloadType: codec for codec in codecs}
+        self._sound = sound
+        self._now = now
+        self._payload_type = -1
+        self._decoder: Any = None
+        self._resampler: StreamingResampler | None = None
+        self._source_rate = 0
+
+    def take(self, packet: RtpPacket) -> None:
+        """Take one RTP packet as aiortc hands it over."""
+        data = bytes(getattr(packet, "_data", b""))
+        if not data or packet.payload_type not in self._codecs:
+            return
+        arrived = AudioPacket(packet.sequence_number, packet.timestamp, packet.payload_type, data)
+        for ready in self.jitter.push(arrived):
+            self._decode(ready)
+
+    def _decode(self, packet: AudioPacket) -> None:
+        codec = self._codecs[packet.payload_type]
+        if packet.payload_type != self._payload_type:
+            self._payload_type = packet.payload_type
+            self._decoder = get_decoder(codec)
+            self._source_rate = 0
+        began = self._now()
+        try:
+            frames = self._decoder.decode(JitterFrame(packet.payload, packet.timestamp))
+        except (av.FFmpegError, ValueError) as error:
+            self.undecodable += 1
+            logger.debug("undecodable packet: %s", error)
+            return
+        time = packet.timestamp * RATE // codec.clockRate
+        for frame in frames:
+            samples = self._at_48k(to_mono(frame), frame.sample_rate)
+            self.decode_s = self._now() - began
+            self._sound(time, samples)
+            time += len(samples)
+
+    def _at_48k(self, samples: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
+        if rate == RATE:
+            return samples
+        if rate != self._source_rate:
+            self._source_rate = rate
+            self._resampler = StreamingResampler(rate, RATE)
+        assert self._resampler is not None
+        wide = self._resampler.push(samples.astype(np.float32))
+        return np.clip(np.rint(wide), -32_768, 32_767).astype(np.int16)
+
+
+class HeardSound:
+    """The other side's sound, ready for the models: a short queue at 16 kHz.
+
+    It steers nods and gaze, so it need not sit on media time to the sample: what has arrived goes
+    with the microphone's next block, and of what nobody takes the oldest is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._narrow = StreamingResampler(RATE, MODEL_RATE)
+        self._waiting = np.zeros(0, np.int16)
+
+    def put(self, source_time: int, samples: NDArray[np.int16]) -> None:
+        """Take decoded sound, mono at 48 kHz; gaps in ``source_time`` are left out."""
+        narrow = self._narrow.push(samples.astype(np.float32))
+        whole = np.clip(np.rint(narrow), -32_768, 32_767).astype(np.int16)
+        self._waiting = np.concatenate([self._waiting, whole])[-_HEARD_KEPT:]
+
+    def take(self, count: int) -> NDArray[np.int16]:
+        """Return up to ``count`` samples, the oldest first."""
+        out, self._waiting = self._waiting[:count], self._waiting[count:]
+        return out
+
+
+def to_mono(frame: av.AudioFrame) -> NDArray[np.int16]:
+    """Return the samples of an s16 frame, channels averaged."""
+    samples = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, channels).T
+    if channels == 1:
+        return samples[0].astype(np.int16)
+    if channels == 2:
+        return (samples[0] >> 1) + (samples[1] >> 1) + (samples[0] & samples[1] & 1)
+    return samples.astype(np.int32).mean(axis=0).astype(np.int16)
