@@ -46,6 +46,8 @@ $(VENV)/.run: $(BIN)/python pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e .
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || $(call apt,libgl1 libglib2.0-0,libGL for reading photos)
 	@echo "compiling the inner loops for this machine"
+	@# What an earlier layout compiled names modules that are gone.
+	@find models -name '*.nb[ic]' -delete
 	@$(BIN)/python -m visavis.models.appearance.warm >/dev/null
 	@touch $@
 

@@ -40,7 +40,7 @@ _WARM_UP_S = 120.0
 _KEPT_STDERR = 4_000  # bytes
 _UNHEARD = 1  # exit code of a child that is stopped for what it says
 _PREVIEW_BYTES = 4 << 20
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_PASSED_ON = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class EnrolmentFailed(RuntimeError):

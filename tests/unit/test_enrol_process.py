@@ -29,6 +29,12 @@ FAKE = "tests.fakes.enrol_child"
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def fakes_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child starts in a folder of its own and knows what is installed; fakes are not."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
 def jpeg_that(says: str) -> bytes:
     return b"\xff\xd8\xff\0" + says.encode()
 

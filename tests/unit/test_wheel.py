@@ -33,10 +33,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(next(out.glob("*.whl")))
 
 
+def _installed(path: Path) -> str:
+    return f"visavis/{path.relative_to(ROOT).as_posix()}"
+
+
 def test_weights_and_pages_are_inside(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     for folder in ("models/weights", "web/static", "benchmarks/latency/page"):
-        wanted = {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*") if p.is_file()}
+        wanted = {_installed(p) for p in (ROOT / folder).rglob("*") if p.is_file()}
         assert wanted, f"{folder} is empty"
         assert wanted <= names, wanted - names
 
@@ -44,9 +48,9 @@ def test_weights_and_pages_are_inside(wheel: zipfile.ZipFile) -> None:
 def test_every_module_is_inside_and_no_test(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     for package in ("streamer", "engines", "models", "web", "benchmarks"):
-        modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / package).rglob("*.py")}
+        modules = {_installed(p) for p in (ROOT / package).rglob("*.py")}
         assert modules <= names, modules - names
-    assert not [name for name in names if name.startswith("tests/")]
+    assert not [name for name in names if not name.startswith("visavis")]
 
 
 def test_weights_stay_small() -> None:
