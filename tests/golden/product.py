@@ -8,15 +8,15 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.appearance.enrol import enrol
-from models.appearance.identity import Identity
-from models.appearance.photo import sanitise
-from models.appearance.portrait import synthetic_portrait
-from models.appearance.tracker import MediaPipeTracker
-from models.coefficients import COUNT, INDEX
-from models.motion.stream import MotionStream
-from streamer.motion_models import MotionModels, load_motion
-from streamer.picture_models import PictureModels, load_pictures
+from visavis.models.appearance.enrol import enrol
+from visavis.models.appearance.identity import Identity
+from visavis.models.appearance.photo import sanitise
+from visavis.models.appearance.portrait import synthetic_portrait
+from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.models.coefficients import COUNT, INDEX
+from visavis.models.motion.stream import MotionStream
+from visavis.streamer.worker.motion_models import MotionModels, load_motion
+from visavis.streamer.worker.picture_models import PictureModels, load_pictures
 
 Networks = Literal["bare", "shade", "light"]
 RATE = MotionStream.SAMPLE_RATE
