@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from visavis.benchmarks.common import machine, read_result, write_json
-
 NAMES = {
     "mouth_to_lip_ms": "microphone to lip",
     "mic_to_sound_ms": "microphone to sound",
@@ -44,43 +42,6 @@ def show_figures(page: Path, text: str, about: str | None, argv: list[str] | Non
     _, tail = rest.split(_END)
     page.write_text(f"{head}{_BEGIN}\n{text}\n{_END}{tail}", "utf-8")
     return 0
-
-
-def add_report_options(parser: argparse.ArgumentParser) -> None:
-    """Add where results go."""
-    parser.add_argument("--json", type=Path, help="where the result goes; default: stdout")
-    parser.add_argument("--markdown", type=Path, help="also as a table")
-    parser.add_argument("--plots", type=Path, help="a folder for PNG pictures")
-    parser.add_argument("--compare", type=Path, metavar="JSON", help="print the ratio to a result")
-
-
-def check_report_options(args: argparse.Namespace) -> None:
-    """Find out before a long measurement whether its result can be compared.
-
-    Raises:
-        BenchmarkError: the earlier result cannot be read.
-    """
-    if args.compare:
-        read_result(args.compare)
-
-
-def report(args: argparse.Namespace, result: dict[str, Any]) -> None:
-    """Write a result in every shape that was asked for."""
-    earlier = read_result(args.compare) if args.compare else None
-    write_json(args.json, result)
-    if args.markdown:
-        args.markdown.parent.mkdir(parents=True, exist_ok=True)
-        args.markdown.write_text(table({"machine": machine(), **result}) + "\n", "utf-8")
-    if earlier is not None:
-        from visavis.benchmarks.compare import compare
-
-        text = compare(earlier, {"machine": machine(), **result}, args.compare.stem, "now")
-        sys.stderr.write(text + "\n")
-    if args.plots:
-        from visavis.benchmarks import plots
-
-        for path in plots.draw(result, args.plots):
-            sys.stderr.write(f"{path}\n")
 
 
 def is_figure(value: object) -> bool:

@@ -18,15 +18,10 @@ def check_engine(
 ) -> Parity:
     """Compare an engine with the reference on a shipped graph.
 
-    A graph with int8 nodes is held to the tolerance of int8: a GPU runs its weights without the
-    rounding of activations.
-
     Raises:
         ParityError: they differ; the sentence has the numbers.
     """
     model = read(graph)
-    if any(n.op_type == "QuantizeLinear" for n in model.graph.node):
-        precision = "int8"
     parity = compare(
         engine, reference, signature_of(model), precision=precision, ranges=ranges_of(graph)
     )

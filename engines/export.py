@@ -15,9 +15,10 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from visavis.engines.base import EngineError
+from visavis.engines.nodes import UNROLLED, with_nodes
 
 Precision = Literal["fp32", "fp16"]
 BUCKETS: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
@@ -106,7 +107,6 @@ def prepare(
     """
     copy = ModelProto()
     copy.CopyFrom(model)
-    copy = without_quantisation(copy)
     copy = fix_dims(copy, dims)
     copy = unroll_gru(copy)
     if precision == "fp16":
@@ -137,42 +137,6 @@ def fix_dims(model: ModelProto, dims: Mapping[str, int]) -> ModelProto:
                     dim.dim_param = BATCH
     del model.graph.value_info[:]
     return onnx.shape_inference.infer_shapes(model)
-
-
-def without_quantisation(model: ModelProto) -> ModelProto:
-    """Undo QDQ: weights become float32 again, activations pass unrounded.
-
-    Integer convolutions as ONNX Runtime has them on a CPU (uint8 with an offset) exist in no GPU
-    compiler; there the same weights run in half precision.
-    """
-    weights = {w.name: w for w in model.graph.initializer}
-    kept: list[NodeProto] = []
-    renamed: dict[str, str] = {}
-    for node in model.graph.node:
-        if node.op_type == "QuantizeLinear":
-            renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
-        elif node.op_type == "DequantizeLinear" and node.input[0] in weights:
-            value = _dequantised(node, weights)
-            model.graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
-        elif node.op_type == "DequantizeLinear":
-            renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
-        else:
-            kept.append(node)
-    if len(kept) == len(model.graph.node):
-        return model
-    outputs = {o.name for o in model.graph.output}
-    for node in kept:
-        for i, name in enumerate(node.input):
-            node.input[i] = renamed.get(name, name)
-    kept += [
-        helper.make_node("Identity", [source], [name])
-        for name, source in renamed.items()
-        if name in outputs
-    ]
-    return with_nodes(model, kept)
-
-
-UNROLLED = "unrolled_gru"
 
 
 def unroll_gru(model: ModelProto) -> ModelProto:
@@ -305,31 +269,3 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
         for i, d in enumerate(kind.shape.dim)
     )
     return TensorSpec(value.name, dtype, shape)
-
-
-def _dequantised(node: NodeProto, weights: Mapping[str, TensorProto]) -> NDArray[np.float32]:
-    value = numpy_helper.to_array(weights[node.input[0]]).astype(np.float32)
-    scale = numpy_helper.to_array(weights[node.input[1]]).astype(np.float32)
-    zero = np.zeros(1, np.float32)
-    if len(node.input) > 2:
-        zero = numpy_helper.to_array(weights[node.input[2]]).astype(np.float32)
-    if scale.ndim:  # one scale per channel
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-        shape = [-1 if i == axis % value.ndim else 1 for i in range(value.ndim)]
-        scale, zero = scale.reshape(shape), zero.reshape(shape if zero.size > 1 else [1])
-    return np.asarray((value - zero) * scale, np.float32)
-
-
-def with_nodes(model: ModelProto, nodes: list[NodeProto]) -> ModelProto:
-    """Replace the nodes and drop weights that nothing uses any more."""
-    copies = [NodeProto() for _ in nodes]
-    for copy, node in zip(copies, nodes, strict=True):
-        copy.CopyFrom(node)
-    del model.graph.node[:]
-    model.graph.node.extend(copies)
-    used = {name for node in copies for name in node.input} | {o.name for o in model.graph.output}
-    kept = [w for w in model.graph.initializer if w.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    del model.graph.value_info[:]
-    return onnx.shape_inference.infer_shapes(model)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from visavis.engines.base import EngineError
-from visavis.engines.export import UNROLLED, with_nodes
+from visavis.engines.nodes import UNROLLED, with_nodes
 
 # What loses too much in half precision: recurrences sum their own rounding over minutes, a sampling
 # position near 1 has steps of 1/2048 (a tenth of a pixel at 512), and reductions sum many terms.

@@ -34,8 +34,6 @@ TOLERANCES: Mapping[str, Tolerance] = {
     # Tensor cores round float32 products to 10 bits (TF32) unless told otherwise.
     "fp32": Tolerance(rms=5e-4, peak=5e-3),
     "fp16": Tolerance(rms=2e-3, peak=1.5e-2),
-    # Against a graph whose activations have 256 steps.
-    "int8": Tolerance(rms=2e-2, peak=1.5e-1),
 }
 
 

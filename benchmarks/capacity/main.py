@@ -27,7 +27,7 @@ from visavis.benchmarks.common import (
     running_server,
 )
 from visavis.benchmarks.latency.sound import synthetic_speech
-from visavis.benchmarks.tables import add_report_options, check_report_options, report
+from visavis.benchmarks.reporting import add_report_options, check_report_options, report
 from visavis.benchmarks.viewer import Refused, Viewer
 
 SIZES = (256, 384, 512)

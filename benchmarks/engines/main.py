@@ -1,8 +1,7 @@
 """``visavis bench engines``: what a step of each shipped graph costs, by engine and batch size.
 
 Beside each figure stands the floor: the graph's multiplications at the most the device does, which
-for a CPU is measured and for a GPU is its data sheet's. ``visavis bench engines int8`` measures
-what int8 saves and loses.
+for a CPU is measured and for a GPU is its data sheet's.
 """
 
 from __future__ import annotations
@@ -34,10 +33,6 @@ _MOST_STEPS = 2000
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["int8"]:
-        from visavis.benchmarks.engines import int8
-
-        return int8.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="visavis bench engines", description=__doc__)
     parser.add_argument("--engine", action="append", choices=select.CHOICES[1:])
     parser.add_argument("--graph", action="append", type=Path, help="an .onnx; all that ship")

@@ -36,8 +36,8 @@ from visavis.benchmarks.common import (
 )
 from visavis.benchmarks.latency.sound import RATE, synthetic_speech
 from visavis.benchmarks.latency.summary import summarise
+from visavis.benchmarks.reporting import add_report_options, check_report_options, report
 from visavis.benchmarks.signalling import PROTOCOLS, Target
-from visavis.benchmarks.tables import add_report_options, check_report_options, report
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -19,8 +19,8 @@ from visavis.benchmarks.common import BenchmarkError, find_chromium, guarded
 from visavis.benchmarks.latency.main import add_server_options, speech, targets
 from visavis.benchmarks.network.summary import Phases, summarise
 from visavis.benchmarks.relay import CLEAN, Impairment, Relay
+from visavis.benchmarks.reporting import add_report_options, check_report_options, report
 from visavis.benchmarks.signalling import Target
-from visavis.benchmarks.tables import add_report_options, check_report_options, report
 
 _LEAST_S = 10.0  # of a clean phase: a start-up and a handful of clicks
 

@@ -19,6 +19,7 @@ from scipy.signal import butter, find_peaks, sosfiltfilt, welch
 from visavis.models.coefficients import INDEX
 
 Values = NDArray[np.float32]
+LIFE_FPS = 50  # of the curves that a life is measured on
 _DEGREES = 180.0 / np.pi
 _HEAD = ("headPitch", "headYaw", "headRoll")
 _AVERTED_DEGREES = 2.5  # beyond glances between the viewer's eyes and mouth

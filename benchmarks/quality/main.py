@@ -1,11 +1,10 @@
 """``visavis bench quality``: how good the lips are.
 
 ``visavis bench quality [video] ...`` measures rendered pictures, ``visavis bench quality motion
-...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's refiner against
+...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's light against
 the truth, ``visavis bench quality people ...`` whole frames of held-out synthetic people, and
 ``visavis bench quality photos ...`` photos, on against off; ``visavis bench quality portraits ...``
-measures and draws the warp on portraits of everyone; ``visavis bench quality tuning ...`` asks
-whether a mouth's light is better learned from its own photo; add ``--help`` to each for its
+measures and draws the warp on portraits of everyone; add ``--help`` to each for its
 options.
 """
 
@@ -21,7 +20,6 @@ _MODULES = {
     "photos": "visavis.benchmarks.quality.renderer_photos",
     "portraits": "visavis.benchmarks.quality.photos",
     "people": "visavis.benchmarks.quality.renderer_people",
-    "tuning": "visavis.benchmarks.quality.tuning",
 }
 
 

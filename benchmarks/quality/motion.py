@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from visavis.benchmarks.common import BenchmarkError, write_json
 from visavis.benchmarks.quality import foreign, life, probe, speech
+from visavis.benchmarks.quality.life import LIFE_FPS
 from visavis.benchmarks.quality.motion_cost import costs, streams
 from visavis.benchmarks.quality.motion_table import markdown
 from visavis.benchmarks.quality.speech import Recording, Recordings
@@ -49,7 +50,6 @@ NAMES = {
     "whisper": "whispered",
 }
 CHILD_FACTOR = 1.22  # of pitch and formants, and so of the pace
-LIFE_FPS = 50
 SEEDS = 4
 _LIFE_S = 240.0
 Figures = dict[str, float]

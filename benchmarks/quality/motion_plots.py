@@ -13,6 +13,7 @@ from PIL import Image
 
 from visavis.benchmarks.common import BenchmarkError
 from visavis.benchmarks.quality import life
+from visavis.benchmarks.quality.life import LIFE_FPS
 from visavis.models.motion.curves import RATE
 from visavis.models.motion.features import SAMPLE_RATE
 from visavis.models.motion.training import evaluate
@@ -167,7 +168,6 @@ def draw_phones(
 
 def draw_life(path: Path, runs: Mapping[str, Any]) -> None:
     """Draw the head's spectrum and ten seconds of its course for each kind of behaviour."""
-    from visavis.benchmarks.quality.motion import LIFE_FPS
     from visavis.models.coefficients import INDEX
 
     made, axes = figure(11, 3.2, 1, 2)

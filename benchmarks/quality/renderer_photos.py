@@ -141,13 +141,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="visavis bench quality photos", description=__doc__)
     parser.add_argument("--identities", type=Path, required=True, help="folder of bundles")
     parser.add_argument("--graph", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=1)
-    parser.add_argument("--noise", action="store_true", help="the graph is a bridge")
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args(argv)
-    make = refiner_of(args.graph, steps=args.steps, noise=args.noise)
+    make = refiner_of(args.graph)
     found = {p.stem: Identity.load(p) for p in sorted(args.identities.iterdir()) if p.is_file()}
     if args.sheet:
         cv2.imwrite(str(args.sheet), cv2.cvtColor(sheet(found, make), cv2.COLOR_RGB2BGR))

@@ -29,8 +29,8 @@ from visavis.benchmarks.common import (
     running_server,
 )
 from visavis.benchmarks.latency.sound import synthetic_speech
+from visavis.benchmarks.reporting import add_report_options, check_report_options, report
 from visavis.benchmarks.soak.summary import drift, growth, skew_over_time
-from visavis.benchmarks.tables import add_report_options, check_report_options, report
 from visavis.benchmarks.viewer import Viewer
 
 _WARM_UP_CONNECTS = 60  # caches and logs of what has been fill; flat from here, or not at all

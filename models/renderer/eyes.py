@@ -14,7 +14,6 @@ from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.expression import Eye, smoothstep
 from visavis.models.renderer.geometry import HeadPose, Rig
 from visavis.models.renderer.lashes import LASH_LENGTH, lash_at, lash_picture, smoothed
-from visavis.models.renderer.refiner import EyePlace
 from visavis.models.renderer.warp import double, sample_twice
 
 Floats = NDArray[np.float32]
@@ -316,15 +315,6 @@ class EyePainter:
             shades,
             self._hole(points),
         )
-
-    def place(
-        self, left: int, top: int, coverage: NDArray[np.uint8], points: Floats, eye: Eye
-    ) -> EyePlace:
-        """Return where the eye is that ``paint`` has just drawn; its arguments are the same."""
-        turn = float(np.hypot(*self._shift(eye))) / max(float(self._radius), 1e-3)
-        still, now = self._moved[:, :2].copy(), points[self._anchor, :2].copy()
-        moved = still.mean(0) - self._still[:, :2].mean(0)
-        return EyePlace(still, now, (float(moved[0]), float(moved[1])), turn, (left, top), coverage)
 
     def _to_source(self, now: NDArray[np.float64]) -> Floats:
         """Return the affine map (2, 3) from the frame's pixels to the photo's, by least squares."""

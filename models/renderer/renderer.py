@@ -21,10 +21,7 @@ from visavis.models.renderer.mouth import MouthPainter, vertex_normals
 from visavis.models.renderer.pictures import IdentityPictures, pictures_at
 from visavis.models.renderer.refiner import (
     Drawn,
-    EyePlace,
     Refiner,
-    Refiners,
-    WholeRefiner,
     refine_frame,
 )
 from visavis.models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
@@ -89,7 +86,7 @@ class Renderer:
         identity: Identity,
         *,
         size: int = 512,
-        refiner: Refiner | WholeRefiner | Refiners | None = None,
+        refiner: Refiner | None = None,
     ) -> None:
         """Prepare an identity for square pictures.
 
@@ -241,9 +238,7 @@ class Renderer:
         if self._refiner is not None:
             inside = None if mouth is None or interior is None else (*mouth, interior)
             photo, unit = self._pictures.photo, self._rig.unit
-            asked = isinstance(self._refiner, Refiners) and self._refiner.eyes
-            places = self._eye_places(eyes, points, expression) if asked else ()
-            drawn = Drawn(self._out, photo, self._source, inside, unit, places, self.shown)
+            drawn = Drawn(self._out, photo, self._source, inside, unit)
             refine_frame(self._refiner, drawn)
         return self._out
 
@@ -348,16 +343,3 @@ class Renderer:
         ):
             if coverage.size:
                 painter.paint(self._out, self._source, coverage, x0, y0, points, pose, eye)
-
-    def _eye_places(
-        self, eyes: list[tuple[Box, Image]], points: Floats, expression: Expression
-    ) -> tuple[EyePlace, ...]:
-        """Return where the eyes are; none where one of them has left the picture."""
-        if not all(coverage.size for _, coverage in eyes):
-            return ()
-        return tuple(
-            painter.place(x0, y0, coverage, points, eye)
-            for painter, eye, ((x0, y0, _, _), coverage) in zip(
-                self._eyes, expression.eyes, eyes, strict=True
-            )
-        )

@@ -10,8 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.fakes.graphs import MOTION, pictures, small_network
-from visavis.benchmarks.engines import int8
+from tests.fakes.graphs import MOTION, small_network
 from visavis.benchmarks.engines import main as bench
 from visavis.benchmarks.engines.floor import Peak, Work, cpu_peak, gpu_peak, work_at, work_of
 from visavis.engines.base import EngineError
@@ -185,28 +184,3 @@ def test_a_build_that_cannot_be_is_refused_in_a_sentence(
     monkeypatch.setattr("visavis.engines.tensorrt_build.edition_for", lambda target: "tensorrt")
     with pytest.raises(BadRequest, match="on the machine that runs them"):
         build_plans("tensorrt", "sm90", [], tmp_path, print)
-
-
-def test_int8_is_calibrated_on_use_and_compared_on_the_rest(tmp_path: Path) -> None:
-    graph = small_network(tmp_path / "small.onnx")
-    batches = [pictures(1, seed) for seed in range(6)]
-    found = int8.measure(graph, batches, tmp_path, least_db=30.0, seconds=0.01)
-    assert found["int8_bytes"] == (tmp_path / "small.int8.onnx").stat().st_size
-    assert min(found["psnr_db"].values()) >= 30.0 and found["in_float"] == []
-    assert found["float_ms"]["n"] and found["int8_ms"]["n"]
-    assert found["throughout"]["psnr_db"] == found["psnr_db"]  # nothing had to be left out
-    refused = int8.measure(graph, batches, tmp_path, least_db=110.0, seconds=0.01)
-    assert "110 dB" in refused["refused"] and "int8_ms" not in refused
-    assert (
-        "nothing to calibrate"
-        in int8.measure(graph, [], tmp_path, least_db=1, seconds=1)["refused"]
-    )
-
-
-def test_motion_is_recorded_while_it_hears_speech() -> None:
-    seen = int8.recorded([])
-    batches = seen[MOTION]
-    assert 30 < len(batches) <= 64
-    levels = [float(b["features"].max()) for b in batches]
-    assert max(levels) > 0.3 > min(levels)  # speech and pauses
-    assert np.abs(batches[-1]["hidden"]).max() > 0.1  # states as they are in use

@@ -17,12 +17,11 @@ import pytest
 import tensorrt_rtx
 
 from tests.fakes.fake_tensorrt import FakeCuda
-from tests.fakes.graphs import pictures, small_network
+from tests.fakes.graphs import small_network
 from visavis.engines.base import EngineError
 from visavis.engines.build import BackgroundBuild, build
 from visavis.engines.cache import PlanCache, read_header
 from visavis.engines.check import check_export
-from visavis.engines.quantise import quantise_static
 from visavis.engines.samples import DIMS
 from visavis.engines.select_tensorrt import precision_of
 from visavis.engines.tensorrt_build import Job, compile_plan, edition_version, key_of, prepared
@@ -95,13 +94,6 @@ def test_the_command_builds_and_prints_the_path(tmp_path: Path) -> None:
     (plan,) = out.glob("*.plan")
     assert done.stdout.split() == [str(plan)] and "Traceback" not in done.stderr
     assert read_header(plan)["target"] == "sm86" and "100 %" in done.stderr
-
-
-def test_an_int8_graph_compiles_through_its_float_weights(tmp_path: Path) -> None:
-    graph = small_network(tmp_path / "small.onnx")
-    int8 = tmp_path / "int8.onnx"
-    quantise_static(graph, [pictures(1, seed) for seed in range(3)], int8)
-    assert compile_plan(job_of(int8, 1), prepared(job_of(int8, 1)))
 
 
 def test_an_operator_that_it_lacks_is_named(tmp_path: Path) -> None:

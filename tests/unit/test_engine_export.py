@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from tests.fakes.graphs import MOTION, pictures, small_network
+from tests.fakes.graphs import MOTION, small_network
 from visavis.engines.base import EngineError
 from visavis.engines.export import (
     fix_dims,
@@ -18,13 +17,10 @@ from visavis.engines.export import (
     read,
     signature_of,
     unroll_gru,
-    without_quantisation,
 )
 from visavis.engines.half import to_half
 from visavis.engines.onnx_engine import OnnxEngine
 from visavis.engines.parity import compare
-from visavis.engines.quantise import RecordingEngine, quantise_static, quantise_where_safe
-from visavis.engines.quantise import compare as compare_graphs
 
 HOPS = {"hops": 4}
 
@@ -123,49 +119,6 @@ def test_a_recurrence_of_another_kind_is_refused() -> None:
         unroll_gru(fixed)
     with pytest.raises(EngineError, match="not fixed"):
         unroll_gru(read(MOTION))
-
-
-def test_int8_keeps_the_picture_and_goes_back_to_float(small: Path, tmp_path: Path) -> None:
-    batches = [pictures(1, seed) for seed in range(6)]
-    out = tmp_path / "int8.onnx"
-    made = quantise_static(small, batches[:4], out, check=batches[4:])
-    kinds = [n.op_type for n in read(out).graph.node]
-    assert "QuantizeLinear" in kinds and made.size == out.stat().st_size
-    assert 30.0 < made.worst_db < 90.0 and set(made.psnr_db) == {"result", "memory_out"}
-    back = without_quantisation(read(out))
-    assert not {"QuantizeLinear", "DequantizeLinear"} & {n.op_type for n in back.graph.node}
-    restored = tmp_path / "restored.onnx"
-    onnx.save(back, str(restored))
-    # Only the weights are rounded now, to 7 bits per channel.
-    assert compare_graphs(small, restored, batches[4:])["result"] > made.psnr_db["result"]
-    assert compare_graphs(small, small, batches) == {"result": 120.0, "memory_out": 120.0}
-    assert prepare(read(out), {}, precision="fp16").graph.node
-
-
-def test_int8_leaves_out_what_costs_too_much(small: Path, tmp_path: Path) -> None:
-    batches = [pictures(1, seed) for seed in range(4)]
-    whole = quantise_static(small, batches, tmp_path / "whole.onnx")
-    least = whole.worst_db + 1.0
-    some = quantise_where_safe(small, batches, tmp_path / "some.onnx", least_db=least)
-    assert some.excluded and some.worst_db >= least > whole.worst_db
-    with pytest.raises(EngineError, match="100 dB"):
-        quantise_where_safe(small, batches, tmp_path / "none.onnx", least_db=100.0)
-    assert not (tmp_path / "none.onnx").exists()
-
-
-def test_calibration_is_recorded_and_required(small: Path, tmp_path: Path) -> None:
-    recording = RecordingEngine(OnnxEngine(small), most=3, stride=2)
-    recording.warm_up()
-    first = pictures(1)
-    for _ in range(9):
-        assert "result" in recording.run(first)
-    assert len(recording.batches) == 3
-    kept = recording.batches[0]["picture"].copy()
-    first["picture"][...] = 0
-    np.testing.assert_array_equal(recording.batches[0]["picture"], kept)
-    recording.close()
-    with pytest.raises(EngineError, match="at least one batch"):
-        quantise_static(small, [], tmp_path / "out.onnx")
 
 
 def test_a_graph_with_branches_has_no_half_precision(small: Path) -> None:

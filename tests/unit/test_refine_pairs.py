@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 
+from tests.fakes.graphs import MOTION
 from visavis.benchmarks.quality import pictures
-from visavis.benchmarks.quality.renderer import Arm, arms_of, distillation, measure, summarise
+from visavis.benchmarks.quality.renderer import arms_of, measure, summarise
 from visavis.benchmarks.quality.renderer_people import regions
-from visavis.models.renderer.relight.crop import CHANNELS, GATE, SIDE, WARPED, Crop
+from visavis.models.renderer.relight.crop import GATE, INSIDE, SIDE, Crop
+from visavis.models.renderer.relight.shade import shade_graph
 from visavis.models.renderer.training.relight.pairs import (
     Pair,
     agreement,
+    arrays_of,
     in_shards,
     read_pairs,
+    write_arrays,
     write_pairs,
 )
 
@@ -119,46 +125,53 @@ def test_intervals_are_over_people(rng):
     assert high - low > 0.5
 
 
-class Perfect:
-    """A network that has seen the answer."""
+class Halved:
+    """A light that takes half of what is inside the mouth."""
 
-    def __init__(self, targets: np.ndarray, error: float = 0.0) -> None:
-        self.targets, self.error = targets, error
+    side = SIDE
 
-    def run(self, inputs):
-        x = inputs["x"]
-        assert x.shape[1] == CHANNELS
-        wanted = self.targets[: len(x)].transpose(0, 3, 1, 2) / 127.5 - 1 + self.error
-        alpha = (x[:, GATE] > 0.01).astype(np.float32)
-        return {"residual": (wanted - x[:, WARPED]).astype(np.float32), "alpha": alpha}
+    def __init__(self, left: float) -> None:
+        self.left = left
+
+    def gain(self, x: np.ndarray) -> np.ndarray:
+        assert x[GATE].shape == (1, SIDE, SIDE)
+        return (x[INSIDE][0] * (self.left - 1)).astype(np.float32)
 
 
-def test_a_better_network_measures_better(rng):
+def test_a_better_light_measures_better(rng):
     made = [pair(rng, -p) for p in (1, 2, 3)]
     arrays = {
-        "target": np.stack([p.target for p in made]), "person": np.array([-1, -2, -3]),
+        "person": np.array([-1, -2, -3]),
         "shift": np.stack([p.crop.shift for p in made]),
         **{
             n: np.stack([getattr(p.crop, n) for p in made])
             for n in ("warped", "photo", "interior", "inside")
         },
     }  # fmt: skip
-    targets = arrays["target"]
-    good, poor = Perfect(targets), Perfect(targets, 0.6)
-    arms = {"warp": Arm(None), "teacher-12": Arm(good, 12, True, True)}
-    arms |= {f"student-{k}": Arm(good, k, True) for k in (1, 2, 4)}
-    arms |= {f"untrained-{k}": Arm(poor, k, True) for k in (1, 2, 4)}
+    lit = np.where(arrays["inside"][..., None] > 0, arrays["warped"] // 2, arrays["warped"])
+    arrays["target"] = lit
+    arms = {"warp": None, "good": Halved(0.5), "poor": Halved(1.4)}
     table = summarise(measure(arms, arrays), arrays["person"])
-    assert table["student-1"]["gain_over_warp_db"][0] > 3
-    verdict = distillation(table)
-    assert all(v for k, v in verdict.items() if k.startswith("student"))
-    assert not verdict["untrained: within 0.3 dB of the teacher"]
-    assert not verdict["untrained: better than the warp"]
+    assert table["good"]["gain_over_warp_db"][0] > 3 > 0 > table["poor"]["gain_over_warp_db"][0]
+    assert "gain_over_warp_db" not in table["warp"]
 
 
 def test_arms_are_what_lies_in_the_folder(tmp_path):
-    (tmp_path / "regression.onnx").write_bytes(b"")
-    assert list(arms_of(tmp_path, lambda path: path)) == ["warp", "regression"]
+    assert arms_of(tmp_path) == {"warp": None}
+    shutil.copy(shade_graph(), tmp_path / "mine.onnx")
+    assert list(arms_of(tmp_path)) == ["warp", "mine"]
+    (tmp_path / "motion.onnx").symlink_to(MOTION)
+    with pytest.raises(ValueError, match="neither light nor shade"):
+        arms_of(tmp_path)
+
+
+def test_pairs_of_several_sizes_are_one_sentence(tmp_path, rng):
+    made = arrays_of([pair(rng, 1)])
+    write_arrays(tmp_path / "a.npz", made)
+    small = {n: v[:, :32, :32] if v.ndim > 2 else v for n, v in made.items()}
+    write_arrays(tmp_path / "b.npz", small)
+    with pytest.raises(ValueError, match=r"several sizes: \[32, 96\]"):
+        read_pairs(tmp_path.glob("*.npz"))
 
 
 @pytest.fixture

@@ -8,34 +8,42 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.test_refine_coded import frame
 from visavis.benchmarks.quality.refiners import refiner_of
-from visavis.engines.onnx_engine import OnnxEngine
 from visavis.models.renderer.relight.crop import GATE, INSIDE, SEEN, SHIFT, WARPED
 from visavis.models.renderer.relight.crop import SIDE as MOUTH_SIDE
 from visavis.models.renderer.relight.light import LIGHT_ROWS
-from visavis.models.renderer.training.relight.coded import write_coded
 from visavis.models.renderer.training.relight.data import PairSet, assemble
 from visavis.models.renderer.training.relight.export import load_network
-from visavis.models.renderer.training.relight.frame_graph import export_frame
 from visavis.models.renderer.training.relight.light_graph import LightGraph, export_light
 from visavis.models.renderer.training.relight.network import NetworkConfig, RefinerNetwork, endpoint
+from visavis.models.renderer.training.relight.pairs import write_arrays
 from visavis.models.renderer.training.relight.train import main
 
-
-@pytest.fixture
-def rng() -> np.random.Generator:
-    return np.random.default_rng(3)
+SIDE = 64
 
 
-def arrays(rng, count: int = 6) -> dict:
-    rows = [frame(rng, k + 1) for k in range(count)]
+def frame(person: int, moved: float = 0.1) -> dict:
+    """A pair whose pictures rise from left to right and whose truth is lighter."""
+    shift = np.zeros((SIDE, SIDE, 2), np.float32)
+    shift[16:48, 16:48, 0] = moved
+    ramp = np.linspace(20, 200, SIDE).astype(np.uint8)
+    picture = np.dstack([np.tile(ramp, (SIDE, 1))] * 3)
+    inside = np.zeros((SIDE, SIDE), np.uint8)
+    inside[26:40, 24:44] = 255
+    return {
+        "warped": picture, "photo": picture, "interior": picture, "target": picture + np.uint8(20),
+        "shift": shift, "inside": inside, "person": person, "real": person % 2 == 0,
+    }  # fmt: skip
+
+
+def arrays(count: int = 6) -> dict:
+    rows = [frame(k + 1) for k in range(count)]
     return {name: np.stack([np.asarray(r[name]) for r in rows]) for name in rows[0]}
 
 
 @pytest.mark.parametrize("window", [(32, 32), (64, 64)])
-def test_a_batch_is_cut_flipped_and_recoloured_alike(rng, window):
-    pairs = PairSet(arrays(rng), "frame")
+def test_a_batch_is_cut_flipped_and_recoloured_alike(window):
+    pairs = PairSet(arrays())
     batch = assemble(pairs, np.arange(6), np.random.default_rng(1), window)
     assert batch.x.shape == (6, 18, *window) and batch.target.shape == (6, 3, *window)
     assert float(batch.x[:, GATE].max()) <= 1 and float(batch.x.abs().max()) <= 1
@@ -51,17 +59,17 @@ def test_a_batch_is_cut_flipped_and_recoloured_alike(rng, window):
     )
 
 
-def test_whole_pairs_are_unchanged(rng):
-    made = arrays(rng)
-    batch = PairSet(made, "frame").whole(np.array([2]))
+def test_whole_pairs_are_unchanged():
+    made = arrays()
+    batch = PairSet(made).whole(np.array([2]))
     shown = ((batch.x[0, WARPED] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     assert np.array_equal(shown, made["warped"][2])
     assert np.array_equal(batch.x[0, INSIDE][0].numpy() * 255, made["inside"][2])
 
 
-def test_portraits_get_their_share(rng):
-    pairs = PairSet(arrays(rng), "frame")
-    chances = pairs.weights(0.25, even=True)
+def test_portraits_get_their_share():
+    pairs = PairSet(arrays())
+    chances = pairs.weights(0.25)
     assert chances.sum() == pytest.approx(1) and chances[pairs.real].sum() == pytest.approx(0.25)
 
 
@@ -69,8 +77,8 @@ def test_portraits_get_their_share(rng):
     "config",
     [
         NetworkConfig((4, 8, 8)),
-        NetworkConfig((4, 8), stem=4, whole=True, keep_tone=False),
-        NetworkConfig((4, 8, 8, 8), stem=4, whole=True, keep_tone=False),
+        NetworkConfig((4, 8), stem=4, keep_tone=False),
+        NetworkConfig((4, 8, 8, 8), stem=4, keep_tone=False),
     ],
 )
 def test_a_fresh_network_of_any_size_changes_nothing(config):
@@ -94,28 +102,10 @@ def test_the_lights_graph_is_the_network_also_at_its_borders(tmp_path):
     assert whole.std() > 0.01 and torch.allclose(whole, folded, atol=1e-4)
     assert export_light(network, tmp_path / "light.onnx") < 1e-4
     with pytest.raises(ValueError, match="of a mouth"):
-        LightGraph(RefinerNetwork(NetworkConfig((8, 8), stem=4, whole=True)))
+        LightGraph(RefinerNetwork(NetworkConfig((8, 8), stem=4)))
 
 
-def test_the_frames_graph_is_the_network_and_returns_what_the_gate_forbids(tmp_path):
-    network = RefinerNetwork(NetworkConfig((4, 8), stem=4, whole=True, keep_tone=False))
-    torch.nn.init.normal_(network.head.weight, 0, 0.2)
-    assert export_frame(network, tmp_path / "frame.onnx", 32) < 1e-2
-    rng = np.random.default_rng(0)
-    inputs = {
-        "frame": rng.uniform(0, 255, (2, 32, 32, 3)), "photo": rng.uniform(0, 255, (2, 32, 32, 3)),
-        "shift": rng.normal(0, 0.1, (2, 8, 8, 2)), "inside": np.zeros((2, 8, 8, 1)),
-        "gate": np.zeros((2, 8, 8, 1)),
-    }  # fmt: skip
-    inputs = {n: v.astype(np.float32) for n, v in inputs.items()}
-    engine = OnnxEngine(tmp_path / "frame.onnx")
-    assert np.array_equal(engine.run(inputs)["picture"], inputs["frame"])
-    inputs["gate"][:, 2:6] = 1
-    changed = np.abs(engine.run(inputs)["picture"] - inputs["frame"])
-    assert changed[:, 12:20].mean() > 1 and changed[:, :2].max() == 0
-
-
-def some_pairs(rng: np.random.Generator, side: int) -> list[dict]:
+def some_pairs(side: int) -> dict:
     """Pairs of three people, one of them held out, whose truth is a little lighter."""
     rows = []
     for person in (1, 2, -3):
@@ -123,33 +113,34 @@ def some_pairs(rng: np.random.Generator, side: int) -> list[dict]:
         inside = np.zeros((side, side), np.uint8)
         inside[3 * side // 8 : side // 2, side // 4 : 3 * side // 4] = 255
         shift = np.full((side, side, 2), 0.1, np.float32)
-        everywhere = np.full((side, side), 255, np.uint8)
         rows.append({
             "warped": warped, "photo": warped, "interior": warped, "target": warped + np.uint8(9),
-            "inside": inside, "shift": shift, "gate": everywhere, "counts": everywhere,
-            "person": person, "follows": False, "real": person == 1,
+            "inside": inside, "shift": shift, "person": person, "follows": False,
+            "real": person == 1,
         })  # fmt: skip
-    return rows
+    return {name: np.stack([np.asarray(r[name]) for r in rows]) for name in rows[0]}
 
 
-@pytest.mark.parametrize(
-    ("kind", "side", "stages", "graphs"),
-    [
-        ("mouth", 96, ["shade", "regression", "finish", "teacher", "student", "light"],
-         {"shade", "regression", "finish", "teacher", "student", "light", "untrained"}),
-        ("eyes", 64, ["regression"], {"regression", "untrained"}),
-        ("frame", 256, ["regression"],
-         {"regression", "regression-256", "untrained", "untrained-256"}),
-    ],
-)  # fmt: skip
-def test_every_kind_trains_goes_on_and_is_written(tmp_path, rng, kind, side, stages, graphs):
-    write_coded(tmp_path / "pairs" / "a.npz", some_pairs(rng, side))
-    words = ["--kind", kind, "--pairs", str(tmp_path / "pairs"), "--out", str(tmp_path / "out")]
-    words += ["--widths", "8", "8", "--batch", "4", "--free-tone", "--stages", *stages]
+def test_every_stage_trains_goes_on_and_is_written(tmp_path):
+    side = 96
+    write_arrays(tmp_path / "pairs" / "a.npz", some_pairs(side))
+    words = ["--pairs", str(tmp_path / "pairs"), "--out", str(tmp_path / "out")]
+    words += [
+        "--widths",
+        "8",
+        "8",
+        "--batch",
+        "4",
+        "--free-tone",
+        "--stages",
+        "shade",
+        "regression",
+        "light",
+    ]
     assert main([*words, "--samples", "40"]) == 0
     about = json.loads((tmp_path / "out" / "regression.json").read_text())
     assert about["samples"] >= 40 and about["side"] == side and about["pairs"] == 2
-    assert {p.stem for p in (tmp_path / "out" / "graphs").glob("*.onnx")} == graphs
+    assert {p.stem for p in (tmp_path / "out" / "graphs").glob("*.onnx")} == {"shade", "light"}
     assert main([*words, "--samples", "60", "--resume"]) == 0
     again = json.loads((tmp_path / "out" / "regression.json").read_text())
     assert again["samples"] == 60 and again["seconds"] > about["seconds"]
@@ -157,10 +148,9 @@ def test_every_kind_trains_goes_on_and_is_written(tmp_path, rng, kind, side, sta
     regression = load_network(tmp_path / "out" / "regression.safetensors")
     residual, _ = regression(torch.zeros(1, 18, side, side))
     assert float(residual.detach().mean()) > 0
-    if kind == "mouth":
-        manifest = json.loads((tmp_path / "out" / "graphs" / "light.json").read_text())
-        assert set(manifest["samples"]) == {"regression", "light"}
-        assert refiner_of(tmp_path / "out" / "graphs" / "light.onnx")().side == 96
+    manifest = json.loads((tmp_path / "out" / "graphs" / "light.json").read_text())
+    assert set(manifest["samples"]) == {"regression", "light"}
+    assert refiner_of(tmp_path / "out" / "graphs" / "light.onnx")().side == 96
 
 
 def test_what_cannot_be_trained_is_one_sentence(tmp_path, capsys):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.renderer.refiner import Refinement, RefinerInput
-from visavis.models.renderer.relight.crop import GATE, SIDE, WARPED, OpenMouth, pack, take
+from visavis.models.renderer.relight.crop import GATE, OpenMouth, pack, take
 
 Floats = NDArray[np.float32]
 
@@ -58,20 +58,3 @@ class Lighting(OpenMouth, ABC):
         size = frame.warped.shape[1::-1]
         wide = cv2.resize(self.gain(x), size)
         return Refinement(wide[..., None] * frame.warped, cv2.resize(x[GATE][0], size))
-
-
-class AsResidual:
-    """A light in the shape of the other refiners' graphs, to be compared with them."""
-
-    def __init__(self, lighting: Lighting) -> None:
-        """Wrap a light."""
-        self._lighting = lighting
-
-    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
-        """Map ``x`` (B, CHANNELS, SIDE, SIDE) to ``residual`` and ``alpha``."""
-        x = np.asarray(inputs["x"], np.float32)
-        side = self._lighting.side
-        cell = SIDE // side
-        small = x.reshape(*x.shape[:2], side, cell, side, cell).mean((3, 5))
-        gains = [cv2.resize(self._lighting.gain(one), (SIDE, SIDE)) for one in small]
-        return {"residual": np.stack(gains)[:, None] * (x[:, WARPED] + 1.0), "alpha": x[:, GATE]}

@@ -22,10 +22,11 @@ from visavis.models.renderer.relight.crop import (
     STEP,
     TIME,
     WARPED,
+    gate,
 )
-from visavis.models.renderer.training.relight.gates import gates_of
 from visavis.models.renderer.training.relight.pairs import agreement
 
+WINDOW = (48, 72)  # rows and columns of a training cut
 _GRID = 2  # pixels of a cut's corner: the network's own grid
 _SEARCHED = 64  # of 255: a gate that far open is worth cutting to
 
@@ -38,21 +39,19 @@ class Batch:
         x: (B, CHANNELS, H, W) the network's input.
         target: (B, 3, H, W) the truth, -1 to 1.
         weight: (B, 1, H, W) how much the truth counts, 0 where the network may not act.
-        other: (B, 3, H, W) another truth, or the same.
     """
 
     x: Tensor
     target: Tensor
     weight: Tensor
-    other: Tensor
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
-        return Batch(*(t.to(device) for t in (self.x, self.target, self.weight, self.other)))
+        return Batch(*(t.to(device) for t in (self.x, self.target, self.weight)))
 
 
 class PairSet:
-    """Pairs in memory, in the order of the shards; see ``Pair`` and ``FramePair``.
+    """Pairs in memory, in the order of the shards; see ``Pair``.
 
     Attributes:
         person: (N,) number of the person, negative if held out.
@@ -60,32 +59,28 @@ class PairSet:
         centres: (N, 2) row and column of what a cut should show, pixels.
     """
 
-    def __init__(
-        self, arrays: dict[str, NDArray], kind: str, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, arrays: dict[str, NDArray], device: torch.device | str = "cpu") -> None:
         """Keep pairs on a device.
 
         Args:
-            arrays: by name; ``interior`` and ``counts`` may be missing.
-            kind: mouth, eyes or frame: which gate they have.
+            arrays: by name.
             device: where batches are made.
         """
         self.person, self.real = arrays["person"], arrays["real"].astype(bool)
         self._inside = arrays["inside"]
-        gates = gates_of(arrays, kind)
-        counts = arrays.get("counts")
-        if kind == "mouth":
-            pictures = zip(arrays["warped"], arrays["target"], arrays["inside"], strict=True)
-            counts = np.stack([np.rint(255 * agreement(*p)).astype(np.uint8) for p in pictures])
-        self.agreed = counts if counts is not None else np.full_like(gates, 255)
+        side = arrays["inside"].shape[1:]
+        gates = np.array([np.rint(255 * gate(inside)) for inside in arrays["inside"]], np.uint8)
+        gates = gates.reshape(-1, *side)
+        pictures = zip(arrays["warped"], arrays["target"], arrays["inside"], strict=True)
+        agreed = [np.rint(255 * agreement(*p)).astype(np.uint8) for p in pictures]
+        self.agreed = np.array(agreed, np.uint8).reshape(-1, *side)
         self.centres = np.array([_centre(g) for g in gates], np.float32).reshape(-1, 2)
         self.side = gates.shape[1]
         self._device = torch.device(device)
         self._tensors = {
             name: torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
             for name, values in (
-                *((n, arrays[n]) for n in ("warped", "photo", "target", "inside")),
-                *((n, arrays[n]) for n in ("interior",) if n in arrays),
+                *((n, arrays[n]) for n in ("warped", "photo", "target", "inside", "interior")),
                 ("shift", arrays["shift"].astype(np.float16)),
                 ("gate", gates), ("agreed", self.agreed),
             )
@@ -95,7 +90,7 @@ class PairSet:
         """Return the number of pairs."""
         return len(self.person)
 
-    def weights(self, real_share: float, *, even: bool = False) -> NDArray[np.float64]:
+    def weights(self, real_share: float) -> NDArray[np.float64]:
         """Return how often each pair should be drawn; every height of the opening counts alike.
 
         Portraits mostly smile; without this a mouth that says *ah* is an outlier. Pairs whose
@@ -103,9 +98,8 @@ class PairSet:
 
         Args:
             real_share: of the batches that are portraits, where there are any.
-            even: pairs count alike but for that.
         """
-        share = np.ones(len(self)) if even else self._by_opening()
+        share = self._by_opening()
         if self.real.any() and not self.real.all():
             share[self.real] *= real_share / share[self.real].sum()
             share[~self.real] *= (1 - real_share) / share[~self.real].sum()
@@ -132,10 +126,6 @@ class PairSet:
         part = part[:, None] if part.ndim == 3 else part.permute(0, 3, 1, 2)
         return part.float() / 255.0
 
-    def has(self, name: str) -> bool:
-        """Say whether the pairs have a picture."""
-        return name in self._tensors
-
     def places(
         self, rows: NDArray[np.int64], corners: NDArray[np.int64], window: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,12 +133,6 @@ class PairSet:
         at = torch.from_numpy(corners).to(self._device)
         h, w = (torch.arange(n, device=self._device) for n in window)
         return torch.from_numpy(rows).to(self._device), at[:, :1] + h, at[:, 1:] + w
-
-    def second(self, pictures: NDArray[np.uint8] | None) -> None:
-        """Keep another truth ``(N, side, side, 3)`` of every pair; None forgets it."""
-        self._tensors.pop("second", None)
-        if pictures is not None:
-            self._tensors["second"] = torch.from_numpy(pictures).to(self._device)
 
 
 def _centre(gate: NDArray[np.uint8]) -> tuple[float, float]:
@@ -190,31 +174,26 @@ def assemble(
     if rng is not None:
         corners = _corners(pairs, rows, rng, window)
     places = pairs.places(rows, corners, window)
-    names = ["warped", "photo", "target"]
-    warped, photo, target = (pairs.cut(n, *places) for n in names)
-    interior = pairs.cut("interior", *places) if pairs.has("interior") else torch.zeros_like(warped)
-    other = pairs.cut("second", *places) if pairs.has("second") else target
+    names = ["warped", "photo", "interior", "target"]
+    warped, photo, interior, target = (pairs.cut(n, *places) for n in names)
     shift, inside, gates = (pairs.cut(n, *places) for n in ("shift", "inside", "gate"))
     weight = gates * pairs.cut("agreed", *places)
     if rng is not None:
-        if pairs.has("interior"):
-            warped, interior = _relit_inside(warped, interior, inside, rng)
-        warped, photo, interior, target, other = _recoloured(
-            [warped, photo, interior, target, other], rng
-        )
+        warped, interior = _relit_inside(warped, interior, inside, rng)
+        warped, photo, interior, target = _recoloured([warped, photo, interior, target], rng)
     x = torch.empty(batch, CHANNELS, *window, device=warped.device)
     x[:, WARPED] = x[:, STATE] = warped * 2 - 1
     x[:, PHOTO], x[:, INTERIOR] = photo * 2 - 1, interior * 2 - 1
     x[:, SHIFT], x[:, INSIDE], x[:, GATE] = shift, inside, gates
     x[:, TIME] = x[:, STEP] = 1.0
-    target, other = target * 2 - 1, other * 2 - 1
+    target = target * 2 - 1
     if rng is not None:
         turned = torch.from_numpy(rng.random(batch) < 0.5).to(x.device).view(-1, 1, 1, 1)
-        x, target, weight, other = (
-            torch.where(turned, part.flip(3), part) for part in (x, target, weight, other)
+        x, target, weight = (
+            torch.where(turned, part.flip(3), part) for part in (x, target, weight)
         )
         x[:, SHIFT.start] = torch.where(turned[:, 0], -x[:, SHIFT.start], x[:, SHIFT.start])
-    return Batch(x, target, weight, other)
+    return Batch(x, target, weight)
 
 
 def _on(like: Tensor, values: NDArray) -> Tensor:

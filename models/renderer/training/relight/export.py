@@ -7,13 +7,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from visavis.models.renderer.relight.crop import CHANNELS, SEEN
+from visavis.models.renderer.relight.crop import SEEN
 from visavis.models.renderer.relight.shade import SHADE_SIDE
-from visavis.models.renderer.training.relight.frame_graph import export_frame
 from visavis.models.renderer.training.relight.graph_file import some, write_graph
 from visavis.models.renderer.training.relight.light_graph import export_light
 from visavis.models.renderer.training.relight.network import NetworkConfig, RefinerNetwork
@@ -35,12 +33,6 @@ def load_network(weights: Path) -> RefinerNetwork:
     network = RefinerNetwork(NetworkConfig(**{**about, "widths": tuple(about["widths"])}))
     network.load_state_dict(load_file(weights))
     return network.eval()
-
-
-def export_residual(network: RefinerNetwork, path: Path, side: int) -> float:
-    """Write ``x`` -> ``residual``, ``alpha``; return the largest difference from torch."""
-    x = {"x": some(2, CHANNELS, side, side)}
-    return write_graph(network, x, ("residual", "alpha"), path)
 
 
 def export_shade(network: nn.Module, path: Path) -> float:
@@ -80,11 +72,9 @@ def write_manifest(graph: Path, trained: Path, stages: Sequence[str], command: s
 
 
 def export_stages(trained: Path, out: Path) -> dict[str, float]:
-    """Write every trained stage's graph, and an untrained one for the bench to fail.
+    """Write the graph of every trained stage that runs; a regression is the light's first half.
 
-    What ships gets a manifest, ``<graph>.json``, beside it. A network for whole frames is written
-    with what belongs around it, for a call's pictures and, as ``<stage>-<side>``, for those of its
-    pairs.
+    What ships gets a manifest, ``<graph>.json``, beside it.
 
     Returns:
         The largest difference from torch by graph.
@@ -99,19 +89,7 @@ def export_stages(trained: Path, out: Path) -> dict[str, float]:
             differences[stage] = export_shade(shade.eval(), graph)
             write_manifest(graph, trained, ("shade",), COMMAND)
             continue
-        network = load_network(weights)
-        side = int(json.loads(weights.with_suffix(".json").read_text())["side"])
         if stage == "light":
-            differences[stage] = export_light(network, graph)
+            differences[stage] = export_light(load_network(weights), graph)
             write_manifest(graph, trained, ("regression", "light"), LIGHT_COMMAND)
-            continue
-        torch.manual_seed(0)
-        untrained = RefinerNetwork(network.config).eval()
-        nn.init.normal_(untrained.head.weight, 0.0, 0.05)  # its own start changes nothing
-        for name, of in ((stage, network), ("untrained", untrained)):
-            if network.config.whole:
-                differences[name] = export_frame(of, out / f"{name}.onnx")
-                export_frame(of, out / f"{name}-{side}.onnx", side)
-            else:
-                differences[name] = export_residual(of, out / f"{name}.onnx", side)
     return differences

@@ -29,7 +29,7 @@ class LightGraph(nn.Module):
 
     def __init__(self, network: RefinerNetwork) -> None:
         super().__init__()
-        if network.config.stem != _STEM or network.config.whole:
+        if network.config.stem != _STEM:
             raise ValueError("Only networks of a mouth can be lights.")
         self.network = network
         weight, times, bias = folded_stem(network)

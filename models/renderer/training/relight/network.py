@@ -30,6 +30,7 @@ _LUMA = (0.299, 0.587, 0.114)
 _DARKEST = 0.02  # of 2; what is blacker is not told from it
 _SPREAD = 5  # pixels, side of the window over which one reach becomes the other; run twice
 _TONE = 11  # pixels, side of the window that is run twice
+_PICTURES = (STATE, WARPED, PHOTO, INTERIOR)
 _MAPS = slice(SHIFT.start, STEP.stop)  # smooth ones, which the stem sees at its own resolution
 
 
@@ -40,14 +41,12 @@ class NetworkConfig:
     Attributes:
         widths: channels at every level; each has half the resolution of the one before.
         stem: pixels of the input to one of the first level.
-        whole: it is for whole frames, and does not look at the rendered inside of the mouth.
         keep_tone: inside the mouth the network has no mean of its own, see ``RefinerNetwork``.
         light: the network changes light alone, not colours, and within bounds.
     """
 
     widths: tuple[int, ...] = (16, 32, 64)
     stem: int = 2
-    whole: bool = False
     keep_tone: bool = True
     light: bool = False
 
@@ -107,8 +106,7 @@ class RefinerNetwork(nn.Module):
         super().__init__()
         self.config = config = config or NetworkConfig()
         widths, stem = config.widths, config.stem
-        pictures = 3 * (3 if config.whole else 4)
-        seen = pictures * stem**2 + _MAPS.stop - _MAPS.start
+        seen = 3 * len(_PICTURES) * stem**2 + _MAPS.stop - _MAPS.start
         self.stem = nn.Conv2d(seen, widths[0], 3, padding=1)
         steps = list(pairwise(widths))
         self.enter = nn.ModuleList(Block(w) for w in widths)
@@ -141,8 +139,7 @@ class RefinerNetwork(nn.Module):
 
     def _residual(self, x: Tensor) -> Tensor:
         stem = self.config.stem
-        shown = [STATE, WARPED, PHOTO, INTERIOR][: 3 if self.config.whole else 4]
-        pictures = torch.cat([x[:, part] for part in shown], 1)
+        pictures = torch.cat([x[:, part] for part in _PICTURES], 1)
         seen = [F.pixel_unshuffle(pictures, stem), F.avg_pool2d(x[:, _MAPS], stem)]
         return self.residual_from(self.stem(torch.cat(seen, 1)), x[:, WARPED])
 

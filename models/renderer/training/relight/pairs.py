@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from visavis.models.renderer.refiner import Box, Places, Refinement, RefinerInput
 from visavis.models.renderer.relight.crop import Crop, mouth_box, shrink, take
-from visavis.models.renderer.training.relight.coded import read_coded, write_arrays
 
 Image = NDArray[np.uint8]
 T = TypeVar("T")
@@ -109,30 +108,32 @@ def arrays_of(pairs: Sequence[Pair]) -> dict[str, NDArray]:
     return arrays
 
 
+def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
+    """Write a shard that appears only when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    partial.replace(path)
+
+
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
     """Write one shard; it appears only when it is complete."""
     write_arrays(path, arrays_of(pairs))
 
 
-def read_pairs(paths: Iterable[Path], threads: int = 1) -> dict[str, NDArray]:
-    """Read shards, plain or coded, into arrays by name, concatenated; see ``Pair``.
+def read_pairs(paths: Iterable[Path]) -> dict[str, NDArray]:
+    """Read shards into arrays by name, concatenated; see ``Pair``.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: a coded picture is damaged, or the pairs are of several sizes.
+        ValueError: the pairs are of several sizes.
     """
     plain: dict[str, list[NDArray]] = {}
-    coded: list[Path] = []
     for path in sorted(paths):
         with np.load(path, allow_pickle=False) as shard:
-            if "blobs" in shard.files:
-                coded.append(path)
-                continue
             for name in shard.files:
                 plain.setdefault(name, []).append(shard[name])
-    if coded:
-        for name, values in read_coded(coded, threads).items():
-            plain.setdefault(name, []).extend(values)
     if not plain:
         raise FileNotFoundError("There are no training pairs.")
     sizes = {a.shape[1] for a in plain["target"]}

@@ -1,13 +1,8 @@
-"""Train the mouth's networks: ``visavis train renderer --help``.
+"""Train the networks that light the mouth: ``visavis train renderer --help``.
 
-The *shade*, which ships, learns by what to multiply a mouth's light (``shade_network.py``). The
-*regression* learns warp in, picture out; the *light*, which ships too, is the regression after it
-learned to do the same by light alone (``network.light_factor``). Beside them, what they were
-compared with: the *finish* is the regression with a critic's opinion; the *teacher* learns the
-bridge at every t and walks it in twelve steps; the *student* starts as the teacher and learns to
-jump, from the teacher's endpoints, from the truth, and from its own half steps (shortcut
-consistency), so that one network serves one, two and four steps. The regression, with as many
-samples as teacher and student together, is its control.
+The *shade* learns by what to multiply a mouth's light (``shade_network.py``). The *light* is a
+*regression* (warp in, picture out) that then learned to do the same by light alone
+(``network.light_factor``). What they were compared with stands in docs/experiments.
 """
 
 from __future__ import annotations
@@ -19,9 +14,11 @@ from pathlib import Path
 
 import torch
 
-from visavis.models.renderer.training.relight.config import KINDS, STAGES, TrainConfig
+from visavis.models.renderer.training.relight.config import STAGES, TrainConfig
 from visavis.models.renderer.training.relight.data import PairSet
 from visavis.models.renderer.training.relight.export import export_stages
+from visavis.models.renderer.training.relight.make_pairs import main as make_pairs
+from visavis.models.renderer.training.relight.network import NetworkConfig
 from visavis.models.renderer.training.relight.pairs import read_pairs
 from visavis.models.renderer.training.relight.trainer import Trainer
 
@@ -42,15 +39,13 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--batch", type=int, default=TrainConfig.batch, help="crops per step")
     parser.add_argument("--rate", type=float, default=TrainConfig.rate, help="of learning")
-    parser.add_argument("--kind", choices=KINDS, default="mouth", help="what the network is for")
     parser.add_argument("--widths", type=int, nargs="+", help="channels of every level")
     parser.add_argument(
         "--free-tone", action="store_true", help="light inside the mouth is the network's as well"
     )
     parser.add_argument(
         "--stages", nargs="+", choices=STAGES, default=["shade"],
-        help="shade and light are what ships, the latter after regression; the others are the "
-        "experiment they were compared with",
+        help="shade and light are what ships, the latter after regression",
     )  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on with what is in --out")
     parser.add_argument("--threads", type=int, default=1)
@@ -65,12 +60,12 @@ def main(argv: list[str] | None = None) -> int:
     if args.pairs is None and not any(folders[0].glob("*.npz")):
         _make_pairs(args, folders[0])
     try:
-        read = read_pairs([path for f in folders for path in f.glob("*.npz")], args.threads)
+        read = read_pairs([path for f in folders for path in f.glob("*.npz")])
     except (FileNotFoundError, ValueError) as error:
         parser.error(str(error))
     held = read["person"] < 0
     pairs, held_out = (
-        PairSet({name: a[chosen] for name, a in read.items()}, args.kind, args.device)
+        PairSet({name: a[chosen] for name, a in read.items()}, args.device)
         for chosen in (~held, held)
     )
     log.info("%d pairs, %d held out", len(pairs), len(held_out))
@@ -78,12 +73,10 @@ def main(argv: list[str] | None = None) -> int:
         args.samples, args.minutes, args.batch, args.rate,
         stage_minutes=args.stage_minutes, device=args.device,
     )  # fmt: skip
-    kind = KINDS[args.kind]
-    network = replace(
-        kind.network, widths=tuple(args.widths or kind.network.widths),
-        keep_tone=kind.network.keep_tone and not args.free_tone,
-    )  # fmt: skip
-    trainer = Trainer(pairs, held_out, args.out, config, replace(kind, network=network))
+    network = NetworkConfig(keep_tone=not args.free_tone)
+    if args.widths:
+        network = replace(network, widths=tuple(args.widths))
+    trainer = Trainer(pairs, held_out, args.out, config, network)
     finished = all([trainer.run(stage) for stage in args.stages])
     for name, difference in export_stages(args.out, args.out / "graphs").items():
         log.info("%s.onnx: %.1g from torch", name, difference)
@@ -92,17 +85,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _make_pairs(args: argparse.Namespace, folder: Path) -> None:
-    """Make the pairs of a kind from portraits and people; eyes know people only."""
-    faces = None if args.kind == "eyes" else args.faces
-    sources = [("--faces", faces), ("--people", args.people)]
-    words = [*(str(v) for s in sources if s[1] for v in s), "--out", str(folder)]
-    if args.kind == "frame":
-        from visavis.models.renderer.training.relight.make_frames import main as make
-    elif args.kind == "eyes":
-        from visavis.models.renderer.training.relight.eye_pairs import main as make
-    else:
-        from visavis.models.renderer.training.relight.make_pairs import main as make
-    make(words)
+    """Make pairs from portraits and people."""
+    sources = [("--faces", args.faces), ("--people", args.people)]
+    make_pairs([*(str(v) for s in sources if s[1] for v in s), "--out", str(folder)])
 
 
 if __name__ == "__main__":

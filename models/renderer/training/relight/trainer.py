@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from visavis.models.renderer.training.relight.config import STAGES, Kind, TrainConfig
-from visavis.models.renderer.training.relight.critic import Critic
+from visavis.models.renderer.training.relight.config import STAGES, TrainConfig
 from visavis.models.renderer.training.relight.data import PairSet
 from visavis.models.renderer.training.relight.network import NetworkConfig, RefinerNetwork
 from visavis.models.renderer.training.relight.objectives import Objectives
@@ -23,10 +21,10 @@ from visavis.models.renderer.training.relight.shade_network import ShadeNetwork
 
 log = logging.getLogger(__name__)
 
-_SHARE = {"finish": 0.15, "teacher": 0.6, "student": 0.4, "light": 0.06}  # of --samples
+_SHARE = {"light": 0.06}  # of --samples
 # Where a stage's weights start:
-_AFTER = {"finish": "regression", "student": "teacher", "light": "regression"}
-_SLOWER = {"finish": 0.3, "student": 0.5, "light": 0.25}  # of the learning rate
+_AFTER = {"light": "regression"}
+_SLOWER = {"light": 0.25}  # of the learning rate
 _REAL_SHARE = 0.4  # of the batches are portraits, where there are any
 _REAL_SHARES = {"shade": 0.7, "light": 0.6}  # light is learned from photos
 _LARGEST_BATCH = {"light": 16}  # many small steps, since it only has to get used to its bounds
@@ -35,14 +33,15 @@ _SAVE_EVERY = 15.0  # seconds
 
 
 class Trainer:
-    """Trains the networks of one kind in one folder."""
+    """Trains the networks that light a mouth in one folder."""
 
     def __init__(
-        self, pairs: PairSet, held_out: PairSet, out: Path, config: TrainConfig, kind: Kind
-    ) -> None:
+        self, pairs: PairSet, held_out: PairSet, out: Path, config: TrainConfig,
+        network: NetworkConfig,
+    ) -> None:  # fmt: skip
         """Prepare; nothing is read or written yet."""
         self._pairs, self._held_out, self._out = pairs, held_out, out
-        self._config, self._kind = config, kind
+        self._config, self._network = config, network
         self._deadline = time.monotonic() + 60 * config.minutes
 
     def network(self, stage: str) -> nn.Module:
@@ -55,8 +54,9 @@ class Trainer:
 
     def config_of(self, stage: str) -> NetworkConfig:
         """Return the sizes of a stage's network."""
-        config = self._kind.network
-        return replace(config, keep_tone=False, light=True) if stage == "light" else config
+        if stage == "light":
+            return replace(self._network, keep_tone=False, light=True)
+        return self._network
 
     def run(self, stage: str) -> bool:
         """Train one stage until its samples are done or the time is; True when done."""
@@ -67,16 +67,14 @@ class Trainer:
             network.load_state_dict(load_file(self._out / f"{_AFTER[stage]}.safetensors"))
         average.load_state_dict(network.state_dict())
         optimiser = torch.optim.AdamW(network.parameters(), lr=c.rate, weight_decay=1e-4)
-        state = _State(stage, network, average, optimiser, Critic(c.device))
+        state = _State(stage, network, average, optimiser)
         done, spent = self._restore(state)
         rng = np.random.default_rng([c.seed, STAGES.index(stage), done])
-        objectives = Objectives(self._pairs, self._kind.window, c.device, rng, state.critic)
+        objectives = Objectives(self._pairs, c.device, rng)
         goal = int(c.samples * _SHARE.get(stage, 1.0))
         size = min(c.batch, _LARGEST_BATCH.get(stage, c.batch))
         share = _REAL_SHARES.get(stage, _REAL_SHARE)
-        chances = self._pairs.weights(share, even=self._kind.even)
-        if stage == "student":
-            self._pairs.second(self._endpoints(objectives))
+        chances = self._pairs.weights(share)
         slow, fast = list(average.parameters()), list(network.parameters())
         began, first, before = time.monotonic(), done, spent
         saved, recent = began, []
@@ -110,23 +108,9 @@ class Trainer:
                     stage, done, 100 * progress(), mean, rate, held_out,
                 )  # fmt: skip
                 saved, recent = time.monotonic(), []
-        self._pairs.second(None)
         if done > first:
             self._save(state, done, spent)
         return progress() >= 1
-
-    def _endpoints(self, objectives: Objectives) -> NDArray[np.uint8]:
-        """Return the teacher's endpoints of every pair; they are kept beside its weights."""
-        path = self._out / "endpoints.npy"
-        if path.exists():
-            pictures = np.load(path, allow_pickle=False)
-            if len(pictures) == len(self._pairs):
-                return pictures
-        teacher = self.network("teacher").eval()
-        teacher.load_state_dict(load_file(self._out / "teacher.safetensors"))
-        pictures = objectives.walk_teacher(teacher)
-        np.save(path, pictures, allow_pickle=False)
-        return pictures
 
     def _restore(self, state: _State) -> tuple[int, float]:
         """Bring back what a former call left; return its samples and seconds."""
@@ -164,14 +148,12 @@ class _State:
     network: nn.Module
     average: nn.Module
     optimiser: torch.optim.Optimizer
-    critic: Critic
 
     def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         return {
-            "network": self.network, "optimiser": self.optimiser,
-            "critic": self.critic.network,
-            "critic_optimiser": self.critic.optimiser,
-        }  # fmt: skip
+            "network": self.network,
+            "optimiser": self.optimiser,
+        }
 
 
 def _schedule(progress: float) -> float:

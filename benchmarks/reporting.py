@@ -1,0 +1,46 @@
+"""What becomes of a benchmark's result: JSON, a table, pictures, the ratio to an earlier one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from visavis.benchmarks import plots
+from visavis.benchmarks.common import machine, read_result, write_json
+from visavis.benchmarks.compare import compare
+from visavis.benchmarks.tables import table
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add where results go."""
+    parser.add_argument("--json", type=Path, help="where the result goes; default: stdout")
+    parser.add_argument("--markdown", type=Path, help="also as a table")
+    parser.add_argument("--plots", type=Path, help="a folder for PNG pictures")
+    parser.add_argument("--compare", type=Path, metavar="JSON", help="print the ratio to a result")
+
+
+def check_report_options(args: argparse.Namespace) -> None:
+    """Find out before a long measurement whether its result can be compared.
+
+    Raises:
+        BenchmarkError: the earlier result cannot be read.
+    """
+    if args.compare:
+        read_result(args.compare)
+
+
+def report(args: argparse.Namespace, result: dict[str, Any]) -> None:
+    """Write a result in every shape that was asked for."""
+    earlier = read_result(args.compare) if args.compare else None
+    write_json(args.json, result)
+    if args.markdown:
+        args.markdown.parent.mkdir(parents=True, exist_ok=True)
+        args.markdown.write_text(table({"machine": machine(), **result}) + "\n", "utf-8")
+    if earlier is not None:
+        text = compare(earlier, {"machine": machine(), **result}, args.compare.stem, "now")
+        sys.stderr.write(text + "\n")
+    if args.plots:
+        for path in plots.draw(result, args.plots):
+            sys.stderr.write(f"{path}\n")
