@@ -1,93 +1,188 @@
-"""Configuration: one TOML file and ``VISAVIS_*`` variables into frozen dataclasses.
+"""Settings: one TOML file and ``VISAVIS_*`` variables into frozen models.
 
-Precedence: command line > environment > file > default. A key that does not exist is an error,
-since a misspelt setting that is silently ignored costs an afternoon.
+Precedence: command line > environment > file > default. A name that does not exist is an error,
+since a misspelt setting that is silently ignored costs an afternoon. A new setting is one line
+here; its range, its variable and the sentence about a wrong value come from that line.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import difflib
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from visavis.streamer.errors import BadRequest
+from visavis.streamer.sentences import first_sentence
+
+PREFIX: Final = "VISAVIS_"
+# Short names that people type; the long ones (VISAVIS_SERVER_PORT) work too.
+SHORT: Final = {
+    "VISAVIS_DATA": "VISAVIS_DATA_DIR",
+    "VISAVIS_HOST": "VISAVIS_SERVER_HOST",
+    "VISAVIS_PORT": "VISAVIS_SERVER_PORT",
+    "VISAVIS_TOKEN": "VISAVIS_SERVER_TOKEN",
+    "VISAVIS_ENGINE": "VISAVIS_ENGINE_ENGINE",
+}
+# Read elsewhere, before or without a configuration.
+OTHER_VARIABLES: Final = (
+    "VISAVIS_CONFIG",
+    "VISAVIS_DEBUG",
+    "VISAVIS_PLANS",
+    "VISAVIS_WORKER_LOG",
+)
+TOKEN_LENGTH: Final = 16  # characters at least; 64 bits where they are hexadecimal
 
 
-@dataclass(frozen=True)
-class ServerConfig:
+def _no_bool(value: object) -> object:
+    """Python takes True for 1; a setting that is a number must not."""
+    if isinstance(value, bool):
+        raise ValueError("must not be true or false")
+    return value
+
+
+def _number(value: object) -> object:
+    """Read a number that stands in a variable, for the choices that pydantic compares exactly."""
+    if isinstance(value, str) and value.strip().isdigit():
+        return int(value)
+    return _no_bool(value)
+
+
+def _split(value: object) -> object:
+    """Read a list that stands in a variable as ``a, b``."""
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
+
+
+def _token(value: str) -> str:
+    if value and len(value) < TOKEN_LENGTH:
+        raise ValueError(f"must have at least {TOKEN_LENGTH} characters")
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        raise ValueError("must be plain ASCII characters without a space at its ends")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("must be addresses or networks such as 172.16.0.0/12") from None
+    return value
+
+
+def _prefix(value: str) -> str:
+    if value and (not value.startswith("/") or "//" in value or set(value) & set("?#%\\ ")):
+        raise ValueError("must be a path such as /avatars")
+    return value.rstrip("/")
+
+
+def _path(value: Path) -> Path:
+    return value.expanduser().absolute()  # a child process may run in another folder
+
+
+Size = Annotated[Literal[256, 384, 512], BeforeValidator(_no_bool)]  # px, square
+LookAhead = Annotated[Literal[0, 40, 80, 120], BeforeValidator(_no_bool)]  # ms
+Int = Annotated[int, BeforeValidator(_no_bool)]
+Seconds = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_split)]
+FilePath = Annotated[Path, AfterValidator(_path)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+
+class ServerConfig(_Section):
     """Where and for whom the HTTP server listens."""
 
-    host: str = "127.0.0.1"
-    port: int = 8080
-    allowed_origins: tuple[str, ...] = ()  # besides the server's own
-    token: str = ""  # bearer token; required when host is not loopback
+    host: str = Field("127.0.0.1", min_length=1, max_length=255)
+    port: Int = Field(8080, ge=0, le=65_535)  # 0 picks a free one
+    allowed_origins: Texts = ()  # besides the server's own
+    # Bearer token; required when host is not loopback.
+    token: Annotated[str, AfterValidator(_token)] = Field("", repr=False)
 
 
-@dataclass(frozen=True)
-class MediaConfig:
+class MediaConfig(_Section):
     """Picture, sound and latency."""
 
-    fps: int = 25
-    size: int = 512  # px, square
-    look_ahead_ms: int = 80  # of sound the lips wait for; 0-120
-    ring_ms: int = 120  # frame ring capacity
-    bitrate_kbps: int = 1200
+    fps: Annotated[Literal[20, 25], BeforeValidator(_number)] = 25
+    size: Annotated[Size, BeforeValidator(_number)] = 512
+    # ms of sound the lips wait for
+    look_ahead_ms: Annotated[LookAhead, BeforeValidator(_number)] = 80
+    ring_ms: Int = Field(120, ge=40, le=1000)  # frame ring capacity
+    bitrate_kbps: Int = Field(1200, ge=100, le=8000)
     refine: bool = True  # a small network lights the open mouth
-    video_codec: str = "H264"  # or VP8; the other one is for viewers that have not this one
-    playout_delay_max_ms: int = 0  # upper bound asked of the viewer's jitter buffer
-    sound_lead_ms: int = 50  # sound leaves earlier: a browser's way to the ear is longer
+    video_codec: Literal["H264", "VP8"] = "H264"  # the other one is for viewers without this one
+    # upper bound asked of the viewer's jitter buffer; 0: as little as it can
+    playout_delay_max_ms: Int = Field(0, ge=0, le=1000)
+    # sound leaves earlier: a browser's way to the ear is longer
+    sound_lead_ms: Int = Field(50, ge=0, le=80)
 
 
-@dataclass(frozen=True)
-class LimitsConfig:
+class LimitsConfig(_Section):
     """What one client may cost."""
 
-    max_sessions: int = 0  # 0: measured at start-up
-    max_viewers: int = 8
-    offer_bytes: int = 65_536
-    candidates: int = 20
-    photo_bytes: int = 10_000_000
-    photo_pixels: int = 25_000_000
-    connect_timeout_s: float = 15.0
-    idle_timeout_s: float = 30.0  # without a ping from the client
-    session_max_s: float = 4 * 3600.0
+    max_sessions: Int = Field(0, ge=0, le=1000)  # 0: measured at start-up
+    max_viewers: Int = Field(8, ge=0, le=1000)
+    offer_bytes: Int = Field(65_536, ge=4096, le=1_048_576)
+    candidates: Int = Field(20, ge=1, le=1000)
+    photo_bytes: Int = Field(10_000_000, ge=1, le=100_000_000)
+    photo_pixels: Int = Field(25_000_000, ge=4096, le=200_000_000)
+    connect_timeout_s: Seconds = Field(15.0, ge=1, le=600)
+    idle_timeout_s: Seconds = Field(30.0, ge=1, le=86_400)  # without a ping from the client
+    session_max_s: Seconds = Field(4 * 3600.0, ge=0, le=30 * 86_400)  # 0: never ends
 
 
-@dataclass(frozen=True)
-class EngineConfig:
+class EngineConfig(_Section):
     """How graphs run."""
 
-    engine: str = "auto"  # auto | cpu | cuda | tensorrt | torch
-    threads: int = 1  # of one graph
-    compute: int = 0  # sessions drawn at the same time; 0: by the number of cores
+    engine: Literal["auto", "cpu", "cuda", "tensorrt", "torch"] = "auto"
+    threads: Int = Field(1, ge=1, le=64)  # of one graph
+    compute: Int = Field(0, ge=0, le=64)  # sessions drawn at once; 0: by the number of cores
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(_Section):
     """Everything the server needs to know, decided once at start."""
 
-    data_dir: Path = field(default_factory=lambda: Path.home() / ".local/share/visavis")
-    server: ServerConfig = field(default_factory=ServerConfig)
-    media: MediaConfig = field(default_factory=MediaConfig)
-    limits: LimitsConfig = field(default_factory=LimitsConfig)
-    engine: EngineConfig = field(default_factory=EngineConfig)
+    data_dir: FilePath = Field(default_factory=lambda: Path.home() / ".local/share/visavis")
+    server: ServerConfig = ServerConfig()
+    media: MediaConfig = MediaConfig()
+    limits: LimitsConfig = LimitsConfig()
+    engine: EngineConfig = EngineConfig()
 
 
-_SECTIONS = ("server", "media", "limits", "engine")
-# Short names that people type; the long ones (VISAVIS_SERVER_PORT) work too.
-_SHORT = {
-    "VISAVIS_DATA": ("data_dir",),
-    "VISAVIS_HOST": ("server", "host"),
-    "VISAVIS_PORT": ("server", "port"),
-    "VISAVIS_TOKEN": ("server", "token"),
-    "VISAVIS_ENGINE": ("engine", "engine"),
-    "VISAVIS_CONFIG": (),
-}
-_ENGINES = ("auto", "cpu", "cuda", "tensorrt", "torch")
+class _Settings(Config, BaseSettings):
+    """The same, as pydantic-settings reads it."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        enable_decoding=False,  # a list is written ``a, b``, not as JSON
+    )
+
+
+def variables() -> dict[str, tuple[str, ...]]:
+    """Return every ``VISAVIS_*`` variable that is a setting, with where it stands."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, field in Config.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            for inner in field.annotation.model_fields:
+                found[f"{PREFIX}{name}_{inner}".upper()] = (name, inner)
+        else:
+            found[f"{PREFIX}{name}".upper()] = (name,)
+    return found
 
 
 def load_config(
@@ -98,100 +193,71 @@ def load_config(
     """Read the configuration.
 
     Args:
-        path: a TOML file with the tables ``server``, ``media``, ``limits`` and ``engine``;
-            ``VISAVIS_CONFIG`` names one otherwise.
+        path: a TOML file with a table for each section of ``Config``; ``VISAVIS_CONFIG`` names
+            one otherwise.
         environ: variables, ``os.environ`` by default.
         overrides: dotted names (``"server.port"``) from the command line; None values are ignored.
 
     Raises:
-        BadRequest: a file, key or value cannot be used.
+        BadRequest: a file, name or value cannot be used.
     """
     environ = os.environ if environ is None else environ
     if path is None and environ.get("VISAVIS_CONFIG"):
         path = Path(environ["VISAVIS_CONFIG"])
-    values: dict[tuple[str, ...], Any] = {}
-    if path is not None:
-        values.update(_from_file(path))
-    values.update(_from_environment(environ))
+    values: dict[str, Any] = {} if path is None else _from_file(path)
+    _merge(values, _from_environment(environ))
     for name, value in (overrides or {}).items():
         if value is not None:
-            values[tuple(name.split("."))] = value
-    return _check(_apply(values))
-
-
-def _from_file(path: Path) -> dict[tuple[str, ...], Any]:
+            _merge(values, _nested(name.split("."), value))
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise BadRequest(first_sentence(error, Config, "setting")) from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        path.read_bytes()  # a missing file is nothing to pydantic-settings
+        return TomlSource(_Settings, path)()
     except OSError as error:
         raise BadRequest(f"The configuration file {path} cannot be read.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"The configuration file {path} is not valid TOML: {error}.") from error
-    flat: dict[tuple[str, ...], Any] = {}
-    for key, value in table.items():
-        if key in _SECTIONS and isinstance(value, dict):
-            flat.update({(key, name): item for name, item in value.items()})
-        else:
-            flat[(key,)] = value
-    return flat
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[tuple[str, ...], Any]:
-    flat: dict[tuple[str, ...], Any] = {}
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    known = variables()
+    given: dict[str, str] = {}
     for name, value in environ.items():
-        if name in _SHORT:
-            if _SHORT[name]:
-                flat[_SHORT[name]] = value
+        if not name.startswith(PREFIX) or name in OTHER_VARIABLES:
             continue
-        section, _, key = name.removeprefix("VISAVIS_").lower().partition("_")
-        if name.startswith("VISAVIS_") and section in _SECTIONS:
-            flat[(section, key)] = value
-    return flat
+        long = SHORT.get(name, name)
+        if long not in known:
+            raise BadRequest(_unknown(name, [*known, *SHORT, *OTHER_VARIABLES]))
+        if name in SHORT or long not in given:  # the short name is the one somebody typed
+            given[long] = value
+    source = EnvSettingsSource(_Settings)
+    source.env_vars = {name.lower(): value for name, value in given.items()}
+    return source()
 
 
-def _apply(values: Mapping[tuple[str, ...], Any]) -> Config:
-    config = Config()
-    for key, value in values.items():
-        if key == ("data_dir",):
-            config = dataclasses.replace(config, data_dir=Path(str(value)).expanduser())
-            continue
-        dotted = ".".join(key)
-        section = getattr(config, key[0], None) if len(key) == 2 and key[0] in _SECTIONS else None
-        if section is None or key[1] not in {f.name for f in dataclasses.fields(section)}:
-            raise BadRequest(f"There is no setting named {dotted}.")
-        kind = get_type_hints(type(section))[key[1]]
-        section = dataclasses.replace(section, **{key[1]: _convert(dotted, value, kind)})
-        config = dataclasses.replace(config, **{key[0]: section})
-    return config
+def _unknown(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1, 0.75)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    return f"There is no setting named {name}{hint}"
 
 
-def _convert(name: str, value: Any, kind: Any) -> Any:
-    if kind == tuple[str, ...]:
-        items = value.split(",") if isinstance(value, str) else value
-        return tuple(str(item).strip() for item in items if str(item).strip())
-    if isinstance(value, bool):
-        raise BadRequest(f"The setting {name} must not be true or false.")
-    try:
-        return kind(value)
-    except (TypeError, ValueError) as error:
-        raise BadRequest(f"The setting {name} must be a {kind.__name__}, not {value!r}.") from error
+def _nested(names: list[str], value: Any) -> dict[str, Any]:
+    for name in reversed(names):
+        value = {name: value}
+    return dict(value)
 
 
-def _check(config: Config) -> Config:
-    media = config.media
-    rules = (
-        (0 <= config.server.port <= 65_535, "server.port must be between 0 and 65535"),
-        (media.size in (256, 384, 512), "media.size must be 256, 384 or 512"),
-        (media.fps in (20, 25), "media.fps must be 20 or 25"),
-        (media.look_ahead_ms in (0, 40, 80, 120), "media.look_ahead_ms must be 0, 40, 80 or 120"),
-        (0 <= media.sound_lead_ms <= 80, "media.sound_lead_ms must be between 0 and 80"),
-        (40 <= media.ring_ms <= 1000, "media.ring_ms must be between 40 and 1000"),
-        (100 <= media.bitrate_kbps <= 8000, "media.bitrate_kbps must be between 100 and 8000"),
-        (media.video_codec in ("H264", "VP8"), "media.video_codec must be H264 or VP8"),
-        (config.engine.engine in _ENGINES, f"engine.engine must be one of {', '.join(_ENGINES)}"),
-        (1 <= config.engine.threads <= 64, "engine.threads must be between 1 and 64"),
-        (0 <= config.engine.compute <= 64, "engine.compute must be between 0 and 64"),
-    )
-    for holds, sentence in rules:
-        if not holds:
-            raise BadRequest(f"The setting {sentence}.")
-    return config
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Lay one tree of values over another; a table is merged, anything else is replaced."""
+    for name, value in more.items():
+        below = into.get(name)
+        if isinstance(below, dict) and isinstance(value, Mapping):
+            _merge(below, value)
+        else:
+            into[name] = value

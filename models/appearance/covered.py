@@ -60,16 +60,21 @@ def refuse_covered(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> Non
     lab, landmarks = _upright_lab(photo, points)
     if _flat_share(lab[_area(landmarks, OVAL, 0.95)][:, 0]) > _FLAT:
         raise EnrolmentRefused(
-            "The face is one flat colour, as in a drawing; please use a photo or a painting."
+            "The face is one flat colour, as in a drawing; please use a photo or a painting.",
+            "drawing",
         )
     if _lips_hidden(lab, landmarks):
-        raise EnrolmentRefused("The mouth cannot be seen; nothing may cover it, nor deep shadow.")
+        raise EnrolmentRefused(
+            "The mouth cannot be seen; nothing may cover it, nor deep shadow.", "mouth-hidden"
+        )
     if eye_opening(points) < _EYES_CLOSED:
-        raise EnrolmentRefused("The eyes are closed; please use a photo with open eyes.")
+        raise EnrolmentRefused(
+            "The eyes are closed; please use a photo with open eyes.", "eyes-closed"
+        )
     flat = all(_range(lab, _area(landmarks, eye, 1.15)) < _EYE_RANGE for eye in _EYES)
     if flat or _dark_glasses(lab, landmarks) > _GLASSES:
         raise EnrolmentRefused(
-            "The eyes cannot be seen; please take off dark glasses or a low hat."
+            "The eyes cannot be seen; please take off dark glasses or a low hat.", "eyes-hidden"
         )
 
 

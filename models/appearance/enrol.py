@@ -185,16 +185,17 @@ def _width(points: Floats) -> float:
 def _only_face(faces: list[Landmarks]) -> Floats:
     """Return the landmarks of the one face, or refuse."""
     if not faces:
-        raise EnrolmentRefused("No face was found in the photo.")
+        raise EnrolmentRefused("No face was found in the photo.", "no-face")
     ordered = sorted((face.points for face in faces), key=_width, reverse=True)
     if len(ordered) > 1 and _width(ordered[1]) > _SECOND_FACE * _width(ordered[0]):
         raise EnrolmentRefused(
-            "There are several faces in the photo; please use one of one person."
+            "There are several faces in the photo; please use one of one person.", "several-faces"
         )
     if _width(ordered[0]) < SMALLEST_FACE:
         raise EnrolmentRefused(
             f"The face is too small: it is {round(_width(ordered[0]))} pixels across "
-            f"and needs at least {SMALLEST_FACE}."
+            f"and needs at least {SMALLEST_FACE}.",
+            "face-too-small",
         )
     return ordered[0].astype(np.float32)
 
@@ -202,17 +203,21 @@ def _only_face(faces: list[Landmarks]) -> Floats:
 def _check_light(photo: Image, landmarks: Floats) -> None:
     mask = polygon_mask(landmarks[list(OVAL), :2], photo.shape[:2])
     if not mask.any() or float(photo[mask].mean()) < _DARKEST:
-        raise EnrolmentRefused("The photo is too dark to see the face.")
+        raise EnrolmentRefused("The photo is too dark to see the face.", "too-dark")
 
 
 def _check_fit(fit: Fit, points: Floats) -> None:
     pitch, yaw, roll = fit.angles
     if abs(roll) > LARGEST_TILT:
-        raise EnrolmentRefused("The face lies on its side; please turn the photo upright.")
+        raise EnrolmentRefused(
+            "The face lies on its side; please turn the photo upright.", "face-sideways"
+        )
     if max(abs(pitch), abs(yaw)) > LARGEST_TURN:
-        raise EnrolmentRefused("The face is turned too far away; please look towards the camera.")
+        raise EnrolmentRefused(
+            "The face is turned too far away; please look towards the camera.", "face-turned"
+        )
     if not np.isfinite(fit.rms) or fit.rms > _WORST_FIT * _width(points):
-        raise EnrolmentRefused("The face could not be measured; it may be covered.")
+        raise EnrolmentRefused("The face could not be measured; it may be covered.", "face-covered")
 
 
 def _segment(tracker: Tracker, picture: Image, size: int) -> Floats:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.errors import Code, EnrolmentRefused
 
 MAX_BYTES = 10_000_000
 MAX_PIXELS = 25_000_000
@@ -34,19 +34,13 @@ _TURNS = {
 }
 
 Format = Literal["JPEG", "PNG", "WEBP"]
-Code = Literal["too_large", "too_small", "not_picture", "corrupt"]
 
 
 class PhotoRefused(EnrolmentRefused):
-    """The bytes cannot be used as a photo; the message is the reason, in one sentence.
-
-    Attributes:
-        code: what kind of reason it is.
-    """
+    """The bytes cannot be used as a photo; the message is the reason, in one sentence."""
 
     def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code: Code = code
+        super().__init__(message, code)
 
 
 def picture_format(data: bytes) -> Format | None:
@@ -68,10 +62,10 @@ def check_upload(data: bytes, max_bytes: int = MAX_BYTES) -> Format:
     """
     if len(data) > max_bytes:
         limit = f"{max_bytes / 1e6:g} MB"
-        raise PhotoRefused("too_large", f"The photo is larger than {limit}; send a smaller copy.")
+        raise PhotoRefused("too-large", f"The photo is larger than {limit}; send a smaller copy.")
     found = picture_format(data)
     if found is None:
-        raise PhotoRefused("not_picture", "The file is not a JPEG, PNG or WEBP picture.")
+        raise PhotoRefused("not-picture", "The file is not a JPEG, PNG or WEBP picture.")
     return found
 
 
@@ -120,13 +114,13 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise _too_many(max_pixels)
     if min(size) < MIN_SIDE:
         raise PhotoRefused(
-            "too_small", f"The photo is {width}x{height} pixels; it needs at least {MIN_SIDE}."
+            "too-small", f"The photo is {width}x{height} pixels; it needs at least {MIN_SIDE}."
         )
 
 
 def _too_many(max_pixels: int) -> PhotoRefused:
     return PhotoRefused(
-        "too_large",
+        "too-large",
         f"The photo has more than {max_pixels / 1e6:g} million pixels; send a smaller copy.",
     )
 
@@ -140,7 +134,7 @@ def _pixels(picture: Image.Image, max_side: int) -> NDArray[np.uint8]:
     if max(rgb.size) > max_side:
         rgb.thumbnail((max_side, max_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
     if min(rgb.size) < MIN_SIDE:  # a strip: long enough to be scaled away
-        raise PhotoRefused("too_small", "The photo is too narrow to hold a face.")
+        raise PhotoRefused("too-small", "The photo is too narrow to hold a face.")
     if turn is not None:
         rgb = rgb.transpose(turn)
     return np.array(rgb, np.uint8, order="C")

@@ -59,9 +59,12 @@ def main(argument: str) -> None:
     try:
         notes, timing = _enrol(data, job, folder, pipe)
     except EnrolmentRefused as refusal:
-        pipe.say(refused=str(refusal))
+        pipe.say(refused=str(refusal), code=refusal.code)
     except MemoryError:
-        pipe.say(refused="The photo needs more memory than enrolment may use; send a smaller copy.")
+        pipe.say(
+            refused="The photo needs more memory than enrolment may use; send a smaller copy.",
+            code="too-large",
+        )
     else:
         timing["all"] = time.perf_counter() - began
         rounded = {name: round(seconds, 3) for name, seconds in timing.items()}

@@ -21,9 +21,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.errors import Code, EnrolmentRefused
 from visavis.models.appearance.photo import MAX_BYTES, MAX_PIXELS, check_upload
 from visavis.streamer.avatars.child import BUNDLE, PREVIEW
 from visavis.streamer.avatars.sandbox import ProcessLimits
@@ -291,7 +291,9 @@ def _kill(child: asyncio.subprocess.Process) -> None:
 
 def _verdict(last: dict[str, Any], code: int, said: bytes) -> dict[str, Any]:
     if isinstance(last.get("refused"), str):
-        raise EnrolmentRefused(_sentence(last["refused"]))
+        code = last.get("code")  # the child is not believed: only what we know is passed on
+        known = code if code in get_args(Code) else "refused"
+        raise EnrolmentRefused(_sentence(last["refused"]), known)
     if code == 0 and isinstance(last.get("done"), dict):
         return dict(last["done"])
     log.warning("enrolment child ended with %d: %s", code, said.decode("utf-8", "replace"))

@@ -52,6 +52,7 @@ class AvatarRecord:
         created: UTC, ISO 8601.
         notes: sentences for its owner.
         consent: the consent it exists by.
+        reason_code: the reason for programs; empty otherwise.
     """
 
     id: str
@@ -63,6 +64,7 @@ class AvatarRecord:
     created: str
     notes: tuple[str, ...]
     consent: Consent
+    reason_code: str = ""
 
 
 def new_record(name: str, statement: str) -> AvatarRecord:
@@ -118,7 +120,7 @@ def read_record(path: Path) -> AvatarRecord | None:
         consent = Consent(**{k: str(v) for k, v in values.pop("consent").items()})
         notes = tuple(str(note) for note in values.pop("notes"))
         record = AvatarRecord(**values, notes=notes, consent=consent)
-        texts = (record.name, record.stage, record.reason, record.created)
+        texts = (record.name, record.stage, record.reason, record.created, record.reason_code)
         if record.status not in ("enrolling", "ready", "failed") or not all(
             isinstance(text, str) for text in texts
         ):

@@ -139,7 +139,7 @@ class AvatarStore:
         """
         if _ID.fullmatch(avatar_id) and (record := self._find(avatar_id)) is not None:
             return record
-        raise NotFound("There is no such avatar.")
+        raise NotFound("There is no such avatar.", code="unknown-avatar")
 
     def bundle_path(self, avatar_id: str) -> Path:
         """Return where the bundle of a ready avatar lies.
@@ -157,7 +157,7 @@ class AvatarStore:
         try:
             return (self._root / record.id / _PREVIEW).read_bytes()
         except OSError:
-            raise NotFound("This avatar has no picture.") from None
+            raise NotFound("This avatar has no picture.", code="no-picture") from None
 
     async def start_enrolment(
         self, data: bytes, name: str, statement: str, consent: bool
@@ -181,7 +181,11 @@ class AvatarStore:
             raise BadRequest("An avatar needs the consent of the person in the photo.")
         self._check_upload(data)
         if len(self._running) > MAX_WAITING:
-            raise AtCapacity("Too many photos are being enrolled; try again soon.", RETRY_AFTER_S)
+            raise AtCapacity(
+                "Too many photos are being enrolled; try again soon.",
+                RETRY_AFTER_S,
+                code="enrolment-full",
+            )
         self._make_room()
         record = new_record(name, statement)
         running = _Running(record, self._create(record))
@@ -209,7 +213,7 @@ class AvatarStore:
         """
         folder = self._root / avatar_id
         if not _ID.fullmatch(avatar_id) or folder.is_symlink() or not folder.is_dir():
-            raise NotFound("There is no such avatar.")
+            raise NotFound("There is no such avatar.", code="unknown-avatar")
         running = self._running.pop(avatar_id, None)
         self._seen.pop(avatar_id, None)
         # Out of sight by one rename: nothing can be half erased. ``_tidy`` ends an interrupted one.
@@ -237,8 +241,8 @@ class AvatarStore:
         try:
             check_upload(data, self._limits.photo_bytes)
         except PhotoRefused as refusal:
-            kind = TooLarge if refusal.code == "too_large" else Unprocessable
-            raise kind(str(refusal)) from None
+            kind = TooLarge if refusal.code == "too-large" else Unprocessable
+            raise kind(str(refusal), code=refusal.code) from None
 
     def _make_room(self) -> None:
         records = self.list()
@@ -246,7 +250,8 @@ class AvatarStore:
             with contextlib.suppress(NotFound):  # erased by another process
                 self.erase(record.id)
         if sum(r.status != "failed" for r in records) >= MAX_AVATARS:
-            raise Conflict(f"There are {MAX_AVATARS} avatars already; erase one first.")
+            words = f"There are {MAX_AVATARS} avatars already; erase one first."
+            raise Conflict(words, code="too-many-avatars")
 
     def _create(self, record: AvatarRecord) -> int:
         folder = self._root / record.id
@@ -283,8 +288,10 @@ class AvatarStore:
                 max_pixels=self._limits.photo_pixels,
             )
             write_file(folder / _PREVIEW, result.preview)
-        except (EnrolmentRefused, EnrolmentFailed) as error:
-            return {"status": "failed", "reason": str(error)}
+        except EnrolmentRefused as error:
+            return {"status": "failed", "reason": str(error), "reason_code": error.code}
+        except EnrolmentFailed as error:
+            return {"status": "failed", "reason": str(error), "reason_code": "broken"}
         except OSError as error:
             log.warning("avatar %s could not be written: %s", running.record.id, error)
             return {"status": "failed", "reason": "The avatar could not be written to the disk."}
@@ -309,9 +316,9 @@ class AvatarStore:
     def _ready(self, avatar_id: str) -> AvatarRecord:
         record = self.get(avatar_id)
         if record.status == "enrolling":
-            raise Conflict("This avatar is not ready yet.")
+            raise Conflict("This avatar is not ready yet.", code="not-ready")
         if record.status == "failed":
-            raise Conflict("This avatar could not be made and cannot be used.")
+            raise Conflict("This avatar could not be made and cannot be used.", code="not-made")
         return record
 
     def _find(self, avatar_id: str) -> AvatarRecord | None:

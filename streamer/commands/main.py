@@ -108,7 +108,7 @@ def serve(
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more.")] = False,
 ) -> None:
     """Serve the pages and the live avatars."""
-    from visavis.streamer.http.app import run_server
+    from visavis.streamer.http.serve import run_server
 
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING,

@@ -5,69 +5,47 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 
 from visavis.streamer import __version__
 from visavis.streamer.avatars.enrolment import compile_once
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
-from visavis.streamer.errors import AtCapacity, BadRequest, NotFound, VisavisError
+from visavis.streamer.errors import VisavisError
+from visavis.streamer.http import avatars as avatar_routes
+from visavis.streamer.http import pages, sessions, status
+from visavis.streamer.http.answers import handle_errors
 from visavis.streamer.http.guard import Guard, check_exposure
-from visavis.streamer.http.routes import router
+from visavis.streamer.http.services import Services, find_avatar
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
-from visavis.streamer.session.context import Avatar, SessionContext
+from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
 from visavis.streamer.webrtc.rtcp import WallClock
 from visavis.streamer.worker.client import COMMAND
 from visavis.streamer.worker.cores import usable_cores
-from visavis.streamer.worker.memory import limit_arenas
 from visavis.streamer.worker.pipeline import SlotSpec, WorkerSettings
 from visavis.streamer.worker.supervisor import Supervisor
-from visavis.web import STATIC_DIR
 
 if TYPE_CHECKING:
     from visavis.streamer.avatars.store import AvatarStore
 
 logger = logging.getLogger(__name__)
-_CALIBRATE_AT_LAST_S = 60.0
-_CALIBRATE_EVERY_S = 0.5  # looks for a first avatar to measure with
-_SENTENCES = {404: "There is nothing at this address.", 405: "This address does not take that."}
-
-
-@dataclass(frozen=True)
-class Services:
-    """What the routes work with."""
-
-    config: Config
-    metrics: Metrics
-    supervisor: Supervisor
-    admission: Admission
-    sessions: SessionManager
-    avatars: AvatarStore
-    scribe: ThreadPoolExecutor  # writes the audit log, whose every entry waits for the disk
-
-
-class _Pages(StaticFiles):
-    """The page's files; browsers ask each time, so modules of two versions never meet."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        response = super().file_response(*args, **kwargs)
-        response.headers["cache-control"] = "no-cache"
-        return response
+_CALIBRATE_AT_LAST_S: Final = 60.0
+_CALIBRATE_EVERY_S: Final = 0.5  # looks for a first avatar to measure with
+_CLOSE_S: Final = 10.0  # that any one part may take to close
+_NO_TELEMETRY: Final = {  # FastAPI exports to wherever OpenTelemetry's variables point
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 
 def create_app(
@@ -89,45 +67,64 @@ def create_app(
         BadRequest: the configuration would let strangers in.
     """
     check_exposure(config.server)
-    services = _services(config, clock or MonotonicClock(), avatars, worker_command)
+    clock = clock or MonotonicClock()
+    services = _services(config, clock, avatars, worker_command)
+    app = FastAPI(
+        title="Vis-à-vis",
+        version=__version__,
+        lifespan=lambda app: _lifespan(app, services, clock),
+        docs_url=None,  # both load scripts from elsewhere
+        redoc_url=None,
+        telemetry=_NO_TELEMETRY,
+    )
+    app.state.services = services
+    app.state.failure = ""
+    for part in (sessions, avatar_routes, status, pages):
+        app.include_router(part.router)
+    app.mount("/static", pages.Static(), name="static")
+    count = _count_refusals(services.metrics)
+    handle_errors(app, count)
+    app.add_middleware(Guard, config=config, refused=count)
+    return app
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncIterator[None]:
+    """Start the worker; close every part in the end, whatever the others do."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def closes(what: str, close: Callable[[], Awaitable[object]]) -> None:
+            stack.push_async_callback(_close, what, close)
+
+        closes("audit log", lambda: asyncio.to_thread(services.scribe.shutdown))
         try:
             await services.supervisor.start()
         except ConnectionError as error:
             app.state.failure = str(error)
             raise
+        closes("worker", services.supervisor.close)
+        closes("avatars", services.avatars.close)
+        closes("sessions", services.sessions.close)
         background = (
-            asyncio.create_task(_calibrate(services, clock or MonotonicClock())),
+            asyncio.create_task(_calibrate(services, clock)),
             asyncio.create_task(compile_once()),  # or the first enrolment would wait for it
         )
-        try:
-            yield
-        finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
-            await services.sessions.close()
-            if close := getattr(services.avatars, "close", None):
-                await close()
-            await services.supervisor.close()
-            await asyncio.to_thread(services.scribe.shutdown)
+        closes("background", lambda: _cancel(background))
+        yield
 
-    app = FastAPI(
-        title="Vis-à-vis",
-        version=__version__,
-        lifespan=lifespan,
-        docs_url=None,  # both load scripts from elsewhere
-        redoc_url=None,
-    )
-    app.state.services = services
-    app.state.failure = ""
-    app.include_router(router)
-    app.mount("/static", _Pages(directory=STATIC_DIR), name="static")
-    _handle_errors(app, services.metrics)
-    app.add_middleware(Guard, config=config, refused=_count_refusals(services.metrics))
-    return app
+
+async def _close(what: str, close: Callable[[], Awaitable[object]]) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await close()
+    except Exception:
+        logger.exception("%s did not close cleanly", what)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _services(
@@ -174,23 +171,8 @@ def _services(
     def journal(event: str, avatar_id: str, session_id: str) -> None:
         scribe.submit(store.note, event, avatar_id, session=session_id)
 
-    sessions = SessionManager(context, admitted, journal)
-    return Services(config, metrics, supervisor, admitted, sessions, store, scribe)
-
-
-def find_avatar(store: AvatarStore, avatar_id: str) -> Avatar:
-    """Return an avatar that can go live; the newest one for an empty id.
-
-    Raises:
-        NotFound: there is none.
-        Conflict: it is not ready.
-    """
-    if not avatar_id:
-        ready = [record for record in store.list() if record.status == "ready"]
-        if not ready:
-            raise NotFound("There is no avatar yet; make one from a photo first.")
-        avatar_id = max(ready, key=lambda record: record.created or "").id
-    return Avatar(avatar_id, str(store.bundle_path(avatar_id)))
+    manager = SessionManager(context, admitted, journal)
+    return Services(config, metrics, supervisor, admitted, manager, store, scribe)
 
 
 def _newest_bundle(store: AvatarStore) -> str:
@@ -216,83 +198,5 @@ async def _calibrate(services: Services, clock: Clock) -> None:
         await clock.sleep_until(clock.now() + wait_s)
 
 
-def _count_refusals(metrics: Metrics) -> Any:
+def _count_refusals(metrics: Metrics) -> Callable[[int], None]:
     return lambda status: metrics.refusals.labels(str(status)).inc()
-
-
-def _handle_errors(app: FastAPI, metrics: Metrics) -> None:
-    count = _count_refusals(metrics)
-
-    @app.exception_handler(VisavisError)
-    async def known(request: Request, error: VisavisError) -> JSONResponse:
-        count(error.status)
-        headers = {}
-        if isinstance(error, AtCapacity):
-            headers["Retry-After"] = str(error.retry_after_s)
-        return JSONResponse({"error": str(error)}, error.status, headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        count(BadRequest.status)
-        return JSONResponse({"error": "The request is not of the form it must have."}, 400)
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
-        count(error.status_code)
-        sentence = _SENTENCES.get(error.status_code, str(error.detail))
-        return JSONResponse({"error": sentence}, error.status_code)
-
-    @app.exception_handler(Exception)
-    async def unknown(request: Request, error: Exception) -> JSONResponse:
-        count(500)
-        logger.error("request failed", exc_info=error)
-        return JSONResponse({"error": "Something went wrong on the server."}, 500)
-
-
-def run_server(config: Config) -> None:
-    """Serve until interrupted, and print the address.
-
-    Raises:
-        BadRequest: the address cannot be used.
-    """
-    import uvicorn
-
-    limit_arenas()
-    app = create_app(config)
-    host, port = config.server.host, config.server.port
-    settings = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=32 * 1024,
-    )
-    if not os.environ.get("VISAVIS_DEBUG"):  # a start that fails is told in one sentence
-        logging.getLogger("uvicorn.error").addFilter(_not_about_starting)
-    try:
-        sock = settings.bind_socket()
-    except SystemExit as error:  # uvicorn's way to say that the address is taken
-        raise BadRequest(f"The address {host}:{port} cannot be used; is it taken?") from error
-    name = f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{sock.getsockname()[1]}"
-
-    class Announcing(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                sys.stdout.write(f"Vis-à-vis is on {address}\n")
-                sys.stdout.flush()
-
-    server = Announcing(settings)
-    with contextlib.suppress(SystemExit):
-        server.run(sockets=[sock])
-    if not server.started:
-        raise BadRequest(app.state.failure or "The server could not start; run visavis doctor.")
-
-
-def _not_about_starting(record: logging.LogRecord) -> bool:
-    text = record.getMessage()
-    return not any(word in text for word in ("Traceback", "startup failed", "[Errno"))

@@ -8,23 +8,40 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import json
 import socket
 from collections.abc import Callable
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visavis.streamer.config import Config, ServerConfig
-from visavis.streamer.errors import BadRequest, Forbidden, TooLarge, VisavisError
+from visavis.streamer.errors import (
+    BadRequest,
+    Forbidden,
+    TooLarge,
+    Unauthorized,
+    VisavisError,
+)
+from visavis.streamer.http.answers import error_answer
+from visavis.streamer.http.forms import FORM_SLACK
 
-JSON_SLACK = 16 * 1024  # JSON around an offer
-FORM_SLACK = 64 * 1024  # multipart around a photo
-SMALL_BODY = 64 * 1024
-_SAFE = ("GET", "HEAD", "OPTIONS")
-_METHODS = "GET, POST, PATCH, DELETE, OPTIONS"
-_HEADERS = {
+JSON_SLACK: Final = 16 * 1024  # JSON around an offer
+SMALL_BODY: Final = 64 * 1024
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_CORS: Final = {
+    "access-control-allow-methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
+    # The last two are WHEP's, whose ICE restarts name the version they replace.
+    "access-control-allow-headers": "authorization, content-type, if-match, if-none-match",
+    "access-control-expose-headers": "location, link, etag, retry-after, accept-patch",
+    "access-control-max-age": "600",
+    "vary": "Origin",
+}
+_OTHER_HOST: Final = "This server does not answer to that host name."
+_OTHER_ORIGIN: Final = "Requests from other web pages than those allowed are refused."
+_HEADERS: Final = {
     "content-security-policy": (
         "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: mediastream:; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
@@ -34,12 +51,6 @@ _HEADERS = {
     "permissions-policy": "camera=(self), microphone=(self), geolocation=()",
     "cross-origin-opener-policy": "same-origin",
 }
-
-
-class Unauthorized(VisavisError):
-    """The token is missing or wrong."""
-
-    status = 401
 
 
 def is_loopback(host: str) -> bool:
@@ -98,7 +109,9 @@ class Guard:
         try:
             self._check_host(headers)
             if scope["method"] == "OPTIONS" and origin:
-                await _answer(send_safely, 204 if allowed else 403)
+                if not allowed:
+                    raise Forbidden(_OTHER_ORIGIN, code="origin")
+                await Response(status_code=204)(scope, receive, send_safely)
                 return
             if scope["method"] not in _SAFE:
                 self._check_origin(scope, headers, origin, bool(allowed))
@@ -107,8 +120,11 @@ class Guard:
             _check_length(headers, limit)
         except VisavisError as error:
             self._refused(error.status)
-            await _answer(send_safely, error.status, {"error": str(error)})
+            await error_answer(error)(scope, receive, send_safely)
             return
+        if scope["method"] == "HEAD":  # what GET answers, without the body
+            scope = {**scope, "method": "GET"}
+            send_safely = _without_body(send_safely)
         await self._app(scope, _limited(receive, limit), send_safely)
 
     def _decorate(self, headers: MutableHeaders, allowed: str) -> None:
@@ -116,26 +132,26 @@ class Guard:
             headers.setdefault(name, value)
         if allowed:
             headers["access-control-allow-origin"] = allowed
-            headers["access-control-allow-methods"] = _METHODS
-            headers["access-control-allow-headers"] = "authorization, content-type"
-            headers["access-control-expose-headers"] = "retry-after"
-            headers["vary"] = "Origin"
+            headers.update(_CORS)
 
     def _check_host(self, headers: Headers) -> None:
-        name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        try:
+            name = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:
+            raise BadRequest("The Host header cannot be read.", code="host") from None
         try:
             ipaddress.ip_address(name)
         except ValueError:
             if name.lower() not in self._hosts:
-                raise Forbidden("This server does not answer to that host name.") from None
+                raise Forbidden(_OTHER_HOST, code="host") from None
 
     def _check_origin(self, scope: Scope, headers: Headers, origin: str, allowed: bool) -> None:
         own = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
         if origin:
             if origin != own and not allowed:
-                raise Forbidden("Requests from this web page's origin are not allowed.")
+                raise Forbidden(_OTHER_ORIGIN, code="origin")
         elif headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            raise Forbidden("Requests from other web pages are not allowed.")
+            raise Forbidden(_OTHER_ORIGIN, code="origin")
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
         token = self._config.server.token
@@ -181,10 +197,10 @@ def _limited(receive: Receive, limit: int) -> Receive:
     return limited
 
 
-async def _answer(send: Send, status: int, body: dict[str, str] | None = None) -> None:
-    data = json.dumps(body).encode() if body else b""
-    headers = [(b"content-length", str(len(data)).encode())]
-    if data:
-        headers.append((b"content-type", b"application/json"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": data})
+def _without_body(send: Send) -> Send:
+    async def headers_only(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return headers_only

@@ -105,10 +105,14 @@ class Admission:
         capacity = self.capacity
         self._metrics.capacity.set(capacity)
         if not self._supervisor.up:
-            raise AtCapacity("The avatar engine is restarting; try again in a moment.", 2)
+            raise AtCapacity(
+                "The avatar engine is restarting; try again in a moment.", 2, code="restarting"
+            )
         if self._held and self._supervisor.exhausted:
             raise AtCapacity(
-                "The server is overloaded and takes no more sessions for now.", RETRY_AFTER_S
+                "The server is overloaded and takes no more sessions for now.",
+                RETRY_AFTER_S,
+                code="overloaded",
             )
         cost = relative_cost(size or self._size, self._size)
         # The first always fits: a machine too slow for it shows it late rather than never.

@@ -12,52 +12,37 @@ from typing import Any
 from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, NotFound
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
-from visavis.streamer.session.options import Wishes, read_wishes
+from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.session import Session
 from visavis.streamer.session.trace import MAX_SECONDS
 from visavis.streamer.session.viewer import Watcher
 from visavis.streamer.webrtc import signaling
 
-SIZES = (256, 384, 512)
 _ID_BYTES = 12
 _REMEMBERED = 256  # ended sessions whose viewer may still hang up
 
 
 @dataclass(frozen=True)
 class OfferRequest:
-    """The body of ``POST /api/offer``, read but not believed."""
+    """What ``POST /api/offer`` asks for; only the SDP in it is still to be believed.
 
-    sdp: object
-    type: object
-    pc_id: object = None
-    avatar_id: object = None
-    size: object = None
-    probe: object = None
-    watch: object = None
+    Attributes:
+        sdp: the offer.
+        pc_id: the session that it starts over, if any.
+        avatar_id: who is to be shown; the newest if empty.
+        size: width and height in pixels; the server's if 0.
+        probe: burn measuring marks into the picture.
+        watch: a session to be watched instead of beginning one.
+        wishes: look-ahead, mood and style.
+    """
+
+    sdp: str
+    pc_id: str = ""
+    avatar_id: str = ""
+    size: int = 0
+    probe: bool = False
+    watch: str | None = None
     wishes: Wishes = field(default_factory=Wishes)
-
-    @classmethod
-    def from_json(cls, body: object) -> OfferRequest:
-        """Read the fields.
-
-        Raises:
-            BadRequest: the body is no JSON object, or a wish in it cannot be granted.
-        """
-        if not isinstance(body, dict):
-            raise BadRequest("The body must be a JSON object with sdp and type.")
-        wishes = body.get("request_data", body.get("requestData")) or {}
-        if not isinstance(wishes, dict):
-            raise BadRequest("The field request_data must be an object.")
-        return cls(
-            body.get("sdp"),
-            body.get("type"),
-            body.get("pc_id"),
-            wishes.get("avatar_id"),
-            wishes.get("size"),
-            wishes.get("probe"),
-            wishes.get("watch"),
-            read_wishes(wishes),
-        )
 
 
 class SessionManager:
@@ -94,15 +79,11 @@ class SessionManager:
         """
         config = self._context.config
         if request.watch is not None:
-            return await self.watch(request.watch, request.sdp, request.type)
-        offer = signaling.check_offer(request.sdp, request.type, config.limits)
-        size = config.media.size if request.size is None else request.size
-        if size not in SIZES or isinstance(size, bool):
-            raise BadRequest("The size must be 256, 384 or 512.")
-        if request.avatar_id is not None and not isinstance(request.avatar_id, str):
-            raise BadRequest("The avatar_id must be a string.")
-        avatar = self._context.find_avatar(request.avatar_id or "")
-        if isinstance(request.pc_id, str) and request.pc_id in self._sessions:
+            return await self.watch(request.watch, request.sdp, "offer")
+        offer = signaling.check_offer(request.sdp, "offer", config.limits)
+        size = request.size or config.media.size
+        avatar = self._context.find_avatar(request.avatar_id)
+        if request.pc_id in self._sessions:
             await self.end(request.pc_id, "The viewer started over.", cause="restart")
         self._admission.enter(size)
         session = Session(
@@ -111,7 +92,7 @@ class SessionManager:
             avatar,
             self._ended,
             size=size,
-            probe=request.probe is True,
+            probe=request.probe,
             wishes=request.wishes,
         )
         self._sessions[session.id] = session
@@ -124,7 +105,7 @@ class SessionManager:
             raise
         return {"sdp": sdp, "type": "answer", "pc_id": session.id}
 
-    async def watch(self, session_id: object, sdp: object, kind: object) -> dict[str, str]:
+    async def watch(self, session_id: str, sdp: str, kind: str) -> dict[str, str]:
         """Let somebody watch a session; return ``sdp``, ``type`` and ``pc_id``.
 
         Raises:
@@ -132,13 +113,17 @@ class SessionManager:
         """
         limits = self._context.config.limits
         offer = signaling.check_offer(sdp, kind, limits)
-        session = self._sessions.get(session_id) if isinstance(session_id, str) else None
+        session = self._sessions.get(session_id)
         if session is None:
-            raise NotFound("There is no such session to watch.")
+            raise NotFound("There is no such session to watch.", code="unknown-session")
         if session.state != "live":
-            raise Conflict("This session has not begun yet; try again in a moment.")
+            raise Conflict(
+                "This session has not begun yet; try again in a moment.", code="not-live"
+            )
         if len(session.watchers) >= limits.max_viewers:
-            raise AtCapacity(f"This session has {limits.max_viewers} watchers already.")
+            raise AtCapacity(
+                f"This session has {limits.max_viewers} watchers already.", code="session-full"
+            )
 
         def ended(watcher: Watcher) -> None:
             session.watchers.discard(watcher)
@@ -157,16 +142,13 @@ class SessionManager:
             raise
         return {"sdp": answer, "type": "answer", "pc_id": watcher.id}
 
-    async def add_candidates(self, session_id: object, candidates: object) -> None:
+    async def add_candidates(self, session_id: str, candidates: list[Any]) -> None:
         """Hand trickled candidates to a session.
 
         Raises:
             NotFound: there is no such session.
-            BadRequest: this is no list of candidates.
         """
-        if not isinstance(candidates, list):
-            raise BadRequest("The field candidates must be a list.")
-        watcher = self._watchers.get(session_id) if isinstance(session_id, str) else None
+        watcher = self._watchers.get(session_id)
         await (watcher or self._get(session_id)).add_candidates(candidates)
 
     async def record(self, session_id: str, seconds: float) -> str:
@@ -211,10 +193,10 @@ class SessionManager:
     async def _end_all(self, sessions: list[Session], reason: str, cause: str) -> None:
         await asyncio.gather(*(session.end(reason, cause=cause) for session in sessions))
 
-    def _get(self, session_id: object) -> Session:
-        session = self._sessions.get(session_id) if isinstance(session_id, str) else None
+    def _get(self, session_id: str) -> Session:
+        session = self._sessions.get(session_id)
         if session is None:
-            raise NotFound("There is no such session.")
+            raise NotFound("There is no such session.", code="unknown-session")
         return session
 
     def _ended(self, session: Session) -> None:

@@ -78,7 +78,7 @@ class Session:
         media = context.config.media
         self._wishes = wishes or Wishes()
         ahead = self._wishes.look_ahead_ms
-        self._media = media if ahead is None else replace(media, look_ahead_ms=ahead)
+        self._media = media if ahead is None else media.model_copy(update={"look_ahead_ms": ahead})
         self._peer = peering.new_peer()
         self._candidates = peering.Candidates(self._peer, context.config.limits.candidates)
         self._control = ControlChannel(self._commands(), self._clock)
@@ -242,7 +242,7 @@ class Session:
             age = self._clock.now() - self.began_at
             if not self._path.live and age > limits.connect_timeout_s:
                 self._run(self.end("The connection could not be made in time.", cause="timeout"))
-            elif age > limits.session_max_s:
+            elif limits.session_max_s and age > limits.session_max_s:
                 self._run(self.end("The session has reached its longest time.", cause="lifetime"))
             elif self._control.silent_s > limits.idle_timeout_s:
                 self._run(self.end("The viewer has gone silent.", cause="idle"))
@@ -394,7 +394,10 @@ class Session:
             Conflict: somebody else is recording this session.
         """
         if self._figures.tracer is not None:
-            raise Conflict("This session is being traced already; try again when that is over.")
+            raise Conflict(
+                "This session is being traced already; try again when that is over.",
+                code="traced-already",
+            )
         tracer = self._figures.tracer = Tracer()
         end = self._clock.now() + seconds
         try:

@@ -226,7 +226,9 @@ class Supervisor:
             raise
         if slot.failure:
             self.release(slot)
-            raise Unprocessable("The avatar cannot be loaded; make it again from its photo.")
+            raise Unprocessable(
+                "The avatar cannot be loaded; make it again from its photo.", code="avatar-damaged"
+            )
         return slot
 
     def release(self, slot: WorkerSlot) -> None:

@@ -38,10 +38,16 @@ START = """async (options) => {
     [
         (
             404,
-            '{"error": "There is no such avatar."}',
+            '{"code": "unknown-avatar", "error": "There is no such avatar."}',
             "unknown-avatar",
             "There is no such avatar.",
         ),
+        (404, '{"code": "no-avatar", "error": "Make one first."}', "no-avatar", "Make one first."),
+        (404, "<html>a proxy's page</html>", "unknown-avatar", "does not exist any more"),
+        (403, '{"code": "origin", "error": "Not from there: token."}', "origin", "Not from there"),
+        (400, '["no object"]', "server", "error 400"),
+        (500, '{"code": "internal", "error": "It broke."}', "server", "It broke."),
+        (422, '{"code": "avatar-damaged", "error": "It is broken."}', "refused", "It is broken."),
         (401, '{"error": "This server asks for an access token."}', "token", "access token"),
         (500, "<html>a proxy's page</html>", "server", "error 500"),
         (0, "", "unreachable", "cannot be reached"),
@@ -65,7 +71,7 @@ def test_full_server_counts_down_and_stop_ends_the_wait(
     server: Serving, open_page: OpenPage
 ) -> None:
     page = open_page(server.url + "#new")
-    full = '{"error": "All places are taken."}'
+    full = '{"code": "restarting", "error": "All places are taken."}'
     headers = {"Retry-After": "7"}
     page.route("**/api/offer", lambda route: route.fulfill(status=503, body=full, headers=headers))
     page.evaluate(f"(argument) => {{ ({START})(argument) }}", {})
@@ -75,6 +81,19 @@ def test_full_server_counts_down_and_stop_ends_the_wait(
     page.evaluate("call.stop()")
     assert page.evaluate("[call.state, call.active]") == ["idle", False]
     assert page.evaluate("told.errors") == []
+
+
+def test_a_browser_without_any_signal_goes_live(
+    server: Serving, avatars: tuple[str, str], open_page: OpenPage
+) -> None:
+    """Safari has ``AbortSignal.any`` since 17.4 only."""
+    page = open_page(server.url + "#new")
+    page.evaluate("delete AbortSignal.any")
+    assert page.evaluate("AbortSignal.any === undefined")
+    assert page.evaluate(START, {"avatarId": avatars[0]}) is None
+    until(page, "call.stats.firstFrameMs > 0")
+    page.evaluate("call.stop()")
+    wait_for(lambda: not server.sessions(), "the server is told of the end")
 
 
 def test_no_ice_server_and_no_request_elsewhere(

@@ -18,6 +18,7 @@ class FakeRecord:
     reason: str = ""
     created: str = ""
     notes: tuple[str, ...] = field(default_factory=tuple)
+    reason_code: str = ""
 
 
 class FakeAvatars:
@@ -40,7 +41,7 @@ class FakeAvatars:
 
     def get(self, avatar_id: str) -> FakeRecord:
         if avatar_id not in self._records:
-            raise NotFound("There is no such avatar.")
+            raise NotFound("There is no such avatar.", code="unknown-avatar")
         return self._records[avatar_id]
 
     def bundle_path(self, avatar_id: str) -> Path:
@@ -63,6 +64,9 @@ class FakeAvatars:
 
     async def wait(self, avatar_id: str) -> FakeRecord:
         return self.get(avatar_id)
+
+    async def close(self) -> None:
+        self.closed = True
 
     def preview(self, avatar_id: str) -> bytes:
         self.get(avatar_id)

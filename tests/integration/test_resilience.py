@@ -178,7 +178,8 @@ async def test_offers_of_other_shapes(start_server: StartServer) -> None:
             b'{"sdp":1,"type":"offer"}',
             b'{"sdp":"v=0","type":"answer"}',
         ):
-            response = await live.http.post("/api/offer", content=body)
+            headers = {"content-type": "application/json"}
+            response = await live.http.post("/api/offer", content=body, headers=headers)
             assert response.status_code == 400 and response.json()["error"].endswith(".")
         viewer = Viewer(live.http, FakeMicrophone(beeps(1)), avatar="nobody")
         response = await viewer.offer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from urllib.parse import urljoin
 
 from tests.fakes.fake_microphone import FakeMicrophone, Viewer, beeps
 from tests.integration.conftest import Live, StartServer
@@ -65,7 +66,7 @@ async def test_whep(start_server: StartServer) -> None:
             response = await post(f"/api/whep/{first.pc_id}", content=body["sdp"], headers=kind)
             if response.status_code != 201:
                 return response
-            made.append(response.headers["location"])
+            made.append(urljoin(f"/api/whep/{first.pc_id}", response.headers["location"]))
             body = {"sdp": response.text, "type": "answer", "pc_id": made[-1].rsplit("/", 1)[1]}
             response.status_code, response._content = 200, json.dumps(body).encode()
             return response

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from visavis.streamer.config import Config, load_config
 from visavis.streamer.errors import BadRequest
@@ -64,3 +65,59 @@ def test_any_text_is_a_config_or_a_sentence(values: dict[str, str]) -> None:
         assert isinstance(load_config(environ={}, overrides=values), Config)
     except BadRequest as error:
         assert str(error).endswith(".")
+
+
+@pytest.mark.parametrize("word", ["false", "0", "no", "off", "False"])
+def test_a_switch_can_be_switched_off(word: str, tmp_path: Path) -> None:
+    assert load_config(environ={"VISAVIS_MEDIA_REFINE": word}).media.refine is False
+    file = tmp_path / "v.toml"
+    file.write_text("[media]\nrefine = false\n")
+    assert load_config(file, environ={}).media.refine is False
+    assert load_config(environ={}).media.refine is True
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("VISAVIS_MEDIA_REFINE", "maybe", "The setting media.refine must be true or false."),
+        ("VISAVIS_PRT", "1", "There is no setting named VISAVIS_PRT; did you mean VISAVIS_PORT?"),
+        ("VISAVIS_SERVER_PROT", "1", "There is no setting named VISAVIS_SERVER_PROT; did you"),
+        ("VISAVIS_SERVER", "{}", "There is no setting named VISAVIS_SERVER"),
+        ("VISAVIS_", "", "There is no setting named VISAVIS_"),
+        ("VISAVIS_MEDIA_SIZE", "500", "The setting media.size must be 256, 384 or 512."),
+        ("VISAVIS_MEDIA_RING_MS", "39", "must be a whole number between 40 and 1000."),
+        ("VISAVIS_LIMITS_CANDIDATES", "-1", "must be a whole number between 1 and 1000."),
+        ("VISAVIS_LIMITS_SESSION_MAX_S", "nan", "must be a number between 0 and 2592000."),
+        ("VISAVIS_TOKEN", "x", "The setting server.token must have at least 16 characters."),
+        ("VISAVIS_TOKEN", "fünfzehn und mehr", "must be plain ASCII"),
+        ("VISAVIS_MEDIA_VIDEO_CODEC", "h264", "must be H264 or VP8."),
+    ],
+)
+def test_wrong_variables_are_one_sentence(variable: str, value: str, sentence: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        load_config(environ={variable: value})
+    assert sentence in str(caught.value)
+
+
+def test_every_number_has_a_range() -> None:
+    """A limit without one can be set to what stops the server, and says so only later."""
+    definitions = Config.model_json_schema()["$defs"]
+    for section, schema in definitions.items():
+        for name, field in schema["properties"].items():
+            if field.get("type") in ("integer", "number") and "enum" not in field:
+                assert {"minimum", "maximum"} <= field.keys(), f"{section}.{name}"
+
+
+def test_a_setting_cannot_be_changed_later() -> None:
+    config = load_config(environ={})
+    with pytest.raises(ValidationError):
+        config.media.size = 256  # type: ignore[misc]
+
+
+def test_a_relative_data_folder_is_made_whole() -> None:
+    assert load_config(environ={"VISAVIS_DATA": "here"}).data_dir == Path.cwd() / "here"
+
+
+def test_variables_of_others_are_left_alone() -> None:
+    environ = {"VISAVIS_DEBUG": "1", "VISAVIS_PLANS": "/x", "VISAVIS_WORKER_LOG": "INFO"}
+    assert load_config(environ={**environ, "HOME": "/root", "PORT": "1"}).server.port == 8080

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import socket
@@ -80,9 +79,8 @@ def test_a_taken_port_and_a_foreign_address_are_told_apart(tmp_path: Path) -> No
         taken.listen()
         (check,) = doctor._port(config_at(tmp_path, taken.getsockname()[1]))
     assert check.verdict == "warn" and "taken" in check.detail
-    foreign = dataclasses.replace(
-        config_at(tmp_path), server=ServerConfig(host="203.0.113.9", port=0)
-    )
+    server = ServerConfig(host="203.0.113.9", port=0)
+    foreign = config_at(tmp_path).model_copy(update={"server": server})
     (check,) = doctor._port(foreign)
     assert check.verdict == "fail" and "refused" in check.detail
 
@@ -94,7 +92,8 @@ def test_a_data_folder_that_is_a_file_fails(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_is_asked_for_and_missing_fails(tmp_path: Path) -> None:
-    wanted = dataclasses.replace(config_at(tmp_path), engine=EngineConfig(engine="tensorrt"))
+    engine = EngineConfig(engine="tensorrt")
+    wanted = config_at(tmp_path).model_copy(update={"engine": engine})
     verdicts = {c.name: c.verdict for c in doctor._engines(wanted)}
     assert verdicts["engine tensorrt"] == verdicts["engine in use"] == "fail"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import httpx
 import pytest
 
 from tests.fakes.fake_avatars import FakeAvatars
+from visavis.streamer.avatars.record import STATEMENT_LENGTH
 from visavis.streamer.config import Config, LimitsConfig, ServerConfig
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.http.app import create_app
 
 PAGE = "https://embedder.example"
+TOKEN = "correct horse battery"
 
 
 def client(folder: Path, **server: Any) -> httpx.AsyncClient:
@@ -34,7 +37,7 @@ async def http(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
 def test_no_open_door_without_a_token(tmp_path: Path, host: str) -> None:
     with pytest.raises(BadRequest, match="token"):
         client(tmp_path, host=host)
-    client(tmp_path, host=host, token="secret")
+    client(tmp_path, host=host, token=TOKEN)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:8080", "[::1]:8080", "10.0.0.9"])
@@ -47,7 +50,13 @@ async def test_own_host_names(http: httpx.AsyncClient, host: str) -> None:
 )
 async def test_rebound_host_names_are_refused(http: httpx.AsyncClient, host: str) -> None:
     response = await http.get("/api/avatars", headers={"host": host})
-    assert response.status_code == 403 and response.json()["error"]
+    assert response.status_code == 403 and response.json()["code"] == "host"
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "]", "[x]"])
+async def test_a_host_that_cannot_be_read(http: httpx.AsyncClient, host: str) -> None:
+    response = await http.get("/api/avatars", headers={"host": host})
+    assert response.status_code in (400, 403) and response.json()["code"] == "host"
 
 
 @pytest.mark.parametrize(
@@ -75,20 +84,27 @@ async def test_a_named_origin_may_embed(tmp_path: Path) -> None:
         assert preflight.status_code == 204
         assert preflight.headers["access-control-allow-origin"] == PAGE
         assert "access-control-allow-credentials" not in preflight.headers
+        allowed = preflight.headers["access-control-allow-headers"]
+        assert {"authorization", "content-type", "if-match"} <= set(allowed.split(", "))
         other = await http.options("/api/offer", headers={"origin": "https://other.example"})
         assert other.status_code == 403 and "access-control-allow-origin" not in other.headers
         answer = await http.delete("/api/avatars/nobody", headers={"origin": PAGE})
         assert answer.status_code == 404
         assert answer.headers["access-control-allow-origin"] == PAGE
+        seen = set(answer.headers["access-control-expose-headers"].split(", "))
+        assert {"location", "link", "etag", "retry-after"} <= seen
+        # A refusal has to be readable too, or the page cannot tell why.
+        missing = await http.get("/api/avatars/nobody", headers={"origin": PAGE})
+        assert missing.headers["access-control-allow-origin"] == PAGE
 
 
 async def test_the_token_guards_everything_but_the_page(tmp_path: Path) -> None:
-    async with client(tmp_path, host="0.0.0.0", token="secret") as http:
+    async with client(tmp_path, host="0.0.0.0", token=TOKEN) as http:
         for path in ("/api/avatars", "/api/sessions", "/metrics", "/openapi.json"):
             assert (await http.get(path)).status_code == 401
-            wrong = await http.get(path, headers={"authorization": "Bearer secret2"})
+            wrong = await http.get(path, headers={"authorization": f"Bearer {TOKEN}2"})
             assert wrong.status_code == 401
-            right = await http.get(path, headers={"authorization": "Bearer secret"})
+            right = await http.get(path, headers={"authorization": f"Bearer {TOKEN}"})
             assert right.status_code == 200
         assert (await http.get("/")).status_code == 200
         assert (await http.post("/api/offer", json={})).status_code == 401
@@ -135,9 +151,11 @@ async def test_interface_description(http: httpx.AsyncClient) -> None:
     [
         ({"name": "A", "consent": "false"}, "agreed"),
         ({"name": "A"}, "agreed"),
-        ({"name": "", "consent": "true"}, "name"),
-        ({"name": "x" * 81, "consent": "true"}, "name"),
-        ({"name": "A", "consent": "true", "statement": "x" * 4001}, "statement"),
+        ({"name": "", "consent": "true"}, "name must be text of 1 to 80 characters"),
+        ({"name": " ", "consent": "true"}, "name must be text of 1 to 80 characters"),
+        ({"name": "x" * 81, "consent": "true"}, "name must be text of 1 to 80 characters"),
+        ({"consent": "true"}, "The field name is missing."),
+        ({"name": "A", "consent": "true", "statement": "x" * 2001}, "statement"),
     ],
 )
 async def test_enrolment_needs_name_and_consent(
@@ -188,10 +206,128 @@ async def test_metrics_are_exposed(http: httpx.AsyncClient) -> None:
 
 
 async def test_openapi_describes_every_body(http: httpx.AsyncClient) -> None:
-    paths = (await http.get("/openapi.json")).json()["paths"]
-    offer = paths["/api/offer"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert offer["required"] == ["sdp", "type"]
-    assert "candidates" in str(paths["/api/offer"]["patch"]["requestBody"])
-    photo = paths["/api/avatars"]["post"]["requestBody"]["content"]
-    assert "consent" in photo["multipart/form-data"]["schema"]["properties"]
+    described = (await http.get("/openapi.json")).json()
+    paths, schemas = described["paths"], described["components"]["schemas"]
+    assert schemas["Offer"]["required"] == ["sdp", "type"]
+    options = schemas["SessionOptions"]["properties"]
+    assert options["size"]["anyOf"][0]["enum"] == [256, 384, 512]
+    assert (options["style"]["minimum"], options["style"]["maximum"]) == (0, 2)
+    assert "Candidates" in str(paths["/api/offer"]["patch"]["requestBody"])
+    photo = paths["/api/avatars"]["post"]["requestBody"]["content"]["multipart/form-data"]
+    assert photo["schema"]["properties"]["statement"]["maxLength"] == STATEMENT_LENGTH
+    assert photo["schema"]["required"] == ["photo", "name", "consent"]
     assert {"get", "delete"} <= paths["/api/avatars/{avatar_id}"].keys()
+
+
+async def test_openapi_describes_every_answer(http: httpx.AsyncClient) -> None:
+    described = (await http.get("/openapi.json")).json()
+    assert set(described["components"]["schemas"]["ErrorAnswer"]["required"]) == {"code", "error"}
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            answers = operation["responses"]
+            assert {"4XX", "5XX"} <= answers.keys() and "422" not in answers, (path, method)
+            for status, answer in answers.items():
+                empty = status == "204"
+                assert empty or answer.get("content"), f"{method} {path} {status} says nothing"
+
+
+async def test_error_answers_have_a_code(http: httpx.AsyncClient) -> None:
+    sdp = {"sdp": "v=0", "type": "offer"}
+    for method, path, body, status, code in (
+        ("GET", "/nothing", None, 404, "not-found"),
+        ("PUT", "/api/avatars", None, 405, "method-not-allowed"),
+        ("GET", "/api/avatars/nobody", None, 404, "unknown-avatar"),
+        ("DELETE", "/api/sessions/nobody", None, 404, "unknown-session"),
+        ("POST", "/api/offer", sdp, 400, "bad-request"),
+        ("POST", "/api/avatars", {}, 400, "no-photo"),
+        ("GET", "/api/sessions/x/trace?seconds=0", None, 400, "bad-request"),
+    ):
+        answer = await http.request(method, path, json=body)
+        assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        assert answer.json()["error"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "words"),
+    [
+        (b"{", "application/json", 400, "The body is not valid JSON."),
+        (b"[" * 100_000, "application/json", 400, "."),
+        (b'"\\ud800"', "application/json", 400, "The body must be a JSON object."),
+        (b"\xff\xfe{", "application/json", 400, "."),
+        (b"", "application/json", 400, "The body must be a JSON object."),
+        (b"[]", "application/json", 400, "The body must be a JSON object."),
+        (b"{}", "text/plain", 415, "The body must be JSON, sent as application/json."),
+        (b"{}", "", 415, "The body must be JSON, sent as application/json."),
+        (b"{}", "application/json", 400, "The field sdp is missing."),
+        (b'{"sdp": "\\ud800", "type": "offer"}', "application/json", 400, "The offer is not"),
+        (b'{"sdp": 1, "type": "offer"}', "application/json", 400, "The field sdp must be text."),
+        (b'{"sdp": "", "type": "x"}', "application/json", 400, "The field type must be offer."),
+        (
+            b'{"sdp": "", "type": "offer", "request_data": []}',
+            "application/json",
+            400,
+            "The field request_data must be an object.",
+        ),
+    ],
+)
+async def test_bodies_that_are_no_offer(
+    http: httpx.AsyncClient, content: bytes, kind: str, status: int, words: str
+) -> None:
+    headers = {"content-type": kind} if kind else {}
+    answer = await http.post("/api/offer", content=content, headers=headers)
+    assert answer.status_code == status, answer.text
+    assert words in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/client.js", "/healthz", "/api/avatars", "/static/logo.svg"]
+)
+async def test_head_is_get_without_the_body(http: httpx.AsyncClient, path: str) -> None:
+    got, head = await http.get(path), await http.head(path)
+    assert head.status_code == got.status_code and head.content == b""
+    assert head.headers["content-length"] == got.headers["content-length"]
+
+
+async def test_a_photo_never_touches_the_disk(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The multipart parser spools; neither 10 MB in one part nor in a wrong one may get there."""
+
+    def spooled(self: object) -> None:
+        raise AssertionError("a part of the form went to the disk")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", spooled)
+    fields = {"name": "A", "consent": "true"}
+    for name, size, status in (("photo", 10_000_000, 202), ("other", 10_000_000, 400)):
+        files = {name: ("a.jpg", b"x" * size)}
+        answer = await http.post("/api/avatars", data=fields, files=files)
+        assert answer.status_code == status, answer.text
+
+
+async def test_an_upload_that_breaks_off_is_quiet(
+    http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/avatars",
+        "query_string": b"",
+        "headers": [
+            (b"host", b"127.0.0.1"),
+            (b"content-type", b"multipart/form-data; boundary=x"),
+            (b"content-length", b"1000"),
+        ],
+    }
+    parts = [
+        {"type": "http.request", "body": b"--x\r\n", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> dict[str, Any]:
+        return parts.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    await http._transport.app(scope, receive, send)  # type: ignore[attr-defined]
+    assert not caplog.records

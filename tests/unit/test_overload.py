@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +149,7 @@ class Kept:
 
 
 def admission(kept: Kept, most: int = 0, size: int = 512, width: float = 1.0) -> Admission:
-    limits = replace(LimitsConfig(), max_sessions=most)
+    limits = LimitsConfig(max_sessions=most)
     return Admission(limits, 25, kept, Metrics(), size=size, lanes=width)  # type: ignore[arg-type]
 
 

@@ -5,14 +5,27 @@ import { announce, byId, notice, paint, showOnly } from "./dom.js";
 
 const LARGEST_PHOTO = 10_000_000; // bytes, as the server
 const PANELS = ["photo", "consent", "progress", "refused"];
-const TIPS = [
-  [/no face|not found|find.*face/i, "Use a photo in which the face is large, seen from the front and evenly lit."],
-  [/several|more than one|faces/i, "Use a photo with one person, or cut the others away."],
-  [/small|narrow|pixels|px/i, "Go closer to the camera, or use a larger version of the photo."],
-  [/turned|side|angle|frontal|degrees|°/i, "Look straight into the camera, with the head upright."],
-  [/dark|light|bright/i, "Face a window or a lamp, so that the light comes from the front."],
-  [/picture|image|jpeg|format|read/i, "Use a photo saved as JPEG, PNG or WEBP."],
-];
+const CLOSER = "Go closer to the camera, or use a larger version of the photo.";
+const FRONTAL = "Look straight into the camera, with the head upright.";
+const ANOTHER_FILE = "Use a photo saved as JPEG, PNG or WEBP.";
+const UNCOVERED = "Show the whole face: no dark glasses, mask, hand or deep shadow, and open eyes.";
+const TIPS = {
+  "no-face": "Use a photo in which the face is large, seen from the front and evenly lit.",
+  "several-faces": "Use a photo with one person, or cut the others away.",
+  "face-too-small": CLOSER,
+  "too-small": CLOSER,
+  "too-large": "Use a smaller version of the photo.",
+  "face-turned": FRONTAL,
+  "face-sideways": FRONTAL,
+  "too-dark": "Face a window or a lamp, so that the light comes from the front.",
+  "face-covered": UNCOVERED,
+  "mouth-hidden": UNCOVERED,
+  "eyes-closed": UNCOVERED,
+  "eyes-hidden": UNCOVERED,
+  "not-picture": ANOTHER_FILE,
+  corrupt: ANOTHER_FILE,
+};
+const USUAL_TIP = "Use a sharp photo of one face, seen from the front.";
 
 export class MakeView {
   #library;
@@ -193,7 +206,7 @@ export class MakeView {
       const refused = error.code === "refused";
       byId("refused-reason").textContent = error.message;
       byId("panel-refused").querySelector("h1").textContent = refused ? "This photo will not work" : "The avatar was not made";
-      byId("refused-tip").textContent = refused ? tipFor(error.message) : "";
+      byId("refused-tip").textContent = refused ? (TIPS[error.reason] ?? USUAL_TIP) : "";
     }
   }
 }
@@ -211,8 +224,4 @@ function progress({ progress: done, stage, status }) {
 function problem(id, sentence = "") {
   byId(`${id}-problem`).textContent = sentence;
   byId(id).setAttribute("aria-invalid", String(Boolean(sentence)));
-}
-
-function tipFor(reason) {
-  return TIPS.find(([pattern]) => pattern.test(reason))?.[1] ?? "Use a sharp photo of one face, seen from the front.";
 }

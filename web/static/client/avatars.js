@@ -40,7 +40,7 @@ export class Avatars {
    * @param {{photo: Blob, name: string, consent: boolean, statement?: string,
    *   onprogress?: (record: object) => void, signal?: AbortSignal}} order
    * @returns {Promise<object>} the record, ready
-   * @throws {CallError} code "refused" with the reason when the photo cannot serve
+   * @throws {CallError} code "refused" when the photo cannot serve; `reason` and `message` say why
    */
   async create({ photo, name, consent, statement = "", onprogress, signal }) {
     const form = new FormData();
@@ -56,7 +56,7 @@ export class Avatars {
     }
     if (record.status === "failed") {
       await this.remove(record.id).catch(() => {}); // a refused photo leaves nothing behind
-      throw new CallError("refused", record.reason || "The photo could not be used.");
+      throw new CallError("refused", record.reason || "The photo could not be used.", { reason: record.reason_code });
     }
     onprogress?.(record);
     return record;

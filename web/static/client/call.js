@@ -224,7 +224,7 @@ export class AvatarCall {
   }
 
   async #beforeNextAttempt(error, run, again, attempt) {
-    if (error.code === "server-full") {
+    if (error.retryAfterS) {
       for (let left = error.retryAfterS; left > 0; left -= 1) {
         this.#set("waiting", error.message, { retryInS: left, attempt });
         await sleep(1000, run.signal);

@@ -1,6 +1,6 @@
 import { CallError } from "./errors.js";
 import { decodeMotion } from "./motion.js";
-import { sleep } from "./server.js";
+import { anyOf, sleep } from "./server.js";
 
 const PING_MS = 2000;
 const SILENCE_LIMIT_MS = 6500; // without a word from the server the connection counts as lost
@@ -34,7 +34,7 @@ export class Peer {
     if (typeof RTCPeerConnection === "undefined") {
       throw new CallError("unsupported", "This browser cannot make live calls. Use a current Chrome, Edge, Firefox or Safari.");
     }
-    signal = AbortSignal.any([signal, this.#gone.signal]);
+    signal = anyOf(signal, this.#gone.signal);
     const startedAt = performance.now();
     const pc = (this.#pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" }));
     const track = microphone.getAudioTracks()[0];

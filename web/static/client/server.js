@@ -27,27 +27,32 @@ export class Server {
   }
 }
 
+// What an answer without a code of ours means: a proxy's page, say.
+const BY_STATUS = {
+  401: ["token", "This server asks for an access token."],
+  404: ["unknown-avatar", "This avatar does not exist any more. Choose another one."],
+  413: ["too-large", "What was sent is larger than the server takes."],
+  422: ["refused", "The photo could not be used."],
+  503: ["server-full", "The server is full."],
+};
+const RETRY_AFTER_S = 5; // where the server does not say
+
 async function errorFrom(response) {
   const { status } = response;
-  let sentence = "";
+  const text = (value) => (typeof value === "string" ? value : "");
+  let said = {};
   try {
-    const { error } = await response.json();
-    if (typeof error === "string") sentence = error;
+    said = (await response.json()) ?? {};
   } catch {
     // a proxy's page, not our server's sentence
   }
-  const fail = (code, fallback, detail) => new CallError(code, sentence || fallback, { status, ...detail });
-  if (status === 401 || (status === 403 && /token/i.test(sentence))) {
-    return fail("token", "This server asks for an access token.");
-  }
-  if (status === 404) return fail("unknown-avatar", "This avatar does not exist any more. Choose another one.");
-  if (status === 422) return fail("refused", "The photo could not be used.");
-  if (status === 413) return fail("refused", "The photo is larger than 10 MB.");
-  if (status === 503) {
-    const retryAfterS = Math.max(1, Number(response.headers.get("Retry-After")) || 5);
-    return fail("server-full", "The server is full.", { retryAfterS });
-  }
-  return fail("server", `The server answered with error ${status}.`);
+  const [fallback, words] = BY_STATUS[status] ?? ["server", `The server answered with error ${status}.`];
+  const code = text(said.code) || fallback;
+  const message = text(said.error) || words;
+  if (status === 413 || status === 422) return new CallError("refused", message, { status, reason: code });
+  if (status !== 503) return new CallError(status >= 500 ? "server" : code, message, { status });
+  const retryAfterS = Math.max(1, Number(response.headers.get("Retry-After")) || RETRY_AFTER_S);
+  return new CallError(code, message, { status, retryAfterS });
 }
 
 /** Wait, or reject with the signal's reason. */
@@ -58,4 +63,15 @@ export function sleep(ms, signal) {
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort, { once: true });
   });
+}
+
+/** A signal that aborts with the first of some; AbortSignal.any, which Safari has since 17.4 only. */
+export function anyOf(...signals) {
+  const first = new AbortController();
+  for (const signal of signals) {
+    const abort = () => first.abort(signal.reason);
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true, signal: first.signal });
+  }
+  return first.signal;
 }

@@ -1,0 +1,66 @@
+"""Avatars over HTTP: make, list, show, erase."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from visavis.streamer.errors import Unprocessable
+from visavis.streamer.http.answers import DESCRIBED
+from visavis.streamer.http.forms import describe_form, read_photo
+from visavis.streamer.http.schemas import Avatar, Avatars
+from visavis.streamer.http.services import Served
+
+router = APIRouter(prefix="/api/avatars", tags=["avatars"], responses=DESCRIBED)
+
+
+@router.get("")
+async def list_avatars(served: Served) -> Avatars:
+    """Every avatar."""
+    return Avatars.model_validate({"avatars": served.avatars.list()})
+
+
+@router.post(
+    "",
+    status_code=202,
+    openapi_extra=describe_form(),
+    responses={201: {"model": Avatar, "description": "Made: it was waited for."}},
+)
+async def make_avatar(
+    served: Served, request: Request, response: Response, wait: bool = False
+) -> Avatar:
+    """Make an avatar from one photo; ``wait`` answers when it is ready."""
+    photo, fields = await read_photo(request, served.config.limits.photo_bytes)
+    record = await served.avatars.start_enrolment(photo, fields.name, fields.statement, True)
+    if wait:
+        record = await served.avatars.wait(record.id)
+        if record.status != "ready":
+            words = record.reason or "The photo could not be used."
+            raise Unprocessable(words, code=record.reason_code)
+        response.status_code = 201
+    return Avatar.model_validate(record)
+
+
+@router.get("/{avatar_id}")
+async def show_avatar(served: Served, avatar_id: str) -> Avatar:
+    """One avatar, with its progress while it is made."""
+    return Avatar.model_validate(served.avatars.get(avatar_id))
+
+
+@router.delete("/{avatar_id}", status_code=204, response_class=Response)
+async def erase_avatar(served: Served, avatar_id: str) -> Response:
+    """Erase an avatar and everything kept of it; live sessions on it end."""
+    served.avatars.get(avatar_id)
+    await served.sessions.end_avatar(avatar_id)
+    served.avatars.erase(avatar_id)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{avatar_id}/preview.jpg",
+    response_class=Response,
+    responses={200: {"description": "The picture.", "content": {"image/jpeg": {}}}},
+)
+async def preview(served: Served, avatar_id: str) -> Response:
+    """The avatar's picture."""
+    data = served.avatars.preview(avatar_id)
+    return Response(data, media_type="image/jpeg", headers={"cache-control": "no-store"})

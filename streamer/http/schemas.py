@@ -1,0 +1,223 @@
+"""Every body that comes in and every one that goes out; the limits stand where they are enforced.
+
+``/openapi.json`` is made from these models, and so are the sentences about what is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, StrictBool
+from pydantic_core import PydanticCustomError
+
+from visavis.models.motion.flow import MOODS
+from visavis.streamer.avatars.record import NAME_LENGTH, STATEMENT_LENGTH, Status
+from visavis.streamer.config import LookAhead, Size
+from visavis.streamer.session.manager import OfferRequest
+from visavis.streamer.session.options import MOST_STYLE, Wishes
+
+_ID = 256  # characters of any id that a client may send
+_CANDIDATE = 1024
+_CANDIDATES = 256  # in one request; how many of them count is a setting
+
+
+def _mood(value: str) -> str:
+    if value not in MOODS:
+        raise PydanticCustomError("enum", "it is none of the moods")
+    return value
+
+
+Mood = Annotated[
+    str, AfterValidator(_mood), Field(json_schema_extra={"enum": list(MOODS)}, max_length=32)
+]
+Id = Annotated[str, Field(max_length=_ID)]
+
+
+class _In(BaseModel):
+    """What clients send; they are free to send more than we read."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class _Out(BaseModel):
+    """What is answered."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+# ---------------------------------------------------------------------- what comes in
+
+
+class SessionOptions(_In):
+    """``request_data`` of an offer: what a viewer wants of its session."""
+
+    avatar_id: Id | None = Field(None, description="The newest avatar if left out.")
+    size: Size | None = Field(None, description="Width and height in pixels.")
+    probe: StrictBool = Field(False, description="Burn measuring marks into the picture.")
+    watch: Id | None = Field(None, description="Watch this session instead of beginning one.")
+    look_ahead_ms: LookAhead | None = Field(None, description="Of sound the lips wait for.")
+    mood: Mood = "neutral"
+    style: float = Field(
+        1.0,
+        strict=True,
+        ge=0,
+        le=MOST_STYLE,
+        description="How strongly head, brows and cheeks move; 1 is as learnt.",
+    )
+
+
+class Offer(_In):
+    """An offer, in the shape of Pipecat's SmallWebRTC."""
+
+    sdp: str
+    type: Literal["offer"]
+    pc_id: Id | None = Field(None, description="The session that this offer starts over.")
+    restart_pc: StrictBool | None = None
+    request_data: SessionOptions | None = Field(
+        None, validation_alias=AliasChoices("request_data", "requestData")
+    )
+
+    def request(self) -> OfferRequest:
+        """Return what the session manager is asked for."""
+        options = self.request_data or SessionOptions()
+        return OfferRequest(
+            sdp=self.sdp,
+            pc_id=self.pc_id or "",
+            avatar_id=options.avatar_id or "",
+            size=options.size or 0,
+            probe=options.probe,
+            watch=options.watch,
+            wishes=Wishes(options.look_ahead_ms, options.mood, options.style),
+        )
+
+
+class Candidate(_In):
+    """One ICE candidate, as browsers write it."""
+
+    candidate: str = Field("", max_length=_CANDIDATE)
+    sdpMid: str | None = Field(
+        None, max_length=_ID, validation_alias=AliasChoices("sdpMid", "sdp_mid")
+    )
+    sdpMLineIndex: int | None = Field(
+        None, validation_alias=AliasChoices("sdpMLineIndex", "sdp_mline_index")
+    )
+
+
+class Candidates(_In):
+    """Candidates that were found after the offer was sent."""
+
+    pc_id: Id
+    candidates: Annotated[list[Candidate], Field(max_length=_CANDIDATES)]
+
+
+def _agreed(value: str) -> str:
+    if value.lower() != "true":
+        raise ValueError("must be true: the person in the photo must have agreed")
+    return value
+
+
+class PhotoForm(_In):
+    """The fields beside the photo of ``POST /api/avatars``."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    name: str = Field(min_length=1, max_length=NAME_LENGTH)
+    consent: Annotated[str, AfterValidator(_agreed)] = Field(
+        json_schema_extra={"const": "true"},
+        description="The person in the photo has agreed to this avatar.",
+    )
+    statement: str = Field(
+        "", max_length=STATEMENT_LENGTH, description="The sentence that was agreed to."
+    )
+
+
+# ---------------------------------------------------------------------- what is answered
+
+
+class ErrorAnswer(_Out):
+    """Every error: one sentence for a person, a code for programs."""
+
+    code: str = Field(description="Words joined by hyphens; stays when the sentence changes.")
+    error: str = Field(description="One sentence.")
+
+
+class Answer(_Out):
+    """The answer to an offer."""
+
+    sdp: str
+    type: Literal["answer"]
+    pc_id: str = Field(description="The session, for candidates and for hanging up.")
+
+
+class Done(_Out):
+    """Taken, with nothing more to say."""
+
+    status: Literal["success"] = "success"
+
+
+class Percentiles(_Out):
+    """Of the last seconds; null before there are any."""
+
+    p50: float | None
+    p95: float | None
+
+
+class SessionFigures(_Out):
+    """One live session."""
+
+    model_config = ConfigDict(extra="allow")
+
+    pc_id: str
+    avatar_id: str
+    state: str
+    seconds: float
+    bitrate_kbps: int
+    watchers: int
+    mouth_to_lip_ms: Percentiles
+    fps: float
+    sent: int
+    late: int
+    repeated: int
+    dropped: int
+    halved: int
+    av_skew_ms: float | None
+    look_ahead_ms: int
+    delay_ms: int
+    sound_lead_ms: int
+
+
+class Sessions(_Out):
+    """Every live session, and how many there can be."""
+
+    sessions: list[SessionFigures]
+    capacity: int
+    worker_restarts: int
+    frame_ms: float | None = Field(description="What a frame costs here, once measured.")
+    effort: str
+
+
+class Avatar(_Out):
+    """One avatar; nothing of the consent but that it exists is told."""
+
+    id: str
+    name: str
+    status: Status
+    progress: float = Field(ge=0, le=1)
+    stage: str
+    reason: str = Field(description="Why it could not be made, one sentence; empty otherwise.")
+    reason_code: str = Field("", description="The same for programs.")
+    created: str
+    notes: tuple[str, ...]
+
+
+class Avatars(_Out):
+    """Every avatar, newest first."""
+
+    avatars: list[Avatar]
+
+
+class Health(_Out):
+    """Whether sessions can begin."""
+
+    status: Literal["ok", "starting"]
+    version: str
