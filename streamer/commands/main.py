@@ -38,6 +38,9 @@ _HeardOption = Annotated[
 ]
 _MoodOption = Annotated[str, typer.Option("--mood", help="neutral|warm|serious|lively")]
 _StyleOption = Annotated[float, typer.Option("--style", help="0 still to 2 animated.")]
+_ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace another file that is there already.")
+]
 _ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file.")]
 
 
@@ -201,19 +204,22 @@ def render(
     heard: _HeardOption = None,
     mood: _MoodOption = "neutral",
     style: _StyleOption = 1.0,
+    force: _ForceOption = False,
     data: _DataOption = None,
     config: _ConfigOption = None,
 ) -> None:
     """Render a sound file to a video with the same models as live."""
     from visavis.models.appearance.identity import Identity
     from visavis.streamer.commands.motion import MotionSettings, open_motion
-    from visavis.streamer.commands.render import render_file
+    from visavis.streamer.commands.outputs import check_output
+    from visavis.streamer.commands.render import SUFFIXES, render_file
     from visavis.streamer.media.audio_file import duration_s, read_blocks
     from visavis.streamer.worker.picture_models import load_pictures
 
     settings = _config(config, data, media__size=size, media__fps=fps, engine__engine=engine)
     if (photo is None) == (avatar is None):
         raise BadRequest("Give either --photo or --avatar.")
+    check_output(output, (audio, heard, photo, config), force=force, suffixes=SUFFIXES)
     for sound in (audio, heard):  # a bad sound file is refused before the photo's work
         if sound is not None:
             next(iter(read_blocks(sound, 16_000)))
@@ -232,6 +238,7 @@ def render(
             size=size,
             fps=fps,
             heard=heard,
+            force=force,
             progress=lambda seconds: bar.update(task, completed=seconds),
         )
         bar.update(task, completed=report.seconds, total=report.seconds)
@@ -249,6 +256,7 @@ def motion(
     heard: _HeardOption = None,
     mood: _MoodOption = "neutral",
     style: _StyleOption = 1.0,
+    force: _ForceOption = False,
     engine: Annotated[str, typer.Option(help="auto|cpu|cuda|tensorrt|torch")] = "cpu",
 ) -> None:
     """Write the motion of a sound file: JSON, or CSV as Live Link Face writes it."""
@@ -260,7 +268,7 @@ def motion(
     )
     from visavis.streamer.media.audio_file import duration_s, read_blocks
 
-    check_output(output)
+    check_output(output, (audio, heard), force=force)
     for sound in (audio, heard):
         if sound is not None:
             next(iter(read_blocks(sound, 16_000)))
@@ -273,6 +281,7 @@ def motion(
             output,
             made,
             heard=heard,
+            force=force,
             progress=lambda seconds: bar.update(task, completed=seconds),
         )
         bar.update(task, completed=report.seconds, total=report.seconds)
