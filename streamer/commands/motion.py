@@ -164,6 +164,7 @@ def write_motion(
     settings: MotionSettings,
     *,
     heard: Path | None = None,
+    track: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> RenderReport:
@@ -175,6 +176,7 @@ def write_motion(
         output: ``.json`` or ``.csv``; appears only when it is complete.
         settings: what ``motion`` was made with.
         heard: what the other side says meanwhile.
+        track: which sound track of ``audio``, from 0; see ``read_blocks``.
         force: another file at ``output`` may be replaced.
         progress: told the seconds of sound that are done.
 
@@ -182,13 +184,14 @@ def write_motion(
         BadRequest: the sound cannot be read or the output cannot be written.
     """
     form = check_output(output, (audio, heard), force=force)(settings)
-    listener = Listener(audio, motion, heard)
+    listener = Listener(audio, motion, heard, track)
     with (
         whole_file(output, force=force) as partial,
         partial.open("w", encoding="utf-8", newline="\n") as file,
     ):
         frames = _write(file, form, listener.frames(), settings.fps, progress)
-    return RenderReport(frames, listener.samples / motion.SAMPLE_RATE, listener.silent)
+    seconds = listener.samples / motion.SAMPLE_RATE
+    return RenderReport(frames, seconds, listener.silent, tuple(listener.notes))
 
 
 def _write(

@@ -41,11 +41,13 @@ class RenderReport:
         frames: pictures written.
         seconds: duration of the sound.
         silent: nobody was heard in the whole file, so the mouth stayed shut.
+        notes: sentences about the sound: which track was taken, what was damaged.
     """
 
     frames: int
     seconds: float
     silent: bool
+    notes: tuple[str, ...] = ()
 
 
 def render_file(
@@ -57,6 +59,7 @@ def render_file(
     size: int,
     fps: int,
     heard: Path | None = None,
+    track: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> RenderReport:
@@ -70,6 +73,7 @@ def render_file(
         size: width and height in pixels.
         fps: frames per second.
         heard: a sound file of what the other side says meanwhile.
+        track: which sound track of ``audio``, from 0; see ``read_blocks``.
         force: another file at ``output`` may be replaced.
         progress: told the seconds of sound that are done.
 
@@ -77,9 +81,9 @@ def render_file(
         BadRequest: the sound cannot be read or the output cannot be written.
     """
     check_output(output, (audio, heard), force=force, suffixes=SUFFIXES)
-    listener = Listener(audio, motion, heard)
+    listener = Listener(audio, motion, heard, track)
     with whole_file(output, force=force) as partial:
-        sound = read_blocks(audio, AUDIO_RATE, layout="stereo", block=1024)
+        sound = read_blocks(audio, AUDIO_RATE, layout="stereo", block=1024, track=track)
         with _Writer(partial, size, fps, sound) as writer:
             frames = 0
             for values in listener.frames():
@@ -87,7 +91,8 @@ def render_file(
                 frames += 1
                 if progress is not None:
                     progress(frames / fps)
-    return RenderReport(frames, listener.samples / motion.SAMPLE_RATE, listener.silent)
+    seconds = listener.samples / motion.SAMPLE_RATE
+    return RenderReport(frames, seconds, listener.silent, tuple(listener.notes))
 
 
 class Listener:
@@ -97,21 +102,31 @@ class Listener:
         audio: what is said.
         motion: a fresh motion stream.
         heard: what the other side says from the same moment on; silence when it ends earlier.
+        track: which sound track of ``audio``, from 0; see ``read_blocks``.
     """
 
-    def __init__(self, audio: Path, motion: MotionStream, heard: Path | None = None) -> None:
+    def __init__(
+        self,
+        audio: Path,
+        motion: MotionStream,
+        heard: Path | None = None,
+        track: int | None = None,
+    ) -> None:
         self._audio = audio
+        self._track = track
         self._motion = motion
         self._heard = heard
         self.samples = 0
         self.silent = True
+        self.notes: list[str] = []
 
     def frames(self) -> Iterator[NDArray[np.float32]]:
         """Yield one coefficient vector a frame until the sound has ended."""
         rate, emitted = self._motion.SAMPLE_RATE, 0
         step = rate // 5
         other = None if self._heard is None else read_blocks(self._heard, rate, block=step)
-        for block in read_blocks(self._audio, rate, block=step):
+        said = read_blocks(self._audio, rate, block=step, track=self._track, say=self.notes.append)
+        for block in said:
             self.samples += len(block)
             self.silent = self.silent and is_silent(block)
             for values in self._push(block, other):
