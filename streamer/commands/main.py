@@ -38,6 +38,12 @@ _HeardOption = Annotated[
 ]
 _MoodOption = Annotated[str, typer.Option("--mood", help="neutral|warm|serious|lively")]
 _StyleOption = Annotated[float, typer.Option("--style", help="0 still to 2 animated.")]
+_TrackOption = Annotated[
+    int | None, typer.Option("--track", help="Which sound track, from 1; the default one else.")
+]
+_ForceOption = Annotated[
+    bool, typer.Option("--force", help="Replace another file that is there already.")
+]
 _ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file.")]
 
 
@@ -201,22 +207,25 @@ def render(
     heard: _HeardOption = None,
     mood: _MoodOption = "neutral",
     style: _StyleOption = 1.0,
+    track: _TrackOption = None,
+    force: _ForceOption = False,
     data: _DataOption = None,
     config: _ConfigOption = None,
 ) -> None:
     """Render a sound file to a video with the same models as live."""
     from visavis.models.appearance.identity import Identity
     from visavis.streamer.commands.motion import MotionSettings, open_motion
-    from visavis.streamer.commands.render import render_file
-    from visavis.streamer.media.audio_file import duration_s, read_blocks
+    from visavis.streamer.commands.outputs import check_output
+    from visavis.streamer.commands.render import SUFFIXES, render_file
+    from visavis.streamer.media.audio_file import duration_s
     from visavis.streamer.worker.picture_models import load_pictures
 
     settings = _config(config, data, media__size=size, media__fps=fps, engine__engine=engine)
     if (photo is None) == (avatar is None):
         raise BadRequest("Give either --photo or --avatar.")
-    for sound in (audio, heard):  # a bad sound file is refused before the photo's work
-        if sound is not None:
-            next(iter(read_blocks(sound, 16_000)))
+    check_output(output, (audio, heard, photo, config), force=force, suffixes=SUFFIXES)
+    # A bad sound file is refused before the photo's work.
+    known = _sound_notes(audio, track, heard)
     made = MotionSettings(fps, settings.media.look_ahead_ms, seed, mood, style)
     motion = open_motion(made, settings.engine.engine)
     pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
@@ -232,9 +241,12 @@ def render(
             size=size,
             fps=fps,
             heard=heard,
+            track=_from_zero(track),
+            force=force,
             progress=lambda seconds: bar.update(task, completed=seconds),
         )
         bar.update(task, completed=report.seconds, total=report.seconds)
+    _say_notes([note for note in report.notes if note not in known])
     if report.silent:
         sys.stderr.write(f"note: nobody is heard in {audio.name}, so the mouth stays shut.\n")
 
@@ -249,6 +261,8 @@ def motion(
     heard: _HeardOption = None,
     mood: _MoodOption = "neutral",
     style: _StyleOption = 1.0,
+    track: _TrackOption = None,
+    force: _ForceOption = False,
     engine: Annotated[str, typer.Option(help="auto|cpu|cuda|tensorrt|torch")] = "cpu",
 ) -> None:
     """Write the motion of a sound file: JSON, or CSV as Live Link Face writes it."""
@@ -258,12 +272,10 @@ def motion(
         open_motion,
         write_motion,
     )
-    from visavis.streamer.media.audio_file import duration_s, read_blocks
+    from visavis.streamer.media.audio_file import duration_s
 
-    check_output(output)
-    for sound in (audio, heard):
-        if sound is not None:
-            next(iter(read_blocks(sound, 16_000)))
+    check_output(output, (audio, heard), force=force)
+    known = _sound_notes(audio, track, heard)
     made = MotionSettings(fps, look_ahead, seed, mood, style)
     stream = open_motion(made, engine)
     with _progress_bar("Motion", duration_s(audio) or 0.0) as (bar, task):
@@ -273,11 +285,34 @@ def motion(
             output,
             made,
             heard=heard,
+            track=_from_zero(track),
+            force=force,
             progress=lambda seconds: bar.update(task, completed=seconds),
         )
         bar.update(task, completed=report.seconds, total=report.seconds)
+    _say_notes([note for note in report.notes if note not in known])
     if report.silent:
         sys.stderr.write(f"note: nobody is heard in {audio.name}, so the mouth stays shut.\n")
+
+
+def _sound_notes(audio: Path, track: int | None, heard: Path | None) -> list[str]:
+    """Refuse a bad sound file; say and return what there is to say of a good one."""
+    from visavis.streamer.media.audio_file import check_sound
+
+    notes = check_sound(audio, _from_zero(track))
+    if heard is not None:
+        notes += check_sound(heard)
+    _say_notes(notes)
+    return notes
+
+
+def _from_zero(track: int | None) -> int | None:
+    return None if track is None else track - 1
+
+
+def _say_notes(notes: list[str]) -> None:
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
 
 
 def _bundle(settings: Config, photo: Path | None, avatar: str | None, scratch: Path) -> Path:

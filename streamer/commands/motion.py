@@ -25,7 +25,6 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -33,6 +32,8 @@ from numpy.typing import NDArray
 
 from visavis.models.coefficients import ARKIT, COEFFICIENTS, INDEX
 from visavis.models.motion.behaviour import with_eye_look
+from visavis.streamer.commands import outputs
+from visavis.streamer.commands.outputs import whole_file
 from visavis.streamer.commands.render import Listener, RenderReport
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.worker.motion_models import load_motion
@@ -163,6 +164,8 @@ def write_motion(
     settings: MotionSettings,
     *,
     heard: Path | None = None,
+    track: int | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> RenderReport:
     """Write the motion of a sound file.
@@ -173,16 +176,22 @@ def write_motion(
         output: ``.json`` or ``.csv``; appears only when it is complete.
         settings: what ``motion`` was made with.
         heard: what the other side says meanwhile.
+        track: which sound track of ``audio``, from 0; see ``read_blocks``.
+        force: another file at ``output`` may be replaced.
         progress: told the seconds of sound that are done.
 
     Raises:
         BadRequest: the sound cannot be read or the output cannot be written.
     """
-    form = check_output(output)(settings)
-    listener = Listener(audio, motion, heard)
-    with _Whole(output) as file:
+    form = check_output(output, (audio, heard), force=force)(settings)
+    listener = Listener(audio, motion, heard, track)
+    with (
+        whole_file(output, force=force) as partial,
+        partial.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         frames = _write(file, form, listener.frames(), settings.fps, progress)
-    return RenderReport(frames, listener.samples / motion.SAMPLE_RATE, listener.silent)
+    seconds = listener.samples / motion.SAMPLE_RATE
+    return RenderReport(frames, seconds, listener.silent, tuple(listener.notes))
 
 
 def _write(
@@ -203,53 +212,17 @@ def _write(
     return number
 
 
-def check_output(output: Path) -> type[JsonFormat] | type[CsvFormat]:
+def check_output(
+    output: Path, inputs: Iterable[Path | None] = (), *, force: bool = False
+) -> type[JsonFormat] | type[CsvFormat]:
     """Return the format that an output's name asks for.
 
     Raises:
-        BadRequest: none, or there is no such folder.
+        BadRequest: none, or it cannot be written; see ``outputs.check_output``.
     """
     formats: dict[str, type[JsonFormat] | type[CsvFormat]] = {
         ".json": JsonFormat,
         ".csv": CsvFormat,
     }
-    if output.suffix.lower() not in formats:
-        raise BadRequest(f"The output must end in .json or .csv, not {output.suffix!r}.")
-    if not output.parent.is_dir():
-        raise BadRequest(f"There is no folder {output.parent} to write into.")
+    outputs.check_output(output, inputs, force=force, suffixes=tuple(formats))
     return formats[output.suffix.lower()]
-
-
-class _Whole:
-    """A text file that appears when everything is in it."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._partial = path.with_name(f".{path.name}.partial")
-
-    def __enter__(self) -> IO[str]:
-        try:
-            self._file = self._partial.open("w", encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise self._refused(error) from error
-        return self._file
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self._file.close()
-            if kind is None:
-                self._partial.replace(self._path)
-        except OSError as failed:
-            raise self._refused(failed) from failed
-        finally:
-            self._partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise self._refused(error) from error
-
-    def _refused(self, error: OSError) -> BadRequest:
-        return BadRequest(f"{self._path} cannot be written: {error.strerror or error}.")

@@ -6,6 +6,7 @@ ever held; frame *n* of the picture belongs to samples ``[n·rate/fps, (n+1)·ra
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -18,6 +19,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.streamer.commands.outputs import check_output, whole_file
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.media.audio_file import is_silent, read_blocks
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from visavis.models.renderer.renderer import Renderer
 
 AUDIO_RATE = 48_000
+SUFFIXES = (".mp4", ".mov", ".mkv")
 _QUEUE_FRAMES = 8
 Progress = Callable[[float], None]
 
@@ -38,11 +41,13 @@ class RenderReport:
         frames: pictures written.
         seconds: duration of the sound.
         silent: nobody was heard in the whole file, so the mouth stayed shut.
+        notes: sentences about the sound: which track was taken, what was damaged.
     """
 
     frames: int
     seconds: float
     silent: bool
+    notes: tuple[str, ...] = ()
 
 
 def render_file(
@@ -54,6 +59,8 @@ def render_file(
     size: int,
     fps: int,
     heard: Path | None = None,
+    track: int | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> RenderReport:
     """Render a sound file to H.264 + AAC in an MP4.
@@ -66,19 +73,17 @@ def render_file(
         size: width and height in pixels.
         fps: frames per second.
         heard: a sound file of what the other side says meanwhile.
+        track: which sound track of ``audio``, from 0; see ``read_blocks``.
+        force: another file at ``output`` may be replaced.
         progress: told the seconds of sound that are done.
 
     Raises:
         BadRequest: the sound cannot be read or the output cannot be written.
     """
-    if output.suffix.lower() not in (".mp4", ".mov", ".mkv"):
-        raise BadRequest(f"The output must end in .mp4, .mov or .mkv, not {output.suffix!r}.")
-    if not output.parent.is_dir():
-        raise BadRequest(f"There is no folder {output.parent} to write into.")
-    partial = output.with_name(f".{output.stem}.partial{output.suffix}")
-    listener = Listener(audio, motion, heard)
-    try:
-        sound = read_blocks(audio, AUDIO_RATE, layout="stereo", block=1024)
+    check_output(output, (audio, heard), force=force, suffixes=SUFFIXES)
+    listener = Listener(audio, motion, heard, track)
+    with whole_file(output, force=force) as partial:
+        sound = read_blocks(audio, AUDIO_RATE, layout="stereo", block=1024, track=track)
         with _Writer(partial, size, fps, sound) as writer:
             frames = 0
             for values in listener.frames():
@@ -86,13 +91,8 @@ def render_file(
                 frames += 1
                 if progress is not None:
                     progress(frames / fps)
-            writer.finish()
-        partial.replace(output)
-    except OSError as error:
-        raise BadRequest(f"{output} cannot be written: {error.strerror or error}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return RenderReport(frames, listener.samples / motion.SAMPLE_RATE, listener.silent)
+    seconds = listener.samples / motion.SAMPLE_RATE
+    return RenderReport(frames, seconds, listener.silent, tuple(listener.notes))
 
 
 class Listener:
@@ -102,21 +102,31 @@ class Listener:
         audio: what is said.
         motion: a fresh motion stream.
         heard: what the other side says from the same moment on; silence when it ends earlier.
+        track: which sound track of ``audio``, from 0; see ``read_blocks``.
     """
 
-    def __init__(self, audio: Path, motion: MotionStream, heard: Path | None = None) -> None:
+    def __init__(
+        self,
+        audio: Path,
+        motion: MotionStream,
+        heard: Path | None = None,
+        track: int | None = None,
+    ) -> None:
         self._audio = audio
+        self._track = track
         self._motion = motion
         self._heard = heard
         self.samples = 0
         self.silent = True
+        self.notes: list[str] = []
 
     def frames(self) -> Iterator[NDArray[np.float32]]:
         """Yield one coefficient vector a frame until the sound has ended."""
         rate, emitted = self._motion.SAMPLE_RATE, 0
         step = rate // 5
         other = None if self._heard is None else read_blocks(self._heard, rate, block=step)
-        for block in read_blocks(self._audio, rate, block=step):
+        said = read_blocks(self._audio, rate, block=step, track=self._track, say=self.notes.append)
+        for block in said:
             self.samples += len(block)
             self.silent = self.silent and is_silent(block)
             for values in self._push(block, other):
@@ -155,53 +165,72 @@ class _Writer:
         self._sound = sound
         self._queue: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(_QUEUE_FRAMES)
         self._error: Exception | None = None
+        self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._encode, name="encode", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> _Writer:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
-        self._container.close()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            # Stopped or broken off: nothing more is encoded, and what is there goes away.
+            self._given_up.set()
+        self._queue.put(None)
+        self._thread.join()
+        if kind is not None:
+            with contextlib.suppress(av.FFmpegError, OSError):
+                self._container.close()
+            return
+        try:
+            self._container.close()  # writes the index: on a full disk it is this that fails
+        except (av.FFmpegError, ValueError) as error:
+            self._error = self._error or error
+        self._check()
 
     def put(self, picture: NDArray[np.uint8]) -> None:
         """Queue one RGB picture; waits when the encoder is behind."""
         self._check()
         self._queue.put(picture)
 
-    def finish(self) -> None:
-        """Wait until everything is written."""
-        self._queue.put(None)
-        self._thread.join()
-        self._check()
-
     def _check(self) -> None:
-        if isinstance(self._error, BadRequest):
+        if isinstance(self._error, BadRequest | OSError):
             raise self._error
         if self._error is not None:
             raise BadRequest(f"The video could not be encoded: {self._error}.") from self._error
 
     def _encode(self) -> None:
         sound = self._sound_packets()
-        next(sound)
         count = 0
-        while (picture := self._queue.get()) is not None:
-            if self._error is not None:
-                continue  # keep draining, or the drawing thread would wait for ever
+        while True:
+            picture = self._queue.get()
             try:
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-                frame.pts, frame.time_base = count, Fraction(1, self._fps)
-                count += 1
-                self._container.mux(self._video.encode(frame))
-                sound.send(count * AUDIO_RATE // self._fps)
+                # Keep draining after an error, or the drawing thread would wait for ever.
+                if self._error is None and not self._given_up.is_set():
+                    self._write(picture, count, sound)
             except Exception as error:
                 self._error = error
-        if self._error is None:
+            if picture is None:
+                return
+            count += 1
+
+    def _write(
+        self,
+        picture: NDArray[np.uint8] | None,
+        count: int,
+        sound: Generator[None, int | None, None],
+    ) -> None:
+        """Write picture ``count`` and its sound, or with None all that is left."""
+        if count == 0:
+            next(sound)
+        if picture is None:
             self._container.mux(self._video.encode(None))
             sound.send(None)
+            return
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame.pts, frame.time_base = count, Fraction(1, self._fps)
+        self._container.mux(self._video.encode(frame))
+        sound.send((count + 1) * AUDIO_RATE // self._fps)
 
     def _sound_packets(self) -> Generator[None, int | None, None]:
         """Write sound up to the sample that is sent in; None writes the rest."""

@@ -21,6 +21,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
+from visavis.streamer.media.downmix import Downmix
 from visavis.streamer.media.jitter import AudioPacket, JitterBuffer
 from visavis.streamer.media.resample import StreamingResampler
 from visavis.streamer.media.timeline import RATE
@@ -79,6 +80,7 @@ class AudioIn:
         self._decoder: Any = None
         self._resampler: StreamingResampler | None = None
         self._source_rate = 0
+        self._to_mono = MonoInt16()
 
     def take(self, packet: RtpPacket) -> None:
         """Take one RTP packet as aiortc hands it over."""
@@ -104,7 +106,7 @@ class AudioIn:
             return
         time = packet.timestamp * RATE // codec.clockRate
         for frame in frames:
-            samples = self._at_48k(to_mono(frame), frame.sample_rate)
+            samples = self._at_48k(self._to_mono(frame), frame.sample_rate)
             self.decode_s = self._now() - began
             self._sound(time, samples)
             time += len(samples)
@@ -143,14 +145,26 @@ class HeardSound:
         return out
 
 
-def to_mono(frame: av.AudioFrame) -> NDArray[np.int16]:
-    """Return the samples of an s16 frame, channels averaged."""
-    samples = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, channels).T
-    if channels == 1:
-        return samples[0].astype(np.int16)
-    if channels == 2:
-        return (samples[0] >> 1) + (samples[1] >> 1) + (samples[0] & samples[1] & 1)
-    return samples.astype(np.int32).mean(axis=0).astype(np.int16)
+class MonoInt16:
+    """Turns the frames of one stream to mono so that no channel cancels another.
+
+    Most stereo is mono that the codec carries twice; that comes out as it is.
+    """
+
+    def __init__(self) -> None:
+        self._mix: Downmix | None = None
+        self._kind = (0, 0)
+
+    def __call__(self, frame: av.AudioFrame) -> NDArray[np.int16]:
+        """Return ``(samples,)`` of a packed s16 frame."""
+        channels = frame.layout.nb_channels
+        planar = frame.to_ndarray().reshape(-1, channels).T
+        if (channels, frame.sample_rate) != self._kind:
+            self._kind, self._mix = (channels, frame.sample_rate), None
+        if self._mix is None:
+            if all(np.array_equal(planar[0], other) for other in planar[1:]):
+                return planar[0].astype(np.int16)
+            names = [channel.name for channel in frame.layout.channels]
+            self._mix = Downmix(channels, frame.sample_rate, names)
+        mono = self._mix.mix(planar.astype(np.float32) / np.float32(32_768))
+        return np.clip(np.rint(mono * 32_768), -32_768, 32_767).astype(np.int16)

@@ -218,7 +218,7 @@ def test_memory_is_flat_however_long_the_sound(tmp_path: Path) -> None:
                 file.writeframes(bytes(2 * 20 * RATE))
         tracemalloc.start()
         motion = Still()
-        write_motion(motion, path, tmp_path / "a.csv", settings)  # type: ignore[arg-type]
+        write_motion(motion, path, tmp_path / "a.csv", settings, force=True)  # type: ignore[arg-type]
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert motion.frames >= 25 * seconds
