@@ -117,7 +117,7 @@ class MediaConfig(_Section):
     fps: Annotated[Literal[20, 25], BeforeValidator(_number)] = 25
     size: Annotated[Size, BeforeValidator(_number)] = 512
     # ms of sound the lips wait for
-    look_ahead_ms: Annotated[LookAhead, BeforeValidator(_number)] = 80
+    look_ahead_ms: Annotated[LookAhead, BeforeValidator(_number)] = 40
     ring_ms: Int = Field(120, ge=40, le=1000)  # frame ring capacity
     bitrate_kbps: Int = Field(1200, ge=100, le=8000)
     refine: bool = True  # a small network lights the open mouth

@@ -66,7 +66,7 @@ def add_server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=512, choices=(256, 384, 512))
     parser.add_argument("--photo", type=Path, help="default: the astronaut of scikit-image")
     parser.add_argument("--speech", type=Path, help="a recording to speak; default: synthetic")
-    parser.add_argument("--look-ahead-ms", type=int, default=80, help="of our own server")
+    parser.add_argument("--look-ahead-ms", type=int, default=40, help="of our own server")
 
 
 def _run(args: argparse.Namespace) -> int:

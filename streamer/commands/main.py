@@ -45,6 +45,7 @@ _ForceOption = Annotated[
     bool, typer.Option("--force", help="Replace another file that is there already.")
 ]
 _ConfigOption = Annotated[Path | None, typer.Option("--config", help="A TOML file.")]
+FILE_LOOK_AHEAD_MS = 80  # a file waits for nobody; beyond it nothing is gained
 
 
 def main() -> None:
@@ -226,7 +227,7 @@ def render(
     check_output(output, (audio, heard, photo, config), force=force, suffixes=SUFFIXES)
     # A bad sound file is refused before the photo's work.
     known = _sound_notes(audio, track, heard)
-    made = MotionSettings(fps, settings.media.look_ahead_ms, seed, mood, style)
+    made = MotionSettings(fps, FILE_LOOK_AHEAD_MS, seed, mood, style)
     motion = open_motion(made, settings.engine.engine)
     pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
     with tempfile.TemporaryDirectory(prefix="visavis-") as scratch:
@@ -256,7 +257,7 @@ def motion(
     audio: Annotated[Path, typer.Option(help="Any sound file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The .json or .csv to write.")],
     fps: Annotated[int, typer.Option(help="1-100; Live Link Face takes have 60.")] = 60,
-    look_ahead: Annotated[int, typer.Option(help="0-120 ms.")] = 80,
+    look_ahead: Annotated[int, typer.Option(help="0-120 ms.")] = FILE_LOOK_AHEAD_MS,
     seed: Annotated[int, typer.Option(help="Same seed, same head, blinks and gaze.")] = 0,
     heard: _HeardOption = None,
     mood: _MoodOption = "neutral",

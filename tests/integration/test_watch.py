@@ -107,7 +107,7 @@ async def test_a_session_chooses_its_look_ahead(start_server: StartServer) -> No
         await quick.until(lambda: quick.of("stats"))
         listed = (await live.http.get("/api/sessions")).json()["sessions"]
         ahead = {s["pc_id"]: s["look_ahead_ms"] for s in listed}
-        assert ahead == {quick.pc_id: 0, careful.pc_id: 80}
+        assert ahead == {quick.pc_id: 0, careful.pc_id: 40}
         delay = {s["pc_id"]: s["delay_ms"] for s in listed}
         assert delay[quick.pc_id] < delay[careful.pc_id]
         assert all(s["mouth_to_lip_ms"]["p50"] is not None for s in listed)
