@@ -10,12 +10,21 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
@@ -78,6 +87,19 @@ def _network(value: str) -> str:
     return value
 
 
+def _address(value: str) -> str:
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError("must be addresses such as 203.0.113.7") from None
+
+
+def _ice_url(value: str) -> str:
+    if not re.fullmatch(r"(stun|turn|turns):[^\s/@?]+(\?transport=(udp|tcp))?", value):
+        raise ValueError("must be addresses such as turn:turn.example.org:3478?transport=udp")
+    return value
+
+
 def _prefix(value: str) -> str:
     if value and (not value.startswith("/") or "//" in value or set(value) & set("?#%\\ ")):
         raise ValueError("must be a path such as /avatars")
@@ -94,6 +116,8 @@ Int = Annotated[int, BeforeValidator(_no_bool)]
 Seconds = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_split)]
+Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_split)]
+IceUrls = Annotated[tuple[Annotated[str, AfterValidator(_ice_url)], ...], BeforeValidator(_split)]
 FilePath = Annotated[Path, AfterValidator(_path)]
 
 
@@ -109,6 +133,30 @@ class ServerConfig(_Section):
     allowed_origins: Texts = ()  # besides the server's own
     # Bearer token; required when host is not loopback.
     token: Annotated[str, AfterValidator(_token)] = Field("", repr=False)
+    host_names: Texts = ()  # it answers to besides its own, localhost and addresses
+    # Whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    trusted_proxies: Networks = ("127.0.0.1", "::1")
+    root_path: Annotated[str, AfterValidator(_prefix)] = ""  # below which a proxy shows it
+    tls_cert: FilePath | None = None  # PEM, the chain
+    tls_key: FilePath | None = None
+    tls_self_signed: bool = False  # by an authority of its own, made below data_dir
+    max_connections: Int = Field(512, ge=8, le=65_536)  # fewer where files are scarce
+    header_timeout_s: Seconds = Field(10.0, ge=0.1, le=600)
+    body_timeout_s: Seconds = Field(120.0, ge=0.1, le=3600)
+    keep_alive_s: Int = Field(15, ge=1, le=600)
+
+    @model_validator(mode="after")
+    def _one_kind_of_tls(self) -> ServerConfig:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("needs tls_cert and tls_key together")
+        if self.tls_self_signed and self.tls_cert is not None:
+            raise ValueError("needs either tls_self_signed or a tls_cert, not both")
+        return self
+
+    @property
+    def tls(self) -> bool:
+        """Whether it speaks HTTPS."""
+        return self.tls_self_signed or self.tls_cert is not None
 
 
 class MediaConfig(_Section):
@@ -142,6 +190,28 @@ class LimitsConfig(_Section):
     session_max_s: Seconds = Field(4 * 3600.0, ge=0, le=30 * 86_400)  # 0: never ends
 
 
+class IceConfig(_Section):
+    """How viewers reach the media; none of this leads anywhere unless it is set."""
+
+    # Offered to viewers as well: what a router or a container's host passes on to this machine.
+    advertise: Addresses = ()
+    udp_port_min: Int = Field(0, ge=0, le=65_535)  # 0: any
+    udp_port_max: Int = Field(0, ge=0, le=65_535)
+    stun: IceUrls = ()  # one's own; asked for this machine's address at every session
+    turn: IceUrls = ()
+    turn_username: str = Field("", max_length=512)
+    turn_password: str = Field("", max_length=512, repr=False)
+
+    @model_validator(mode="after")
+    def _whole_range(self) -> IceConfig:
+        low, high = self.udp_port_min, self.udp_port_max
+        if (low or high) and not 1024 <= low <= high:
+            raise ValueError("needs udp_port_min of 1024 or more, and udp_port_max not below it")
+        if self.turn and not (self.turn_username and self.turn_password):
+            raise ValueError("needs turn_username and turn_password where turn is set")
+        return self
+
+
 class EngineConfig(_Section):
     """How graphs run."""
 
@@ -157,6 +227,7 @@ class Config(_Section):
     server: ServerConfig = ServerConfig()
     media: MediaConfig = MediaConfig()
     limits: LimitsConfig = LimitsConfig()
+    ice: IceConfig = IceConfig()
     engine: EngineConfig = EngineConfig()
 
 

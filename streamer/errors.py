@@ -57,6 +57,13 @@ class NotFound(VisavisError):
     usual_code = "not-found"
 
 
+class TooSlow(VisavisError):
+    """The body did not come within the time that it may take."""
+
+    status = 408
+    usual_code = "too-slow"
+
+
 class Conflict(VisavisError):
     """The thing exists but is not in a state that allows this."""
 

@@ -44,7 +44,8 @@ def sentence(
         model: the model that was validated.
         noun: what its fields are called.
     """
-    name = ".".join(str(part) for part in place)
+    named = place[:-1] if place and isinstance(place[-1], int) else place  # a list, not an entry
+    name = ".".join(str(part) for part in named)
     if not place:
         return f"This must be an object with {noun}s."
     if kind == "extra_forbidden":

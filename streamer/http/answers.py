@@ -13,7 +13,14 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from visavis.streamer.errors import AtCapacity, BadRequest, UnsupportedMedia, VisavisError
+from visavis.streamer.errors import (
+    AtCapacity,
+    BadRequest,
+    TooSlow,
+    Unauthorized,
+    UnsupportedMedia,
+    VisavisError,
+)
 from visavis.streamer.http.schemas import ErrorAnswer
 from visavis.streamer.sentences import sentence
 
@@ -36,6 +43,10 @@ def error_answer(error: VisavisError) -> JSONResponse:
     headers = {}
     if isinstance(error, AtCapacity):
         headers["Retry-After"] = str(error.retry_after_s)
+    elif isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(error, TooSlow):
+        headers["Connection"] = "close"  # the rest of the body would be taken for a request
     return _json(error.status, error.code, str(error), headers)
 
 

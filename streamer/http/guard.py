@@ -1,11 +1,12 @@
 """What every HTTP request passes before a route sees it.
 
 The order is: is this our host name (DNS rebinding), may this origin write, is the token right, is
-the body small enough. Answers carry the security headers.
+the body small enough and sent fast enough. Answers carry the security headers.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import socket
@@ -22,6 +23,7 @@ from visavis.streamer.errors import (
     BadRequest,
     Forbidden,
     TooLarge,
+    TooSlow,
     Unauthorized,
     VisavisError,
 )
@@ -30,7 +32,11 @@ from visavis.streamer.http.forms import FORM_SLACK
 
 JSON_SLACK: Final = 16 * 1024  # JSON around an offer
 SMALL_BODY: Final = 64 * 1024
+# What a browser loads before it can know a token; everything else asks for it.
+OPEN_PATHS: Final = frozenset({"/", "/client.js", "/healthz", "/visavis-ca.crt"})
+OPEN_FOLDERS: Final = ("/static/",)
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_POLICY_VIOLATION: Final = 1008  # RFC 6455, 7.4.1
 _CORS: Final = {
     "access-control-allow-methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
     # The last two are WHEP's, whose ICE restarts name the version they replace.
@@ -75,6 +81,14 @@ def check_exposure(server: ServerConfig) -> None:
         )
 
 
+def own_names(server: ServerConfig) -> set[str]:
+    """Return the host names, in lower case, that a server answers to besides addresses."""
+    name = socket.gethostname()
+    names = {"localhost", server.host, name, f"{name}.local", *server.host_names}
+    names |= {urlsplit(o).hostname or "" for o in server.allowed_origins}
+    return {name.lower() for name in names if name}
+
+
 class Guard:
     """ASGI middleware.
 
@@ -88,18 +102,20 @@ class Guard:
         self._app = app
         self._config = config
         self._refused = refused
-        names = {"localhost", config.server.host, socket.gethostname()}
-        names |= {urlsplit(o).hostname or "" for o in config.server.allowed_origins}
-        self._hosts = {name.lower() for name in names if name}
+        self._hosts = own_names(config.server)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check, then pass on."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        scope = _below(scope, self._config.server.root_path)
         headers = Headers(scope=scope)
         origin = headers.get("origin", "")
         allowed = origin if origin in self._config.server.allowed_origins else ""
+        if scope["type"] == "websocket":
+            await self._socket(scope, receive, send, bool(allowed))
+            return
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -114,7 +130,7 @@ class Guard:
                 await Response(status_code=204)(scope, receive, send_safely)
                 return
             if scope["method"] not in _SAFE:
-                self._check_origin(scope, headers, origin, bool(allowed))
+                self._check_origin(scope, headers, bool(allowed))
             self._check_token(scope, headers)
             limit = self._body_limit(scope)
             _check_length(headers, limit)
@@ -125,7 +141,24 @@ class Guard:
         if scope["method"] == "HEAD":  # what GET answers, without the body
             scope = {**scope, "method": "GET"}
             send_safely = _without_body(send_safely)
-        await self._app(scope, _limited(receive, limit), send_safely)
+        within_s = self._config.server.body_timeout_s
+        await self._app(scope, _limited(receive, limit, within_s), send_safely)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send, allowed: bool) -> None:
+        """Check a WebSocket, which every page may open wherever it comes from."""
+        headers = Headers(scope=scope)
+        scheme = {"ws": "http", "wss": "https"}.get(scope.get("scheme", "ws"), "http")
+        try:
+            self._check_host(headers)
+            self._check_origin({**scope, "scheme": scheme}, headers, allowed)
+            self._check_token(scope, headers)
+        except VisavisError as error:
+            self._refused(error.status)
+            await receive()  # the client's wish to connect
+            reason = {"code": _POLICY_VIOLATION, "reason": str(error)}
+            await send({"type": "websocket.close", **reason})
+            return
+        await self._app(scope, receive, send)
 
     def _decorate(self, headers: MutableHeaders, allowed: str) -> None:
         for name, value in _HEADERS.items():
@@ -145,7 +178,8 @@ class Guard:
             if name.lower() not in self._hosts:
                 raise Forbidden(_OTHER_HOST, code="host") from None
 
-    def _check_origin(self, scope: Scope, headers: Headers, origin: str, allowed: bool) -> None:
+    def _check_origin(self, scope: Scope, headers: Headers, allowed: bool) -> None:
+        origin = headers.get("origin", "")
         own = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
         if origin:
             if origin != own and not allowed:
@@ -154,10 +188,8 @@ class Guard:
             raise Forbidden(_OTHER_ORIGIN, code="origin")
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
-        token = self._config.server.token
-        path = scope["path"]
-        needs = path.startswith(("/api/", "/offer", "/metrics", "/openapi.json"))
-        if not token or not needs:
+        token, path = self._config.server.token, _route_path(scope)
+        if not token or path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
         same = hmac.compare_digest(given.strip().encode(), token.encode())
@@ -165,30 +197,52 @@ class Guard:
             raise Unauthorized("This server asks for an access token.")
 
     def _body_limit(self, scope: Scope) -> int:
-        limits = self._config.limits
-        if scope["path"] == "/api/avatars":
+        limits, path = self._config.limits, _route_path(scope)
+        if path == "/api/avatars":
             return limits.photo_bytes + FORM_SLACK
-        if scope["path"] in ("/api/offer", "/offer") or scope["path"].startswith("/api/whep/"):
+        if path in ("/api/offer", "/offer") or path.startswith("/api/whep/"):
             return 2 * limits.offer_bytes + JSON_SLACK  # escapes can double a text
         return SMALL_BODY
 
 
+def _below(scope: Scope, prefix: str) -> Scope:
+    """Take a request that came below a prefix, whether or not the proxy has left it there."""
+    path = scope["path"]
+    if not prefix:
+        return scope
+    if path != prefix and not path.startswith(f"{prefix}/"):
+        path = prefix + path
+    return {**scope, "root_path": prefix, "path": path if path != prefix else f"{prefix}/"}
+
+
+def _route_path(scope: Scope) -> str:
+    return str(scope["path"].removeprefix(scope.get("root_path", "")))
+
+
 def _check_length(headers: Headers, limit: int) -> None:
     length = headers.get("content-length", "0")
-    if not length.isdigit():
+    if not (length.isascii() and length.isdigit()):
         raise BadRequest("The content length is not a number.")
-    if int(length) > limit:
+    if len(length) > 18 or int(length) > limit:
         raise TooLarge(f"The request is larger than {limit // 1000} kB.")
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    """Stop reading a body that turns out longer than it may be."""
-    read = 0
+def _limited(receive: Receive, limit: int, within_s: float) -> Receive:
+    """Stop reading a body that turns out longer, or slower, than it may be."""
+    read, whole = 0, False
+    deadline = asyncio.get_running_loop().time() + within_s
 
     async def limited() -> Message:
-        nonlocal read
-        message = await receive()
+        nonlocal read, whole
+        if whole:
+            return await receive()  # waits for the client to leave, for as long as it stays
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise TooSlow(f"The request did not arrive within {within_s:g} s.") from None
         if message["type"] == "http.request":
+            whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limit:
                 raise TooLarge(f"The request is larger than {limit // 1000} kB.")

@@ -7,13 +7,44 @@ import logging
 import os
 import socket
 import sys
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
+from fastapi import FastAPI
 
 from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.http.app import create_app
+from visavis.streamer.http.connections import BoundedProtocol, Connections, affordable_connections
 from visavis.streamer.worker.memory import limit_arenas
+
+_GRACE_S: Final = 5
+_HEADER_BYTES: Final = 32 * 1024
+_BACKLOG: Final = 128  # asyncio accepts as many at a time before it looks at any of them
+
+
+def uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
+    """Return how uvicorn is to serve an application: where, and what a client may cost."""
+    server = config.server
+    most = affordable_connections(server.max_connections)
+    bounds = Connections(most, server.header_timeout_s)
+    return uvicorn.Config(
+        app,
+        host=server.host,
+        port=server.port,
+        loop="asyncio",  # aioice's sockets do not work under uvloop, which others install
+        http=cast(Any, partial(BoundedProtocol, bounds)),
+        backlog=min(_BACKLOG, most),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(server.trusted_proxies),
+        forwarded_allow_ips=list(server.trusted_proxies),
+        timeout_keep_alive=server.keep_alive_s,
+        timeout_graceful_shutdown=_GRACE_S,
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+    )
 
 
 def run_server(config: Config) -> None:
@@ -25,17 +56,7 @@ def run_server(config: Config) -> None:
     limit_arenas()
     app = create_app(config)
     host, port = config.server.host, config.server.port
-    settings = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        loop="asyncio",  # aioice's sockets do not work under uvloop, which others install
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-        h11_max_incomplete_event_size=32 * 1024,
-    )
+    settings = uvicorn_config(app, config)
     if not os.environ.get("VISAVIS_DEBUG"):  # a start that fails is told in one sentence
         logging.getLogger("uvicorn.error").addFilter(_not_about_starting)
     try:

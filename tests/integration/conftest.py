@@ -18,7 +18,9 @@ import uvicorn
 
 from tests.fakes.fake_avatars import FakeAvatars
 from visavis.streamer.config import Config, LimitsConfig, MediaConfig, ServerConfig
-from visavis.streamer.http.app import Services, create_app
+from visavis.streamer.http.app import create_app
+from visavis.streamer.http.serve import uvicorn_config
+from visavis.streamer.http.services import Services
 
 FAKE_WORKER = (sys.executable, "-m", "tests.fakes.fake_worker")
 
@@ -31,6 +33,10 @@ class Live:
     http: httpx.AsyncClient
     avatars: FakeAvatars
     url: str
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
 
 
 StartServer = Callable[..., AbstractAsyncContextManager[Live]]
@@ -53,7 +59,7 @@ def start_server(tmp_path: Path) -> StartServer:
         )
         store = FakeAvatars(tmp_path, *avatars)
         app = create_app(config, avatars=store, worker_command=FAKE_WORKER)  # type: ignore[arg-type]
-        settings = uvicorn.Config(app, port=0, log_level="warning", access_log=False)
+        settings = uvicorn_config(app, config)
         web = uvicorn.Server(settings)
         sock = settings.bind_socket()
         running = asyncio.ensure_future(web.serve([sock]))
