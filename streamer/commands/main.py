@@ -52,7 +52,7 @@ FILE_LOOK_AHEAD_MS = 80  # a file waits for nobody; beyond it nothing is gained
 def main() -> None:
     """Run the command line; anything foreseen ends in one sentence, never a traceback."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(standalone_mode=False, prog_name="visavis") or 0)
     except _UsageError as error:
         sys.stderr.write(f"visavis: {error.format_message()}\n")  # type: ignore[attr-defined]
         sys.exit(2)
@@ -383,26 +383,34 @@ def doctor(data: _DataOption = None, config: _ConfigOption = None) -> None:
         raise BadRequest(f"Something needs your attention: {', '.join(failed)}.")
 
 
+# Options, --help among them, belong to the program that is handed over to.
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _BENCHES = ("latency", "network", "quality", "capacity", "soak", "engines", "compare")
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
 def bench(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(help=", ".join(_BENCHES))],
+    which: Annotated[str, typer.Argument(help=", ".join(_BENCHES))] = "--help",
 ) -> None:
     """Measure one of these; ``bench WHICH --help`` lists options."""
-    modules = {name: f"benchmarks.{name}.main" for name in _BENCHES}
+    if which == "--help":
+        typer.echo(context.get_help())
+        return
+    modules = {name: f"visavis.benchmarks.{name}.main" for name in _BENCHES}
     modules["compare"] = "visavis.benchmarks.compare"
     _delegate("benchmarks", modules, which.removeprefix("--"), context.args)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings=_PASSED_ON, add_help_option=False)
 def train(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(help="motion, renderer or basis")],
+    which: Annotated[str, typer.Argument(help="motion, renderer or basis")] = "--help",
 ) -> None:
     """Train what ships; ``train WHICH --help`` lists options. Needs ``visavis[train]``."""
+    if which == "--help":
+        typer.echo(context.get_help())
+        return
     modules = {
         "motion": "visavis.models.motion.training.train",
         "basis": "visavis.models.appearance.training.build_basis",

@@ -77,3 +77,19 @@ def test_wrong_use_is_one_sentence(
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("visavis: ") and says in last
     assert not list(ROOT.glob("o.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["bench", "latency", "--help"], "usage: visavis bench latency"),
+        (["bench", "compare", "--help"], "usage: visavis bench compare"),
+        (["bench", "--help"], "Usage: visavis bench"),
+        (["bench"], "Usage: visavis bench"),
+        (["train", "--help"], "Usage: visavis train"),
+    ],
+)
+def test_help_is_of_what_was_asked_for(tmp_path: Path, arguments: list[str], says: str) -> None:
+    done = visavis(*arguments, data=tmp_path, COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    assert says in done.stdout
