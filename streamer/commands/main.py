@@ -113,6 +113,11 @@ def serve(
     data: _DataOption = None,
     config: _ConfigOption = None,
     engine: Annotated[str | None, typer.Option(help="auto|cpu|cuda|tensorrt|torch")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="A certificate (PEM), for HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    tls_self_signed: Annotated[
+        bool, typer.Option("--tls-self-signed", help="HTTPS by an authority of one's own.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log more.")] = False,
 ) -> None:
     """Serve the pages and the live avatars."""
@@ -120,7 +125,29 @@ def serve(
     from visavis.streamer.http.serve import run_server
 
     logs.configure(logging.INFO if verbose else logging.WARNING, time.monotonic)
-    run_server(_config(config, data, server__host=host, server__port=port, engine__engine=engine))
+    run_server(
+        _config(
+            config,
+            data,
+            server__host=host,
+            server__port=port,
+            server__tls_cert=tls_cert,
+            server__tls_key=tls_key,
+            server__tls_self_signed=tls_self_signed or None,
+            engine__engine=engine,
+        )
+    )
+
+
+@app.command()
+def certificate(data: _DataOption = None, config: _ConfigOption = None) -> None:
+    """Make the authority of ``--tls-self-signed`` and say how devices come to trust it."""
+    from visavis.streamer.http.serve import public_addresses
+    from visavis.streamer.http.tls import how_to_trust, own_certificate
+
+    settings = _config(config, data, server__tls_self_signed=True)
+    address = public_addresses(settings, settings.server.port)[0]
+    typer.echo(how_to_trust(own_certificate(settings), address), nl=False)
 
 
 @app.command()

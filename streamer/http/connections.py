@@ -20,6 +20,8 @@ from uvicorn.config import Config as UvicornConfig
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from visavis.streamer.http.tls import Certificate
+
 _UNSENT_MS: Final = 30_000  # that a client may leave an answer unread
 _KEPT_FILES: Final = 40  # of a process: models, worker, avatars, listening sockets
 _SHARE: Final = 0.5  # of the remaining descriptors that HTTP may have; sessions need the others
@@ -73,6 +75,7 @@ class BoundedProtocol(H11Protocol):
 
     Args:
         bounds: of all connections together.
+        encrypted: shown to clients; None for plain HTTP.
         config: uvicorn's.
         server_state: uvicorn's.
         app_state: of the lifespan.
@@ -82,6 +85,7 @@ class BoundedProtocol(H11Protocol):
     def __init__(
         self,
         bounds: Connections,
+        encrypted: Certificate | None,
         config: UvicornConfig,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -89,19 +93,44 @@ class BoundedProtocol(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._bounds = bounds
+        self._encrypted = encrypted
+        self._handshake: asyncio.Task[None] | None = None
+        self._raw: asyncio.Transport | None = None  # below TLS
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection if there is room."""
-        super().connection_made(transport)
+        """Take the connection if there is room; one clock runs over handshake and header."""
         _limit_unsent(transport)
-        if self._bounds.enter(self):
-            self._await_header()
-        else:
+        self._raw = transport
+        if not self._bounds.enter(self):
             transport.abort()
+            return
+        self._await_header()
+        if self._encrypted is None:
+            super().connection_made(transport)
+        else:
+            self._handshake = self.loop.create_task(self._encrypt(transport, self._encrypted))
+
+    async def _encrypt(self, transport: asyncio.Transport, encrypted: Certificate) -> None:
+        # uvicorn would leave TLS to asyncio, which tells no protocol of a connection before the
+        # handshake is over: those that never begin one could neither be counted nor dropped.
+        try:
+            context = encrypted.context()
+            secure = await self.loop.start_tls(transport, self, context, server_side=True)
+        except (OSError, asyncio.CancelledError):  # TLS errors are among them
+            self.drop()
+            return
+        if secure is None or transport.is_closing():
+            self.drop()
+            return
+        self._raw = secure
+        super().connection_made(secure)
 
     def data_received(self, data: bytes) -> None:
         """Read on, with the clock running for as long as the header is not whole."""
+        if self.transport is None:  # before TLS
+            self.drop()
+            return
         super().data_received(data)
         self._look(begun=True)
 
@@ -120,14 +149,17 @@ class BoundedProtocol(H11Protocol):
         """Give the place back."""
         self._stop_clock()
         self._bounds.leave(self)
-        super().connection_lost(exc)
+        if self._handshake is not None:
+            self._handshake.cancel()
+        if self.transport is not None:
+            super().connection_lost(exc)
 
     def drop(self) -> None:
         """End it at once, whatever waits to be sent."""
         self._stop_clock()
         self._bounds.leave(self)
-        if self.transport is not None:
-            self.transport.abort()
+        if self._raw is not None:
+            self._raw.abort()
 
     def _look(self, *, begun: bool) -> None:
         """See what the client owes: a header, the rest of a body, or nothing.

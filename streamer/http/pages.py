@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from fastapi import APIRouter
@@ -10,6 +11,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from visavis.streamer.errors import NotFound
+from visavis.streamer.http.services import Served
+from visavis.streamer.http.tls import own_certificate
 from visavis.web import STATIC_DIR
 
 router = APIRouter(include_in_schema=False)
@@ -45,6 +48,17 @@ async def index() -> FileResponse:
 async def client() -> FileResponse:
     """The embeddable client."""
     return _page("client.js")
+
+
+@router.get("/visavis-ca.crt")
+async def authority(served: Served) -> Response:
+    """The authority behind a self-signed certificate, for a device to trust."""
+    if not served.config.server.tls_self_signed:
+        raise NotFound("This server has no authority of its own.", code="no-authority")
+    data = await asyncio.to_thread(lambda: own_certificate(served.config).authority.read_bytes())
+    named = 'attachment; filename="visavis-ca.crt"'
+    headers = {"content-disposition": named, **_FRESH}
+    return Response(data, media_type="application/x-x509-ca-cert", headers=headers)
 
 
 def _page(name: str) -> FileResponse:

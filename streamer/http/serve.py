@@ -7,16 +7,20 @@ import logging
 import os
 import socket
 import sys
+import time
 from functools import partial
 from typing import Any, Final, cast
 
 import uvicorn
 from fastapi import FastAPI
 
+from visavis.streamer.addresses import reachable_addresses
 from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.http.app import create_app
 from visavis.streamer.http.connections import BoundedProtocol, Connections, affordable_connections
+from visavis.streamer.http.guard import is_loopback
+from visavis.streamer.http.tls import certificate
 from visavis.streamer.worker.memory import limit_arenas
 
 _GRACE_S: Final = 5
@@ -25,8 +29,13 @@ _BACKLOG: Final = 128  # asyncio accepts as many at a time before it looks at an
 
 
 def uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
-    """Return how uvicorn is to serve an application: where, and what a client may cost."""
+    """Return how uvicorn is to serve an application: where, and what a client may cost.
+
+    Raises:
+        BadRequest: the certificate cannot be used.
+    """
     server = config.server
+    encrypted = certificate(config, time.monotonic)
     most = affordable_connections(server.max_connections)
     bounds = Connections(most, server.header_timeout_s)
     return uvicorn.Config(
@@ -34,7 +43,7 @@ def uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
         host=server.host,
         port=server.port,
         loop="asyncio",  # aioice's sockets do not work under uvloop, which others install
-        http=cast(Any, partial(BoundedProtocol, bounds)),
+        http=cast(Any, partial(BoundedProtocol, bounds, encrypted)),
         backlog=min(_BACKLOG, most),
         log_config=None,
         access_log=False,
@@ -63,14 +72,13 @@ def run_server(config: Config) -> None:
         sock = settings.bind_socket()
     except SystemExit as error:  # uvicorn's way to say that the address is taken
         raise BadRequest(f"The address {host}:{port} cannot be used; is it taken?") from error
-    name = f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{sock.getsockname()[1]}"
+    addresses = public_addresses(config, sock.getsockname()[1])
 
     class Announcing(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
-                sys.stdout.write(f"Vis-à-vis is on {address}\n")
+                sys.stdout.write(announcement(config, addresses))
                 sys.stdout.flush()
 
     server = Announcing(settings)
@@ -78,6 +86,31 @@ def run_server(config: Config) -> None:
         server.run(sockets=[sock])
     if not server.started:
         raise BadRequest(app.state.failure or "The server could not start; run visavis doctor.")
+
+
+def public_addresses(config: Config, port: int) -> list[str]:
+    """Return the addresses to type into a browser, the best one first."""
+    server = config.server
+    hosts = [server.host]
+    if server.host in ("0.0.0.0", "::"):
+        hosts = [*server.host_names, *reachable_addresses(), "localhost"]
+    scheme = "https" if server.tls else "http"
+    named = (f"[{host}]" if ":" in host else host for host in hosts)
+    return [f"{scheme}://{name}:{port}{server.root_path}" for name in named]
+
+
+def announcement(config: Config, addresses: list[str]) -> str:
+    """Return what is said once the server is there."""
+    words = f"Vis-à-vis is on {addresses[0]}\n"
+    words += "".join(f"            and {address}\n" for address in addresses[1:])
+    if config.server.tls_self_signed:
+        words += "Devices have to trust it first: visavis certificate says how.\n"
+    elif not config.server.tls and not is_loopback(config.server.host):
+        words += (
+            "Browsers on other devices give no microphone to a page without TLS: "
+            "--tls-self-signed, or docs/deploy.md.\n"
+        )
+    return words
 
 
 def _not_about_starting(record: logging.LogRecord) -> bool:

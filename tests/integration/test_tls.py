@@ -1,0 +1,65 @@
+"""HTTPS by the server's own authority, and what does not speak it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.conftest import Live
+
+StartServer = Callable[..., AbstractAsyncContextManager[Live]]
+
+
+def trusting(folder: Path) -> httpx.AsyncClient:
+    context = ssl.create_default_context(cafile=str(folder / "tls" / "authority.crt"))
+    return httpx.AsyncClient(verify=context, timeout=10)
+
+
+async def test_pages_come_over_https(start_server: StartServer, tmp_path: Path) -> None:
+    async with start_server(tls_self_signed=True) as live, trusting(tmp_path) as http:
+        for host in ("127.0.0.1", "localhost"):
+            origin = f"https://{host}:{live.port}"
+            assert (await http.get(f"{origin}/")).status_code == 200
+            deleted = await http.delete(f"{origin}/api/avatars/anna", headers={"origin": origin})
+            assert deleted.status_code == (204 if host == "127.0.0.1" else 404)
+        ours = await http.get(f"https://127.0.0.1:{live.port}/visavis-ca.crt")
+        assert ours.content == (tmp_path / "tls" / "authority.crt").read_bytes()
+        with pytest.raises(httpx.ConnectError, match="certificate verify failed"):
+            await live.http.get(f"https://127.0.0.1:{live.port}/")
+
+
+async def test_without_tls_there_is_no_authority(start_server: StartServer) -> None:
+    async with start_server() as live:
+        answer = await live.http.get("/visavis-ca.crt")
+        assert (answer.status_code, answer.json()["code"]) == (404, "no-authority")
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01", bytes(2000)]
+)
+async def test_what_speaks_no_tls_is_dropped(
+    start_server: StartServer, tmp_path: Path, sent: bytes
+) -> None:
+    async with (
+        start_server(tls_self_signed=True, header_timeout_s=0.5, max_connections=8) as live,
+        trusting(tmp_path) as http,
+    ):
+        opened = []
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+            writer.write(sent)
+            opened.append((reader, writer))
+        assert (await http.get(f"https://127.0.0.1:{live.port}/")).status_code == 200
+        for reader, writer in opened:
+            async with asyncio.timeout(10):
+                with contextlib.suppress(ConnectionError):
+                    while await reader.read(1000):
+                        pass
+            writer.close()
