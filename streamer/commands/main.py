@@ -368,14 +368,20 @@ def build(
 
 
 @app.command()
-def doctor(data: _DataOption = None, config: _ConfigOption = None) -> None:
+def doctor(
+    data: _DataOption = None,
+    config: _ConfigOption = None,
+    air_gap: Annotated[
+        bool, typer.Option("--air-gap", help="Prove below Python that nothing calls out: minutes.")
+    ] = False,
+) -> None:
     """Check everything this product needs here, each with a verdict and what to do."""
     from visavis.streamer.commands.doctor import run_checks
 
     settings = _config(config, data)
     table = Table("check", "verdict", "detail", "what to do")
     styles = {"ok": "green", "warn": "yellow", "fail": "red"}
-    checks = run_checks(settings)
+    checks = run_checks(settings, air_gap_s=_AIR_GAP_S if air_gap else None)
     for check in checks:
         verdict = f"[{styles[check.verdict]}]{check.verdict}[/]"
         table.add_row(check.name, verdict, check.detail, check.advice)
@@ -384,6 +390,7 @@ def doctor(data: _DataOption = None, config: _ConfigOption = None) -> None:
         raise BadRequest(f"Something needs your attention: {', '.join(failed)}.")
 
 
+_AIR_GAP_S = 60.0  # of idling in the proof
 _BENCHES = ("latency", "network", "quality", "capacity", "soak", "engines", "compare")
 
 
