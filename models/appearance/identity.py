@@ -12,16 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.appearance.basis import BASIS_VERSION
+from visavis.models.appearance.errors import IdentityError
 
 IDENTITY_VERSION = 1
 _MAGIC = "visavis-identity"
 _LARGEST_ARRAY = 64 << 20  # bytes
 _LARGEST_META = 1 << 20
 _LATER = ("frames",)  # arrays that older bundles of this version lack
-
-
-class IdentityError(ValueError):
-    """The file is no usable identity; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _CALIBRATE_AT_LAST_S: Final = 60.0
 _CALIBRATE_EVERY_S: Final = 0.5  # looks for a first avatar to measure with
+_LOOK_FOR_ERASED_S: Final = 1.0
 _CLOSE_S: Final = 10.0  # that any one part may take to close
 _NO_TELEMETRY: Final = {  # FastAPI exports to wherever OpenTelemetry's variables point
     "tracing": False,
@@ -108,6 +109,7 @@ async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncIter
         background = (
             asyncio.create_task(_calibrate(services, clock)),
             asyncio.create_task(compile_once()),  # or the first enrolment would wait for it
+            asyncio.create_task(_end_erased(services, clock)),
         )
         closes("background", lambda: _cancel(background))
         yield
@@ -196,6 +198,16 @@ async def _calibrate(services: Services, clock: Clock) -> None:
                 services.supervisor.calibrate(spec)
                 wait_s = min(2 * wait_s, _CALIBRATE_AT_LAST_S)  # a damaged one stays damaged
         await clock.sleep_until(clock.now() + wait_s)
+
+
+async def _end_erased(services: Services, clock: Clock) -> None:
+    """Once a second, end the sessions of avatars that were erased, by this process or another."""
+    while True:
+        await clock.sleep_until(clock.now() + _LOOK_FOR_ERASED_S)
+        try:
+            await services.sessions.end_erased(services.avatars.missing)
+        except Exception:  # a disk that does not answer this time is asked again
+            logger.exception("looking for erased avatars failed")
 
 
 def _count_refusals(metrics: Metrics) -> Callable[[int], None]:
