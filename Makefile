@@ -55,4 +55,5 @@ $(VENV)/.test: $(VENV)/.run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
 	@{ $(CHROMIUM); } >/dev/null 2>&1 || $(call apt,chromium,Chromium for the browser tests)
 	@{ command -v flite && command -v espeak-ng; } >/dev/null 2>&1 || $(call apt,flite espeak-ng,voices for the speech tests) || true
+	@command -v strace >/dev/null 2>&1 || $(call apt,strace,strace for the proof that nothing calls out) || true
 	@touch $@

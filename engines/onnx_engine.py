@@ -22,6 +22,7 @@ _DTYPES = {
     "tensor(bool)": np.bool_,
     "tensor(uint8)": np.uint8,
 }
+ort.disable_telemetry_events()  # the second lock; visavis.models.offline has the first
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # Exhaustive search times every convolution at the first call of every shape, for seconds.
 _CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "do_copy_in_default_stream": "1"}

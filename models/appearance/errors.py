@@ -1,4 +1,4 @@
-"""Why a photo cannot serve: one sentence for its owner, one code for programs."""
+"""Why a photo or a bundle cannot serve: one sentence for its owner, one code for programs."""
 
 from __future__ import annotations
 
@@ -22,3 +22,7 @@ class EnrolmentRefused(ValueError):
     def __init__(self, message: str, code: Code = "refused") -> None:
         super().__init__(message)
         self.code: Code = code
+
+
+class IdentityError(ValueError):
+    """The file is no usable identity; the message is one sentence for the user."""

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.appearance.basis import BASIS_VERSION
+from visavis.models.appearance.errors import IdentityError
+from visavis.models.appearance.identity_check import check_identity
+from visavis.models.files import atomic_write
 
 IDENTITY_VERSION = 1
 _MAGIC = "visavis-identity"
-_LARGEST_ARRAY = 64 << 20  # bytes
+_LARGEST_ARRAY = 32 << 20  # bytes
+_LARGEST_FILE = 64 << 20
 _LARGEST_META = 1 << 20
 _LATER = ("frames",)  # arrays that older bundles of this version lack
-
-
-class IdentityError(ValueError):
-    """The file is no usable identity; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,7 @@ class Identity:
 
     def save(self, path: Path) -> None:
         """Write one file; it appears only when it is complete."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_bytes(self.to_bytes())
-        partial.replace(path)
+        atomic_write(Path(path), self.to_bytes())
 
     @staticmethod
     def load(path: Path) -> Identity:
@@ -132,7 +129,8 @@ class Identity:
             IdentityError: the file is missing, damaged, foreign or of a newer version.
         """
         try:
-            return Identity.from_bytes(Path(path).read_bytes())
+            with Path(path).open("rb") as file:
+                return Identity.from_bytes(file.read(_LARGEST_FILE))
         except OSError as error:
             raise IdentityError(f"The identity {path} cannot be read.") from error
 
@@ -182,7 +180,7 @@ class Identity:
             meta["notes"] = tuple(meta["notes"])
             meta.pop("magic")
             identity = Identity(**meta, **arrays, colours=colours, eyes=eyes)
-            _check_shapes(identity)
+            check_identity(identity)
             return identity
         except IdentityError:
             raise
@@ -196,6 +194,9 @@ class Identity:
             AttributeError,
             NotImplementedError,
             RuntimeError,
+            MemoryError,
+            OverflowError,
+            RecursionError,
             zipfile.zlib.error,
         ) as error:
             raise IdentityError("The file is no identity, or it is damaged.") from error
@@ -219,20 +220,3 @@ def _read_array(bundle: zipfile.ZipFile, name: str) -> NDArray:
     if info.file_size > _LARGEST_ARRAY:
         raise IdentityError("The file is no identity, or it is damaged.")
     return np.load(io.BytesIO(bundle.read(info)), allow_pickle=False)
-
-
-def _check_shapes(identity: Identity) -> None:
-    s, v = identity.size, len(identity.rest)
-    patch = identity.lids.shape[1:3]
-    wanted = {
-        "photo": (s, s, 3), "foreground": (s, s, 3), "alpha": (s, s), "background": (s, s, 3),
-        "lids": (2, *patch, 3), "eyeballs": (2, *patch, 3), "rotation": (3, 3), "offset": (2,),
-        "source": (v, 2), "rest": (v, 3),
-    }  # fmt: skip
-    finite = all(
-        np.isfinite(getattr(identity, n)).all()
-        for n in ("rotation", "offset", "source", "rest", "expression")
-    )
-    wanted["frames"] = (s, s) if identity.frames.size else (0, 0)
-    if not finite or any(getattr(identity, n).shape != shape for n, shape in wanted.items()):
-        raise IdentityError("The file is no identity, or it is damaged.")

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.basis import FaceBasis, load_basis
 
+BACKGROUND = (120, 135, 150)
+"""Colour of the wall behind the person, RGB."""
+
 _SKIN = np.array([214.0, 170.0, 145.0])
 _LIP = np.array([186.0, 98.0, 96.0])
 _LIGHT = np.array([0.35, 0.35, 0.87])
@@ -23,23 +26,28 @@ _BROWS = (
     (70, 63, 105, 66, 107, 55, 65, 52, 53, 46),
     (300, 293, 334, 296, 336, 285, 295, 282, 283, 276),
 )
-_EYES = ((33, 160, 159, 158, 133, 153, 145, 144), (263, 387, 386, 385, 362, 380, 374, 373))
+EYES = ((33, 160, 159, 158, 133, 153, 145, 144), (263, 387, 386, 385, 362, 380, 374, 373))
 
 
 def synthetic_portrait(side: int = 640) -> bytes:
     """Return a PNG of the drawn person, ``side`` pixels square."""
     basis = load_basis()
-    scale = side / 34.0  # pixels per cm: the face takes half of the picture's width
-    picture = np.full((side, side, 3), (120, 135, 150), np.float64)
-    points = basis.neutral * np.array([scale, -scale, scale], np.float32)
-    points[:, :2] += side * np.array([0.5, 0.46], np.float32)
-    image = np.ascontiguousarray(picture.astype(np.uint8))
+    image = np.full((side, side, 3), BACKGROUND, np.uint8)
+    points = project(basis, side)
     _draw_body(image, side)
     _draw_skin(image, basis, points)
     _draw_features(image, basis, points, side)
     ok, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     assert ok
     return io.BytesIO(data.tobytes()).getvalue()
+
+
+def project(basis: FaceBasis, side: int) -> NDArray[np.float32]:
+    """Return where the head's vertices are drawn: ``(V, 3)`` px; y down, z towards the viewer."""
+    scale = side / 34.0  # pixels per cm: the face takes half of the picture's width
+    points = basis.neutral * np.array([scale, -scale, scale], np.float32)
+    points[:, :2] += side * np.array([0.5, 0.46], np.float32)
+    return points
 
 
 def _draw_body(image: NDArray[np.uint8], side: int) -> None:
@@ -104,7 +112,7 @@ def _draw_features(
     cv2.polylines(image, [seam], False, (110, 50, 50), max(1, side // 320), cv2.LINE_AA)
     for brow in _BROWS:
         cv2.fillPoly(image, [outline(brow)], (70, 48, 38), cv2.LINE_AA)
-    for eye in _EYES:
+    for eye in EYES:
         ring = outline(eye)
         mask = np.zeros(image.shape[:2], np.uint8)
         cv2.fillPoly(mask, [ring], (255.0,), cv2.LINE_AA)

@@ -1,12 +1,15 @@
 """The enrolment child: confine, read a photo from stdin, write a bundle, say how it went.
 
 ``python -P -m visavis.streamer.avatars.child JOB`` with JOB a JSON object. What it says on stdout
-is one JSON object a line: ``{"progress", "stage"}`` as it goes, and last ``{"done": {...}}`` or
-``{"refused": sentence}``. Anything else, silence included, is a crash to its parent.
+is one JSON object a line: ``{"progress", "stage"}`` as it goes, and last ``{"done": {...}}``,
+``{"refused": sentence}``, ``{"full": true}`` for a disk without room, or ``{"open": [...]}`` for
+demanded measures that do not hold. Anything else, silence included, is a crash to its parent.
+Bundle and preview are written to descriptors that the parent opened.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
 
     from visavis.models.appearance.tracker import FaceLandmarks, FaceTracker
 
-BUNDLE = "identity.vav"
-PREVIEW = "preview.jpg"
 _TURNED_SIDE = 400  # px
 # Share of the whole that is over when each stage begins, from measured times.
 _READ_AT, _FACE_AT, _ENROL_AT, _PREVIEW_AT = 0.05, 0.1, 0.2, 0.9
@@ -53,11 +54,14 @@ def main(argument: str) -> None:
         readable=[Path(p) for p in job["readable"]],
         writable=[folder],
     )
+    if missing := [measure for measure in job["demand"] if measure not in held]:
+        pipe.say(open=missing)
+        return
     pipe.say(progress=_READ_AT, stage="Reading the photo")
     from visavis.models.appearance.errors import EnrolmentRefused
 
     try:
-        notes, timing = _enrol(data, job, folder, pipe)
+        notes, timing = _enrol(data, job, pipe)
     except EnrolmentRefused as refusal:
         pipe.say(refused=str(refusal), code=refusal.code)
     except MemoryError:
@@ -65,15 +69,17 @@ def main(argument: str) -> None:
             refused="The photo needs more memory than enrolment may use; send a smaller copy.",
             code="too-large",
         )
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        pipe.say(full=True)
     else:
         timing["all"] = time.perf_counter() - began
         rounded = {name: round(seconds, 3) for name, seconds in timing.items()}
         pipe.say(done={"notes": notes, "held": held, "timing": rounded})
 
 
-def _enrol(
-    data: bytes, job: dict[str, Any], folder: Path, pipe: _Pipe
-) -> tuple[list[str], dict[str, float]]:
+def _enrol(data: bytes, job: dict[str, Any], pipe: _Pipe) -> tuple[list[str], dict[str, float]]:
     clock = _Stopwatch()
     from visavis.models.appearance.photo import sanitise
 
@@ -102,24 +108,34 @@ def _enrol(
     identity = enrol(photo, tracker=tracker, size=job["size"], progress=report)
     refuse_covered(photo, tracker.detect(photo)[0].points)
     clock.lap("enrol")
-    identity.save(folder / BUNDLE)
+    bundle = identity.to_bytes()
+    _write(job["bundle"], bundle)
     clock.lap("save")
     pipe.say(progress=_PREVIEW_AT, stage="Drawing the first picture")
-    _draw(folder, job["size"])
+    _write(job["preview"], _draw(bundle, job["size"]))
     clock.lap("preview")
     return [*notes, *(str(note) for note in getattr(identity, "notes", ()))], clock.laps
 
 
-def _draw(folder: Path, size: int) -> None:
-    """Render the saved bundle at rest: what the page shows, and proof that the bundle works."""
+def _draw(bundle: bytes, size: int) -> bytes:
+    """Render the bundle at rest: what the page shows, and proof that the bundle works."""
+    import io
+
     from PIL import Image
 
     from visavis.models.appearance.identity import Identity
     from visavis.models.coefficients import neutral
     from visavis.models.renderer.renderer import Renderer
 
-    picture = Renderer(Identity.load(folder / BUNDLE), size=size).render(neutral())
-    Image.fromarray(picture).save(folder / PREVIEW, "JPEG", quality=88)
+    picture = Renderer(Identity.from_bytes(bundle), size=size).render(neutral())
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "JPEG", quality=88)
+    return out.getvalue()
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
 
 
 def upright(photo: NDArray[np.uint8], tracker: FaceTracker) -> tuple[NDArray[np.uint8], list[str]]:

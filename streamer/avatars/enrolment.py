@@ -1,7 +1,9 @@
 """Enrolment in a child process: the one that calls this never decodes a picture itself.
 
 The child is a fresh interpreter with a clean environment in a session of its own, confined by
-``visavis.streamer.avatars.sandbox``. It may take the photo down with it, but nothing else.
+``visavis.streamer.avatars.sandbox``. It may take the photo down with it, but nothing else. What it
+makes of the photo comes back through files without a name, in memory where the system has such: if
+all of this is killed half-way, no face is left in any folder.
 """
 
 from __future__ import annotations
@@ -15,18 +17,18 @@ import math
 import os
 import shutil
 import signal
-import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, BinaryIO, TypeVar, get_args
 
 from visavis.models.appearance.errors import Code, EnrolmentRefused
 from visavis.models.appearance.photo import MAX_BYTES, MAX_PIXELS, check_upload
-from visavis.streamer.avatars.child import BUNDLE, PREVIEW
-from visavis.streamer.avatars.sandbox import ProcessLimits
+from visavis.models.files import atomic_write
+from visavis.streamer.avatars.sandbox import MEASURES, ProcessLimits
+from visavis.streamer.errors import VisavisError
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +41,13 @@ _COMPILED = "numba"  # folder
 _WARM_UP_S = 120.0
 _KEPT_STDERR = 4_000  # bytes
 _UNHEARD = 1  # exit code of a child that is stopped for what it says
+_BUNDLE_BYTES = 32 << 20  # one of 512 px takes half a megabyte
 _PREVIEW_BYTES = 4 << 20
+_T = TypeVar("_T")
 _PASSED_ON = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
-class EnrolmentFailed(RuntimeError):
+class EnrolmentFailed(VisavisError):
     """The child crashed, hung or ran out of something; the message is one sentence."""
 
 
@@ -64,9 +68,40 @@ class EnrolmentResult:
     timing: dict[str, float] = field(default_factory=dict)
 
 
-async def enrol_photo(
+@dataclass(frozen=True)
+class ReadPhoto:
+    """What a photo became, in memory.
+
+    Attributes:
+        bundle: the identity's bytes.
+        result: what goes with it.
+    """
+
+    bundle: bytes
+    result: EnrolmentResult
+
+
+async def enrol_photo(data: bytes, out: Path, **options: Any) -> EnrolmentResult:
+    """Turn the bytes of a photo into a bundle at ``out``, which appears whole or not at all.
+
+    Args:
+        data: the uploaded file, untrusted.
+        out: where the bundle goes; its folder must exist.
+        options: as of :func:`read_photo`.
+
+    Raises:
+        EnrolmentRefused: the photo cannot serve; the message is the reason.
+        EnrolmentFailed: the child broke or took too long.
+        OSError: the disk does not take the bundle.
+    """
+    out = Path(os.path.abspath(out))  # noqa: ASYNC240  no disk is asked
+    read = await read_photo(data, workplace=out.parent, **options)
+    await asyncio.to_thread(atomic_write, out, read.bundle)
+    return read.result
+
+
+async def read_photo(
     data: bytes,
-    out: Path,
     *,
     size: int,
     timeout_s: float,
@@ -75,12 +110,13 @@ async def enrol_photo(
     max_pixels: int = MAX_PIXELS,
     limits: ProcessLimits | None = None,
     module: str = "visavis.streamer.avatars.child",
-) -> EnrolmentResult:
-    """Turn the bytes of a photo into a bundle at ``out``, which appears whole or not at all.
+    workplace: Path | None = None,
+    demand: tuple[str, ...] = (),
+) -> ReadPhoto:
+    """Turn the bytes of a photo into those of a bundle; no picture ever touches a disk.
 
     Args:
         data: the uploaded file, untrusted.
-        out: where the bundle goes; its folder must exist.
         size: pixels of the avatar's picture.
         timeout_s: wall-clock seconds after which the child is killed.
         progress: told the share that is done (0-1) and the stage, on this event loop.
@@ -88,43 +124,70 @@ async def enrol_photo(
         max_pixels: limit on width times height.
         limits: of the child; its processor time follows the timeout by default.
         module: what the child runs.
+        workplace: where the child's own folder is made, with compiled code and nothing of the
+            photo; among the temporary files by default.
+        demand: measures without which the child must not read the photo.
 
     Raises:
         EnrolmentRefused: the photo cannot serve; the message is the reason.
-        EnrolmentFailed: the child broke or took too long.
+        EnrolmentFailed: the child broke, took too long, or could not be confined as demanded.
     """
     check_upload(data, max_bytes)
     limits = limits or ProcessLimits(cpu_s=math.ceil(timeout_s) + 5)
-    folder = Path(tempfile.mkdtemp(prefix=".enrol-", dir=out.parent))
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".enrol-", dir=workplace))
     try:
-        job = {
-            "folder": str(folder),
-            "size": size,
-            "max_bytes": max_bytes,
-            "max_pixels": max_pixels,
-            "limits": asdict(limits),
-            "readable": [str(_ROOT / "models"), str(_ROOT / "engines")],
-        }
-        await _lend_compiled(folder, progress)
-        done = await _run_child(module, job, data, timeout_s, progress)
-        return _collect(done, folder, out, limits.file_bytes)
+        with _unnamed() as bundle, _unnamed() as preview:
+            job = {
+                "folder": str(folder),
+                "size": size,
+                "max_bytes": max_bytes,
+                "max_pixels": max_pixels,
+                "limits": asdict(limits),
+                "readable": [str(_ROOT / "models"), str(_ROOT / "engines")],
+                "bundle": bundle.fileno(),
+                "preview": preview.fileno(),
+                "demand": list(demand),
+            }
+            await _lend_compiled(folder, progress)
+            done = await _run_child(module, job, data, timeout_s, progress)
+            return ReadPhoto(
+                _read(bundle, _BUNDLE_BYTES), _result(done, _read(preview, _PREVIEW_BYTES))
+            )
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def enrol_photo_sync(
-    data: bytes,
-    out: Path,
-    *,
-    size: int,
-    timeout_s: float,
-    progress: Progress | None = None,
-    **options: Any,
-) -> EnrolmentResult:
+def _unnamed() -> BinaryIO:
+    """Return a file that nobody can open by a name and that ends with its last holder."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("visavis"), "w+b", buffering=0)
+    return tempfile.TemporaryFile(buffering=0)  # unlinked as soon as it is made
+
+
+def enrol_photo_sync(data: bytes, out: Path, **options: Any) -> EnrolmentResult:
     """Do the same where no event loop runs; see ``enrol_photo``."""
-    return asyncio.run(
-        enrol_photo(data, out, size=size, timeout_s=timeout_s, progress=progress, **options)
-    )
+    return run_sync(enrol_photo(data, out, **options))
+
+
+def read_photo_sync(data: bytes, **options: Any) -> ReadPhoto:
+    """Do the same where no event loop runs; see ``read_photo``."""
+    return run_sync(read_photo(data, **options))
+
+
+def run_sync(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run something to its end, its cleaning up included when the process is told to stop."""
+
+    async def told() -> _T:
+        task = asyncio.current_task()
+        assert task is not None
+        with contextlib.suppress(NotImplementedError):  # Windows, whose TERM ends at once
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(told())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def _run_child(
@@ -142,6 +205,7 @@ async def _run_child(
         stderr=asyncio.subprocess.PIPE,
         cwd=job["folder"],
         env=_environment(job["folder"]),
+        pass_fds=(job["bundle"], job["preview"]),
         start_new_session=True,
         limit=_LINE_BYTES,
     )
@@ -234,9 +298,12 @@ def _copy_compiled(folder: Path) -> bool:
     for name, found in _compiled_files():
         target = folder / _COMPILED / name
         target.mkdir(parents=True)
-        with contextlib.suppress(OSError):  # replaced meanwhile: the child compiles again
+        try:
             for file in found:
                 shutil.copyfile(file, target / file.name)
+        except OSError:  # replaced meanwhile, or no room: the child compiles again
+            shutil.rmtree(target, ignore_errors=True)
+            continue
         copied = True
     return copied
 
@@ -296,18 +363,20 @@ def _verdict(last: dict[str, Any], code: int, said: bytes) -> dict[str, Any]:
         raise EnrolmentRefused(_sentence(last["refused"]), known)
     if code == 0 and isinstance(last.get("done"), dict):
         return dict(last["done"])
+    if last.get("full") is True:
+        raise EnrolmentFailed("There is no room left on the server's disk for this avatar.")
+    if isinstance(last.get("open"), list):
+        names = ", ".join(m for m in MEASURES if m in last["open"]) or "some measure"
+        raise EnrolmentFailed(
+            f"Photos are read only in full isolation here, and this system does not grant: {names}."
+        )
     log.warning("enrolment child ended with %d: %s", code, said.decode("utf-8", "replace"))
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         raise EnrolmentFailed("Reading the photo used more processor time or memory than allowed.")
     raise EnrolmentFailed("The process that reads photos broke off; try another copy of the photo.")
 
 
-def _collect(done: dict[str, Any], folder: Path, out: Path, max_bytes: int) -> EnrolmentResult:
-    preview = _read(folder / PREVIEW, _PREVIEW_BYTES)
-    bundle = folder / BUNDLE
-    _check_file(bundle, max_bytes)
-    bundle.chmod(0o600)
-    bundle.replace(out)
+def _result(done: dict[str, Any], preview: bytes) -> EnrolmentResult:
     notes, held, timing = done.get("notes"), done.get("held"), done.get("timing")
     return EnrolmentResult(
         notes=tuple(_sentence(str(n)) for n in notes[:20]) if isinstance(notes, list) else (),
@@ -321,20 +390,12 @@ def _collect(done: dict[str, Any], folder: Path, out: Path, max_bytes: int) -> E
     )
 
 
-def _check_file(path: Path, max_bytes: int) -> None:
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        found = None
-    if found is None or not stat.S_ISREG(found.st_mode) or not 0 < found.st_size <= max_bytes:
+def _read(file: BinaryIO, max_bytes: int) -> bytes:
+    size = os.fstat(file.fileno()).st_size
+    if not 0 < size <= max_bytes:
         raise EnrolmentFailed("The process that reads photos left no usable result.")
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    _check_file(path, max_bytes)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(max_bytes)
+    file.seek(0)
+    return file.read(size)
 
 
 def _sentence(text: str) -> str:

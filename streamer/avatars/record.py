@@ -7,17 +7,18 @@ import datetime
 import hashlib
 import json
 import logging
-import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from visavis.streamer.errors import BadRequest
+
 log = logging.getLogger(__name__)
 
 Status = Literal["enrolling", "ready", "failed"]
 NAME_LENGTH = 80
-STATEMENT_LENGTH = 2_000
+STATEMENT_LENGTH = 4_000  # characters
 RECORD_BYTES = 65_536
 _VERSION = 1
 _DEFAULT_STATEMENT = "The person in the photo agrees to this avatar."
@@ -28,7 +29,7 @@ class Consent:
     """What was agreed to, and when.
 
     Attributes:
-        statement: the sentence that was agreed to.
+        statement: what was agreed to, to the letter.
         time: UTC, ISO 8601.
         statement_sha256: of the statement's UTF-8 bytes.
     """
@@ -53,6 +54,7 @@ class AvatarRecord:
         notes: sentences for its owner.
         consent: the consent it exists by.
         reason_code: the reason for programs; empty otherwise.
+        confined_by: what shut the process in that read the photo, as the kernel granted it.
     """
 
     id: str
@@ -65,49 +67,77 @@ class AvatarRecord:
     notes: tuple[str, ...]
     consent: Consent
     reason_code: str = ""
+    confined_by: tuple[str, ...] = ()
 
 
 def new_record(name: str, statement: str) -> AvatarRecord:
-    """Return the record of an avatar that starts to enrol now."""
+    """Return the record of an avatar that starts to enrol now.
+
+    Args:
+        name: becomes one plain line.
+        statement: kept to the letter, since it is what was agreed to; a default where it is empty.
+
+    Raises:
+        BadRequest: name or statement is too long to be kept whole, or is no text.
+    """
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
-    said = _plain(statement, STATEMENT_LENGTH) or _DEFAULT_STATEMENT
+    said = statement if statement.strip() else _DEFAULT_STATEMENT
+    if len(said) > STATEMENT_LENGTH:
+        raise BadRequest(
+            f"The consent text is longer than {STATEMENT_LENGTH} characters and could not be kept "
+            "whole; shorten it."
+        )
+    try:
+        digest = hashlib.sha256(said.encode()).hexdigest()
+    except UnicodeEncodeError as error:
+        raise BadRequest("The consent text holds characters that are no text.") from error
+    called = plain_line(name) or "Unnamed"
+    if len(called) > NAME_LENGTH:
+        raise BadRequest(f"The name is longer than {NAME_LENGTH} characters.")
     return AvatarRecord(
         id=uuid.uuid4().hex,
-        name=_plain(name, NAME_LENGTH) or "Unnamed",
+        name=called,
         status="enrolling",
         progress=0.0,
         stage="Waiting",
         reason="",
         created=now,
         notes=(),
-        consent=Consent(said, now, hashlib.sha256(said.encode()).hexdigest()),
+        consent=Consent(said, now, digest),
     )
 
 
-def _plain(text: str, length: int) -> str:
+def damaged_record(avatar_id: str, seconds: float) -> AvatarRecord:
+    """Return what is shown of an avatar whose record cannot be read: it can only be erased.
+
+    Args:
+        avatar_id: its folder's name.
+        seconds: when it was last written, since the epoch.
+    """
+    when = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return AvatarRecord(
+        id=avatar_id,
+        name="Damaged",
+        status="failed",
+        progress=0.0,
+        stage="",
+        reason="The record of this avatar is damaged; erase it and make it again.",
+        created=when.isoformat(timespec="microseconds"),
+        notes=(),
+        consent=Consent("", "", ""),
+    )
+
+
+def plain_line(text: str) -> str:
     """Return one line without control, format or surrogate characters."""
     visible = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(visible.split())[:length].strip()
+    return " ".join(visible.split())
 
 
 def record_bytes(record: AvatarRecord) -> bytes:
     """Return the record as it is stored."""
     text = json.dumps({"version": _VERSION, **dataclasses.asdict(record)}, ensure_ascii=False)
     return text.encode()
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write so that a reader sees all of the old or all of the new, whatever happens."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with os.fdopen(os.open(partial, flags, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_record(path: Path) -> AvatarRecord | None:
@@ -118,14 +148,21 @@ def read_record(path: Path) -> AvatarRecord | None:
         if values.pop("version") != _VERSION or values["id"] != path.parent.name:
             raise ValueError("it is of another version or folder")
         consent = Consent(**{k: str(v) for k, v in values.pop("consent").items()})
-        notes = tuple(str(note) for note in values.pop("notes"))
-        record = AvatarRecord(**values, notes=notes, consent=consent)
+        if hashlib.sha256(consent.statement.encode()).hexdigest() != consent.statement_sha256:
+            raise ValueError("the consent is not the one that was given")
+        lists = {
+            name: tuple(str(item) for item in values.pop(name, ()))
+            for name in ("notes", "confined_by")
+        }
+        record = AvatarRecord(**values, **lists, consent=consent)
         texts = (record.name, record.stage, record.reason, record.created, record.reason_code)
         if record.status not in ("enrolling", "ready", "failed") or not all(
             isinstance(text, str) for text in texts
         ):
             raise ValueError("a field has the wrong type")
+        if not 0.0 <= float(record.progress) <= 1.0:
+            raise ValueError("its progress is no share")
         return dataclasses.replace(record, progress=float(record.progress))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        log.warning("skipping the damaged avatar record %s: %s", path, error)
+        log.warning("the avatar record %s is damaged: %s", path, error)
         return None

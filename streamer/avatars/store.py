@@ -3,6 +3,9 @@
 ``<data>/avatars/<id>/`` holds ``record.json`` (name, status, consent), ``identity.vav`` and
 ``preview.jpg``. The photo itself is never written. Several processes may share the folder: records
 are read from disk, and an enrolment that is under way holds a lock on its folder.
+
+Whatever waits for the disk does so on one thread of the store's own, in the order it was asked for;
+the event loop only ever reads small files.
 """
 
 from __future__ import annotations
@@ -10,28 +13,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import fcntl
 import logging
-import os
-import re
-import shutil
-import stat
-import uuid
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from visavis.models.appearance.errors import EnrolmentRefused
 from visavis.models.appearance.photo import PhotoRefused, check_upload
+from visavis.models.files import atomic_write
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult, enrol_photo
-from visavis.streamer.avatars.record import (
-    AvatarRecord,
-    new_record,
-    read_record,
-    record_bytes,
-    write_file,
-)
+from visavis.streamer.avatars.folder import AvatarFolder, interrupted, remove, unwritten
+from visavis.streamer.avatars.record import AvatarRecord, new_record
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import (
     AtCapacity,
@@ -40,7 +34,9 @@ from visavis.streamer.errors import (
     NotFound,
     TooLarge,
     Unprocessable,
+    VisavisError,
 )
+from visavis.streamer.locks import let_go
 from visavis.streamer.trust.audit import AuditLog
 
 log = logging.getLogger(__name__)
@@ -50,9 +46,7 @@ MAX_AVATARS = 500
 MAX_FAILED = 20  # kept to be read; older ones go when a new enrolment starts
 ENROL_TIMEOUT_S = 90.0
 RETRY_AFTER_S = 10
-_ID = re.compile(r"[0-9a-f]{32}")
-_RECORD, _BUNDLE, _PREVIEW, _LOCK = "record.json", "identity.vav", "preview.jpg", ".lock"
-_INTERRUPTED = "Enrolment was interrupted; send the photo again."
+_T = TypeVar("_T")
 
 
 class Enroller(Protocol):
@@ -76,14 +70,24 @@ class Enroller(Protocol):
 @dataclass
 class _Running:
     record: AvatarRecord
-    lock: int
+    created: asyncio.Future[None]
+    lock: int = -1
     task: asyncio.Task[AvatarRecord] | None = None
 
+    def tell(self, error: Exception | None = None) -> None:
+        """Tell whoever asked that the folder is made, or why not."""
+        if self.created.done():
+            return
+        if error is None:
+            self.created.set_result(None)
+        else:
+            self.created.set_exception(error)
+            self.created.exception()  # whoever asked may be gone
 
-@dataclass
-class _Seen:
-    stamp: tuple[int, int]
-    record: AvatarRecord | None = field(default=None)
+    def let_go(self) -> None:
+        """Give the folder's lock back, once."""
+        lock, self.lock = self.lock, -1
+        let_go(lock)
 
 
 class AvatarStore:
@@ -95,6 +99,9 @@ class AvatarStore:
         size: pixels of the avatars' pictures.
         enroller: makes bundles.
         audit: where enrolments and erasures are recorded.
+
+    Raises:
+        BadRequest: the folder cannot be used.
     """
 
     def __init__(
@@ -106,30 +113,23 @@ class AvatarStore:
         enroller: Enroller = enrol_photo,
         audit: AuditLog | None = None,
     ) -> None:
-        self._root = data_dir / "avatars"
+        self._folder = AvatarFolder(data_dir)
         self._limits = limits
         self._size = size
         self._enroller = enroller
         self._running: dict[str, _Running] = {}
         self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
-        self._seen: dict[str, _Seen] = {}
-        try:
-            for folder in (data_dir, self._root):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._root.chmod(0o700)
-        except OSError as error:
-            raise BadRequest(f"The data folder {data_dir} cannot be used: {error}.") from error
-        self.audit = audit or AuditLog(data_dir / "audit.jsonl")
-        self._tidy()
+        self._disk = ThreadPoolExecutor(1, "store")
+        self.audit = audit or AuditLog(self._folder.root.parent / "audit.jsonl")
+
+    # ------------------------------------------------------------------ reading
 
     def list(self) -> list[AvatarRecord]:
-        """Return every avatar, newest first."""
-        found = []
-        for folder in self._root.iterdir():
-            if _ID.fullmatch(folder.name) and (record := self._find(folder.name)) is not None:
-                found.append(record)
-        return sorted(found, key=lambda r: (r.created, r.id), reverse=True)
+        """Return every avatar, newest first; one whose record is damaged counts as failed."""
+        found = {record.id: record for record in self._folder.all()}
+        found |= {name: running.record for name, running in list(self._running.items())}
+        return sorted(found.values(), key=lambda r: (r.created, r.id), reverse=True)
 
     def get(self, avatar_id: str) -> AvatarRecord:
         """Return one avatar.
@@ -137,9 +137,23 @@ class AvatarStore:
         Raises:
             NotFound: there is none with this id.
         """
-        if _ID.fullmatch(avatar_id) and (record := self._find(avatar_id)) is not None:
+        if (running := self._running.get(avatar_id)) is not None:
+            return running.record
+        if (record := self._folder.find(avatar_id)) is not None:
             return record
         raise NotFound("There is no such avatar.", code="unknown-avatar")
+
+    async def missing(self, avatar_ids: Collection[str]) -> set[str]:
+        """Return which of these avatars nobody may be shown as any more; asks the disk."""
+
+        def look() -> set[str]:
+            return {avatar_id for avatar_id in avatar_ids if not self._is_ready(avatar_id)}
+
+        return await self._on_disk(look)
+
+    def _is_ready(self, avatar_id: str) -> bool:
+        record = self._folder.find(avatar_id)
+        return record is not None and record.status == "ready"
 
     def bundle_path(self, avatar_id: str) -> Path:
         """Return where the bundle of a ready avatar lies.
@@ -148,16 +162,25 @@ class AvatarStore:
             NotFound: there is no such avatar.
             Conflict: it is still enrolling, or failed.
         """
-        record = self._ready(avatar_id)
-        return self._root / record.id / _BUNDLE
+        return self._folder.bundle(self._ready(avatar_id).id)
 
     def preview(self, avatar_id: str) -> bytes:
         """Return the picture of a ready avatar at rest, a JPEG; raises as ``bundle_path``."""
         record = self._ready(avatar_id)
         try:
-            return (self._root / record.id / _PREVIEW).read_bytes()
+            return self._folder.preview(record.id).read_bytes()
         except OSError:
             raise NotFound("This avatar has no picture.", code="no-picture") from None
+
+    def _ready(self, avatar_id: str) -> AvatarRecord:
+        record = self.get(avatar_id)
+        if record.status == "enrolling":
+            raise Conflict("This avatar is not ready yet.", code="not-ready")
+        if record.status == "failed":
+            raise Conflict("This avatar could not be made and cannot be used.", code="not-made")
+        return record
+
+    # ------------------------------------------------------------------ enrolling
 
     async def start_enrolment(
         self, data: bytes, name: str, statement: str, consent: bool
@@ -167,11 +190,11 @@ class AvatarStore:
         Args:
             data: the uploaded photo.
             name: what to call the avatar.
-            statement: what the person agreed to; a plain default where empty.
+            statement: what the person agreed to, kept to the letter; a plain default where empty.
             consent: that the person agreed.
 
         Raises:
-            BadRequest: without consent.
+            BadRequest: without consent, or what was agreed to is too long to be kept whole.
             TooLarge: the photo is too large.
             Unprocessable: the file is no picture.
             AtCapacity: too many enrolments wait already.
@@ -186,12 +209,12 @@ class AvatarStore:
                 RETRY_AFTER_S,
                 code="enrolment-full",
             )
-        self._make_room()
         record = new_record(name, statement)
-        running = _Running(record, self._create(record))
+        running = _Running(record, asyncio.get_running_loop().create_future())
         self._running[record.id] = running
-        self.note("enrol", record.id, statement_sha256=record.consent.statement_sha256)
+        # A client that hangs up now must not leave half a folder: the task goes on without it.
         running.task = asyncio.create_task(self._enrol(running, data), name=f"enrol {record.id}")
+        await asyncio.shield(running.created)
         return record
 
     async def wait(self, avatar_id: str) -> AvatarRecord:
@@ -205,29 +228,6 @@ class AvatarStore:
             await asyncio.wait([running.task])
         return self.get(avatar_id)
 
-    def erase(self, avatar_id: str) -> None:
-        """Remove bundle, picture, record and consent in one go; a running enrolment is stopped.
-
-        Raises:
-            NotFound: there is no such avatar.
-        """
-        folder = self._root / avatar_id
-        if not _ID.fullmatch(avatar_id) or folder.is_symlink() or not folder.is_dir():
-            raise NotFound("There is no such avatar.", code="unknown-avatar")
-        running = self._running.pop(avatar_id, None)
-        self._seen.pop(avatar_id, None)
-        # Out of sight by one rename: nothing can be half erased. ``_tidy`` ends an interrupted one.
-        gone = self._root / f".erased-{uuid.uuid4().hex}"
-        folder.rename(gone)
-        if running is not None:
-            os.close(running.lock)
-            if running.task is not None:
-                running.task.cancel()
-                self._stopping.add(running.task)
-                running.task.add_done_callback(self._stopping.discard)
-        shutil.rmtree(gone, ignore_errors=True)
-        self.note("erase", avatar_id)
-
     async def close(self) -> None:
         """Stop what is running; unfinished avatars become failed ones."""
         tasks = [r.task for r in self._running.values() if r.task is not None]
@@ -235,7 +235,80 @@ class AvatarStore:
             task.cancel()
         await asyncio.gather(*tasks, *self._stopping, return_exceptions=True)
         for running in tuple(self._running.values()):
-            self._finish(running, status="failed", reason=_INTERRUPTED)
+            await self._finish(running, interrupted(running.record))
+        await asyncio.to_thread(self._disk.shutdown)
+
+    async def _enrol(self, running: _Running, data: bytes) -> AvatarRecord:
+        try:
+            await self._on_disk(self._create, running)
+        except asyncio.CancelledError:
+            running.tell(BadRequest("The enrolment was stopped."))
+            raise
+        except VisavisError as error:
+            self._running.pop(running.record.id, None)
+            running.tell(error)
+            return running.record
+        running.tell()
+        async with self._turn:
+            changes = await self._attempt(running, data)
+        return await self._finish(running, dataclasses.replace(running.record, **changes))
+
+    def _create(self, running: _Running) -> None:
+        self._make_room()
+        record = running.record
+        running.lock = self._folder.create(record)
+        self.note("enrol", record.id, statement_sha256=record.consent.statement_sha256)
+
+    async def _attempt(self, running: _Running, data: bytes) -> dict[str, Any]:
+        """Return what the outcome changes in the record."""
+        avatar_id = running.record.id
+
+        def report(done: float, stage: str) -> None:
+            running.record = dataclasses.replace(running.record, progress=done, stage=stage)
+
+        try:
+            result = await self._enroller(
+                data,
+                self._folder.bundle(avatar_id),
+                size=self._size,
+                timeout_s=ENROL_TIMEOUT_S,
+                progress=report,
+                max_bytes=self._limits.photo_bytes,
+                max_pixels=self._limits.photo_pixels,
+            )
+            await self._on_disk(atomic_write, self._folder.preview(avatar_id), result.preview)
+        except EnrolmentRefused as error:
+            return {"status": "failed", "reason": str(error), "reason_code": error.code}
+        except EnrolmentFailed as error:
+            return {"status": "failed", "reason": str(error), "reason_code": "broken"}
+        except OSError as error:
+            log.warning("avatar %s could not be written: %s", avatar_id, error)
+            return {"status": "failed", "reason": unwritten(error)}
+        except Exception:
+            log.exception("enrolment of %s broke", avatar_id)
+            return {"status": "failed", "reason": "Something went wrong while reading the photo."}
+        log.info("avatar %s: %s, confined by %s", avatar_id, result.timing, result.held)
+        done = {"status": "ready", "progress": 1.0, "stage": "Ready"}
+        return {**done, "notes": result.notes, "confined_by": result.held}
+
+    async def _finish(self, running: _Running, record: AvatarRecord) -> AvatarRecord:
+        if record.id not in self._running:  # erased: what was still written goes as well
+            await self._on_disk(self._folder.sweep)
+            return record
+        try:
+            return await asyncio.shield(self._on_disk(self._put, running, record))
+        finally:
+            self._running.pop(record.id, None)
+
+    def _put(self, running: _Running, record: AvatarRecord) -> AvatarRecord:
+        try:
+            record = self._folder.put(record)
+        except FileNotFoundError:  # erased by another process
+            self._folder.sweep()
+        finally:
+            running.let_go()
+        self.note("ready" if record.status == "ready" else "refused", record.id)
+        return record
 
     def _check_upload(self, data: bytes) -> None:
         try:
@@ -245,125 +318,74 @@ class AvatarStore:
             raise kind(str(refusal), code=refusal.code) from None
 
     def _make_room(self) -> None:
-        records = self.list()
-        for record in [r for r in records if r.status == "failed"][MAX_FAILED - 1 :]:
+        others = [record for record in self.list() if record.id not in self._running]
+        for record in [r for r in others if r.status == "failed"][MAX_FAILED - 1 :]:
             with contextlib.suppress(NotFound):  # erased by another process
                 self.erase(record.id)
-        if sum(r.status != "failed" for r in records) >= MAX_AVATARS:
+        if sum(r.status != "failed" for r in others) + len(self._running) > MAX_AVATARS:
             words = f"There are {MAX_AVATARS} avatars already; erase one first."
             raise Conflict(words, code="too-many-avatars")
 
-    def _create(self, record: AvatarRecord) -> int:
-        folder = self._root / record.id
+    # ------------------------------------------------------------------ erasing
+
+    async def retire(
+        self, avatar_id: str, end_sessions: Callable[[str], Awaitable[object]]
+    ) -> None:
+        """Erase an avatar that may be live: from the first moment on, nobody can begin with it.
+
+        Args:
+            avatar_id: which.
+            end_sessions: ends what shows the avatar; its files go even if that fails.
+
+        Raises:
+            NotFound: there is no such avatar.
+            Conflict: it is out of use, but not every file could be removed.
+        """
+        gone = await asyncio.shield(self._on_disk(self._withdraw, avatar_id))
         try:
-            folder.mkdir(mode=0o700)
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._write(record)
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise BadRequest(f"The data folder takes no more avatars: {error.strerror}.") from error
-        return lock
-
-    async def _enrol(self, running: _Running, data: bytes) -> AvatarRecord:
-        async with self._turn:
-            changes = await self._attempt(running, data)
-        return self._finish(running, **changes)
-
-    async def _attempt(self, running: _Running, data: bytes) -> dict[str, Any]:
-        """Return what the outcome changes in the record."""
-        folder = self._root / running.record.id
-
-        def report(done: float, stage: str) -> None:
-            running.record = dataclasses.replace(running.record, progress=done, stage=stage)
-
-        try:
-            result = await self._enroller(
-                data,
-                folder / _BUNDLE,
-                size=self._size,
-                timeout_s=ENROL_TIMEOUT_S,
-                progress=report,
-                max_bytes=self._limits.photo_bytes,
-                max_pixels=self._limits.photo_pixels,
-            )
-            write_file(folder / _PREVIEW, result.preview)
-        except EnrolmentRefused as error:
-            return {"status": "failed", "reason": str(error), "reason_code": error.code}
-        except EnrolmentFailed as error:
-            return {"status": "failed", "reason": str(error), "reason_code": "broken"}
-        except OSError as error:
-            log.warning("avatar %s could not be written: %s", running.record.id, error)
-            return {"status": "failed", "reason": "The avatar could not be written to the disk."}
-        except Exception:
-            log.exception("enrolment of %s broke", running.record.id)
-            return {"status": "failed", "reason": "Something went wrong while reading the photo."}
-        log.info("avatar %s: %s, confined by %s", running.record.id, result.timing, result.held)
-        return {"status": "ready", "progress": 1.0, "stage": "Ready", "notes": result.notes}
-
-    def _finish(self, running: _Running, **changes: Any) -> AvatarRecord:
-        record = dataclasses.replace(running.record, **changes)
-        if self._running.pop(record.id, None) is None:
-            return record  # erased meanwhile
-        if record.status == "failed":
-            (self._root / record.id / _BUNDLE).unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # erased by another process
-            self._write(record)
-        os.close(running.lock)
-        self.note("ready" if record.status == "ready" else "refused", record.id)
-        return record
-
-    def _ready(self, avatar_id: str) -> AvatarRecord:
-        record = self.get(avatar_id)
-        if record.status == "enrolling":
-            raise Conflict("This avatar is not ready yet.", code="not-ready")
-        if record.status == "failed":
-            raise Conflict("This avatar could not be made and cannot be used.", code="not-made")
-        return record
-
-    def _find(self, avatar_id: str) -> AvatarRecord | None:
-        if (running := self._running.get(avatar_id)) is not None:
-            return running.record
-        path = self._root / avatar_id / _RECORD
-        try:
-            found = path.lstat()
-        except OSError:
-            found = None
-        if found is None or not stat.S_ISREG(found.st_mode) or path.parent.is_symlink():
-            self._seen.pop(avatar_id, None)
-            return None
-        stamp = (found.st_mtime_ns, found.st_ino)
-        seen = self._seen.get(avatar_id)
-        if seen is None or seen.stamp != stamp:
-            seen = self._seen[avatar_id] = _Seen(stamp, read_record(path))
-        return seen.record
-
-    def _write(self, record: AvatarRecord) -> None:
-        write_file(self._root / record.id / _RECORD, record_bytes(record))
-
-    def _tidy(self) -> None:
-        """Finish what a process that died left undone."""
-        for folder in self._root.iterdir():
-            if folder.name.startswith(".erased-"):
-                shutil.rmtree(folder, ignore_errors=True)
-            elif _ID.fullmatch(folder.name):
-                record = self._find(folder.name)
-                if record is not None and record.status == "enrolling":
-                    self._recover(folder, record)
-
-    def _recover(self, folder: Path, record: AvatarRecord) -> None:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # another process is at it
-        else:
-            for part in folder.glob(".enrol-*"):
-                shutil.rmtree(part, ignore_errors=True)
-            (folder / _BUNDLE).unlink(missing_ok=True)
-            self._write(dataclasses.replace(record, status="failed", reason=_INTERRUPTED))
+            await end_sessions(avatar_id)
         finally:
-            os.close(lock)
+            await asyncio.shield(self._on_disk(self._shred, avatar_id, gone))
+
+    def erase(self, avatar_id: str) -> None:
+        """Remove bundle, picture, record and consent in one go; a running enrolment is stopped.
+
+        Waits for the disk. Servers that share the folder end their sessions within a second.
+
+        Raises:
+            NotFound: there is no such avatar.
+            Conflict: it is out of use, but not every file could be removed.
+        """
+        self._shred(avatar_id, self._withdraw(avatar_id))
+
+    def _withdraw(self, avatar_id: str) -> Path:
+        gone = self._folder.withdraw(avatar_id)
+        running = self._running.pop(avatar_id, None)
+        if running is not None:
+            running.let_go()
+            if running.task is not None:
+                running.task.get_loop().call_soon_threadsafe(self._stop, running.task)
+        return gone
+
+    def _stop(self, task: asyncio.Task[AvatarRecord]) -> None:
+        if not task.done():
+            task.cancel()
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
+
+    def _shred(self, avatar_id: str, gone: Path) -> None:
+        removed = remove(gone)
+        self.note("erase", avatar_id)
+        if not removed:
+            raise Conflict(
+                f"The avatar is out of use, but not every file of it could be removed from {gone}."
+            )
+
+    # ------------------------------------------------------------------ the disk
+
+    async def _on_disk(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Do what waits for the disk, after everything that was asked for before."""
+        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 
     def note(self, event: str, avatar_id: str, **details: str) -> None:
         """Record an event in the audit log; waits for the disk."""

@@ -25,6 +25,8 @@ from typing import Literal
 
 import numpy as np
 
+from visavis.models.offline import VARIABLES as OFF
+from visavis.models.offline import silenced
 from visavis.streamer.config import Config
 from visavis.streamer.session.admission import USABLE, lanes
 
@@ -54,14 +56,20 @@ class Check:
     advice: str = ""
 
 
-def run_checks(config: Config) -> list[Check]:
-    """Return every finding, in the order of a session's path; takes a few seconds."""
+def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]:
+    """Return every finding, in the order of a session's path; takes a few seconds.
+
+    Args:
+        config: what the server would run with.
+        air_gap_s: prove that nothing is contacted, idling that many seconds of it; takes minutes.
+    """
     checks: list[tuple[str, Callable[[], Iterator[Check]]]] = [
         ("Python", _python),
         ("engines", lambda: _engines(config)),
         ("models", _models),
         ("codecs", _codecs),
         ("enrolment", lambda: _enrolment(config)),
+        ("air gap", lambda: _air_gap(air_gap_s)),
         ("network", _network),
         ("data folder", lambda: _data_folder(config)),
         ("port", lambda: _port(config)),
@@ -256,6 +264,42 @@ def _capacity(config: Config, bundle: Path) -> Check:
     if sessions >= 1:
         return Check("speed", "ok", detail)
     return Check("speed", "warn", detail, "Set media.size to 256, or media.fps to 20.")
+
+
+def _air_gap(idle_s: float | None) -> Iterator[Check]:
+    """Say whether what calls out by itself is off; with a time, prove that nothing does."""
+    if not silenced():
+        detail = "Something in this process has switched telemetry of ONNX Runtime on again."
+        yield Check(
+            "air gap", "fail", detail, f"Set {' '.join(f'{k}={v}' for k, v in OFF.items())}."
+        )
+    elif idle_s is None:
+        detail = "Telemetry of ONNX Runtime is off; doctor --air-gap proves that nothing calls out."
+        yield Check("air gap", "ok", detail)
+    else:
+        yield _proof(idle_s)
+
+
+def _proof(idle_s: float) -> Check:
+    from visavis.streamer.commands.air_gap import STEPS, prove
+    from visavis.streamer.trust.air_gap import CannotProve
+
+    with tempfile.TemporaryDirectory(prefix="visavis-air-gap-") as folder:
+        try:
+            traced, steps = prove(Path(folder), idle_s)
+        except CannotProve as error:
+            advice = "The rest of this check needs Linux with strace and network namespaces."
+            return Check("air gap", "warn", str(error), advice)
+    if traced.contacts:
+        whom = ", ".join(str(contact) for contact in traced.contacts[:5])
+        return Check("air gap", "fail", f"Something was asked for: {whom}.", "Please report it.")
+    if steps != STEPS:
+        last = traced.output.strip().splitlines()[-1:] or ["it ended"]
+        missing = ", ".join(step for step in STEPS if step not in steps)
+        detail = f"Without a network this did not work: {missing} ({last[0]})."
+        return Check("air gap", "fail", detail, "Run the other checks first.")
+    detail = f"{traced.calls} system calls during {', '.join(steps)}: none left this machine."
+    return Check("air gap", "ok", detail)
 
 
 def _network() -> Iterator[Check]:

@@ -6,12 +6,11 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,10 +18,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from visavis.engines.base import EngineError
-from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.appearance.errors import EnrolmentRefused, IdentityError
+from visavis.models.shipped import WeightsError
 from visavis.streamer import __version__
 from visavis.streamer.config import Config, load_config
 from visavis.streamer.errors import BadRequest, VisavisError
+
+if TYPE_CHECKING:
+    from visavis.models.appearance.identity import Identity
 
 app = typer.Typer(
     help="One photo and a live microphone become a person who speaks, on your own machine.",
@@ -33,7 +36,12 @@ app = typer.Typer(
 # typer carries its own copy of click in some versions and imports it in others; this is the base of
 # every usage error in both.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+# What ends in its own sentence; each of these is raised with one.
+_SENTENCES = (VisavisError, EngineError, EnrolmentRefused, IdentityError, WeightsError)
 _DataOption = Annotated[Path | None, typer.Option("--data", help="Where avatars live.")]
+_ConsentOption = Annotated[
+    bool, typer.Option("--consent", help="The person in the photo agrees to this avatar.")
+]
 _HeardOption = Annotated[
     Path | None, typer.Option("--heard", help="What the other side says meanwhile.")
 ]
@@ -56,13 +64,19 @@ def main() -> None:
     except _UsageError as error:
         sys.stderr.write(f"visavis: {error.format_message()}\n")  # type: ignore[attr-defined]
         sys.exit(2)
-    except (VisavisError, EngineError, EnrolmentRefused) as error:
+    except _SENTENCES as error:
         sys.stderr.write(f"visavis: {error}\n")
         sys.exit(1)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:  # a disk, a permission, a name that is too long
+        if os.environ.get("VISAVIS_DEBUG"):
+            raise
+        what = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"visavis: {what}{error.strerror or error}.\n")
+        sys.exit(1)
     except Exception as error:
         if os.environ.get("VISAVIS_DEBUG"):
             raise
@@ -154,9 +168,7 @@ def certificate(data: _DataOption = None, config: _ConfigOption = None) -> None:
 def enroll(
     photo: Annotated[Path, typer.Argument(help="JPEG, PNG or WEBP with one face.")],
     name: Annotated[str, typer.Option(help="What to call the avatar.")],
-    consent: Annotated[
-        bool, typer.Option("--consent", help="The person in the photo agrees to this avatar.")
-    ] = False,
+    consent: _ConsentOption = False,
     data: _DataOption = None,
     config: _ConfigOption = None,
 ) -> None:
@@ -164,8 +176,7 @@ def enroll(
     from visavis.streamer.commands.enroll import enrol_into_store
 
     settings = _config(config, data)
-    if not consent and sys.stdin.isatty():
-        consent = typer.confirm("Does the person in the photo agree to this avatar?", err=True)
+    consent = consent or _agreed()
     with _progress_bar("Enrolling", 1.0) as (bar, task):
         record = enrol_into_store(
             settings,
@@ -177,6 +188,12 @@ def enroll(
     for note in record.notes:
         sys.stderr.write(f"note: {note}\n")
     typer.echo(record.id)
+
+
+def _agreed() -> bool:
+    """Ask for the consent, if somebody is there to be asked."""
+    question = "Does the person in the photo agree to this avatar?"
+    return sys.stdin.isatty() and typer.confirm(question, err=True)
 
 
 def _read_photo(path: Path, config: Config) -> bytes:
@@ -236,11 +253,11 @@ def render(
     style: _StyleOption = 1.0,
     track: _TrackOption = None,
     force: _ForceOption = False,
+    consent: _ConsentOption = False,
     data: _DataOption = None,
     config: _ConfigOption = None,
 ) -> None:
     """Render a sound file to a video with the same models as live."""
-    from visavis.models.appearance.identity import Identity
     from visavis.streamer.commands.motion import MotionSettings, open_motion
     from visavis.streamer.commands.outputs import check_output
     from visavis.streamer.commands.render import SUFFIXES, render_file
@@ -256,9 +273,7 @@ def render(
     made = MotionSettings(fps, FILE_LOOK_AHEAD_MS, seed, mood, style)
     motion = open_motion(made, settings.engine.engine)
     pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
-    with tempfile.TemporaryDirectory(prefix="visavis-") as scratch:
-        bundle = _bundle(settings, photo, avatar, Path(scratch))
-        renderer = pictures.renderer(Identity.load(bundle), size)
+    renderer = pictures.renderer(_identity(settings, photo, avatar, consent), size)
     with _progress_bar("Rendering", duration_s(audio) or 0.0) as (bar, task):
         report = render_file(
             motion,
@@ -342,27 +357,30 @@ def _say_notes(notes: list[str]) -> None:
         sys.stderr.write(f"note: {note}\n")
 
 
-def _bundle(settings: Config, photo: Path | None, avatar: str | None, scratch: Path) -> Path:
-    from visavis.streamer.avatars.enrolment import enrol_photo_sync
+def _identity(settings: Config, photo: Path | None, avatar: str | None, consent: bool) -> Identity:
+    """Load an avatar, or make one of a photo in memory, for this command only."""
+    from visavis.models.appearance.identity import Identity
+    from visavis.streamer.avatars.enrolment import read_photo_sync
     from visavis.streamer.avatars.store import AvatarStore
 
     if avatar is not None:
         store = AvatarStore(settings.data_dir, settings.limits, settings.media.size)
-        return store.bundle_path(avatar)
+        return Identity.load(store.bundle_path(avatar))
     assert photo is not None
-    target = scratch / "identity.vav"
+    data = _read_photo(photo, settings)
+    if not (consent or _agreed()):
+        raise BadRequest("An avatar needs the consent of the person in the photo: --consent.")
     with _progress_bar("Enrolling", 1.0) as (bar, task):
-        result = enrol_photo_sync(
-            _read_photo(photo, settings),
-            target,
+        read = read_photo_sync(
+            data,
             size=settings.media.size,
             timeout_s=60.0,
             progress=lambda done, stage: bar.update(task, completed=done, description=stage),
         )
         bar.update(task, completed=1.0)
-    for note in result.notes:
+    for note in read.result.notes:
         sys.stderr.write(f"note: {note}\n")
-    return target
+    return Identity.from_bytes(read.bundle)
 
 
 @app.command()
@@ -394,14 +412,20 @@ def build(
 
 
 @app.command()
-def doctor(data: _DataOption = None, config: _ConfigOption = None) -> None:
+def doctor(
+    data: _DataOption = None,
+    config: _ConfigOption = None,
+    air_gap: Annotated[
+        bool, typer.Option("--air-gap", help="Prove below Python that nothing calls out: minutes.")
+    ] = False,
+) -> None:
     """Check everything this product needs here, each with a verdict and what to do."""
     from visavis.streamer.commands.doctor import run_checks
 
     settings = _config(config, data)
     table = Table("check", "verdict", "detail", "what to do")
     styles = {"ok": "green", "warn": "yellow", "fail": "red"}
-    checks = run_checks(settings)
+    checks = run_checks(settings, air_gap_s=_AIR_GAP_S if air_gap else None)
     for check in checks:
         verdict = f"[{styles[check.verdict]}]{check.verdict}[/]"
         table.add_row(check.name, verdict, check.detail, check.advice)
@@ -412,6 +436,7 @@ def doctor(data: _DataOption = None, config: _ConfigOption = None) -> None:
 
 # Options, --help among them, belong to the program that is handed over to.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+_AIR_GAP_S = 60.0  # of idling in the proof
 _BENCHES = ("latency", "network", "quality", "capacity", "soak", "engines", "compare")
 
 

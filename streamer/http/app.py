@@ -15,7 +15,6 @@ from visavis.streamer import __version__
 from visavis.streamer.avatars.enrolment import compile_once
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
-from visavis.streamer.errors import VisavisError
 from visavis.streamer.http import avatars as avatar_routes
 from visavis.streamer.http import pages, sessions, status
 from visavis.streamer.http.answers import handle_errors
@@ -29,7 +28,7 @@ from visavis.streamer.session.manager import SessionManager
 from visavis.streamer.webrtc.rtcp import WallClock
 from visavis.streamer.worker.client import COMMAND
 from visavis.streamer.worker.cores import usable_cores
-from visavis.streamer.worker.pipeline import SlotSpec, WorkerSettings
+from visavis.streamer.worker.pipeline import DRAWN, SlotSpec, WorkerSettings
 from visavis.streamer.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -37,7 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _CALIBRATE_AT_LAST_S: Final = 60.0
-_CALIBRATE_EVERY_S: Final = 0.5  # looks for a first avatar to measure with
+_CALIBRATE_EVERY_S: Final = 0.5  # first; each try waits twice as long
+_LOOK_FOR_ERASED_S: Final = 1.0
 _CLOSE_S: Final = 10.0  # that any one part may take to close
 _NO_TELEMETRY: Final = {  # FastAPI exports to wherever OpenTelemetry's variables point
     "tracing": False,
@@ -108,6 +108,7 @@ async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncIter
         background = (
             asyncio.create_task(_calibrate(services, clock)),
             asyncio.create_task(compile_once()),  # or the first enrolment would wait for it
+            asyncio.create_task(_end_erased(services, clock)),
         )
         closes("background", lambda: _cancel(background))
         yield
@@ -147,9 +148,7 @@ def _services(
         size=config.media.size,
         refine=config.media.refine,
     )
-    supervisor = Supervisor(
-        settings, clock, command=worker_command, warm=lambda: _newest_bundle(store)
-    )
+    supervisor = Supervisor(settings, clock, command=worker_command)
     admitted = Admission(
         config.limits,
         config.media.fps,
@@ -175,27 +174,25 @@ def _services(
     return Services(config, metrics, supervisor, admitted, manager, store, scribe)
 
 
-def _newest_bundle(store: AvatarStore) -> str:
-    try:
-        return find_avatar(store, "").bundle
-    except VisavisError:
-        return ""
-
-
 async def _calibrate(services: Services, clock: Clock) -> None:
-    """Measure what a frame costs as soon as there is an avatar and nobody is live."""
-    tried, wait_s = "", _CALIBRATE_EVERY_S
+    """Measure what a frame of the drawn person costs, as soon as nobody is live."""
+    media, wait_s = services.config.media, _CALIBRATE_EVERY_S
+    spec = SlotSpec(DRAWN, media.size, media.fps, media.look_ahead_ms)
     while services.supervisor.frame_ms is None:
         if services.supervisor.up and not len(services.sessions):
-            bundle = await asyncio.to_thread(_newest_bundle, services.avatars)
-            if bundle != tried:
-                tried, wait_s = bundle, _CALIBRATE_EVERY_S
-            if bundle:
-                media = services.config.media
-                spec = SlotSpec(bundle, media.size, media.fps, media.look_ahead_ms)
-                services.supervisor.calibrate(spec)
-                wait_s = min(2 * wait_s, _CALIBRATE_AT_LAST_S)  # a damaged one stays damaged
+            services.supervisor.calibrate(spec)
+            wait_s = min(2 * wait_s, _CALIBRATE_AT_LAST_S)
         await clock.sleep_until(clock.now() + wait_s)
+
+
+async def _end_erased(services: Services, clock: Clock) -> None:
+    """Once a second, end the sessions of avatars that were erased, by this process or another."""
+    while True:
+        await clock.sleep_until(clock.now() + _LOOK_FOR_ERASED_S)
+        try:
+            await services.sessions.end_erased(services.avatars.missing)
+        except Exception:  # a disk that does not answer this time is asked again
+            logger.exception("looking for erased avatars failed")
 
 
 def _count_refusals(metrics: Metrics) -> Callable[[int], None]:

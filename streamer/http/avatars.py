@@ -49,9 +49,7 @@ async def show_avatar(served: Served, avatar_id: str) -> Avatar:
 @router.delete("/{avatar_id}", status_code=204, response_class=Response)
 async def erase_avatar(served: Served, avatar_id: str) -> Response:
     """Erase an avatar and everything kept of it; live sessions on it end."""
-    served.avatars.get(avatar_id)
-    await served.sessions.end_avatar(avatar_id)
-    served.avatars.erase(avatar_id)
+    await served.avatars.retire(avatar_id, served.sessions.end_avatar)
     return Response(status_code=204)
 
 

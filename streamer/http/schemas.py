@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+)
 from pydantic_core import PydanticCustomError
 
 from visavis.models.motion.flow import MOODS
@@ -126,8 +134,9 @@ class PhotoForm(_In):
         json_schema_extra={"const": "true"},
         description="The person in the photo has agreed to this avatar.",
     )
-    statement: str = Field(
-        "", max_length=STATEMENT_LENGTH, description="The sentence that was agreed to."
+    # Kept to the letter, spaces at its ends included: this is what was agreed to.
+    statement: Annotated[str, StringConstraints(strip_whitespace=False)] = Field(
+        "", max_length=STATEMENT_LENGTH, description="The text that was agreed to."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,12 +175,25 @@ class SessionManager:
             await self._get(session_id).end(reason, cause=cause)
 
     async def end_avatar(self, avatar_id: str) -> None:
-        """End every session that shows an avatar which is being erased."""
+        """End every session that shows an avatar which is being erased, or is about to."""
         await self._end_all(
-            [s for s in self._sessions.values() if s.avatar.id == avatar_id],
+            [s for s in self._sessions.values() if avatar_id in s.shows()],
             "This avatar was deleted.",
             "deleted",
         )
+
+    async def end_erased(
+        self, missing: Callable[[Collection[str]], Awaitable[Collection[str]]]
+    ) -> None:
+        """End every session whose avatar has gone, by whatever process and at whatever moment.
+
+        Args:
+            missing: tells which of some avatars nobody may be shown as any more.
+        """
+        shown = {avatar_id for s in self._sessions.values() for avatar_id in s.shows()}
+        if shown:
+            for avatar_id in await missing(shown):
+                await self.end_avatar(avatar_id)
 
     async def close(self) -> None:
         """End all sessions."""

@@ -407,6 +407,10 @@ class Session:
             self._figures.tracer = None
         return chrome_trace_json(tracer.frames, self.id)
 
+    def shows(self) -> set[str]:
+        """Return whom this session shows, and whom it is about to show."""
+        return {a.id for a in (self.avatar, self._next_avatar) if a is not None}
+
     def describe(self) -> dict[str, Any]:
         """Return the session as ``/api/sessions`` lists it."""
         age = self._clock.now() - self.began_at

@@ -12,7 +12,9 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
+from visavis.streamer import cpu
 from visavis.streamer.worker.pipeline import WorkerSettings
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError
 
@@ -32,7 +34,7 @@ class WorkerClient(asyncio.Protocol):
     def __init__(
         self, received: Callable[[Message], None], lost: Callable[[WorkerClient], None]
     ) -> None:
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda f: f.cancelled() or f.exception())
         self._received = received
         self._lost = lost
@@ -42,7 +44,7 @@ class WorkerClient(asyncio.Protocol):
         self._gone = False
 
     async def start(self, command: Sequence[str], settings: WorkerSettings) -> None:
-        """Start the process; :attr:`ready` is done once it has loaded its models."""
+        """Start the process; :attr:`ready` holds what it says once it has loaded its models."""
         ours, theirs = socket.socketpair()
         try:
             environ = {**os.environ, **_threads(settings.threads)}
@@ -69,6 +71,12 @@ class WorkerClient(asyncio.Protocol):
     def pid(self) -> int:
         """The process id; 0 before the start."""
         return self._process.pid if self._process else 0
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether it had loaded its models."""
+        ready = self.ready
+        return ready.done() and not ready.cancelled() and ready.exception() is None
 
     @property
     def gone(self) -> bool:
@@ -111,11 +119,6 @@ class WorkerClient(asyncio.Protocol):
                 await self._process.wait()
         self.ready.cancel()
 
-    async def reap(self) -> None:
-        """Wait for a process that is ending."""
-        if self._process is not None:
-            await self._process.wait()
-
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -129,7 +132,7 @@ class WorkerClient(asyncio.Protocol):
             for message in self._decoder.feed(data):
                 if message.kind is Kind.READY:
                     if not self.ready.done():
-                        self.ready.set_result(None)
+                        self.ready.set_result(message.json())
                 elif message.kind is Kind.FAILED:
                     self._fail(str(message.json().get("error", "")))
                 else:
@@ -145,11 +148,16 @@ class WorkerClient(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say so, once."""
-        self._fail("it ended before it was ready.")
         if not self._gone:
             self._gone = True
             self.kill()
             self._lost(self)
+
+    async def reap(self) -> None:
+        """Wait for a process that is ending, and say why, if it ended before it was ready."""
+        if self._process is not None:
+            code = await self._process.wait()
+            self._fail(cpu.why_killed(code) or "it ended before it was ready.")
 
 
 def _threads(count: int) -> dict[str, str]:

@@ -55,7 +55,13 @@ class PictureModels:
 
 
 def load_pictures(
-    engine: str, threads: int = 1, callers: int = 1, *, refine: bool = True, live: bool = False
+    engine: str,
+    threads: int = 1,
+    callers: int = 1,
+    *,
+    refine: bool = True,
+    live: bool = False,
+    light: bool | None = None,
 ) -> PictureModels:
     """Load the shipped graphs, checked against their manifests.
 
@@ -68,6 +74,7 @@ def load_pictures(
         callers: threads that will draw; what several want at the same time is one batch.
         refine: False draws the warp as it is.
         live: pictures have to be there in time.
+        light: what was decided before: whether the large network is used; None decides here.
 
     Raises:
         FileNotFoundError: the weights are not there.
@@ -82,15 +89,17 @@ def load_pictures(
     from visavis.models.renderer.relight.shade import shade_graph
 
     shade: Engine = select.load(shade_graph(), engine, threads=threads)
-    light: Engine | None = select.load(light_graph(), engine, threads=threads)
-    if live and light is not None and (spent := step_ms(light)) > AFFORDABLE_MS:
+    large: Engine | None = None
+    if light is not False:
+        large = select.load(light_graph(), engine, threads=threads)
+    if light is None and live and large is not None and (spent := step_ms(large)) > AFFORDABLE_MS:
         logger.info("mouths are lit by the small network; the large one takes %.1f ms", spent)
-        light.close()
-        light = None
+        large.close()
+        large = None
     if callers > 1:
         shade = BatchingEngine(shade)
-        light = None if light is None else BatchingEngine(light)
-    return PictureModels(light, shade)
+        large = None if large is None else BatchingEngine(large)
+    return PictureModels(large, shade)
 
 
 def step_ms(light: Engine) -> float:

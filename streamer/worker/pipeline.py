@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from visavis.models.renderer.renderer import Renderer
 
 RATE = 16_000  # samples per second of the sound that models hear
+DRAWN = ""
+"""The bundle that is no file: the drawn person, for warming up and measuring."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,19 @@ class WorkerSettings:
         engine: the engine to run graphs on.
         threads: threads per graph.
         compute: sessions that may be drawn at the same time; 0 decides by the cores.
-        warm: an avatar's bundle to warm everything up with; empty if there is none yet.
-        size: width and height in pixels of that warm-up.
+        size: width and height in pixels of the warm-up.
         refine: whether a network lights the mouth.
+        light: whether it is the large one for large pictures; None times it here, once. The first
+            worker decides for all that come after it, or a face would change with a restart.
     """
 
     slots: int = 16
     engine: str = "auto"
     threads: int = 1
     compute: int = 0
-    warm: str = ""
     size: int = 512
     refine: bool = True
+    light: bool | None = None
 
     @property
     def compute_threads(self) -> int:
@@ -106,7 +109,13 @@ class Pipeline(Protocol):
 
 
 class Pipelines(Protocol):
-    """Makes pipelines; may take long, so it is called beside the live slots."""
+    """Makes pipelines; may take long, so it is called beside the live slots.
+
+    Attributes:
+        light: whether large pictures are lit by the large network; None where none is.
+    """
+
+    light: bool | None
 
     def open(self, spec: SlotSpec) -> Pipeline:
         """Return a fresh session on an avatar."""
@@ -168,7 +177,10 @@ class AvatarPipelines:
         cv2.setNumThreads(settings.threads)
         means = settings.engine, settings.threads, settings.compute_threads
         self._models = load_motion(*means)
-        self._pictures = load_pictures(*means, refine=settings.refine, live=True)
+        self._pictures = load_pictures(
+            *means, refine=settings.refine, live=True, light=settings.light
+        )
+        self.light: bool | None = self._pictures.light is not None if settings.refine else None
 
     def open(self, spec: SlotSpec) -> AvatarPipeline:
         """Return a fresh session on an avatar."""
@@ -184,5 +196,7 @@ class AvatarPipelines:
     def drawer(self, bundle: str, size: int) -> Renderer:
         """Load an avatar and draw it once, so that the first live frame is not the slow one."""
         from visavis.models.appearance.identity import Identity
+        from visavis.streamer.worker.drawn import drawn_person
 
-        return self._pictures.renderer(Identity.load(Path(bundle)), size)
+        identity = drawn_person(size) if bundle == DRAWN else Identity.load(Path(bundle))
+        return self._pictures.renderer(identity, size)

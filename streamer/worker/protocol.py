@@ -1,6 +1,8 @@
 """Messages between the edge process and a worker: framed, versioned, bounded.
 
-A message is a header ``(version u8, kind u8, slot u16, length u32)``, big-endian, and its payload.
+A message is a header ``(version u8, kind u8, slot u16, epoch u32, length u32)``, big-endian, and
+its payload. The epoch says which opening of the slot is meant: what is on its way for a session
+that has ended never reaches the next one in its place, in neither direction.
 PCM and packets are binary because there are hundreds a second; everything else is a JSON object.
 Frames never cross: sound and control go in, encoded packets with their frame number come out.
 """
@@ -17,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 MAX_PAYLOAD = 4 << 20  # bytes; a keyframe at 8 Mb/s is far below
-_HEADER = struct.Struct("!BBHI")
+_HEADER = struct.Struct("!BBHII")
 _PCM = struct.Struct("!q")  # media time of the first sample, 16 kHz
 _TICK = struct.Struct("!q")  # frame number
 _PACKET = struct.Struct("!qB3I7fd")
@@ -64,12 +66,20 @@ class Message:
     kind: Kind
     slot: int = 0
     payload: bytes = b""
+    epoch: int = 0
+
+    def of(self, epoch: int) -> Message:
+        """Return the same message for an opening of its slot."""
+        return Message(self.kind, self.slot, self.payload, epoch)
 
     def encode(self) -> bytes:
         """Return header and payload."""
         if len(self.payload) > MAX_PAYLOAD:
             raise ProtocolError("The message is too large.")
-        return _HEADER.pack(VERSION, self.kind, self.slot, len(self.payload)) + self.payload
+        return (
+            _HEADER.pack(VERSION, self.kind, self.slot, self.epoch, len(self.payload))
+            + self.payload
+        )
 
     def json(self) -> dict[str, Any]:
         """Return the payload as a JSON object.
@@ -105,7 +115,7 @@ class Decoder:
         """
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:
-            version, kind, slot, length = _HEADER.unpack_from(self._buffer)
+            version, kind, slot, epoch, length = _HEADER.unpack_from(self._buffer)
             if version != VERSION:
                 raise ProtocolError(f"Protocol version {version} is not {VERSION}.")
             if length > MAX_PAYLOAD:
@@ -119,7 +129,7 @@ class Decoder:
                 return
             payload = bytes(self._buffer[_HEADER.size : end])
             del self._buffer[:end]
-            yield Message(known, slot, payload)
+            yield Message(known, slot, payload, epoch)
 
 
 def pcm_message(

@@ -20,15 +20,15 @@ class Scheduler:
     """Runs the models of all slots, the most urgent frame first.
 
     Args:
-        failed: told ``(index, error)`` when a slot's models raised; that slot is gone, the others
-            go on.
+        failed: told ``(index, slot, error)`` when a slot's models raised; that slot is gone, the
+            others go on.
         now: monotonic seconds.
         threads: how many slots may be worked on at once.
     """
 
     def __init__(
         self,
-        failed: Callable[[int, Exception], None],
+        failed: Callable[[int, Slot, Exception], None],
         now: Callable[[], float] = time.monotonic,
         *,
         threads: int = 1,
@@ -93,6 +93,14 @@ class Scheduler:
         with self._wake:
             self._slots.pop(index, None)
 
+    def _take_out(self, index: int, slot: Slot) -> bool:
+        """Empty a slot if this is still what fills it."""
+        with self._wake:
+            present = self._slots.get(index) is slot
+            if present:
+                del self._slots[index]
+            return present
+
     def wake(self) -> None:
         """Say that there is work."""
         with self._wake:
@@ -124,9 +132,8 @@ class Scheduler:
                 slot.work()
             except Exception as error:  # a model's bug, or no memory left, must stay in its slot
                 logger.exception("slot %d failed", index)
-                if self._slots.get(index) is slot:
-                    self.remove(index)
-                    self._failed(index, error)
+                if self._take_out(index, slot):
+                    self._failed(index, slot, error)
             finally:
                 with self._wake:
                     self._in_hand.pop(slot, None)

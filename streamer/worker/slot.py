@@ -25,7 +25,7 @@ from visavis.streamer.worker.probe import Probe
 from visavis.streamer.worker.protocol import Packet
 
 MAX_HEARD_S = 0.3  # of the other side's sound that waits
-MAX_BACKLOG_S = 1.0  # of sound that waits for the models; beyond, the slot starts over at now
+MAX_BACKLOG_S = 1.0  # of sound that waits for the models; beyond, what waits is silenced
 
 
 @dataclass
@@ -58,12 +58,19 @@ class Slot:
         spec: what the session asked for.
         pipeline: its models.
         now: monotonic seconds; ages and urgency only, never media time.
+        epoch: which opening of its place this is.
     """
 
     def __init__(
-        self, spec: SlotSpec, pipeline: Pipeline, now: Callable[[], float] = time.monotonic
+        self,
+        spec: SlotSpec,
+        pipeline: Pipeline,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        epoch: int = 0,
     ) -> None:
         self.spec = spec
+        self.epoch = epoch
         self._pipeline = pipeline
         self._now = now
         self._lock = threading.Lock()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from enum import Enum, auto
+from typing import Any
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.errors import AtCapacity, Unprocessable
 from visavis.streamer.worker import protocol
 from visavis.streamer.worker.client import COMMAND, WorkerClient
 from visavis.streamer.worker.pipeline import SlotSpec, WorkerSettings
+from visavis.streamer.worker.place import SlotLife, SlotListener, WorkerSlot
 from visavis.streamer.worker.protocol import Kind, Message, Packet, control
 
 logger = logging.getLogger(__name__)
@@ -25,101 +25,22 @@ PING_S = 0.5
 SILENT_S = 3.0  # without any message, a worker counts as hung
 HUNG_S = 5.0  # one piece of work must not take longer
 OPEN_S = 20.0
+READY_S = 300.0  # from start to ready; the first time, inner loops are compiled
 STANDBY_DELAY_S = 1.0  # lets the first worker have the machine while it loads
 MAX_REOPENINGS = 3  # of one slot whose models keep failing
 _SMOOTHING = 0.02
+MAX_STANDBY_WAIT_S = 60.0  # between tries to have a second worker
 CRASH_WINDOW_S = 30.0
 CRASH_LIMIT = 6  # crashes within the window, beyond which starting waits
 
 
-class SlotListener(Protocol):
-    """Who uses a slot."""
+class Life(Enum):
+    """What a supervisor is doing."""
 
-    def on_packet(self, packet: Packet) -> None:
-        """Take an encoded picture."""
-
-    def on_worker(self, state: str) -> None:
-        """Learn that the worker was ``lost`` or has ``recovered``."""
-
-    def on_slot_failed(self, reason: str) -> None:
-        """Learn that the slot cannot be brought back."""
-
-    def on_avatar(self, avatar_id: str, state: str, error: str) -> None:
-        """Learn that another avatar is ``ready`` or ``failed``."""
-
-    def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
-        """Take a frame's coefficients, asked for by :meth:`WorkerSlot.motion`."""
-
-
-class WorkerSlot:
-    """One session's place in the worker; survives the worker."""
-
-    def __init__(
-        self, supervisor: Supervisor, index: int, spec: SlotSpec, listener: SlotListener
-    ) -> None:
-        self.index = index
-        self.spec = spec
-        self.listener = listener
-        self.opened = asyncio.Event()
-        self.failure = ""
-        self.reopenings = 0
-        self.lost = False
-        self.kbps: int | None = None  # what was asked for, if not the spec's
-        self._motion = False
-        self._supervisor = supervisor
-
-    def pcm(self, position: int, samples: NDArray[np.int16]) -> None:
-        """Send sound, mono int16 at 16 kHz."""
-        if self.opened.is_set():
-            self._send(protocol.pcm_message(self.index, position, samples))
-
-    def heard(self, position: int, samples: NDArray[np.int16]) -> None:
-        """Send the other side's sound, mono int16 at 16 kHz."""
-        if self.opened.is_set():
-            self._send(protocol.pcm_message(self.index, position, samples, Kind.HEARD))
-
-    def motion(self, on: bool) -> None:
-        """Ask for every frame's coefficients, here and after a restart, or no longer."""
-        self._motion = on
-        if self.opened.is_set():
-            self._send(control(Kind.MOTION, self.index, on=on))
-
-    def reopened(self) -> None:
-        """Ask again for what a new worker does not know."""
-        if self.kbps is not None:
-            self.bitrate(self.kbps)
-        if self._motion:
-            self.motion(True)
-
-    def tick(self, frame: int) -> None:
-        """Release a frame."""
-        if self.opened.is_set():
-            self._send(protocol.tick_message(self.index, frame))
-
-    def keyframe(self) -> None:
-        """Ask for a keyframe."""
-        self._send(Message(Kind.KEYFRAME, self.index))
-
-    def bitrate(self, kbps: int) -> None:
-        """Ask for another bitrate, here and after a restart."""
-        self.kbps = kbps
-        self._send(control(Kind.BITRATE, self.index, kbps=kbps))
-
-    def interrupt(self) -> None:
-        """Barge-in."""
-        self._send(Message(Kind.INTERRUPT, self.index))
-
-    def show(self, avatar_id: str, bundle: str) -> None:
-        """Switch the avatar."""
-        self.spec = replace(self.spec, bundle=bundle)
-        self._send(control(Kind.AVATAR, self.index, id=avatar_id, bundle=bundle))
-
-    def close(self) -> None:
-        """Give the place back."""
-        self._supervisor.release(self)
-
-    def _send(self, message: Message) -> None:
-        self._supervisor.send(message)
+    STARTING = auto()
+    UP = auto()
+    TAKING_OVER = auto()
+    CLOSED = auto()
 
 
 class Supervisor:
@@ -129,7 +50,6 @@ class Supervisor:
         settings: what workers are started with.
         clock: monotonic time.
         command: how to start one.
-        warm: returns the bundle that a starting worker should warm up with, or an empty string.
     """
 
     def __init__(
@@ -138,7 +58,6 @@ class Supervisor:
         clock: Clock,
         *,
         command: Sequence[str] = COMMAND,
-        warm: Callable[[], str] = lambda: "",
     ) -> None:
         self.restarts = 0
         self.frame_ms: float | None = None  # what a frame costs, measured in quiet
@@ -148,7 +67,6 @@ class Supervisor:
         self._settings = settings
         self._clock = clock
         self._command = tuple(command)
-        self._warm = warm
         self._active: WorkerClient | None = None
         self._standby: WorkerClient | None = None
         self._slots: dict[int, WorkerSlot] = {}
@@ -156,7 +74,10 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard_at = 0.0
         self._crashes: deque[float] = deque(maxlen=CRASH_LIMIT)
-        self._closing = False
+        self._standby_failures = 0  # in a row
+        self._epochs = itertools.count(1)
+        self._light: bool | None = None  # what the first worker decided, for all after it
+        self.life = Life.STARTING
         self._up = asyncio.Event()
 
     # ------------------------------------------------------------------ life
@@ -167,16 +88,15 @@ class Supervisor:
         Raises:
             ConnectionError: it ended before it was.
         """
-        self._active = await self._spawn()
-        await self._active.ready
-        self._heard_at = self._clock.now()
-        self._up.set()
+        client = await self._spawn()
+        await self._get_ready(client)
+        self._take(client)
         self._task(self._watch())
         self._task(self._prepare_standby(STANDBY_DELAY_S))
 
     async def close(self) -> None:
         """End every process and task."""
-        self._closing = True
+        self._live(Life.CLOSED)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -187,7 +107,7 @@ class Supervisor:
     @property
     def up(self) -> bool:
         """Whether a worker is ready."""
-        return self._up.is_set()
+        return self.life is Life.UP
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -216,15 +136,16 @@ class Supervisor:
         self._slots[slot.index] = slot
         try:
             await asyncio.wait_for(self._up.wait(), OPEN_S)
-            self.send(control(Kind.OPEN, slot.index, **spec.to_json()))
-            await asyncio.wait_for(slot.opened.wait(), OPEN_S)
+            if slot.epoch == 0:  # else a worker that came up meanwhile has been asked
+                self._ask_to_open(slot)
+            await asyncio.wait_for(slot.settled.wait(), OPEN_S)
         except TimeoutError as error:
             self.release(slot)
             raise AtCapacity("The avatar took too long to load; try again.") from error
         except BaseException:
             self.release(slot)
             raise
-        if slot.failure:
+        if slot.life is SlotLife.FAILED:
             self.release(slot)
             raise Unprocessable(
                 "The avatar cannot be loaded; make it again from its photo.", code="avatar-damaged"
@@ -236,11 +157,16 @@ class Supervisor:
         if self._slots.get(slot.index) is slot:
             del self._slots[slot.index]
             self._free.append(slot.index)
-            self.send(Message(Kind.CLOSE, slot.index))
+            slot.life = SlotLife.CLOSED
+            self.send(Message(Kind.CLOSE, slot.index).of(slot.epoch))
+
+    def _ask_to_open(self, slot: WorkerSlot) -> None:
+        slot.epoch = next(self._epochs)
+        self.send(control(Kind.OPEN, slot.index, **slot.spec.to_json()).of(slot.epoch))
 
     def send(self, message: Message) -> None:
         """Send to the active worker, if there is one."""
-        if self._active is not None and self._up.is_set():
+        if self._active is not None and self.up:
             self._active.send(message)
 
     def calibrate(self, spec: SlotSpec) -> None:
@@ -268,20 +194,22 @@ class Supervisor:
             self.frame_ms = float(message.json()["frame_ms"])
             return
         slot = self._slots.get(message.slot)
-        if slot is None:
-            return
+        if slot is not None and slot.epoch == message.epoch:
+            self._received_by(slot, message)
+
+    def _received_by(self, slot: WorkerSlot, message: Message) -> None:
         if message.kind is Kind.PACKET:
-            if slot.opened.is_set():
+            if slot.life is SlotLife.OPEN:
                 packet = protocol.read_packet(message)
                 self._observe(packet)
                 slot.listener.on_packet(packet)
         elif message.kind is Kind.COEFFICIENTS:
-            if slot.opened.is_set():
+            if slot.life is SlotLife.OPEN:
                 slot.listener.on_motion(*protocol.read_coefficients(message))
         elif message.kind is Kind.OPENED:
-            slot.opened.set()
-            if slot.lost:
-                slot.lost = False
+            before, slot.life = slot.life, SlotLife.OPEN
+            slot.settled.set()
+            if before is SlotLife.LOST:
                 slot.reopened()
                 slot.listener.on_worker("recovered")
         elif message.kind is Kind.AVATAR_STATE:
@@ -298,28 +226,29 @@ class Supervisor:
 
     def _slot_failed(self, slot: WorkerSlot, error: str) -> None:
         logger.error("slot %d failed: %s", slot.index, error)
-        if not slot.opened.is_set() and not slot.lost:
-            slot.failure = error or "unknown"
-            slot.opened.set()
+        if slot.life is SlotLife.OPENING:
+            slot.life = SlotLife.FAILED
+            slot.settled.set()
             return
         slot.reopenings += 1
         if slot.reopenings > MAX_REOPENINGS:
+            slot.life = SlotLife.FAILED
             slot.listener.on_slot_failed("The avatar stopped working; start again.")
             return
         self._mark_lost(slot)
-        self.send(control(Kind.OPEN, slot.index, **slot.spec.to_json()))
+        self._ask_to_open(slot)
 
     def _mark_lost(self, slot: WorkerSlot) -> None:
-        was_open = slot.opened.is_set()
-        slot.opened.clear()
-        if was_open and not slot.lost:
-            slot.lost = True
+        if slot.life is SlotLife.OPEN:
+            slot.life = SlotLife.LOST
             slot.listener.on_worker("lost")
 
     # ------------------------------------------------------------------ processes
 
     async def _spawn(self) -> WorkerClient:
-        settings = replace(self._settings, warm=self._warm())
+        settings = self._settings
+        if settings.light is None:
+            settings = replace(settings, light=self._light)
 
         def received(message: Message) -> None:
             self._received(client, message)
@@ -328,40 +257,72 @@ class Supervisor:
         await client.start(self._command, settings)
         return client
 
+    async def _get_ready(self, client: WorkerClient) -> None:
+        """Wait until a worker has loaded its models.
+
+        Raises:
+            ConnectionError: it ended before, or took too long and was ended.
+        """
+        try:
+            said = await asyncio.wait_for(asyncio.shield(client.ready), READY_S)
+        except TimeoutError:
+            client.kill()
+            raise ConnectionError(f"The avatar engine was not ready in {READY_S:g} s.") from None
+        if self._light is None and isinstance(light := said.get("light"), bool):
+            self._light = light
+
+    def _take(self, client: WorkerClient) -> None:
+        """Let a ready worker serve."""
+        self._active = client
+        self._heard_at = self._clock.now()
+        self._live(Life.UP)
+
+    def _live(self, life: Life) -> None:
+        if self.life is not Life.CLOSED:
+            self.life = life
+        if self.life is Life.UP:
+            self._up.set()
+        else:
+            self._up.clear()
+
     def _client_lost(self, client: WorkerClient) -> None:
-        self._task(self._reap(client))
-        if self._closing:
+        self._task(client.reap())
+        if self.life is Life.CLOSED:
             return
         if client is self._standby:
             self._standby = None
-            self._task(self._prepare_standby(PING_S))
-        elif client is self._active and self._up.is_set():
+            # One that dies before it is ready will do so again: each try waits twice as long.
+            self._standby_failures = 0 if client.was_ready else self._standby_failures + 1
+            wait_s = min(MAX_STANDBY_WAIT_S, PING_S * 2**self._standby_failures)
+            self._task(self._prepare_standby(wait_s))
+        elif client is self._active and self.up:
             self.restarts += 1
             self._crashes.append(self._clock.now())
-            self._up.clear()
+            self._live(Life.TAKING_OVER)
             for slot in list(self._slots.values()):
                 self._mark_lost(slot)
             self._task(self._take_over())
 
     async def _take_over(self) -> None:
         """Put the standby, or a new worker, in the place of the lost one and reopen every slot."""
-        while not self._closing:
+        while self.life is not Life.CLOSED:
             client, self._standby = self._standby, None
             try:
                 await self._breathe()
                 if client is None or client.gone:
                     client = await self._spawn()
-                await client.ready
+                await self._get_ready(client)
             except (ConnectionError, OSError) as error:
                 logger.error("a worker could not be started: %s", error)
                 self._crashes.append(self._clock.now())
                 continue
             break
-        self._active = client
-        self._heard_at = self._clock.now()
-        self._up.set()
+        else:
+            return
+        self._take(client)
         for slot in list(self._slots.values()):
-            self.send(control(Kind.OPEN, slot.index, **slot.spec.to_json()))
+            if slot.life is not SlotLife.FAILED:
+                self._ask_to_open(slot)
         self._task(self._prepare_standby(STANDBY_DELAY_S))
 
     async def _breathe(self) -> None:
@@ -373,20 +334,17 @@ class Supervisor:
     async def _prepare_standby(self, delay_s: float) -> None:
         await self._clock.sleep_until(self._clock.now() + delay_s)
         await self._breathe()
-        if self._standby is None and not self._closing:
+        if self._standby is None and self.life is not Life.CLOSED:
             try:
                 self._standby = await self._spawn()
             except OSError as error:
                 logger.error("a standby worker could not be started: %s", error)
 
-    async def _reap(self, client: WorkerClient) -> None:
-        await client.reap()
-
     async def _watch(self) -> None:
         """Ping the active worker and end it when it answers no more."""
         while True:
             await self._clock.sleep_until(self._clock.now() + PING_S)
-            if not self._up.is_set() or self._active is None:
+            if not self.up or self._active is None:
                 continue
             if self._clock.now() - self._heard_at > SILENT_S:
                 logger.error("worker %d is silent", self._active.pid)

@@ -9,6 +9,7 @@ ones.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import json
 import logging
@@ -26,7 +27,7 @@ import numpy as np
 from visavis.streamer.worker import protocol
 from visavis.streamer.worker.memory import give_back, limit_arenas
 from visavis.streamer.worker.overload import OverloadGuard
-from visavis.streamer.worker.pipeline import RATE, Pipelines, SlotSpec, WorkerSettings
+from visavis.streamer.worker.pipeline import DRAWN, RATE, Pipelines, SlotSpec, WorkerSettings
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
 from visavis.streamer.worker.scheduler import Scheduler
 from visavis.streamer.worker.slot import Slot
@@ -53,7 +54,8 @@ class Worker:
         self._settings = settings
         self._pipelines = pipelines
         self._sending = threading.Lock()
-        self._wanted: dict[int, int] = {}  # slot -> which opening is the valid one
+        self._epochs: dict[int, int] = {}  # slot -> its present opening; none while it is closed
+        self._changing = threading.Lock()  # of slots: closing must not meet a slot being filled
         self._scheduler = Scheduler(self._slot_failed, threads=settings.compute_threads)
         self._overload = OverloadGuard(time.monotonic)
         self._loading_until = 0.0
@@ -79,7 +81,8 @@ class Worker:
     def run(self) -> None:
         """Serve until the edge process closes the connection or asks to shut down."""
         self._scheduler.start()
-        self._send(control(Kind.READY, pid=os.getpid(), slots=self._settings.slots))
+        light = self._pipelines.light
+        self._send(control(Kind.READY, pid=os.getpid(), slots=self._settings.slots, light=light))
         decoder = Decoder()
         try:
             while data := self._connection.recv(1 << 16):
@@ -105,15 +108,24 @@ class Worker:
             raise
         except Exception as error:  # an encoder's bug must stay in its slot
             logger.exception("slot %d failed", message.slot)
-            self._scheduler.remove(message.slot)
-            self._slot_failed(message.slot, error)
+            if self._is_present(message):
+                self._scheduler.remove(message.slot)
+            self._say_failed(message.slot, message.epoch, error)
 
     def _send(self, message: Message) -> None:
         with self._sending:
             self._connection.sendall(message.encode())
 
-    def _slot_failed(self, index: int, error: Exception) -> None:
-        self._send(control(Kind.SLOT_FAILED, index, error=f"{type(error).__name__}: {error}"))
+    def _slot_failed(self, index: int, slot: Slot, error: Exception) -> None:
+        self._say_failed(index, slot.epoch, error)
+
+    def _say_failed(self, index: int, epoch: int, error: Exception) -> None:
+        words = f"{type(error).__name__}: {error}"
+        self._send(control(Kind.SLOT_FAILED, index, error=words).of(epoch))
+
+    def _is_present(self, message: Message) -> bool:
+        """Whether a message means the slot's present opening, not one that has ended."""
+        return self._epochs.get(message.slot) == message.epoch
 
     def _pong(self, message: Message) -> None:
         effort, full = self._overload.effort, self._overload.exhausted
@@ -123,35 +135,42 @@ class Worker:
 
     def _on_slot(self, message: Message, action: Callable[[Slot], None]) -> None:
         slot = self._scheduler.get(message.slot)
-        if slot is not None:
+        if slot is not None and slot.epoch == message.epoch:
             action(slot)
             self._scheduler.wake()
 
     def _open(self, message: Message) -> None:
         spec = SlotSpec.from_json(message.json())
         index = message.slot
+        epoch = message.epoch
         self._somebody_came.set()
-        self._scheduler.remove(index)
+        with self._changing:
+            self._epochs[index] = epoch
+            self._scheduler.remove(index)
         self._loading_until = time.monotonic() + _LOADING_S
-        opening = self._wanted[index] = self._wanted.get(index, 0) + 1
 
         def load() -> None:
             try:
-                slot = Slot(spec, self._pipelines.open(spec))
+                slot = Slot(spec, self._pipelines.open(spec), epoch=epoch)
             except Exception as error:  # a broken bundle must not take the worker down
                 logger.error("slot %d could not be opened: %s", index, error)
-                self._slot_failed(index, error)
+                self._say_failed(index, epoch, error)
                 return
-            if self._wanted.get(index) == opening:
+            with self._changing:
+                if self._epochs.get(index) != epoch:
+                    return  # closed, or opened for somebody else, while this was loading
                 slot.ease(self._overload.effort)
                 self._scheduler.put(index, slot)
-                self._send(control(Kind.OPENED, index))
+            self._send(control(Kind.OPENED, index).of(epoch))
 
         self._loader.submit(load)
 
     def _close(self, message: Message) -> None:
-        self._wanted[message.slot] = self._wanted.get(message.slot, 0) + 1
-        self._scheduler.remove(message.slot)
+        with self._changing:
+            if not self._is_present(message):
+                return  # of an opening that has made place for another one already
+            del self._epochs[message.slot]
+            self._scheduler.remove(message.slot)
         self._loader.submit(self._tidy)
 
     def _tidy(self) -> None:
@@ -173,16 +192,19 @@ class Worker:
     def _tick(self, message: Message) -> None:
         frame = protocol.read_tick(message)
         slot = self._scheduler.get(message.slot)
-        before = slot.stale if slot is not None else 0
-        packet = slot.tick(frame) if slot is not None else None
-        if packet is not None and slot is not None:
-            self._send(packet.message(message.slot))
+        if slot is None or slot.epoch != message.epoch:
+            return
+        before = slot.stale
+        packet = slot.tick(frame)
+        if packet is not None:
+            self._send(packet.message(message.slot).of(message.epoch))
             # An avatar being loaded costs everybody a few frames and says nothing of later.
             loading = time.monotonic() < self._loading_until
             if self._overload.tick(slot.stale > before and not loading):
                 self._ease_all()
-        for number, values in slot.take_motion(frame) if slot is not None else ():
-            self._send(protocol.coefficients_message(message.slot, number, values))
+        for number, values in slot.take_motion(frame):
+            said = protocol.coefficients_message(message.slot, number, values)
+            self._send(said.of(message.epoch))
 
     def _ease_all(self) -> None:
         effort = self._overload.effort
@@ -197,7 +219,7 @@ class Worker:
     def _avatar(self, message: Message) -> None:
         values = message.json()
         slot, index = self._scheduler.get(message.slot), message.slot
-        if slot is None:
+        if slot is None or slot.epoch != message.epoch:
             return
 
         def load() -> None:
@@ -209,7 +231,8 @@ class Worker:
             else:
                 state = {"state": "ready"}
                 self._scheduler.wake()
-            self._send(control(Kind.AVATAR_STATE, index, id=values.get("id", ""), **state))
+            said = control(Kind.AVATAR_STATE, index, id=values.get("id", ""), **state)
+            self._send(said.of(message.epoch))
 
         self._loader.submit(load)
 
@@ -259,16 +282,23 @@ def time_pipeline(
 
 
 def warm_up(pipelines: Pipelines, settings: WorkerSettings) -> None:
-    """Draw a few frames, so that compiled code is loaded before the first session."""
-    if settings.warm:
-        try:
-            time_pipeline(pipelines, SlotSpec(bundle=settings.warm, size=settings.size))
-        except Exception as error:  # a broken avatar must not keep the worker from starting
-            logger.warning("warm-up failed: %s", error)
+    """Draw a few frames of the drawn person, so that compiled code is there for the first session.
+
+    Never of an avatar: one that crashes what draws it would keep every server from starting.
+    """
+    try:
+        time_pipeline(pipelines, SlotSpec(bundle=DRAWN, size=settings.size))
+    except Exception as error:  # the first session is slower then
+        logger.warning("warm-up failed: %s", error)
 
 
-def serve(make_pipelines: Callable[[WorkerSettings], Pipelines]) -> None:
-    """Run the process: read the command line, load, say ready, serve."""
+def serve(make_pipelines: Callable[[WorkerSettings], Pipelines], *, warm: bool = True) -> None:
+    """Run the process: read the command line, load, say ready, serve.
+
+    Args:
+        make_pipelines: loads the models.
+        warm: draw before saying that sessions may come.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--settings", default="{}")
@@ -286,12 +316,15 @@ def serve(make_pipelines: Callable[[WorkerSettings], Pipelines]) -> None:
         pipelines = make_pipelines(settings)
     except Exception as error:  # whatever is missing, the edge can say it in a sentence
         logger.debug("not started", exc_info=True)
-        connection.sendall(control(Kind.FAILED, error=str(error) or repr(error)).encode())
+        with contextlib.suppress(OSError):  # who asked may have been told to stop meanwhile
+            connection.sendall(control(Kind.FAILED, error=str(error) or repr(error)).encode())
         sys.exit(3)
-    warm_up(pipelines, settings)
+    if warm:
+        warm_up(pipelines, settings)
     gc.collect()
     gc.freeze()  # what is loaded stays; collections look at sessions only and take no frame's time
-    Worker(connection, settings, pipelines).run()
+    with contextlib.suppress(OSError):  # the edge is gone before it could be told anything
+        Worker(connection, settings, pipelines).run()
 
 
 def _real(settings: WorkerSettings) -> Pipelines:

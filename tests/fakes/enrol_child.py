@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 
 
 def say(**message: object) -> None:
@@ -16,7 +15,6 @@ def say(**message: object) -> None:
 
 def main() -> None:
     job = json.loads(sys.argv[1])
-    folder = Path(job["folder"])
     what = sys.stdin.buffer.read().split(b"\0")[-1].decode()
     say(progress=0.5, stage="Working")
     if what == "crash":
@@ -34,10 +32,17 @@ def main() -> None:
         return
     elif what == "lie":
         say(done={"notes": ["fine"]})
-    elif what == "link":
-        (folder / "identity.vav").symlink_to("/etc/passwd")
-        (folder / "preview.jpg").write_bytes(b"jpeg")
+    elif what == "huge":
+        os.ftruncate(job["bundle"], 64 << 20)
+        os.write(job["preview"], b"jpeg")
         say(done={})
+    elif what == "full":
+        say(full=True)
+    elif what == "open":
+        say(open=["files", "\x1b[31m" * 99])
+    elif what == "leave":
+        os.write(job["bundle"], b"a face")
+        time.sleep(600)
     elif what == "flood":
         while True:
             say(progress=0.1, stage="x" * 1000)
@@ -48,8 +53,8 @@ def main() -> None:
     elif what == "refuse":
         say(refused="No face was found in the photo.\n\x1b[31m" + "x" * 5000)
     elif what == "environment":
-        (folder / "identity.vav").write_bytes(b"bundle")
-        (folder / "preview.jpg").write_bytes(b"jpeg")
+        os.write(job["bundle"], b"bundle")
+        os.write(job["preview"], b"jpeg")
         say(done={"notes": sorted(os.environ), "held": [os.getcwd()], "timing": {"all": 1}})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,15 @@ class FakeAvatars:
     def erase(self, avatar_id: str) -> None:
         self.get(avatar_id)
         del self._records[avatar_id]
+
+    async def retire(
+        self, avatar_id: str, end_sessions: Callable[[str], Awaitable[object]]
+    ) -> None:
+        self.erase(avatar_id)
+        await end_sessions(avatar_id)
+
+    async def missing(self, avatar_ids: Collection[str]) -> set[str]:
+        return {name for name in avatar_ids if name not in self._records}
 
     def note(self, event: str, avatar_id: str, **details: str) -> None:
         self.notes.append((event, avatar_id))

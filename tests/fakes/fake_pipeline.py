@@ -74,6 +74,8 @@ class FakePipeline:
 
 
 class FakePipelines:
+    light = None
+
     def open(self, spec: SlotSpec) -> FakePipeline:
         self.drawer(spec.bundle, spec.size)
         return FakePipeline(spec)

@@ -8,5 +8,5 @@ from tests.fakes.fake_pipeline import FakePipelines
 from visavis.streamer.worker.worker import serve
 
 if __name__ == "__main__":
-    serve(lambda settings: FakePipelines())
+    serve(lambda settings: FakePipelines(), warm=False)
     os._exit(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,52 @@ def test_several_processes_share_a_log(tmp_path: Path) -> None:
     for writer in writers:
         writer.join(60)
     assert verify(path) == 75
+
+
+def test_a_long_log_is_set_aside_and_the_chain_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    for n in range(1, 31):
+        assert AuditLog(path, longest=2000).record("erase", f"{n:032x}").n == n
+    parts = sorted(p.name for p in tmp_path.iterdir())
+    assert len(parts) > 2 and "audit-000001.jsonl" in parts
+    assert all((tmp_path / part).stat().st_size < 2400 for part in parts)
+    assert verify(path) == 30
+    second = tmp_path / "audit-000002.jsonl"
+    kept = second.read_bytes()
+    second.unlink()
+    with pytest.raises(AuditError, match="does not follow on"):
+        verify(path)
+    second.write_bytes(kept.replace(b"erase", b"enrol", 1))
+    with pytest.raises(AuditError, match="hash"):
+        verify(path)
+
+
+def _fill_slowly(path: Path) -> None:
+    for n in range(40):
+        AuditLog(path, longest=1500).record("erase", f"{n:032x}")
+
+
+def test_processes_that_set_a_log_aside_together_lose_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_fill_slowly, args=(path,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert verify(path) == 120
+
+
+def test_a_full_disk_leaves_the_log_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = filled(path)
+    whole = path.read_bytes()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+    with pytest.raises(OSError, match="No space"):
+        log.record("erase", "0" * 32)
+    monkeypatch.undo()
+    assert path.read_bytes() == whole
+    assert log.record("erase", "0" * 32).n == 4 and verify(path) == 4

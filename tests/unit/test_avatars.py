@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
+import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from visavis.models.appearance.errors import EnrolmentRefused
+from visavis.models.files import atomic_write
+from visavis.streamer import locks
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult
-from visavis.streamer.avatars.record import new_record, write_file
+from visavis.streamer.avatars.record import new_record, record_bytes
 from visavis.streamer.avatars.store import MAX_FAILED, MAX_WAITING, AvatarRecord, AvatarStore
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import (
@@ -63,7 +69,7 @@ class FakeEnroller:
             progress(0.5, "Measuring the face")
             self.began.set()
             await self.go.wait()
-            write_file(out, b"bundle")
+            atomic_write(out, b"bundle")
             if self.outcome is not None:
                 raise self.outcome
             return EnrolmentResult(("The photo is small.",), b"jpeg", ("limits",))
@@ -125,7 +131,8 @@ async def test_life_of_an_avatar(tmp_path: Path) -> None:
     [
         (EnrolmentRefused("No face was found in the photo."), "No face"),
         (EnrolmentFailed("Reading the photo took too long."), "too long"),
-        (OSError(28, "No space left on device"), "disk"),
+        (OSError(28, "No space left on device"), "no room left"),
+        (OSError(5, "Input/output error"), "disk"),
         (ZeroDivisionError("oops"), "Something went wrong"),
     ],
 )
@@ -214,21 +221,37 @@ async def test_a_server_that_died_is_tidied_up_after(tmp_path: Path) -> None:
     "text",
     [b"", b"{", b"[]", b"null", b'{"version":1}', b'{"version":9}', b"\xff\xfe", b"[" * 60_000],
 )
-async def test_a_damaged_record_is_skipped_and_can_be_erased(
+async def test_a_damaged_record_is_shown_and_can_be_erased(
     tmp_path: Path, text: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A face that nobody sees in a list would stay for ever."""
     store = store_at(tmp_path)
     good = await store.wait((await start(store)).id)
     bad = tmp_path / "avatars" / ("0" * 32)
     bad.mkdir()
     (bad / "record.json").write_bytes(text)
+    (bad / "identity.vav").write_bytes(b"a face")
     again = store_at(tmp_path)
-    assert again.list() == [good]
-    assert "damaged avatar record" in caplog.text
-    with pytest.raises(NotFound):
-        again.get(bad.name)
-    again.erase(bad.name)
-    assert not bad.exists()
+    assert {r.id for r in again.list()} == {good.id, bad.name}
+    assert "is damaged" in caplog.text
+    shown = again.get(bad.name)
+    assert shown.status == "failed" and "erase it" in shown.reason
+    with pytest.raises(Conflict, match="cannot be used"):
+        again.bundle_path(bad.name)
+    await again.retire(bad.name, nobody_is_live)
+    assert not bad.exists() and again.list() == [good]
+
+
+async def nobody_is_live(avatar_id: str) -> None:
+    pass
+
+
+async def test_a_consent_that_was_changed_on_disk_serves_no_more(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    made = await store.wait((await start(store)).id)
+    path = tmp_path / "avatars" / made.id / "record.json"
+    path.write_text(path.read_text().replace("I agree.", "I agree to everything."))
+    assert store_at(tmp_path).get(made.id).status == "failed"
 
 
 async def test_stores_see_each_other(tmp_path: Path) -> None:
@@ -269,6 +292,8 @@ async def test_only_ids_made_here_touch_the_disk(tmp_path: Path, avatar_id: str)
             ask(avatar_id)
     with pytest.raises(NotFound):
         await store.wait(avatar_id)
+    with pytest.raises(NotFound):
+        await store.retire(avatar_id, nobody_is_live)
     assert outside.exists()
 
 
@@ -285,11 +310,251 @@ async def test_a_link_in_the_folder_leads_nowhere(tmp_path: Path) -> None:
     assert (target / "record.json").exists()
 
 
-@given(st.text(max_size=200), st.text(max_size=200))
-def test_names_and_statements_become_one_plain_line(name: str, statement: str) -> None:
-    record = new_record(name, statement)
+@given(st.text(max_size=80), st.text(max_size=200))
+def test_a_name_becomes_one_plain_line_and_a_statement_stays(name: str, statement: str) -> None:
+    try:
+        record = new_record(name, statement)
+    except BadRequest as error:
+        assert "no text" in str(error)
+        return
     assert 0 < len(record.name) <= 80 and record.name.isprintable()
-    assert record.name == record.name.strip() and record.consent.statement.isprintable()
+    assert record.name == record.name.strip()
+    kept = record.consent
+    assert kept.statement == statement or not statement.strip()
+    assert hashlib.sha256(kept.statement.encode()).hexdigest() == kept.statement_sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "statement", "says"),
+    [
+        ("Ada", "I agree. " * 500, "longer than 4000 characters"),
+        ("A" * 81, "I agree.", "longer than 80 characters"),
+        ("Ada", "I agree \ud800", "no text"),
+    ],
+)
+async def test_what_cannot_be_kept_whole_is_refused(
+    tmp_path: Path, name: str, statement: str, says: str
+) -> None:
+    store = store_at(tmp_path)
+    with pytest.raises(BadRequest, match=says):
+        await store.start_enrolment(PHOTO, name, statement, True)
+    assert store.list() == [] and files_under(tmp_path) == []
+
+
+async def test_the_longest_statement_is_kept_to_the_letter(tmp_path: Path) -> None:
+    said = ('I, Ada,\n\tagree  to \u00e4 \U0001f642 "all" of it.\r\n' * 100)[:4000]
+    store = store_at(tmp_path)
+    made = await store.wait((await store.start_enrolment(PHOTO, "Ada", said, True)).id)
+    kept = store_at(tmp_path).get(made.id).consent
+    assert kept.statement == said
+    assert kept.statement_sha256 == hashlib.sha256(said.encode()).hexdigest()
+
+
+# --- full disks, two processes, folders of others ---------------------------------------------
+
+
+def full(*names: str, times: int = 99) -> Callable[..., None]:
+    """Return an ``atomic_write`` to which the disk is full for files of these names."""
+    left = [times]
+
+    def write(path: Path, data: bytes, **options: int) -> None:
+        if path.name in names and left[0] > 0:
+            left[0] -= 1
+            raise OSError(28, "No space left on device")
+        atomic_write(path, data, **options)
+
+    return write
+
+
+FOLDER = "visavis.streamer.avatars.folder.atomic_write"
+
+
+async def test_a_disk_that_is_full_at_the_last_write_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enroller = FakeEnroller(waits=True)
+    store = store_at(tmp_path, enroller)
+    started = await start(store)
+    await enroller.began.wait()
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(FOLDER, full("record.json"))
+    enroller.go.set()
+    failed = await store.wait(started.id)
+    assert failed.status == "failed" and "no room left" in failed.reason
+    assert store.get(started.id) == failed and store.list() == [failed]
+    assert len(os.listdir("/proc/self/fd")) < before, "the lock is given back"
+    assert files_under(tmp_path / "avatars") == [f"{started.id}/.lock", f"{started.id}/record.json"]
+    other = store_at(tmp_path)  # another process, which cannot write either
+    assert other.get(started.id).status == "failed"
+    monkeypatch.undo()
+    assert store_at(tmp_path).get(started.id).status == "failed"
+    await store.retire(started.id, nobody_is_live)
+    assert store.list() == []
+
+
+async def test_removing_the_bundle_can_make_the_room_for_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enroller = FakeEnroller(waits=True)
+    store = store_at(tmp_path, enroller)
+    started = await start(store)
+    await enroller.began.wait()
+    monkeypatch.setattr(FOLDER, full("record.json", times=1))
+    enroller.go.set()
+    await store.wait(started.id)
+    assert "no room left" in store_at(tmp_path).get(started.id).reason
+
+
+async def test_a_disk_that_is_full_at_the_first_write_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_at(tmp_path)
+    monkeypatch.setattr(FOLDER, full("record.json"))
+    with pytest.raises(BadRequest, match="takes no more avatars"):
+        await start(store)
+    assert store.list() == [] and files_under(tmp_path) == []
+    monkeypatch.undo()
+    assert (await store.wait((await start(store)).id)).status == "ready"
+
+
+async def test_an_enrolment_of_a_process_that_died_is_seen_as_failed(tmp_path: Path) -> None:
+    """Not only after a restart: by every process that looks, at once."""
+    store = store_at(tmp_path)
+    dead = new_record("Ada", "I agree.")
+    folder = tmp_path / "avatars" / dead.id
+    folder.mkdir()
+    (folder / ".lock").write_bytes(b"")
+    (folder / "record.json").write_bytes(record_bytes(dead))
+    assert store.get(dead.id).status == "failed" and "again" in store.get(dead.id).reason
+
+
+async def test_nobody_can_begin_while_sessions_are_being_ended(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    made = await store.wait((await start(store)).id)
+    seen: list[str] = []
+
+    async def end(avatar_id: str) -> None:
+        with pytest.raises(NotFound):
+            store.bundle_path(avatar_id)
+        assert await store.missing([avatar_id]) == {avatar_id}
+        seen.append(avatar_id)
+        raise RuntimeError("a session that does not end")
+
+    with pytest.raises(RuntimeError):
+        await store.retire(made.id, end)
+    assert seen == [made.id]
+    assert files_under(tmp_path) == ["audit.jsonl"], "its files go all the same"
+
+
+async def test_what_another_process_erases_is_missing(tmp_path: Path) -> None:
+    server, terminal = store_at(tmp_path), store_at(tmp_path)
+    made = await server.wait((await start(server)).id)
+    assert await server.missing([made.id]) == set()
+    terminal.erase(made.id)
+    assert await server.missing([made.id, "0" * 32]) == {made.id, "0" * 32}
+
+
+async def test_erasing_in_another_process_leaves_nothing_of_a_running_enrolment(
+    tmp_path: Path,
+) -> None:
+    enroller = FakeEnroller(waits=True)
+    server, terminal = store_at(tmp_path, enroller), store_at(tmp_path)
+    started = await start(server)
+    await enroller.began.wait()
+    terminal.erase(started.id)
+    enroller.go.set()
+    with pytest.raises(NotFound):
+        await server.wait(started.id)
+    assert files_under(tmp_path) == ["audit.jsonl"]
+
+
+async def test_what_could_not_be_removed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_at(tmp_path)
+    made = await store.wait((await start(store)).id)
+    monkeypatch.setattr("shutil.rmtree", lambda *_, **__: None)
+    with pytest.raises(Conflict, match="could be removed"):
+        store.erase(made.id)
+    with pytest.raises(NotFound):
+        store.get(made.id)
+    monkeypatch.undo()
+    store_at(tmp_path)
+    assert files_under(tmp_path) == ["audit.jsonl"], "the next start ends it"
+
+
+async def test_a_client_that_hangs_up_leaves_a_whole_avatar(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    asking = asyncio.ensure_future(start(store))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    (record,) = store.list()
+    assert (await store.wait(record.id)).status == "ready"
+
+
+async def test_nothing_waits_for_the_disk_on_the_event_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = threading.get_ident()
+    on_loop: list[str] = []
+
+    def spy(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            if threading.get_ident() == here:
+                on_loop.append(name)
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    class Enroller(FakeEnroller):
+        async def __call__(self, data: bytes, out: Path, **_: Any) -> EnrolmentResult:
+            await asyncio.to_thread(atomic_write, out, b"bundle")
+            return EnrolmentResult((), b"jpeg", ())
+
+    store = store_at(tmp_path, Enroller())
+    for module, name in ((os, "fsync"), (shutil, "rmtree"), (os, "rename"), (os, "mkdir")):
+        spy(module, name)
+    if locks.fcntl is not None:
+        spy(locks.fcntl, "flock")
+    made = await store.wait((await start(store)).id)
+    assert made.status == "ready"
+    await store.missing([made.id])
+    await store.retire(made.id, nobody_is_live)
+    await store.close()
+    assert on_loop == []
+
+
+def test_a_relative_data_folder_is_made_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = AvatarStore(Path("data"), LIMITS, 512)
+    monkeypatch.chdir("/")
+    assert store.list() == [] and (tmp_path / "data" / "avatars").is_dir()
+    store.note("erase", "0" * 32)
+    assert (tmp_path / "data" / "audit.jsonl").is_file()
+
+
+def test_an_existing_data_folder_is_closed_to_others(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    data.chmod(0o755)
+    store_at(data)
+    assert data.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_holds_other_things_is_not_taken_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "thesis.txt").write_text("x")
+    tmp_path.chmod(0o755)
+    store_at(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755 and "folder of its own" in caplog.text
+    assert (tmp_path / "avatars").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_data_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:

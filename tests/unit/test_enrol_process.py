@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -56,7 +58,9 @@ def run(says: str, out: Path, timeout_s: float = 20.0, **options: object) -> Enr
         ("spin", 20, "processor time"),
         ("hang", 1.5, "longer than 1.5 seconds"),
         ("lie", 20, "no usable result"),
-        ("link", 20, "no usable result"),
+        ("huge", 20, "no usable result"),
+        ("full", 20, "no room left"),
+        ("open", 20, "does not grant: files"),
     ],
 )
 def test_a_broken_child_is_one_sentence(
@@ -87,6 +91,41 @@ def test_the_child_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_what_is_no_picture_starts_no_child(tmp_path: Path) -> None:
     with pytest.raises(PhotoRefused):
         enrol_photo_sync(b"GIF89a", tmp_path / "x", size=512, timeout_s=5, module="no.such.module")
+
+
+def test_a_parent_that_is_killed_leaves_no_face(tmp_path: Path) -> None:
+    """TERM tidies up; KILL cannot, but what it leaves holds nothing of the photo."""
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from visavis.streamer.avatars.enrolment import read_photo_sync as read\n"
+        "def said(done, stage): print(stage, flush=True)\n"
+        f"read({jpeg_that('leave')!r}, size=512, timeout_s=60, module={FAKE!r}, progress=said,"
+        " workplace=Path(sys.argv[1]))"
+    )
+    for kind in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):
+        parent = subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert parent.stdout is not None and parent.stdout.readline() == b"Working\n"
+        (child,) = psutil.Process(parent.pid).children()
+        parent.send_signal(kind)
+        parent.wait(20)
+        parent.stdout.close()
+        with contextlib.suppress(psutil.NoSuchProcess):  # the fake one is not confined
+            child.kill() if kind == signal.SIGKILL else child.wait(5)
+        faces = [p for p in tmp_path.rglob("*") if p.is_file() and b"a face" in p.read_bytes()]
+        assert faces == []
+        if kind != signal.SIGKILL:
+            assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_folder_is_no_trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("environment", Path("identity.vav"))
+    assert [p.name for p in tmp_path.iterdir()] == ["identity.vav"]
 
 
 async def test_cancelling_kills_the_child(tmp_path: Path) -> None:

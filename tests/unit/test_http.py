@@ -155,7 +155,7 @@ async def test_interface_description(http: httpx.AsyncClient) -> None:
         ({"name": " ", "consent": "true"}, "name must be text of 1 to 80 characters"),
         ({"name": "x" * 81, "consent": "true"}, "name must be text of 1 to 80 characters"),
         ({"consent": "true"}, "The field name is missing."),
-        ({"name": "A", "consent": "true", "statement": "x" * 2001}, "statement"),
+        ({"name": "A", "consent": "true", "statement": "x" * 4001}, "statement"),
     ],
 )
 async def test_enrolment_needs_name_and_consent(

@@ -104,3 +104,91 @@ def test_not_finite_geometry_is_refused(astronaut_identity):
     buffer = io.BytesIO()
     np.save(buffer, bad)
     refusal(rewritten(astronaut_identity, lambda n, d: buffer.getvalue() if n == "rest.npy" else d))
+
+
+def with_array(identity: Identity, name: str, values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return rewritten(identity, lambda n, d: buffer.getvalue() if n == f"{name}.npy" else d)
+
+
+def test_the_drawn_person_is_whole(drawn):
+    assert Identity.from_bytes(drawn.to_bytes()).size == 256
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Identity:
+    from visavis.models.appearance.drawn import drawn_identity
+
+    return drawn_identity(256)
+
+
+ARRAYS = {
+    "float photo": ("photo", lambda a: a.astype(np.float32)),
+    "wide alpha": ("alpha", lambda a: a.astype(np.int64)),
+    "big-endian": ("source", lambda a: a.astype(">f4")),
+    "double": ("rest", lambda a: a.astype(np.float64)),
+    "complex": ("offset", lambda a: a.astype(np.complex64)),
+    "far vertex": ("source", lambda a: np.where(np.arange(len(a))[:, None] == 7, 1e9, a)),
+    "far head": ("offset", lambda a: a + 1e7),
+    "large head": ("rest", lambda a: a * 1e6),
+    "infinite": ("rotation", lambda a: a + np.inf),
+    "not a number": ("expression", lambda a: a * np.nan),
+    "squashed": ("rotation", lambda a: a * 0),
+    "mirrored": ("rotation", lambda a: a * np.array([-1, 1, 1], np.float32)),
+    "no vertices": ("rest", lambda a: a[:0]),
+    "one expression": ("expression", lambda a: a[:1]),
+    "teeth of another size": ("teeth", lambda a: np.zeros((9, 9, 4), np.uint8)),
+    "frames of another size": ("frames", lambda a: np.zeros((9, 9), np.uint8)),
+    "lids larger than the picture": ("lids", lambda a: np.zeros((2, 900, 900, 3), np.uint8)),
+    "lids that are oblong": ("lids", lambda a: a[:, :20]),
+    "five dimensions": ("photo", lambda a: a[None, None]),
+}
+
+
+@pytest.mark.parametrize("what", sorted(ARRAYS))
+def test_an_array_that_does_not_fit_is_refused(drawn, what):
+    name, change = ARRAYS[what]
+    values = change(getattr(drawn, name))
+    if values.dtype == np.float64 and what != "double":
+        values = values.astype(np.float32)
+    refusal(with_array(drawn, name, values))
+
+
+EYE = {"left": 83, "top": 71, "iris": [103.0, 91.0], "iris_radius": 4.0}
+METAS = {
+    "no size": {"size": 0},
+    "size of text": {"size": "256"},
+    "size that is true": {"size": True},
+    "huge": {"size": 10**9},
+    "scale": {"scale": 0.0},
+    "scale that is none": {"scale": None},
+    "endless scale": {"scale": float("inf")},
+    "smile": {"smile": float("nan")},
+    "eyes apart": {"inter_ocular_px": -5.0},
+    "one eye": {"eyes": [EYE]},
+    "eye outside": {"eyes": [EYE, {**EYE, "left": 255}]},
+    "eye before the picture": {"eyes": [EYE, {**EYE, "top": -1}]},
+    "eye between pixels": {"eyes": [EYE, {**EYE, "left": 83.5}]},
+    "iris without end": {"eyes": [EYE, {**EYE, "iris_radius": 1e30}]},
+    "iris in three dimensions": {"eyes": [EYE, {**EYE, "iris": [1.0, 2.0, 3.0]}]},
+    "notes": {"notes": [{"a": 1}]},
+    "endless notes": {"notes": ["x"] * 1000},
+    "unknown field": {"surprise": 1},
+}
+
+
+@pytest.mark.parametrize("what", sorted(METAS))
+def test_a_value_that_does_not_fit_is_refused(drawn, what):
+    refusal(with_meta(drawn, **METAS[what]))
+
+
+def test_an_array_that_claims_more_than_there_is_memory(drawn):
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000000,), }"
+    head = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    refusal(rewritten(drawn, lambda n, d: head if n == "photo.npy" else d))
+
+
+def test_deep_nesting_is_refused(drawn):
+    deep = b"[" * 100_000
+    refusal(rewritten(drawn, lambda n, d: deep if n == "identity.json" else d))

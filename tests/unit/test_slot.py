@@ -142,7 +142,7 @@ def test_a_new_avatar_begins_with_a_keyframe(bundle: str) -> None:
 
 
 def test_the_most_urgent_slot_is_served_first(bundle: str) -> None:
-    scheduler = Scheduler(lambda index, error: None)
+    scheduler = Scheduler(lambda index, slot, error: None)
     early, late = make(bundle), make(bundle)
     for slot in (early, late):
         feed(slot, 0, STEP + AHEAD)
@@ -180,7 +180,7 @@ def test_two_threads_work_on_two_slots_and_never_both_on_one(bundle: str) -> Non
                 alone.set()
 
     errors: list[Exception] = []
-    scheduler = Scheduler(lambda index, error: errors.append(error), threads=2)
+    scheduler = Scheduler(lambda index, slot, error: errors.append(error), threads=2)
     for index in (0, 1):
         scheduler.put(index, Meeting(make(bundle)))  # type: ignore[arg-type]
     scheduler.start()
@@ -195,7 +195,7 @@ def test_a_model_that_raises_loses_its_slot_only(bundle: str, tmp_path: Path) ->
     broken.write_bytes(b"")
     failed = threading.Event()
     drawn = threading.Event()
-    scheduler = Scheduler(lambda index, error: failed.set())
+    scheduler = Scheduler(lambda index, slot, error: failed.set())
     scheduler.start()
     try:
         scheduler.put(0, make(str(broken)))

@@ -11,7 +11,11 @@ from visavis.streamer.worker import protocol
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, Packet, ProtocolError, control
 
 messages = st.builds(
-    Message, st.sampled_from(list(Kind)), st.integers(0, 0xFFFF), st.binary(max_size=300)
+    Message,
+    st.sampled_from(list(Kind)),
+    st.integers(0, 0xFFFF),
+    st.binary(max_size=300),
+    st.integers(0, 0xFFFFFFFF),
 )
 
 
@@ -45,7 +49,7 @@ def test_another_version_is_refused() -> None:
 
 
 def test_a_length_that_nobody_may_send_is_refused_before_it_is_read() -> None:
-    head = bytes([protocol.VERSION, Kind.PCM, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF])
+    head = bytes([protocol.VERSION, Kind.PCM, 0, 0, 0, 0, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF])
     with pytest.raises(ProtocolError, match="large"):
         list(Decoder().feed(head))
     with pytest.raises(ProtocolError, match="large"):
