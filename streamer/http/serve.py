@@ -13,6 +13,7 @@ import uvicorn
 from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.http.app import create_app
+from visavis.streamer.webrtc.connection import self_test
 from visavis.streamer.worker.memory import limit_arenas
 
 
@@ -20,8 +21,10 @@ def run_server(config: Config) -> None:
     """Serve until interrupted, and print the address.
 
     Raises:
-        BadRequest: the address cannot be used.
+        BadRequest: the address cannot be used, or a library is not the one this was made for.
     """
+    if fault := self_test():
+        raise BadRequest(fault)
     limit_arenas()
     app = create_app(config)
     host, port = config.server.host, config.server.port
