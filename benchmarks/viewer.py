@@ -16,12 +16,13 @@ from typing import Any
 import av
 import httpx
 import numpy as np
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtpPacket
 from numpy.typing import NDArray
 
 from visavis.benchmarks.common import BenchmarkError
-from visavis.streamer.webrtc.microphone import tap_receiver
+from visavis.streamer.webrtc.connection import MediaConnection, tap_receiver
+from visavis.streamer.webrtc.ice import Binding
 
 _RATE, _BLOCK = 48_000, 960
 _KEPT = 500_000  # arrivals of one kind: more than five hours of pictures
@@ -122,7 +123,7 @@ class Viewer:
         """
         began = time.monotonic()
         first = asyncio.Event()
-        peer = self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        peer = self._peer = MediaConnection(Binding())
         sound = peer.addTransceiver(SpeakingTrack(self.voice), direction="sendrecv")
         picture = peer.addTransceiver("video", direction="recvonly")
         tap_receiver(sound.receiver, self.sounds.take)

@@ -303,7 +303,14 @@ def _proof(idle_s: float) -> Check:
 
 
 def _network() -> Iterator[Check]:
-    """Gather candidates with no servers at all, hardened as a session's."""
+    """Check what WebRTC stands on, and gather candidates as a session does."""
+    from visavis.streamer.webrtc.connection import MADE_FOR, self_test
+
+    if fault := self_test():
+        yield Check("WebRTC", "fail", fault, "Reinstall with: pip install -e .")
+    else:
+        versions = " and ".join(f"{name} {version}" for name, version in MADE_FOR.items())
+        yield Check("WebRTC", "ok", f"Made for {versions}, which are installed.")
     addresses = asyncio.run(_gather())
     beyond = sorted({a for a in addresses if not a.startswith("127.") and a != "::1"})
     if beyond:
@@ -320,17 +327,14 @@ def _network() -> Iterator[Check]:
 
 
 async def _gather() -> list[str]:
-    import aioice
+    from visavis.streamer.webrtc.ice import Binding, IceAgent
 
-    from visavis.streamer.webrtc.ice import harden
-
-    connection = aioice.Connection(ice_controlling=False, stun_server=None, turn_server=None)
-    harden(connection)
+    agent = IceAgent(Binding())
     try:
-        await asyncio.wait_for(connection.gather_candidates(), _GATHER_S)
-        return [c.host for c in connection.local_candidates]
+        await asyncio.wait_for(agent.gather_candidates(), _GATHER_S)
+        return [candidate.host for candidate in agent.local_candidates]
     finally:
-        await connection.close()
+        await agent.close()
 
 
 def _data_folder(config: Config) -> Iterator[Check]:

@@ -18,13 +18,14 @@ from visavis.streamer.config import Config
 from visavis.streamer.http import avatars as avatar_routes
 from visavis.streamer.http import pages, sessions, status
 from visavis.streamer.http.answers import handle_errors
-from visavis.streamer.http.guard import Guard, check_exposure
+from visavis.streamer.http.guard import Guard, check_exposure, is_loopback
 from visavis.streamer.http.services import Services, find_avatar
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
+from visavis.streamer.webrtc.ice import Binding
 from visavis.streamer.webrtc.rtcp import WallClock
 from visavis.streamer.worker.client import COMMAND
 from visavis.streamer.worker.cores import usable_cores
@@ -164,6 +165,7 @@ def _services(
         metrics=metrics,
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
+        binding=Binding(loopback_only=is_loopback(config.server.host)),
     )
     scribe = ThreadPoolExecutor(1, "audit")
 

@@ -62,7 +62,7 @@ class SessionOptions(_In):
     avatar_id: Id | None = Field(None, description="The newest avatar if left out.")
     size: Size | None = Field(None, description="Width and height in pixels.")
     probe: StrictBool = Field(False, description="Burn measuring marks into the picture.")
-    watch: Id | None = Field(None, description="Watch this session instead of beginning one.")
+    watch: Id | None = Field(None, description="A view_id to watch instead of beginning one.")
     look_ahead_ms: LookAhead | None = Field(None, description="Of sound the lips wait for.")
     mood: Mood = "neutral"
     style: float = Field(
@@ -79,8 +79,8 @@ class Offer(_In):
 
     sdp: str
     type: Literal["offer"]
-    pc_id: Id | None = Field(None, description="The session that this offer starts over.")
-    restart_pc: StrictBool | None = None
+    pc_id: Id | None = Field(None, description="The connection that this offer goes on with.")
+    restart_pc: StrictBool | None = Field(None, description="Start that session over instead.")
     request_data: SessionOptions | None = Field(
         None, validation_alias=AliasChoices("request_data", "requestData")
     )
@@ -91,6 +91,7 @@ class Offer(_In):
         return OfferRequest(
             sdp=self.sdp,
             pc_id=self.pc_id or "",
+            restart_pc=self.restart_pc or False,
             avatar_id=options.avatar_id or "",
             size=options.size or 0,
             probe=options.probe,
@@ -150,12 +151,22 @@ class ErrorAnswer(_Out):
     error: str = Field(description="One sentence.")
 
 
+class Stream(_Out):
+    """Another participant, and the sections (mid) that show it; null while there is none."""
+
+    id: str
+    audio: str | None
+    video: str | None
+
+
 class Answer(_Out):
     """The answer to an offer."""
 
     sdp: str
     type: Literal["answer"]
-    pc_id: str = Field(description="The session, for candidates and for hanging up.")
+    pc_id: str = Field(description="The connection, for candidates, offers and hanging up.")
+    view_id: str | None = Field(None, description="Who knows it may watch, and nothing else.")
+    streams: list[Stream] = Field([], description="Whose feeds are in which sections.")
 
 
 class Done(_Out):
@@ -177,6 +188,7 @@ class SessionFigures(_Out):
     model_config = ConfigDict(extra="allow")
 
     pc_id: str
+    view_id: str
     avatar_id: str
     state: str
     seconds: float

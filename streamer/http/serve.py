@@ -21,6 +21,7 @@ from visavis.streamer.http.app import create_app
 from visavis.streamer.http.connections import BoundedProtocol, Connections, affordable_connections
 from visavis.streamer.http.guard import is_loopback
 from visavis.streamer.http.tls import certificate
+from visavis.streamer.webrtc.connection import self_test
 from visavis.streamer.worker.memory import limit_arenas
 
 _GRACE_S: Final = 5
@@ -60,8 +61,10 @@ def run_server(config: Config) -> None:
     """Serve until interrupted, and print the address.
 
     Raises:
-        BadRequest: the address cannot be used.
+        BadRequest: the address cannot be used, or a library is not the one this was made for.
     """
+    if fault := self_test():
+        raise BadRequest(fault)
     limit_arenas()
     app = create_app(config)
     host, port = config.server.host, config.server.port

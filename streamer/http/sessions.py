@@ -29,7 +29,7 @@ def _answers_sdp(status: int, words: str) -> dict[int | str, dict[str, Any]]:
 @router.post("/api/offer")
 @router.post("/offer", include_in_schema=False)
 async def offer(served: Served, body: Offer) -> Answer:
-    """Begin a session, start one over, or watch one (``request_data.watch``)."""
+    """Begin a session, go on with one in place, or watch one (``request_data.watch``)."""
     return Answer.model_validate(await served.sessions.offer(body.request()))
 
 
@@ -51,8 +51,8 @@ async def trickle(served: Served, body: Candidates) -> Done:
 async def whep(served: Served, request: Request, pc_id: str) -> Response:
     """Watch a session as WHEP has it: an offer's SDP to an answer's, and where to hang up."""
     sdp = (await request.body()).decode("utf-8", "replace")
-    answer = await served.sessions.watch(pc_id, sdp, "offer")
-    return Response(answer["sdp"], 201, {"location": answer["pc_id"]}, media_type=_SDP)
+    viewer, answer = await served.sessions.watch(pc_id, sdp)
+    return Response(answer, 201, {"location": viewer.id}, media_type=_SDP)
 
 
 @router.patch(

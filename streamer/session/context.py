@@ -9,6 +9,8 @@ from visavis.streamer.clock import Clock
 from visavis.streamer.config import Config
 from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.metrics import Metrics
+from visavis.streamer.webrtc.ice import Binding
+from visavis.streamer.webrtc.peer import PeerSettings
 from visavis.streamer.webrtc.rtcp import WallClock
 from visavis.streamer.worker.supervisor import Supervisor
 
@@ -31,4 +33,11 @@ class SessionContext:
     metrics: Metrics
     supervisor: Supervisor
     find_avatar: Callable[[str], Avatar]
+    binding: Binding = field(default_factory=Binding)
     phases: FramePhases = field(default_factory=FramePhases)
+
+    @property
+    def peers(self) -> PeerSettings:
+        """What every connection shares."""
+        codec = self.config.media.video_codec
+        return PeerSettings(self.clock, self.config.limits, self.binding, codec)

@@ -12,6 +12,7 @@ from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
 
 from visavis.streamer.clock import Clock
+from visavis.streamer.errors import VisavisError
 
 logger = logging.getLogger(__name__)
 MAX_MESSAGE = 16_384  # characters
@@ -73,12 +74,25 @@ class ControlChannel:
         elif message["type"] == "ping":
             self._pong(message.get("t"))
         elif (command := self._commands.get(message["type"])) is not None:
-            command(message)
+            self._act(command, message)
         else:
             self.error("There is no message of this type.")
 
+    def _act(self, command: Command, message: dict[str, Any]) -> None:
+        """Run a command; whatever it raises would end the whole connection."""
+        try:
+            command(message)
+        except VisavisError as error:
+            self.error(str(error))
+        except (ArithmeticError, ValueError, TypeError):
+            self.error("The message has a value that cannot be used.")
+        except Exception:
+            logger.exception("a control message could not be handled")
+            self.error("Something went wrong with this message.")
+
     def _pong(self, stamp: object) -> None:
-        if isinstance(stamp, int | float) and not isinstance(stamp, bool):
+        number = isinstance(stamp, int | float) and not isinstance(stamp, bool)
+        if number and abs(stamp) < 1e15:  # type: ignore[arg-type]
             self.send({"type": "pong", "t": stamp})
         else:
             self.error("A ping needs a number t.")

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, NotFound
+from visavis.streamer.errors import AtCapacity, BadRequest, NotFound
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.session import Session
 from visavis.streamer.session.trace import MAX_SECONDS
-from visavis.streamer.session.viewer import Watcher
+from visavis.streamer.session.viewer import Viewer
 from visavis.streamer.webrtc import signaling
+from visavis.streamer.webrtc.peer import Peer
+from visavis.streamer.webrtc.signaling import Offer
 
 _ID_BYTES = 12
+_HOLD_S = 5.0  # that somebody who comes too early waits for a session to begin
 _REMEMBERED = 256  # ended sessions whose viewer may still hang up
 
 
@@ -28,16 +32,18 @@ class OfferRequest:
 
     Attributes:
         sdp: the offer.
-        pc_id: the session that it starts over, if any.
+        pc_id: the connection that it goes on with, if any.
+        restart_pc: start that session over instead.
         avatar_id: who is to be shown; the newest if empty.
         size: width and height in pixels; the server's if 0.
         probe: burn measuring marks into the picture.
-        watch: a session to be watched instead of beginning one.
+        watch: view id of a session to be watched instead of beginning one.
         wishes: look-ahead, mood and style.
     """
 
     sdp: str
     pc_id: str = ""
+    restart_pc: bool = False
     avatar_id: str = ""
     size: int = 0
     probe: bool = False
@@ -64,29 +70,41 @@ class SessionManager:
         self._journal = journal
         self._admission = admission
         self._sessions: dict[str, Session] = {}
-        self._watchers: dict[str, Watcher] = {}
+        self._views: dict[str, Session] = {}
+        self._viewers: dict[str, Viewer] = {}
         self._gone: deque[str] = deque(maxlen=_REMEMBERED)
         self._closing = False
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    async def offer(self, request: OfferRequest) -> dict[str, str]:
-        """Begin a session; return ``sdp``, ``type`` and ``pc_id``.
+    async def offer(self, request: OfferRequest) -> dict[str, Any]:
+        """Begin a session, or go on with one; return ``sdp``, ``type``, ``pc_id`` and more.
+
+        An offer of a known ``pc_id`` is answered in place: sections may have been added, ICE may
+        restart. With ``restart_pc``, or from another connection of the client's, it begins anew.
 
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        config = self._context.config
+        offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        known = self._peer(request.pc_id)
+        if known is not None and not request.restart_pc and known.same_client(offer):
+            return _answered(known, await known.answer(offer))
         if request.watch is not None:
-            return await self.watch(request.watch, request.sdp, "offer")
-        offer = signaling.check_offer(request.sdp, "offer", config.limits)
-        size = request.size or config.media.size
+            return _answered(*await self._watch(request.watch, offer))
+        signaling.need(offer, "audio", "video")
+        return await self._begin(request, offer)
+
+    async def _begin(self, request: OfferRequest, offer: Offer) -> dict[str, Any]:
+        size = request.size or self._context.config.media.size
         avatar = self._context.find_avatar(request.avatar_id)
-        if request.pc_id in self._sessions:
-            await self.end(request.pc_id, "The viewer started over.", cause="restart")
+        if (ghost := self._sessions.get(request.pc_id)) is not None:
+            # Its place is free when this returns, and nobody else gets it in between.
+            await ghost.end("The viewer started over.", "restart")
         self._admission.enter(size)
         session = Session(
+            secrets.token_urlsafe(_ID_BYTES),
             secrets.token_urlsafe(_ID_BYTES),
             self._context,
             avatar,
@@ -95,52 +113,58 @@ class SessionManager:
             probe=request.probe,
             wishes=request.wishes,
         )
-        self._sessions[session.id] = session
+        self._sessions[session.id] = self._views[session.view_id] = session
         self._context.metrics.started.inc()
         self._journal("session-start", avatar.id, session.id)
         try:
-            sdp = await session.answer(offer)
+            return _answered(session, await session.answer(offer))
         except BaseException:
-            await session.end("The offer could not be answered.", cause="refused")
+            await session.end("The offer could not be answered.", "refused")
             raise
-        return {"sdp": sdp, "type": "answer", "pc_id": session.id}
 
-    async def watch(self, session_id: str, sdp: str, kind: str) -> dict[str, str]:
-        """Let somebody watch a session; return ``sdp``, ``type`` and ``pc_id``.
+    async def watch(self, view_id: str, sdp: str) -> tuple[Viewer, str]:
+        """Let somebody watch a session; return the viewer and the answer.
+
+        A session that has not begun yet is waited for.
 
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        limits = self._context.config.limits
-        offer = signaling.check_offer(sdp, kind, limits)
-        session = self._sessions.get(session_id)
+        offer = signaling.check_offer(sdp, "offer", self._context.config.limits)
+        return await self._watch(view_id, offer)
+
+    async def _watch(self, view_id: str, offer: Offer) -> tuple[Viewer, str]:
+        session = self._views.get(view_id)
         if session is None:
             raise NotFound("There is no such session to watch.", code="unknown-session")
-        if session.state != "live":
-            raise Conflict(
-                "This session has not begun yet; try again in a moment.", code="not-live"
-            )
-        if len(session.watchers) >= limits.max_viewers:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(session.begun.wait(), _HOLD_S)
+        if session.feed is None or not session.live:
             raise AtCapacity(
-                f"This session has {limits.max_viewers} watchers already.", code="session-full"
+                "This session has not begun yet; try again in a moment.", 1, code="not-live"
             )
+        most = self._context.config.limits.max_viewers
+        if len(session.viewers) >= most:
+            raise AtCapacity(f"This session has {most} watchers already.", code="session-full")
 
-        def ended(watcher: Watcher) -> None:
-            session.watchers.discard(watcher)
-            self._watchers.pop(watcher.id, None)
-            self._gone.append(watcher.id)
-            self._context.metrics.viewers.set(len(self._watchers))
+        def ended(viewer: Viewer) -> None:
+            session.viewers.discard(viewer)
+            self._viewers.pop(viewer.id, None)
+            self._gone.append(viewer.id)
+            self._context.metrics.viewers.set(len(self._viewers))
 
-        watcher = Watcher(secrets.token_urlsafe(_ID_BYTES), self._context, session, ended)
-        self._watchers[watcher.id] = watcher
-        session.watchers.add(watcher)
-        self._context.metrics.viewers.set(len(self._watchers))
+        viewer = Viewer(secrets.token_urlsafe(_ID_BYTES), self._context, session.feed, ended)
+        self._viewers[viewer.id] = viewer
+        session.viewers.add(viewer)
+        self._context.metrics.viewers.set(len(self._viewers))
         try:
-            answer = await watcher.answer(offer)
+            return viewer, await viewer.answer(offer)
         except BaseException:
-            await watcher.end("The offer could not be answered.")
+            await viewer.end("The offer could not be answered.", "refused")
             raise
-        return {"sdp": answer, "type": "answer", "pc_id": watcher.id}
+
+    def _peer(self, peer_id: str) -> Peer | None:
+        return self._sessions.get(peer_id) or self._viewers.get(peer_id)
 
     async def add_candidates(self, session_id: str, candidates: list[Any]) -> None:
         """Hand trickled candidates to a session.
@@ -148,8 +172,7 @@ class SessionManager:
         Raises:
             NotFound: there is no such session.
         """
-        watcher = self._watchers.get(session_id)
-        await (watcher or self._get(session_id)).add_candidates(candidates)
+        await (self._peer(session_id) or self._get(session_id)).add_candidates(candidates)
 
     async def record(self, session_id: str, seconds: float) -> str:
         """Record the frames of a session as a Chrome trace.
@@ -169,10 +192,10 @@ class SessionManager:
         Raises:
             NotFound: there is no such session.
         """
-        if (watcher := self._watchers.get(session_id)) is not None:
-            await watcher.end(reason)
+        if (peer := self._peer(session_id)) is not None:
+            await peer.end(reason, cause)
         elif session_id not in self._gone:
-            await self._get(session_id).end(reason, cause=cause)
+            self._get(session_id)
 
     async def end_avatar(self, avatar_id: str) -> None:
         """End every session that shows an avatar which is being erased, or is about to."""
@@ -204,7 +227,7 @@ class SessionManager:
         return [session.describe() for session in self._sessions.values()]
 
     async def _end_all(self, sessions: list[Session], reason: str, cause: str) -> None:
-        await asyncio.gather(*(session.end(reason, cause=cause) for session in sessions))
+        await asyncio.gather(*(session.end(reason, cause) for session in sessions))
 
     def _get(self, session_id: str) -> Session:
         session = self._sessions.get(session_id)
@@ -213,7 +236,16 @@ class SessionManager:
         return session
 
     def _ended(self, session: Session) -> None:
+        self._views.pop(session.view_id, None)
         if self._sessions.pop(session.id, None) is not None:
             self._gone.append(session.id)
             self._journal("session-end", session.avatar.id, session.id)
             self._admission.leave(session.size)
+
+
+def _answered(peer: Peer, sdp: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {"sdp": sdp, "type": "answer", "pc_id": peer.id}
+    if isinstance(peer, Session):
+        answer["view_id"] = peer.view_id
+        answer["streams"] = [stream._asdict() for stream in peer.streams]
+    return answer

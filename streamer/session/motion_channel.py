@@ -122,10 +122,15 @@ class MotionChannel:
         self.detach()
         self._channel = channel
 
-    def detach(self) -> None:
-        """Forget the channel and what waits for it."""
-        self._channel = None
-        self._waiting.clear()
+    def detach(self, channel: RTCDataChannel | None = None) -> None:
+        """Forget the channel and what waits for it.
+
+        Args:
+            channel: only if it is this one; a newer one stays when an older one closes.
+        """
+        if channel is None or channel is self._channel:
+            self._channel = None
+            self._waiting.clear()
 
     def put(self, frame: MotionFrame) -> None:
         """Send a frame, after those that wait."""

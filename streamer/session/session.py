@@ -1,4 +1,4 @@
-"""One viewer: a peer connection, a timeline, a slot in the worker and the two outgoing tracks."""
+"""One person: a connection, a timeline, a slot in the worker and the feed that comes of them."""
 
 from __future__ import annotations
 
@@ -23,41 +23,53 @@ from visavis.streamer.session.control import ControlChannel
 from visavis.streamer.session.motion_channel import MotionChannel, MotionFrame
 from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.stats import SessionFigures
-from visavis.streamer.session.tasks import OwnedTasks
 from visavis.streamer.session.trace import Tracer, chrome_trace_json
-from visavis.streamer.session.viewer import Watcher
-from visavis.streamer.webrtc import peer as peering
+from visavis.streamer.session.viewer import Viewer
 from visavis.streamer.webrtc import rtcp
-from visavis.streamer.webrtc.microphone import AudioIn, HeardSound, drain_receiver, tap_receiver
-from visavis.streamer.webrtc.signaling import Offer
-from visavis.streamer.webrtc.tracks import VIDEO_RATE, AvatarAudioTrack, AvatarVideoTrack
+from visavis.streamer.webrtc.connection import codecs_of, tap_receiver
+from visavis.streamer.webrtc.feed import Feed, FeedClock, Lane
+from visavis.streamer.webrtc.microphone import AudioIn, HeardSound
+from visavis.streamer.webrtc.peer import LOOK_S, Missing, Peer, Role, Stream
+from visavis.streamer.webrtc.signaling import Offer, Section
+from visavis.streamer.webrtc.tracks import (
+    AUDIO_BLOCK,
+    RawSoundTrack,
+    SoundRelease,
+    release_opus,
+)
 from visavis.streamer.worker.pipeline import SlotSpec
 from visavis.streamer.worker.protocol import Packet
 from visavis.streamer.worker.supervisor import WorkerSlot
 
 logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for
-STATS_S = 1.0
 _TELL_S = 3.0  # that a session which cannot be waits for the viewer to connect
 _FLUSH_S = 0.2
 
 
-class Session:
+class Session(Peer):
     """From the offer to the end.
 
     Args:
-        session_id: made by the server.
+        session_id: made by the server; who knows it controls the session.
+        view_id: made by the server; who knows it may watch.
         context: what sessions share.
         avatar: who is shown.
         ended: told once, when everything is given back.
         size: width and height in pixels.
         probe: burn measuring marks into the picture.
         wishes: look-ahead, mood and style.
+
+    Attributes:
+        feed: the picture and sound, encoded once; None before the first offer was taken.
+        viewers: those who watch.
+        begun: set when the session goes live or ends.
     """
 
     def __init__(
         self,
         session_id: str,
+        view_id: str,
         context: SessionContext,
         avatar: Avatar,
         ended: Callable[[Session], None],
@@ -66,21 +78,20 @@ class Session:
         probe: bool = False,
         wishes: Wishes | None = None,
     ) -> None:
-        self.id = session_id
+        super().__init__(session_id, context.peers)
+        self.view_id = view_id
         self.avatar = avatar
-        self.began_at = context.clock.now()
-        self.state = "connecting"
+        self.size = size
+        self.feed: Feed | None = None
+        self.viewers: set[Viewer] = set()
+        self.begun = asyncio.Event()
         self._context = context
         self._ended = ended
-        self.size = size
         self._probe = probe
-        self._clock = context.clock
         media = context.config.media
         self._wishes = wishes or Wishes()
         ahead = self._wishes.look_ahead_ms
         self._media = media if ahead is None else media.model_copy(update={"look_ahead_ms": ahead})
-        self._peer = peering.new_peer()
-        self._candidates = peering.Candidates(self._peer, context.config.limits.candidates)
         self._control = ControlChannel(self._commands(), self._clock)
         self._motion = MotionChannel()
         self._heard: HeardSound | None = None  # the other side's sound, if the viewer sends it
@@ -89,126 +100,148 @@ class Session:
         self._slot: WorkerSlot | None = None
         self._figures = SessionFigures(context.metrics, self._media.fps, self._clock.now)
         self._keyframes = KeyframeGate(self._ask_for_keyframe, self._clock.now)
-        self._video = AvatarVideoTrack(self._media.fps, self.request_keyframe, self._figures.taken)
-        self.codec = ""
-        self.watchers: set[Watcher] = set()
-        self._audio: AvatarAudioTrack | None = None
+        self._sound = SoundRelease(self._clock, self._path.read, self._path.release_sound)
         self._microphone: AudioIn | None = None
         self._next_avatar: Avatar | None = None
-        self._tasks = OwnedTasks(f"session {session_id}", self._failed)
-        self._run = self._tasks.run
+
+    @property
+    def state(self) -> str:
+        """``connecting``, ``live`` or ``ended``."""
+        return "ended" if self.over else "live" if self.live else "connecting"
 
     # ------------------------------------------------------------------ signalling
 
     async def answer(self, offer: Offer) -> str:
-        """Take the offer; return the answer's SDP.
+        """Take an offer, the first or a later one; return the answer's SDP.
 
         Raises:
             BadRequest: the offer cannot be served.
         """
-        peer = self._peer
-        peer.addTransceiver("audio", direction="sendrecv")
-        video = peer.addTransceiver("video", direction="sendonly")
-        peering.prefer(video, self._media.video_codec)
-        sdp = await peering.answer(peer, offer, self._place_tracks)
-        peer.on("connectionstatechange", self._connection_changed)
-        peer.on("datachannel", self._data_channel)
-        self._run(self._watch())
-        if peer.connectionState == "connected":
-            self._connection_changed()
+        first = self.feed is None
+        if first:
+            self.feed = self._make_feed(offer)
+        sdp = await super().answer(offer)
+        if first:
+            self._run(self._open_slot(self.feed.codec))  # type: ignore[union-attr]
         return sdp
 
-    def _place_tracks(self) -> None:
-        """Fill the first audio and video section and open the slot.
-
-        A second audio section that the viewer only sends in is the other side's sound; any other
-        section is refused.
-        """
-        first: dict[str, RTCRtpTransceiver] = {}
-        for transceiver in self._peer.getTransceivers():
-            if transceiver.kind in first and self._takes_heard(transceiver):
-                continue
-            if transceiver.kind in first:
-                transceiver.direction = "inactive"
-                drain_receiver(transceiver.receiver)
-            else:
-                first[transceiver.kind] = transceiver
-        audio, video = first["audio"], first["video"]
-        codec = audio._codecs[0]
-        opus = codec.name.lower() == "opus"
-        self._audio = AvatarAudioTrack(
-            self._clock,
-            self._path.read,
-            self._path.release_sound,
-            encoded=opus,
-            copy=self._heard_by_all,
+    def _make_feed(self, offer: Offer) -> Feed:
+        """Return the feed, in the codec which the first picture section will have."""
+        wanted, video = self._media.video_codec.upper(), offer.served("video")
+        codecs = [name.upper() for name in video[0].codecs] if video else [wanted]
+        return Feed(
+            wanted if wanted in codecs else codecs[0],
+            self._media.fps,
+            FeedClock(
+                media_time=self._path.media_time,
+                ntp=lambda: self._context.wall.ntp(self._clock.now()),
+                now=self._clock.now,
+            ),
+            self.request_keyframe,
+            self._media.playout_delay_max_ms,
         )
-        self._microphone = AudioIn(audio._codecs, self._path.sound, self._clock.now)
-        tap_receiver(audio.receiver, self._microphone.take)
-        drain_receiver(video.receiver)
-        audio.sender.replaceTrack(self._audio)
-        video.sender.replaceTrack(self._video)
-        self.hooks = hooks = rtcp.SenderHooks(
-            track=self._video,
-            clock_rate=VIDEO_RATE,
-            media_time=self._path.media_time,
-            ntp=lambda: self._context.wall.ntp(self._clock.now()),
-            keyframe=self.request_keyframe,
+
+    def role_of(self, section: Section, nth: int) -> Role:
+        """The first of each kind is the session's own; others' feeds get the rest.
+
+        A second audio section that the viewer only sends in is the other side's sound.
+        """
+        if nth == 0:
+            return Role.OWN
+        if section.direction == "sendonly":
+            heard = section.kind == "audio" and self._heard is None
+            return Role.HEARD if heard else Role.DROPPED
+        return Role.FREE
+
+    def place(self, section: Section, role: Role, transceiver: RTCRtpTransceiver) -> Lane | None:
+        """Fill one of the session's own sections."""
+        codecs, receiver = codecs_of(transceiver), transceiver.receiver
+        if role is Role.HEARD:
+            self._heard = HeardSound()
+            tap_receiver(receiver, AudioIn(codecs, self._heard.put).take)
+            return None
+        if section.kind == "audio":
+            self._microphone = AudioIn(codecs, self._path.sound, self._clock.now)
+            tap_receiver(receiver, self._microphone.take)
+            if codecs[0].name.lower() != "opus":
+                self._send_raw(transceiver, codecs[0].clockRate)
+                return None
+        lane = Lane(
+            section.kind,
+            self._clock.now,
+            lambda: self.live,
+            taken=self._figures.taken,
             bitrate=self._estimated,
-            playout_delay_ms=self._media.playout_delay_max_ms,
+        )
+        lane.attach(transceiver.sender, codecs[0].name)
+        lane.show(self.feed)
+        return lane
+
+    def _send_raw(self, transceiver: RTCRtpTransceiver, clock_rate: int) -> None:
+        """Send sound to a viewer that has no Opus."""
+        path, feed = self._path, self.feed
+        assert feed is not None
+        track = RawSoundTrack(
+            SoundRelease(self._clock, path.read, path.release_sound, 2 * AUDIO_BLOCK)
+        )
+        transceiver.sender.replaceTrack(track)
+        hooks = rtcp.SenderHooks(
+            track=track,
+            clock_rate=clock_rate,
+            media_time=feed.clock.media_time,
+            ntp=feed.clock.ntp,
             now=self._clock.now,
         )
-        rtcp.install(video.sender, hooks)
-        rtcp.install(audio.sender, replace(hooks, track=self._audio, clock_rate=codec.clockRate))
-        self.codec = video._codecs[0].name.upper()
-        self._run(self._open_slot(self.codec))
+        rtcp.install(transceiver.sender, hooks)
 
-    def _takes_heard(self, transceiver: RTCRtpTransceiver) -> bool:
-        """Use a further audio section for what the other side says, if it offers just that."""
-        if transceiver.kind != "audio" or self._heard is not None:
-            return False
-        if transceiver._offerDirection != "recvonly":  # what is left for us, as aiortc keeps it
-            return False
-        transceiver.direction = "recvonly"
-        self._heard = HeardSound()
-        tap_receiver(transceiver.receiver, AudioIn(transceiver._codecs, self._heard.put).take)
-        return True
-
-    async def add_candidates(self, candidates: list[Any]) -> None:
-        """Take trickled candidates.
-
-        Raises:
-            BadRequest: there are too many.
-        """
-        await self._candidates.add(candidates)
+    def streams_changed(self, streams: list[Stream], missing: Missing) -> None:
+        """Tell the viewer in which sections the others are."""
+        self._control.send(
+            {
+                "type": "streams",
+                "streams": [stream._asdict() for stream in streams],
+                "missing": missing._asdict(),
+            }
+        )
 
     # ------------------------------------------------------------------ connection
 
-    def _connection_changed(self) -> None:
-        state = self._peer.connectionState
-        if state == "connected" and not self._path.live:
-            self._begin()
-        elif state in ("failed", "closed"):
-            self._run(self.end("The connection was lost.", cause="connection"))
-
-    def _begin(self) -> None:
-        self.state = "live"
+    def connected(self) -> None:
+        """Begin media time."""
         self._path.begin()
+        self.begun.set()
         self._run(self._pace())
+        self._run(release_opus(self._sound, self._is_heard, self._release_sound))
 
-    def _data_channel(self, channel: RTCDataChannel) -> None:
+    def _is_heard(self) -> bool:
+        return self.feed is not None and bool(self.feed.sounds)
+
+    def _release_sound(self, data: bytes, pts: int) -> None:
+        if self.feed is not None:
+            self.feed.sound(data, pts)
+
+    def channel(self, channel: RTCDataChannel) -> None:
+        """Take the channels that are known by name."""
         if channel.label == "control":
             self._control.attach(channel)
+            channel.on("open", self._tell_streams)
+            self._tell_streams()
         elif channel.label == motion_channel.LABEL:
             self._motion.attach(channel)
-            self._share_motion(True)
-            channel.on("close", lambda: self._share_motion(False))
+            self._share_motion()
+            channel.on("close", lambda: self._close_motion(channel))
 
-    def _share_motion(self, on: bool) -> None:
-        if not on:
-            self._motion.detach()
+    def _tell_streams(self) -> None:
+        if self.streams:
+            self.streams_changed(self.streams, self.missing)
+
+    def _close_motion(self, channel: RTCDataChannel) -> None:
+        self._motion.detach(channel)
+        self._share_motion()
+
+    def _share_motion(self) -> None:
         if self._slot is not None:
-            self._slot.motion(on)
+            self._slot.motion(self._motion.attached)
 
     async def _open_slot(self, codec: str) -> None:
         media = self._media
@@ -232,23 +265,18 @@ class Session:
         except VisavisError as error:
             with contextlib.suppress(TimeoutError):  # so that the viewer can be told why
                 await asyncio.wait_for(self._control.attached.wait(), _TELL_S)
-            self._run(self.end(str(error), cause="avatar"))
+            self.end_soon(str(error), "avatar")
 
-    async def _watch(self) -> None:
-        """Connect deadline, life-time, pings, statistics."""
+    def look(self, age_s: float) -> None:
+        """Life-time, pings, statistics."""
         limits = self._context.config.limits
-        while True:
-            await self._clock.sleep_until(self._clock.now() + STATS_S)
-            age = self._clock.now() - self.began_at
-            if not self._path.live and age > limits.connect_timeout_s:
-                self._run(self.end("The connection could not be made in time.", cause="timeout"))
-            elif limits.session_max_s and age > limits.session_max_s:
-                self._run(self.end("The session has reached its longest time.", cause="lifetime"))
-            elif self._control.silent_s > limits.idle_timeout_s:
-                self._run(self.end("The viewer has gone silent.", cause="idle"))
-            elif self._path.live:
-                self._figures.sound(self._path.timeline)
-                self._control.send({"type": "stats", **self.figures()})
+        if 0 < limits.session_max_s < age_s:
+            self.end_soon("The session has reached its longest time.", "lifetime")
+        elif self._control.silent_s > limits.idle_timeout_s:
+            self.end_soon("The viewer has gone silent.", "idle")
+        else:
+            self._figures.sound(self._path.timeline)
+            self._control.send({"type": "stats", **self.figures()})
 
     # ------------------------------------------------------------------ media
 
@@ -279,10 +307,6 @@ class Session:
         """Want a keyframe, for a viewer that lost one or has just come."""
         self._keyframes.request()
 
-    def _heard_by_all(self, data: bytes, pts: int) -> None:
-        for watcher in self.watchers:
-            watcher.hear(data, pts)
-
     def _ask_for_keyframe(self) -> None:
         if self._slot is not None:
             self._slot.keyframe()
@@ -299,10 +323,9 @@ class Session:
     def on_packet(self, packet: Packet) -> None:
         """Send a picture on and keep its figures."""
         decode_s = self._microphone.decode_s if self._microphone is not None else 0.0
-        self._figures.picture(packet, self._path, self._audio, decode_s)
-        self._video.put(packet.frame, packet.data, packet.keyframe)
-        for watcher in self.watchers:
-            watcher.put(packet.frame, packet.data, packet.keyframe)
+        self._figures.picture(packet, self._path, self._sound, decode_s)
+        if self.feed is not None:
+            self.feed.picture(packet.frame, packet.data, packet.keyframe)
 
     def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
         """Send a frame's coefficients to whoever drives a character with them."""
@@ -310,14 +333,13 @@ class Session:
 
     def on_worker(self, state: str) -> None:
         """Tell the viewer that the worker was lost or is back."""
-        if state == "lost":
-            for video in (self._video, *(watcher.video for watcher in self.watchers)):
-                video.clear()
+        if state == "lost" and self.feed is not None:
+            self.feed.start_over()
         self._control.send({"type": "worker", "state": state})
 
     def on_slot_failed(self, reason: str) -> None:
         """End: the models cannot be brought back."""
-        self._run(self.end(reason, cause="worker"))
+        self.end_soon(reason, "worker")
 
     def on_avatar(self, avatar_id: str, state: str, error: str) -> None:
         """Tell the viewer how a switch went."""
@@ -345,8 +367,8 @@ class Session:
 
     def interrupt(self) -> None:
         """Barge-in: sound, coefficients and pictures on their way are dropped at once."""
-        if self._path.live and self._audio is not None:
-            self._path.timeline.hush(self._audio.position)
+        if self._path.live:
+            self._path.timeline.hush(self._sound.position)
         if self._slot is not None:
             self._slot.interrupt()
 
@@ -401,8 +423,8 @@ class Session:
         tracer = self._figures.tracer = Tracer()
         end = self._clock.now() + seconds
         try:
-            while self.state != "ended" and self._clock.now() < end:
-                await self._clock.sleep_until(min(end, self._clock.now() + STATS_S))
+            while not self.over and self._clock.now() < end:
+                await self._clock.sleep_until(min(end, self._clock.now() + LOOK_S))
         finally:
             self._figures.tracer = None
         return chrome_trace_json(tracer.frames, self.id)
@@ -416,37 +438,34 @@ class Session:
         age = self._clock.now() - self.began_at
         return {
             "pc_id": self.id,
+            "view_id": self.view_id,
             "avatar_id": self.avatar.id,
             "state": self.state,
             "seconds": round(age, 1),
             "bitrate_kbps": self._governor.kbps,
-            "watchers": len(self.watchers),
+            "watchers": len(self.viewers),
             **self.figures(),
         }
 
-    async def end(self, reason: str, *, cause: str) -> None:
-        """Tell the viewer why, and give everything back. Safe to call twice."""
-        if self.state == "ended":
-            return
-        self.state = "ended"
+    async def farewell(self, reason: str, cause: str) -> None:
+        """Tell the viewer and those who watch why this ends."""
+        self.begun.set()  # nobody need wait any longer
         self._control.send({"type": "ended", "reason": reason, "cause": cause})
         await self._control.flush(_FLUSH_S)
         over = "The session that was watched is over."
-        await asyncio.gather(*(watcher.end(over) for watcher in list(self.watchers)))
-        await self._tasks.cancel()
-        if self._slot is not None:
-            self._slot.close()
-            self._slot = None
-        self._path.end()
-        self._video.stop()
-        if self._audio is not None:
-            self._audio.stop()
-        await peering.close(self._peer)
-        self._control.detach()
-        self._motion.detach()
-        self._context.metrics.ended.labels(cause).inc()
-        self._ended(self)
+        await asyncio.gather(*(viewer.end(over, "watch") for viewer in list(self.viewers)))
 
-    def _failed(self) -> None:
-        if self.state != "ended":
-            self._run(self.end("Something went wrong in this session.", cause="error"))
+    def release(self, cause: str) -> None:
+        """Give the slot in the worker and the place back."""
+        try:
+            if self.feed is not None:
+                self.feed.end()
+            if self._slot is not None:
+                self._slot.close()
+                self._slot = None
+            self._path.end()
+            self._control.detach()
+            self._motion.detach()
+        finally:
+            self._context.metrics.ended.labels(cause).inc()
+            self._ended(self)

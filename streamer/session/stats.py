@@ -12,7 +12,7 @@ from visavis.streamer.media.path import MediaPath
 from visavis.streamer.media.timeline import RATE, Timeline
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.session.trace import FrameTimes, Tracer
-from visavis.streamer.webrtc.tracks import AvatarAudioTrack
+from visavis.streamer.webrtc.tracks import SoundRelease
 from visavis.streamer.worker.protocol import Packet
 
 _KEPT = 250  # frames that the percentiles speak of, 10 s
@@ -47,7 +47,7 @@ class SessionFigures:
         self._sent: deque[tuple[float, int]] = deque(maxlen=int(_RATE_WINDOW_S * fps))
 
     def picture(
-        self, packet: Packet, path: MediaPath, audio: AvatarAudioTrack | None, decode_s: float
+        self, packet: Packet, path: MediaPath, sound: SoundRelease | None, decode_s: float
     ) -> None:
         """Keep everything that one picture on its way to the viewer says."""
         now = self._now()
@@ -56,9 +56,9 @@ class SessionFigures:
         self._metrics.delay.set(1e3 * path.delay.seconds)
         start, end = path.start_of(packet.frame), path.start_of(packet.frame + 1)
         self.age(path.timeline.arrival((start + end) // 2), now)
-        if audio is not None and audio.sent_at:
-            self.skew(now - path.release(start) - audio.sent_at + path.release_sound(
-                audio.sent_position))  # fmt: skip
+        if sound is not None and sound.sent_at:
+            self.skew(now - path.release(start) - sound.sent_at + path.release_sound(
+                sound.sent_position))  # fmt: skip
         arrived = path.timeline.arrival(path.needed_by(packet.frame))
         if arrived is None:
             return

@@ -1,8 +1,8 @@
 """The microphone's way in: RTP packets to samples on the session's media time.
 
 aiortc's own receive path (a jitter buffer of 80 ms, a thread and two unbounded queues per track)
-is taken out of one receiver at a time: its jitter buffer is replaced by a tap that hands every
-packet over and keeps none. Statistics and receiver reports stay aiortc's.
+is taken out of one receiver at a time (``connection.tap_receiver``): its jitter buffer is replaced
+by a tap that hands every packet over and keeps none. Statistics and receiver reports stay aiortc's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 import av
 import numpy as np
-from aiortc import RTCRtpReceiver
 from aiortc.codecs import get_decoder
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
@@ -25,34 +24,11 @@ from visavis.streamer.media.downmix import Downmix
 from visavis.streamer.media.jitter import AudioPacket, JitterBuffer
 from visavis.streamer.media.resample import StreamingResampler
 from visavis.streamer.media.timeline import RATE
+from visavis.streamer.webrtc.connection import payload_of
 
 logger = logging.getLogger(__name__)
 MODEL_RATE = 16_000
 _HEARD_KEPT = MODEL_RATE // 5  # samples of the other side's sound that may wait
-
-
-class _Tap:
-    """Stands where aiortc's jitter buffer was."""
-
-    def __init__(self, take: Callable[[RtpPacket], None]) -> None:
-        self._take = take
-
-    def add(self, packet: RtpPacket) -> tuple[bool, None]:
-        self._take(packet)
-        return False, None
-
-
-def tap_receiver(receiver: RTCRtpReceiver, take: Callable[[RtpPacket], None]) -> None:
-    """Hand every packet of one receiver to ``take``; nothing is queued or decoded by aiortc."""
-    name = "_RTCRtpReceiver__jitter_buffer"
-    if not hasattr(receiver, name):
-        raise RuntimeError("This version of aiortc keeps its jitter buffer elsewhere.")
-    setattr(receiver, name, _Tap(take))
-
-
-def drain_receiver(receiver: RTCRtpReceiver) -> None:
-    """Throw away whatever a receiver gets that nobody asked for."""
-    tap_receiver(receiver, lambda packet: None)
 
 
 class AudioIn:
@@ -84,7 +60,7 @@ class AudioIn:
 
     def take(self, packet: RtpPacket) -> None:
         """Take one RTP packet as aiortc hands it over."""
-        data = bytes(getattr(packet, "_data", b""))
+        data = payload_of(packet)
         if not data or packet.payload_type not in self._codecs:
             return
         arrived = AudioPacket(packet.sequence_number, packet.timestamp, packet.payload_type, data)

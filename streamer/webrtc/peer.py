@@ -1,27 +1,52 @@
-"""What every peer connection of the server has in common: making it, answering, candidates."""
+"""One connection, from its first offer to its end, under sessions and viewers alike.
+
+A peer answers any number of offers in place: sections come and go, ICE restarts, while the id, the
+data channels and everything that is sent stay. Sections that are not the peer's own are filled with
+other sessions' feeds (:meth:`Peer.show`): who is wished first gets the first free ones, and a
+section whose feed is gone is used again without a new offer.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import enum
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from aiortc import (
-    RTCBundlePolicy,
-    RTCConfiguration,
-    RTCPeerConnection,
+    RTCDataChannel,
     RTCRtpSender,
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
-from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 
-from visavis.streamer.errors import BadRequest, VisavisError
-from visavis.streamer.webrtc import ice, signaling
-from visavis.streamer.webrtc.signaling import Offer
+from visavis.streamer.clock import Clock
+from visavis.streamer.config import LimitsConfig
+from visavis.streamer.errors import BadRequest, Conflict, VisavisError
+from visavis.streamer.webrtc import signaling
+from visavis.streamer.webrtc.connection import (
+    MediaConnection,
+    accept_extension,
+    codecs_of,
+    drain_receiver,
+)
+from visavis.streamer.webrtc.feed import Feed, Lane
+from visavis.streamer.webrtc.ice import Binding
+from visavis.streamer.webrtc.negotiation import Negotiation
+from visavis.streamer.webrtc.rtcp import PLAYOUT_DELAY_URI
+from visavis.streamer.webrtc.signaling import Offer, Section
+from visavis.streamer.webrtc.tasks import OwnedTasks
 
 logger = logging.getLogger(__name__)
+LOOK_S = 1.0
+UNHEARD_S = 6.0  # that an answer waits for the client's first check
+_NEGOTIATION_S = 10.0  # that one answer may take
+_MOST_CHANNELS = 64  # data channels that a client may open
+_TASKS_S = 2.0  # that a peer's own tasks may take to end
 _UNFIT = (
     ValueError,
     KeyError,
@@ -29,96 +54,448 @@ _UNFIT = (
     AttributeError,
     TypeError,
     AssertionError,
+    ConnectionError,
+    TimeoutError,
+    InternalError,
     InvalidStateError,
     InvalidAccessError,
     OperationError,
 )  # what aiortc raises on offers that are strange in some way
 
 
-def new_peer() -> RTCPeerConnection:
-    """Return a connection that asks no server on the internet for its address."""
-    return RTCPeerConnection(
-        RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
-    )
+class Role(enum.Enum):
+    """What a media section is for."""
+
+    OWN = "own"  # the session's own picture or sound, and the microphone
+    HEARD = "heard"  # the other side's sound, only received
+    FREE = "free"  # for others' feeds
+    DROPPED = "dropped"  # of no use
 
 
-def prefer(video: RTCRtpTransceiver, codec: str, *, nothing_else: bool = False) -> None:
-    """Send video as this codec if the offer has it, whatever the offer puts first.
+@dataclass(frozen=True)
+class PeerSettings:
+    """What every peer of a server shares.
 
-    H.264 costs two thirds (512 px) to half (256 px) of what VP8 does, and its encoder takes a new
-    bitrate without a keyframe.
+    Attributes:
+        clock: monotonic time.
+        limits: what one client may cost.
+        binding: where media sockets are bound.
+        codec: ``H264`` or ``VP8``, which is sent where the client has it.
     """
-    codecs = RTCRtpSender.getCapabilities("video").codecs
-    wanted = [c for c in codecs if c.mimeType.lower() == f"video/{codec}".lower()]
-    rest = [c for c in codecs if c not in wanted]
-    if nothing_else:
-        rest = [c for c in rest if c.mimeType.lower() == "video/rtx"]
-    video.setCodecPreferences(wanted + rest)
+
+    clock: Clock
+    limits: LimitsConfig
+    binding: Binding
+    codec: str
 
 
-async def answer(peer: RTCPeerConnection, offer: Offer, place: Callable[[], None]) -> str:
-    """Take an offer; return the answer's SDP.
+class Stream(NamedTuple):
+    """Whose picture and sound are in which sections; None while there is none."""
+
+    id: str
+    audio: str | None
+    video: str | None
+
+
+class Missing(NamedTuple):
+    """How many sections the client would have to add for everybody to be shown."""
+
+    audio: int
+    video: int
+
+
+@dataclass
+class _Slot:
+    """One media section."""
+
+    mid: str
+    role: Role
+    transceiver: RTCRtpTransceiver
+    lane: Lane | None = None
+    shows: str | None = None  # whose feed
+
+    @property
+    def sends(self) -> bool:
+        return self.transceiver.currentDirection in ("sendonly", "sendrecv")
+
+
+class Peer:
+    """One connection.
 
     Args:
-        peer: with its transceivers added.
-        offer: checked.
-        place: fills the sections once they are known.
-
-    Raises:
-        BadRequest: the offer cannot be served.
-    """
-    try:
-        await peer.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
-        place()
-        signaling.negotiate_extensions(peer, offer)
-        made = await peer.createAnswer()
-        for connection in ice.connections(peer):
-            ice.harden(connection)
-        await peer.setLocalDescription(made)
-    except VisavisError:
-        raise
-    except _UNFIT as error:
-        logger.info("offer refused: %r", error)
-        raise BadRequest("The offer cannot be answered: it does not fit this server.") from None
-    return signaling.finish_answer(peer.localDescription.sdp)
-
-
-async def close(peer: RTCPeerConnection) -> None:
-    """Close a connection; whatever is broken in there, its place becomes free."""
-    peer.remove_all_listeners()
-    try:
-        await peer.close()
-    except Exception:
-        logger.exception("peer connection did not close cleanly")
-
-
-class Candidates:
-    """Trickled candidates of one connection.
-
-    Args:
-        peer: gets those that may be contacted.
-        limit: how many may come.
+        peer_id: made by the server.
+        settings: what every peer shares.
     """
 
-    def __init__(self, peer: RTCPeerConnection, limit: int) -> None:
-        self._peer = peer
-        self._limit = limit
-        self._came = 0
+    def __init__(self, peer_id: str, settings: PeerSettings) -> None:
+        self.id = peer_id
+        self.live = False  # it is connected and not over
+        self.over = False
+        self.began_at = settings.clock.now()
+        self._settings = settings
+        self._clock = settings.clock
+        self._connection = MediaConnection(settings.binding)
+        self._negotiation = Negotiation()
+        self._negotiating = asyncio.Lock()
+        self._generation = 0  # of ICE
+        self._fingerprints: frozenset[str] = frozenset()
+        self._slots: dict[str, _Slot] = {}
+        self._feeds: dict[str, Feed] = {}
+        self._told: tuple[list[Stream], Missing] = ([], Missing(0, 0))
+        self._named = 0  # candidates taken
+        self._channels = 0  # data channels opened so far
+        self._ending: asyncio.Future[None] | None = None
+        self._tasks = OwnedTasks(f"{type(self).__name__} {peer_id}", self._failed)
+        self._run = self._tasks.run
+        self._connection.on("connectionstatechange", self._connection_changed)
+        self._connection.on("datachannel", self._channel_opened)
 
-    async def add(self, candidates: list[Any]) -> None:
-        """Take candidates; those that may not be contacted are left out.
+    # ------------------------------------------------------------------ what a subclass says
+
+    def role_of(self, section: Section, nth: int) -> Role:
+        """Return what the ``nth`` section of its kind (from 0) is for."""
+        raise NotImplementedError
+
+    def place(self, section: Section, role: Role, transceiver: RTCRtpTransceiver) -> Lane | None:
+        """Fill a new section that is not free: receiver, and the lane that is sent by it."""
+        raise NotImplementedError
+
+    def connected(self) -> None:
+        """Take that media may flow."""
+
+    def channel(self, channel: RTCDataChannel) -> None:
+        """Take a data channel that the client opened."""
+
+    def look(self, age_s: float) -> None:
+        """Look after things once a second."""
+
+    def streams_changed(self, streams: list[Stream], missing: Missing) -> None:
+        """Take that other feeds are shown, or in other sections."""
+
+    async def farewell(self, reason: str, cause: str) -> None:
+        """Tell the client why this ends."""
+
+    def release(self, cause: str) -> None:
+        """Give everything back that others wait for; called once, before the connection closes."""
+
+    # ------------------------------------------------------------------ signalling
+
+    @property
+    def etag(self) -> str:
+        """Name of the present ICE generation, for HTTP."""
+        return f"{self.id}-{self._generation}"
+
+    def same_client(self, offer: Offer) -> bool:
+        """Whether an offer comes from the connection that this peer has, not from a new one."""
+        return not self._fingerprints or self._fingerprints == offer.fingerprints
+
+    async def answer(self, offer: Offer) -> str:
+        """Take an offer, the first or a later one; return the answer's SDP.
 
         Raises:
-            BadRequest: there are too many.
+            BadRequest: it cannot be served; what was there before goes on.
+            Conflict: the peer is over.
         """
-        self._came += len(candidates)
-        if self._came > self._limit:
-            raise BadRequest(f"A session may have no more than {self._limit} further candidates.")
-        first = self._peer.getTransceivers()[0]
-        for entry in candidates:
-            text = entry.get("candidate") if isinstance(entry, dict) else None
-            candidate = signaling.parse_candidate(text)
-            if candidate is not None:
-                candidate.sdpMid = first.mid  # everything is bundled
-                with contextlib.suppress(ValueError, InvalidStateError):
-                    await self._peer.addIceCandidate(candidate)
+        async with self._negotiating:
+            if self.over:
+                raise Conflict("This session has ended.")
+            first = not self._slots
+            connection = self._connection
+            try:
+                async with asyncio.timeout(_NEGOTIATION_S):
+                    sdp = await self._negotiate(offer)
+            except VisavisError:
+                connection.forget_unplaced()
+                raise
+            except _UNFIT as error:
+                logger.info("offer refused: %r", error)
+                connection.forget_unplaced()
+                raise BadRequest(
+                    "The offer cannot be answered: it does not fit this server."
+                ) from None
+            self._fingerprints = offer.fingerprints
+            for section in offer.sections:
+                await self._take_candidates(section)
+            if first:
+                self._run(self._watch())
+                self._connection_changed()
+        self._assign()
+        return self._negotiation.for_client(sdp, offer)
+
+    async def _negotiate(self, offer: Offer) -> str:
+        connection, added = self._connection, self._negotiation.fresh(offer)
+        roles = self._roles(added)
+        for section in added:
+            if section.mid in roles:
+                self._add(section, roles[section.mid])
+        text = self._negotiation.for_aiortc(offer)
+        await connection.setRemoteDescription(RTCSessionDescription(text, "offer"))
+        transceivers = {t.mid: t for t in connection.getTransceivers()}
+        for section in added:
+            if (transceiver := transceivers.get(section.mid)) is not None:
+                self._fill(section, roles[section.mid], transceiver)
+        for section in offer.sections:
+            number, transceiver = section.playout_delay_id, transceivers.get(section.mid)
+            if number is not None and transceiver is not None:
+                accept_extension(transceiver, number, PLAYOUT_DELAY_URI)
+        await self._restart(offer)
+        await connection.setLocalDescription(await connection.createAnswer())
+        return str(connection.localDescription.sdp)
+
+    def _roles(self, added: list[Section]) -> dict[str, Role]:
+        nth = {kind: 0 for kind in signaling.KINDS}
+        for slot in self._slots.values():
+            nth[slot.transceiver.kind] += 1
+        roles = {}
+        for section in added:
+            if section.kind in nth:
+                roles[section.mid] = self.role_of(section, nth[section.kind])
+                nth[section.kind] += 1
+        return roles
+
+    def _add(self, section: Section, role: Role) -> None:
+        """Make the transceiver which aiortc will find for a section."""
+        direction = {
+            Role.OWN: "sendrecv" if section.kind == "audio" else "sendonly",
+            Role.HEARD: "recvonly",
+            Role.FREE: "sendonly",
+            Role.DROPPED: "inactive",
+        }[role]
+        transceiver = self._connection.addTransceiver(section.kind, direction=direction)
+        prefer(transceiver, self._settings.codec if section.kind == "video" else "opus")
+
+    def _fill(self, section: Section, role: Role, transceiver: RTCRtpTransceiver) -> None:
+        slot = self._slots[section.mid] = _Slot(section.mid, role, transceiver)
+        drain_receiver(transceiver.receiver)
+        if role is Role.FREE:
+            slot.lane = self._lane(section.kind)
+            slot.lane.attach(transceiver.sender, codecs_of(transceiver)[0].name)
+        elif role is not Role.DROPPED:
+            slot.lane = self.place(section, role, transceiver)
+
+    def _lane(self, kind: str) -> Lane:
+        return Lane(kind, self._clock.now, lambda: self.live)
+
+    async def _restart(self, offer: Offer) -> None:
+        """Restart ICE where the client has new credentials."""
+        done: set[int] = set()
+        for section in offer.sections:
+            agent = self._connection.agent_of(section.mid) if section.served else None
+            if agent is None or id(agent) in done or agent.remote_username is None:
+                continue
+            done.add(id(agent))
+            if (agent.remote_username, agent.remote_password) != section.credentials:
+                await agent.restart(*section.credentials)
+                self._generation += 1
+                self._named = 0
+
+    async def restart(self, username: str, password: str) -> tuple[str, str, list[str]]:
+        """Restart ICE of a bundled connection without an offer, as WHIP and WHEP do.
+
+        Returns:
+            User name fragment, password and candidate lines of this side.
+
+        Raises:
+            Conflict: there is no one connection that could restart.
+        """
+        async with self._negotiating:
+            agents = self._connection.agents
+            if self.over or len(agents) != 1 or agents[0].remote_username is None:
+                raise Conflict("This connection cannot restart; begin another one.")
+            agent = agents[0]
+            try:
+                async with asyncio.timeout(_NEGOTIATION_S):
+                    await agent.restart(username, password)
+            except _UNFIT as error:
+                raise Conflict("This connection cannot restart; begin another one.") from error
+            self._generation += 1
+            self._named = 0
+            lines = [f"a=candidate:{c.to_sdp()}" for c in agent.local_candidates]
+            return agent.local_username, agent.local_password, lines
+
+    async def add_candidates(self, candidates: list[Any]) -> None:
+        """Take trickled candidates: those that can be used, are new, and within the limit."""
+        for entry in candidates[:_MOST_NAMED]:
+            if isinstance(entry, dict):
+                found = signaling.parse_candidate(entry.get("candidate"))
+                mid = entry.get("sdpMid")
+                await self._take(found, mid if isinstance(mid, str) else "")
+
+    async def _take_candidates(self, section: Section) -> None:
+        if section.served:
+            for candidate in section.candidates:
+                await self._take(candidate, section.mid)
+
+    async def _take(self, candidate: Any, mid: str) -> None:
+        agent = self._connection.agent_of(mid) or next(iter(self._connection.agents), None)
+        if candidate is None or agent is None:
+            return
+        if self._named >= self._settings.limits.candidates * len(self._connection.agents):
+            return
+        known = {(c.host, c.port) for c in agent.remote_candidates}
+        if (candidate.ip, candidate.port) in known:
+            return
+        self._named += 1
+        with contextlib.suppress(ValueError):
+            await agent.take_candidate(candidate)
+
+    # ------------------------------------------------------------------ others' feeds
+
+    def show(self, feeds: Mapping[str, Feed]) -> None:
+        """Show these and no others, the most wished first.
+
+        Args:
+            feeds: by an id that the client is told.
+        """
+        self._feeds = dict(feeds)
+        self._assign()
+
+    @property
+    def streams(self) -> list[Stream]:
+        """Who is wished, and in which sections each is shown."""
+        where: dict[tuple[str, str], str] = {
+            (slot.shows, slot.transceiver.kind): slot.mid
+            for slot in self._slots.values()
+            if slot.shows is not None
+        }
+        return [
+            Stream(name, where.get((name, "audio")), where.get((name, "video")))
+            for name in self._feeds
+        ]
+
+    @property
+    def missing(self) -> Missing:
+        """Sections that the client should add."""
+        streams = self.streams
+        return Missing(
+            sum(stream.audio is None for stream in streams),
+            sum(stream.video is None for stream in streams),
+        )
+
+    def _assign(self) -> None:
+        """Bring sections and wishes together, moving nobody who is shown already."""
+        feeds = self._feeds = {name: f for name, f in self._feeds.items() if not f.ended}
+        free = [slot for slot in self._slots.values() if slot.role is Role.FREE and slot.lane]
+        shown: set[tuple[str, str]] = set()
+        for slot in free:
+            assert slot.lane is not None
+            name = slot.shows
+            if name is not None and (not slot.sends or feeds.get(name) is not slot.lane.feed):
+                slot.shows = None
+                slot.lane.show(None)
+            if slot.shows is not None:
+                shown.add((slot.shows, slot.lane.kind))
+        for name, feed in feeds.items():
+            for slot in free:
+                assert slot.lane is not None
+                key = (name, slot.lane.kind)
+                usable = slot.shows is None and slot.sends and slot.lane.fits(feed)
+                if key not in shown and usable:
+                    slot.shows = name
+                    slot.lane.show(feed)
+                    shown.add(key)
+        told = (self.streams, self.missing)
+        if told != self._told and not self.over:
+            self._told = told
+            self.streams_changed(*told)
+
+    # ------------------------------------------------------------------ connection
+
+    def _connection_changed(self) -> None:
+        state = self._connection.connectionState
+        if state == "connected" and not self.live and not self.over:
+            self.live = True
+            self.connected()
+            for slot in self._slots.values():
+                if slot.lane is not None:
+                    slot.lane.request_keyframe()
+        elif state in ("failed", "closed"):
+            self.end_soon("The connection was lost.", "connection")
+
+    def _channel_opened(self, channel: RTCDataChannel) -> None:
+        self._channels += 1
+        if self._channels > _MOST_CHANNELS:
+            self.end_soon("Too many data channels were opened.", "error")
+        elif not self.over:
+            self.channel(channel)
+
+    async def _watch(self) -> None:
+        """Connect deadlines, and what the subclass looks after."""
+        limits = self._settings.limits
+        while True:
+            await self._clock.sleep_until(self._clock.now() + LOOK_S)
+            age = self._clock.now() - self.began_at
+            if self.live:
+                if any(slot.lane and slot.lane.feed is None and slot.shows for slot in
+                       self._slots.values()):  # fmt: skip
+                    self._assign()  # a feed has ended
+                self.look(age)
+                continue
+            heard = any(agent.checked for agent in self._connection.agents)
+            if age > limits.connect_timeout_s or (age > UNHEARD_S and not heard):
+                self.end_soon("The connection could not be made in time.", "timeout")
+
+    # ------------------------------------------------------------------ end
+
+    def end_soon(self, reason: str, cause: str) -> None:
+        """Begin to end, from inside an event."""
+        if self._ending is None:
+            self.over, self.live = True, False
+            self._ending = asyncio.ensure_future(self._end(reason, cause))
+
+    async def end(self, reason: str, cause: str) -> None:
+        """Tell the client why, and give everything back; whoever asks second waits for the first.
+
+        Args:
+            reason: a sentence for the user.
+            cause: one word for programs.
+        """
+        self.end_soon(reason, cause)
+        assert self._ending is not None
+        await asyncio.shield(self._ending)
+
+    async def _end(self, reason: str, cause: str) -> None:
+        """Every step has a limit, and none keeps the next from being taken."""
+        with _logged("farewell"):
+            async with asyncio.timeout(_TASKS_S):
+                await self.farewell(reason, cause)
+        with _logged("tasks"):
+            async with asyncio.timeout(_TASKS_S):
+                await self._tasks.cancel()
+        for slot in self._slots.values():
+            if slot.lane is not None:
+                with _logged("lane"):
+                    slot.lane.end()
+        with _logged("release"):
+            self.release(cause)
+        await self._connection.shut()
+
+    def _failed(self) -> None:
+        self.end_soon("Something went wrong in this session.", "error")
+
+
+class _logged(contextlib.AbstractContextManager[None]):
+    """Log what goes wrong in one step of an end, and go on."""
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if isinstance(error, Exception):
+            logger.error("ending: %s went wrong", self._step, exc_info=error)
+            return True
+        return False
+
+
+_MOST_NAMED = 256  # candidates that are looked at in one message
+
+
+def prefer(transceiver: RTCRtpTransceiver, codec: str) -> None:
+    """Send as this codec if the offer has it, whatever the offer puts first.
+
+    H.264 costs two thirds (512 px) to half (256 px) of what VP8 does, and its encoder takes a new
+    bitrate without a keyframe. Sound is encoded once as Opus for all who can take it.
+    """
+    codecs = RTCRtpSender.getCapabilities(transceiver.kind).codecs
+    name = f"{transceiver.kind}/{codec}".lower()
+    transceiver.setCodecPreferences(sorted(codecs, key=lambda c: c.mimeType.lower() != name))

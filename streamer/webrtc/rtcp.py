@@ -73,7 +73,8 @@ class SenderHooks:
         ntp: NTP timestamp of now.
         keyframe: the viewer asks for a keyframe (PLI or FIR).
         bitrate: the viewer estimates its line at this many bit/s (REMB).
-        playout_delay_ms: upper bound asked of the viewer's jitter buffer on a line without loss.
+        playout_delay_ms: says the upper bound asked of the viewer's jitter buffer on a line
+            without loss.
         now: monotonic seconds.
     """
 
@@ -83,7 +84,7 @@ class SenderHooks:
     ntp: Callable[[], int]
     keyframe: Callable[[], None] = lambda: None
     bitrate: Callable[[int], None] = lambda bps: None
-    playout_delay_ms: int = 0
+    playout_delay_ms: Callable[[], int] = lambda: 0
     now: Callable[[], float] = time.monotonic
 
 
@@ -146,11 +147,11 @@ class LossyLink:
     viewer asking for nothing again.
 
     Args:
-        usual_ms: the bound on a line without loss.
+        usual_ms: says the bound on a line without loss.
         now: monotonic seconds.
     """
 
-    def __init__(self, usual_ms: int, now: Callable[[], float]) -> None:
+    def __init__(self, usual_ms: Callable[[], int], now: Callable[[], float]) -> None:
         self._usual_ms = usual_ms
         self._now = now
         self._lost_at = self._nacked_at = float("-inf")
@@ -173,15 +174,13 @@ class LossyLink:
             lossy = since_loss < _FORGIVEN_S and since_nack < _NACK_S
         else:
             lossy = since_loss < _REPORT_S
-        return max(self._usual_ms, LOSSY_DELAY_MS) if lossy else self._usual_ms
+        usual_ms = self._usual_ms()
+        return max(usual_ms, LOSSY_DELAY_MS) if lossy else usual_ms
 
 
 def install(sender: RTCRtpSender, hooks: SenderHooks) -> None:
     """Attach the hooks to one sender, before it starts."""
     private: Any = sender
-    for name in ("rtp_header_extensions_map", "rtp_timestamp", "packet_count", "lsr"):
-        if not hasattr(sender, f"_RTCRtpSender__{name}"):
-            raise RuntimeError("This version of aiortc keeps its sender's state elsewhere.")
     link = LossyLink(hooks.playout_delay_ms, hooks.now)
     extensions = PlayoutDelayMap(0, lambda: link.bound_ms)
     if sender.kind == "video":

@@ -1,4 +1,4 @@
-"""Offers in, answers out: what is checked before aiortc sees an offer, what is added after."""
+"""Offers in: what is checked before aiortc sees any of it, section by section."""
 
 from __future__ import annotations
 
@@ -6,34 +6,85 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aiortc import RTCIceCandidate, RTCPeerConnection
-from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters
-from aiortc.sdp import SessionDescription, candidate_from_sdp
+from aiortc import RTCIceCandidate
+from aiortc.codecs import CODECS, is_rtx
+from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import BadRequest, TooLarge
 from visavis.streamer.webrtc.ice import acceptable_candidate
 from visavis.streamer.webrtc.rtcp import PLAYOUT_DELAY_URI
 
-MAX_SECTIONS = 8
-PTIME_MS = 10  # of Opus, both ways
+MAX_SECTIONS = 32
+KINDS = ("audio", "video")
+NEEDS = {"audio": "for the microphone", "video": "to show the avatar in"}
 _LINE = re.compile(r"^[a-z]=[^\x00\r\n]*$")
 _UNREADABLE = "The offer is not a session description that can be read."
-AUDIO_CODECS = ("opus", "pcmu", "pcma", "g722")
-VIDEO_CODECS = ("vp8", "h264")
+_SERVED = {"audio": "Opus, PCMU, PCMA, G722", "video": "VP8, H264"}
+_H264 = (
+    "The offer has no video codec in common: H.264 is sent as (constrained) baseline profile with "
+    "packetization-mode=1, and VP8 would do as well."
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One media section of an offer.
+
+    Attributes:
+        mid: its identification.
+        kind: ``audio``, ``video``, ``application`` or something that is not served.
+        lines: its text without candidates.
+        direction: as the client sees it.
+        credentials: ICE user name fragment and password.
+        fingerprints: of the client's certificate.
+        codecs: names of those in common, lower case, in the offer's order.
+        candidates: distinct ones that may be contacted.
+        playout_delay_id: id of that header extension, if offered.
+        problem: why it is not served: a sentence, or "" for one that the client has refused
+            itself; None if it is served.
+    """
+
+    mid: str
+    kind: str
+    lines: tuple[str, ...]
+    direction: str
+    credentials: tuple[str, str]
+    fingerprints: frozenset[str]
+    codecs: tuple[str, ...]
+    candidates: tuple[RTCIceCandidate, ...]
+    playout_delay_id: int | None
+    problem: str | None
+
+    @property
+    def served(self) -> bool:
+        """Whether it can be answered."""
+        return self.problem is None
 
 
 @dataclass(frozen=True)
 class Offer:
-    """An offer that aiortc may be given.
+    """An offer that has been checked.
 
     Attributes:
-        sdp: without candidates that may not be contacted.
-        playout_delay_id: id of that header extension in the video section, if offered.
+        head: the lines above the first section.
+        sections: in the client's order.
+        bundle: mids that share one transport, the first one's.
     """
 
-    sdp: str
-    playout_delay_id: int | None
+    head: tuple[str, ...]
+    sections: tuple[Section, ...]
+    bundle: tuple[str, ...]
+
+    def served(self, kind: str) -> list[Section]:
+        """Return the sections of a kind that can be answered."""
+        return [section for section in self.sections if section.kind == kind and section.served]
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """The client's certificates."""
+        return frozenset().union(*(section.fingerprints for section in self.sections))
 
 
 def check_offer(sdp: object, kind: object, limits: LimitsConfig) -> Offer:
@@ -41,7 +92,7 @@ def check_offer(sdp: object, kind: object, limits: LimitsConfig) -> Offer:
 
     Raises:
         TooLarge: it exceeds the limit.
-        BadRequest: it is no offer, or has no audio or no video section that can be served.
+        BadRequest: it is no offer that can be read.
     """
     if not isinstance(sdp, str) or not isinstance(kind, str):
         raise BadRequest("The offer must have the fields sdp and type.")
@@ -49,92 +100,139 @@ def check_offer(sdp: object, kind: object, limits: LimitsConfig) -> Offer:
         raise BadRequest("The type of the description must be offer.")
     if len(sdp.encode("utf-8", "surrogatepass")) > limits.offer_bytes:
         raise TooLarge(f"The offer is larger than {limits.offer_bytes // 1024} KB.")
-    lines = _clean(sdp.splitlines(), limits.candidates)
-    text = "\r\n".join(lines) + "\r\n"
+    head, blocks, candidates = _split(sdp.splitlines(), limits.candidates)
     try:
+        text = "\r\n".join([*head, *(line for block in blocks for line in block)]) + "\r\n"
         description = SessionDescription.parse(text)
+        bundle = next((g.items for g in description.group if g.semantic == "BUNDLE"), [])
+        sections = tuple(
+            _section(media, tuple(block), tuple(named))
+            for media, block, named in zip(description.media, blocks, candidates, strict=True)
+        )
+    except BadRequest:
+        raise
     except Exception as error:  # a parser of strangers' text raises whatever it likes
         raise BadRequest(_UNREADABLE) from error
-    _check_sections(description)
-    return Offer(text, _playout_delay_id(description))
+    mids = [section.mid for section in sections]
+    if "" in mids or len(set(mids)) != len(mids):
+        raise BadRequest("The offer's media sections need an identification (a=mid) each.")
+    return Offer(tuple(head), sections, tuple(str(mid) for mid in bundle if mid in mids))
 
 
-def _clean(lines: Iterable[str], most_candidates: int) -> list[str]:
-    out, candidates, sections = [], 0, 0
+def need(offer: Offer, *kinds: str) -> None:
+    """Insist on a section of each kind that can be served.
+
+    Raises:
+        BadRequest: there is none; the sentence says why.
+    """
+    for kind in kinds:
+        if not offer.served(kind):
+            reasons = [s.problem for s in offer.sections if s.kind == kind and s.problem]
+            raise BadRequest(
+                reasons[0] if reasons else f"The offer has no {kind} section {NEEDS[kind]}."
+            )
+
+
+def _split(
+    lines: Iterable[str], most: int
+) -> tuple[list[str], list[list[str]], list[list[RTCIceCandidate]]]:
+    """Return the lines above the sections, those of each, and each one's usable candidates.
+
+    A computer with many network adapters names many candidates: what is used is cut, not refused.
+    """
+    head: list[str] = []
+    blocks: list[list[str]] = []
+    candidates: list[list[RTCIceCandidate]] = []
     for line in lines:
         if not line:
             continue
         if not _LINE.match(line):
             raise BadRequest(_UNREADABLE)
         if line.startswith("m="):
-            sections += 1
-            candidates = 0  # the limit is for each transport; unbundled offers have several
-        if line.startswith("a=candidate:"):
-            candidates += 1
-            if candidates > most_candidates:
-                raise BadRequest(f"A section has more than {most_candidates} candidates.")
-            if parse_candidate(line[2:]) is None:
-                continue
-        if line.startswith(("a=end-of-candidates", "a=ice-lite")):
-            continue  # a viewer whose candidates were left out may still speak first
-        out.append(line)
-    if not sections:
+            blocks.append([line])
+            candidates.append([])
+        elif not blocks:
+            if line != "a=ice-lite":  # it may speak first as well
+                head.append(line)
+        elif line.startswith("a=candidate:"):
+            keep_candidate(candidates[-1], parse_candidate(line[2:]), most)
+        elif line == "a=bundle-only":
+            # Firefox offers all sections but the first with port 0 (RFC 8843, 7.2.1), which aiortc
+            # takes for a refusal.
+            blocks[-1][0] = re.sub(r"^(m=\S+) 0 ", r"\1 9 ", blocks[-1][0])
+        elif not line.startswith(("a=end-of-candidates", "a=ice-lite")):
+            blocks[-1].append(line)  # one whose candidates were left out may still speak first
+    if not blocks:
         raise BadRequest(_UNREADABLE)
-    if sections > MAX_SECTIONS:
+    if len(blocks) > MAX_SECTIONS:
         raise BadRequest(f"The offer has more than {MAX_SECTIONS} media sections.")
-    return _with_ports(out)
+    return head, blocks, candidates
 
 
-def _with_ports(lines: list[str]) -> list[str]:
-    """Give sections that exist only in a bundle a port, as aiortc takes port 0 for a refusal.
-
-    Firefox offers all sections but the first that way (RFC 8843, 7.2.1).
-    """
-    out, media = [], -1
-    for line in lines:
-        if line.startswith("m="):
-            media = len(out)
-        elif line == "a=bundle-only" and media >= 0:
-            out[media] = re.sub(r"^(m=\S+) 0 ", r"\1 9 ", out[media])
-            continue
-        out.append(line)
-    return out
+def keep_candidate(kept: list[RTCIceCandidate], found: RTCIceCandidate | None, most: int) -> bool:
+    """Add a candidate that is usable, new and within the limit; return whether it was added."""
+    if found is None or len(kept) >= most:
+        return False
+    if any((known.ip, known.port) == (found.ip, found.port) for known in kept):
+        return False
+    kept.append(found)
+    return True
 
 
-def _check_sections(description: SessionDescription) -> None:
-    sections = description.media
-    for kind, codecs, purpose in (
-        ("audio", AUDIO_CODECS, "for the microphone"),
-        ("video", VIDEO_CODECS, "to show the avatar in"),
-    ):
-        found = [m for m in sections if m.kind == kind and m.port != 0]
-        if not found:
-            raise BadRequest(f"The offer has no {kind} section {purpose}.")
-        names = {c.mimeType.lower().split("/")[-1] for c in found[0].rtp.codecs}
-        if not names & set(codecs):
-            wanted = ", ".join(c.upper() if c != "opus" else "Opus" for c in codecs)
-            raise BadRequest(f"The offer has no {kind} codec in common; {wanted} can be served.")
-    mids = [m.rtp.muxId for m in sections]
-    if "" in mids or len(set(mids)) != len(mids):
-        raise BadRequest("The offer's media sections need an identification (a=mid) each.")
-    for media in sections:
-        if media.kind not in ("audio", "video", "application"):
-            raise BadRequest(f"The offer has a media section of unknown kind {media.kind!r}.")
-        if not media.ice.usernameFragment or not media.ice.password:
-            raise BadRequest("The offer has no ICE credentials.")
-        if media.dtls is None or not media.dtls.fingerprints:
-            raise BadRequest("The offer has no DTLS fingerprint.")
-        if media.kind != "application" and not media.rtcp_mux:
-            raise BadRequest("The offer must multiplex RTCP with RTP.")
+def _section(
+    media: MediaDescription, lines: tuple[str, ...], candidates: tuple[RTCIceCandidate, ...]
+) -> Section:
+    dead = media.port == 0
+    problem = "" if dead else _problem(media)
+    common = [] if dead or media.kind not in KINDS else _common(media)
+    if problem is None:
+        _check_transport(media)
+    dtls, ice = media.dtls, media.ice
+    return Section(
+        mid=str(media.rtp.muxId or ""),
+        kind=str(media.kind),
+        lines=lines,
+        direction=media.direction or "sendrecv",
+        credentials=(ice.usernameFragment or "", ice.password or ""),
+        fingerprints=frozenset(f.value.upper() for f in dtls.fingerprints) if dtls else frozenset(),
+        codecs=tuple(common),
+        candidates=candidates,
+        playout_delay_id=_playout_delay_id(media),
+        problem=problem,
+    )
 
 
-def _playout_delay_id(description: SessionDescription) -> int | None:
-    for media in description.media:
-        if media.kind == "video":
-            for extension in media.rtp.headerExtensions:
-                if extension.uri == PLAYOUT_DELAY_URI and 1 <= extension.id <= 14:
-                    return extension.id
-            return None
+def _common(media: MediaDescription) -> list[str]:
+    codecs = find_common_codecs(CODECS[media.kind], media.rtp.codecs)
+    return list(dict.fromkeys(codec.name.lower() for codec in codecs if not is_rtx(codec)))
+
+
+def _problem(media: MediaDescription) -> str | None:
+    if media.kind == "application":
+        return None
+    if media.kind not in KINDS:
+        return f"The offer has a media section of unknown kind {media.kind!r}."
+    if _common(media):
+        return None
+    if any(codec.name.lower() == "h264" for codec in media.rtp.codecs):
+        return _H264
+    served = _SERVED[media.kind]
+    return f"The offer has no {media.kind} codec in common; {served} can be served."
+
+
+def _check_transport(media: MediaDescription) -> None:
+    if not media.ice.usernameFragment or not media.ice.password:
+        raise BadRequest("The offer has no ICE credentials.")
+    if media.dtls is None or not media.dtls.fingerprints:
+        raise BadRequest("The offer has no DTLS fingerprint.")
+    if media.kind != "application" and not media.rtcp_mux:
+        raise BadRequest("The offer must multiplex RTCP with RTP.")
+
+
+def _playout_delay_id(media: MediaDescription) -> int | None:
+    for extension in media.rtp.headerExtensions if media.kind == "video" else ():
+        if extension.uri == PLAYOUT_DELAY_URI and 1 <= extension.id <= 14:
+            return int(extension.id)
     return None
 
 
@@ -154,33 +252,3 @@ def parse_candidate(text: object) -> RTCIceCandidate | None:
         and acceptable_candidate(candidate.ip)
     )
     return candidate if usable else None
-
-
-def negotiate_extensions(peer: RTCPeerConnection, offer: Offer) -> None:
-    """Accept ``playout-delay``; between setting the offer and making the answer."""
-    if offer.playout_delay_id is None:
-        return
-    for transceiver in peer.getTransceivers():
-        if transceiver.kind == "video":
-            transceiver._headerExtensions.append(
-                RTCRtpHeaderExtensionParameters(id=offer.playout_delay_id, uri=PLAYOUT_DELAY_URI)
-            )
-            return
-
-
-def finish_answer(sdp: str) -> str:
-    """Ask for 10 ms Opus packets with in-band redundancy in an answer."""
-    lines = sdp.splitlines()
-    opus = next((m.group(1) for ln in lines if (m := re.match(r"a=rtpmap:(\d+) opus/", ln))), None)
-    if opus is None:
-        return sdp
-    out = []
-    for line in lines:
-        if line.startswith(f"a=fmtp:{opus} "):
-            continue
-        out.append(line)
-        if line.startswith(f"a=rtpmap:{opus} "):
-            out.append(f"a=fmtp:{opus} minptime={PTIME_MS};useinbandfec=1;stereo=0;usedtx=0")
-            out.append(f"a=ptime:{PTIME_MS}")
-            out.append(f"a=maxptime:{2 * PTIME_MS}")
-    return "\r\n".join(out) + "\r\n"

@@ -1,11 +1,13 @@
-"""The two outgoing tracks: packets that are already encoded, and sound delayed by as much."""
+"""What is sent: a feed's packets, encoded and packetised once, on as many tracks as show it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 import av
 import numpy as np
@@ -19,33 +21,99 @@ from visavis.streamer.media.timeline import RATE
 VIDEO_RATE = 90_000
 AUDIO_BLOCK = RATE // 100  # 10 ms
 _AUDIO_KBPS = 48
-_VIDEO_BASE = Fraction(1, VIDEO_RATE)
 _AUDIO_BASE = Fraction(1, RATE)
-_QUEUE_PACKETS = 8  # of pictures that wait for the sender; beyond, it has stalled
-_QUEUE_BLOCKS = 20  # of sound that wait for a watcher's sender, 200 ms
+_QUEUE_PICTURES = 8  # that wait for the sender; beyond, it has stalled
+_QUEUE_BLOCKS = 20  # of sound that wait for the sender, 200 ms
 _CATCH_UP = RATE // 10  # sound later than this is skipped
 
 
-class _PacketTrack(MediaStreamTrack):
-    """Encoded packets that wait for the sender."""
+@dataclass(frozen=True)
+class Packed:
+    """RTP payloads that leave together.
 
-    def __init__(self, most: int | None = None) -> None:
+    Attributes:
+        payloads: in order; the marker goes on the last.
+        timestamp: in ticks of the codec's clock, before the sender's random origin.
+    """
+
+    payloads: list[bytes]
+    timestamp: int
+
+
+class FeedTrack(MediaStreamTrack):
+    """Packets of one feed after another, on one RTP source.
+
+    RTP time goes on without a jump when the feed changes: it advances by the time that has passed.
+
+    Args:
+        rate: RTP ticks a second.
+        most: packets that wait for the sender.
+        now: monotonic seconds.
+        taken: told a frame's number when the sender takes it.
+
+    Attributes:
+        last_pts: the feed's own time of the packet that was sent last; None after a change.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        rate: int,
+        most: int,
+        now: Callable[[], float],
+        taken: Callable[[int], None] = lambda frame: None,
+    ) -> None:
         super().__init__()
-        self._queue: deque[tuple[int, bytes]] = deque(maxlen=most)
-        self._arrived = asyncio.Event()
+        self.kind = kind
         self.last_pts: int | None = None
+        self._rate = rate
+        self._most = most
+        self._now = now
+        self._taken = taken
+        self._queue: deque[tuple[int, int, list[bytes]]] = deque()
+        self._arrived = asyncio.Event()
+        self._offset: int | None = 0  # from the feed's time to the track's; None after a change
+        self._last = (0, 0.0)  # the track's time of the last packet, and when it left
 
-    def _add(self, number: int, data: bytes) -> None:
-        self._queue.append((number, data))
+    @property
+    def stalled(self) -> bool:
+        """Whether the sender has not taken what there is for too long."""
+        return len(self._queue) >= self._most
+
+    def put(self, number: int, pts: int, payloads: list[bytes]) -> None:
+        """Queue a packet; the oldest goes when the sender stalls."""
+        if self.stalled:
+            self._queue.popleft()
+        self._queue.append((number, pts, payloads))
         self._arrived.set()
 
-    async def _next(self) -> tuple[int, bytes]:
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._queue.clear()
+
+    def change(self) -> None:
+        """Forget the feed's time, as another one is about to come."""
+        self._queue.clear()
+        if self._last[1]:
+            self._offset = None
+        self.last_pts = None
+
+    async def recv(self) -> Packed:  # type: ignore[override]
+        """Return the next packet."""
         while not self._queue:
             if self.readyState != "live":
                 raise MediaStreamError
             self._arrived.clear()
             await self._arrived.wait()
-        return self._queue.popleft()
+        number, pts, payloads = self._queue.popleft()
+        now = self._now()
+        if self._offset is None:
+            last, at = self._last
+            self._offset = last + max(1, round((now - at) * self._rate)) - pts
+        timestamp = pts + self._offset
+        self.last_pts, self._last = pts, (timestamp, now)
+        self._taken(number)
+        return Packed(payloads, timestamp)
 
     def stop(self) -> None:
         """End the track."""
@@ -54,143 +122,106 @@ class _PacketTrack(MediaStreamTrack):
         self._arrived.set()
 
 
-class AvatarVideoTrack(_PacketTrack):
-    """Encoded pictures; their timestamps are their frame numbers.
-
-    Args:
-        fps: frames per second.
-        stalled: called when packets had to be thrown away, so that a keyframe can be asked for.
-        taken: told a frame's number when the sender takes it.
-    """
-
-    kind = "video"
-
-    def __init__(
-        self,
-        fps: int,
-        stalled: Callable[[], None],
-        taken: Callable[[int], None] = lambda frame: None,
-    ) -> None:
-        super().__init__()
-        self._taken = taken
-        self._step = VIDEO_RATE // fps
-        self._stalled = stalled
-        self._needs_keyframe = False
-
-    def put(self, frame: int, data: bytes, keyframe: bool) -> None:
-        """Queue a packet for the sender; drops up to the next keyframe when it stalls."""
-        if self._needs_keyframe and not keyframe:
-            return
-        self._needs_keyframe = False
-        if len(self._queue) >= _QUEUE_PACKETS:
-            self._queue.clear()
-            if not keyframe:
-                self._needs_keyframe = True
-                self._stalled()
-                return
-        self._add(frame, data)
-
-    def clear(self) -> None:
-        """Forget what waits, as a new encoder is about to start with a keyframe."""
-        self._queue.clear()
-        self._needs_keyframe = True
-
-    async def recv(self) -> av.Packet:
-        """Return the next packet."""
-        frame, data = await self._next()
-        packet = av.Packet(data)
-        packet.pts = self.last_pts = frame * self._step
-        packet.time_base = _VIDEO_BASE
-        self._taken(frame)
-        return packet
+def picture_track(
+    now: Callable[[], float], taken: Callable[[int], None] = lambda frame: None
+) -> FeedTrack:
+    """Return a track for pictures."""
+    return FeedTrack("video", VIDEO_RATE, _QUEUE_PICTURES, now, taken)
 
 
-class AvatarAudioTrack(MediaStreamTrack):
-    """The incoming sound again, each media time at the tick at which the picture has it.
+def sound_track(now: Callable[[], float]) -> FeedTrack:
+    """Return a track for Opus sound."""
+    return FeedTrack("audio", RATE, _QUEUE_BLOCKS, now)
+
+
+class SoundRelease:
+    """Blocks of a session's sound, each at the tick at which the picture of its time is due.
 
     Args:
         clock: says when a block is due.
         read: returns ``count`` samples of a media time, mono int16.
         release: returns the monotonic time at which a media time (samples) is due.
-        encoded: own Opus packets; otherwise frames for aiortc's encoder of another codec.
-        copy: told every Opus packet and its timestamp, for those who watch.
-    """
+        block: samples at a time.
 
-    kind = "audio"
+    Attributes:
+        position: media time of the next block.
+        skipped: samples left out to catch up.
+        sent_at: monotonic time at which the last block left.
+        sent_position: and its media time.
+    """
 
     def __init__(
         self,
         clock: Clock,
         read: Callable[[int, int], NDArray[np.int16]],
         release: Callable[[int], float],
-        *,
-        encoded: bool,
-        copy: Callable[[bytes, int], None] = lambda data, pts: None,
+        block: int = AUDIO_BLOCK,
     ) -> None:
-        super().__init__()
-        self._encoded = copy
+        self.position = 0
+        self.skipped = 0
+        self.sent_at = 0.0
+        self.sent_position = 0
         self._clock = clock
         self._read = read
         self._release = release
-        self._opus = OpusEncoder() if encoded else None
-        self._block = AUDIO_BLOCK if encoded else 2 * AUDIO_BLOCK
-        self.position = 0  # media time of the next block
-        self.skipped = 0
-        self.last_pts: int | None = None
-        self.sent_at: float = 0.0  # monotonic time at which the last block left
-        self.sent_position = 0  # and its media time
+        self._block = block
 
-    def stop(self) -> None:
-        """End the track; the encoder's filter threads go now, not when memory is next tidied."""
-        super().stop()
-        self._opus = None
-
-    async def recv(self) -> av.Packet | av.AudioFrame:
-        """Return the next block at its tick."""
-        if self.readyState != "live":
-            raise MediaStreamError
+    async def next(self) -> tuple[int, NDArray[np.int16]]:
+        """Return the next block's media time and samples at its tick."""
         await self._clock.sleep_until(self._release(self.position))
-        if self.readyState != "live":
-            raise MediaStreamError
         behind = round((self._clock.now() - self._release(self.position)) * RATE)
         if behind > _CATCH_UP:
             blocks = behind // self._block
             self.position += blocks * self._block
             self.skipped += blocks * self._block
         samples = self._read(self.position, self._block)
-        pts = self.sent_position = self.position
+        self.sent_position = self.position
         self.position += self._block
         self.sent_at = self._clock.now()
-        if self._opus is None:
-            return _frame(samples, pts)
-        data = self._opus.encode(samples)
-        packet = av.Packet(data)
-        # The decoder gives a sample out this much later than it went in: say so.
-        packet.pts = self.last_pts = pts - self._opus.look_ahead
-        self._encoded(data, packet.pts)
-        packet.time_base = _AUDIO_BASE
-        return packet
+        return self.sent_position, samples
 
 
-class PacketAudioTrack(_PacketTrack):
-    """Sound that another track has encoded and timed."""
+class RawSoundTrack(MediaStreamTrack):
+    """A session's sound as frames, for a viewer without Opus; aiortc encodes them.
+
+    Args:
+        release: gives the blocks, of 20 ms.
+    """
 
     kind = "audio"
 
-    def __init__(self) -> None:
-        super().__init__(_QUEUE_BLOCKS)
+    def __init__(self, release: SoundRelease) -> None:
+        super().__init__()
+        self._release = release
+        self.last_pts: int | None = None
 
-    def put(self, data: bytes, pts: int) -> None:
-        """Queue a packet; the oldest goes when the sender stalls."""
-        self._add(pts, data)
+    async def recv(self) -> av.AudioFrame:
+        """Return the next block at its tick."""
+        if self.readyState != "live":
+            raise MediaStreamError
+        pts, samples = await self._release.next()
+        if self.readyState != "live":
+            raise MediaStreamError
+        self.last_pts = pts
+        return _frame(samples, pts)
 
-    async def recv(self) -> av.Packet:
-        """Return the next packet."""
-        pts, data = await self._next()
-        packet = av.Packet(data)
-        packet.pts = self.last_pts = pts
-        packet.time_base = _AUDIO_BASE
-        return packet
+
+class SoundSink(Protocol):
+    """Who takes encoded sound."""
+
+    def __call__(self, data: bytes, pts: int) -> None:
+        """Take an Opus packet and the media time, in samples, at which its decoding begins."""
+
+
+async def release_opus(release: SoundRelease, wanted: Callable[[], bool], sink: SoundSink) -> None:
+    """Encode a session's sound once, for ever; silent while nobody wants it."""
+    encoder = OpusEncoder()
+    while True:
+        position, samples = await release.next()
+        if wanted():
+            data = encoder.encode(samples)
+            # The decoder gives a sample out this much later than it went in: say so.
+            sink(data, position - encoder.look_ahead)
 
 
 class OpusEncoder:

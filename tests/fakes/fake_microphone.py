@@ -13,13 +13,15 @@ from typing import Any
 import av
 import httpx
 import numpy as np
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.rtp import RtcpSrPacket
+from aiortc.sdp import SessionDescription
 from numpy.typing import NDArray
 
-from visavis.streamer.webrtc import ice
+from visavis.streamer.webrtc.connection import MediaConnection
+from visavis.streamer.webrtc.ice import Binding
 
 RATE = 48_000
 
@@ -95,26 +97,36 @@ class Viewer:
     avatar: str | None = None
     audio_codec: str = "opus"
     video_codec: str | None = None
+    picture_first: bool = False  # the order of the offer's sections
     request: dict[str, Any] = field(default_factory=dict)
     alter: Callable[[str], str] = lambda sdp: sdp
     frames: list[Seen] = field(default_factory=list)
     sounds: list[Heard] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
     pc_id: str = ""
+    view_id: str = ""
     answer: str = ""
+    others: dict[MediaStreamTrack, list[Seen]] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     origins: dict[str, int] = field(default_factory=dict)  # first RTP timestamp, by kind
     reports: dict[str, tuple[float, int]] = field(default_factory=dict)  # last (NTP s, RTP)
 
     def __post_init__(self) -> None:
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.pc = MediaConnection(
+            Binding()
+        )  # for machines that have nothing but the loopback device
         self.control = self.pc.createDataChannel("control", ordered=True)
         self.control.on("message", self._message)
         self._tasks: list[asyncio.Task[None]] = []
+        self._spied: list[Any] = []
+        self._first: MediaStreamTrack | None = None
         self.pc.on("track", lambda t: self._tasks.append(asyncio.ensure_future(self._watch(t))))
 
     async def offer(self) -> httpx.Response:
         """Send the offer and return the server's answer, whatever it is."""
+        video = None
+        if self.picture_first:
+            video = self.pc.addTransceiver("video", direction="recvonly")
         audio = self.pc.addTransceiver(self.microphone or "audio")
         capability = {
             "opus": RTCRtpCodecCapability("audio/opus", 48_000, 2),
@@ -122,7 +134,7 @@ class Viewer:
             "g722": RTCRtpCodecCapability("audio/G722", 8000, 1),
         }[self.audio_codec]
         audio.setCodecPreferences([capability])
-        video = self.pc.addTransceiver("video", direction="recvonly")
+        video = video or self.pc.addTransceiver("video", direction="recvonly")
         if self.also is not None:
             self.pc.addTransceiver(self.also, direction="sendonly")
         if self.video_codec:
@@ -132,10 +144,10 @@ class Viewer:
                 if c.name.upper() == self.video_codec
             ]
             video.setCodecPreferences(codecs)
-        offer = await self.pc.createOffer()
-        for connection in ice.connections(self.pc):
-            ice.harden(connection)  # for machines that have nothing but the loopback device
-        await self.pc.setLocalDescription(offer)
+        return await self._send_offer()
+
+    async def _send_offer(self, **more: Any) -> httpx.Response:
+        await self.pc.setLocalDescription(await self.pc.createOffer())
         wishes = {"avatar_id": self.avatar} if self.avatar else {}
         return await self.http.post(
             "/api/offer",
@@ -143,17 +155,40 @@ class Viewer:
                 "sdp": self.alter(self.pc.localDescription.sdp),
                 "type": "offer",
                 "request_data": {**wishes, **self.request},
+                **more,
             },
         )
 
     async def connect(self) -> None:
-        response = await self.offer()
+        await self._accept(await self.offer())
+
+    async def renegotiate(self) -> dict[str, Any]:
+        """Offer again on the same connection."""
+        return await self._accept(await self._send_offer(pc_id=self.pc_id))
+
+    async def restart_ice(self) -> None:
+        """Offer again with new credentials and sockets, as after a change of network."""
+        agents = self.pc.agents
+        for agent in agents:
+            await agent.prepare()
+        await self.renegotiate()
+        media = SessionDescription.parse(self.answer).media[0]
+        for agent in agents:
+            agent.check(media.ice.usernameFragment, media.ice.password)
+            for candidate in media.ice_candidates:
+                await agent.take_candidate(candidate)
+
+    async def _accept(self, response: httpx.Response) -> dict[str, Any]:
         assert response.status_code == 200, response.text
         body = response.json()
         self.pc_id, self.answer = body["pc_id"], body["sdp"]
+        self.view_id = body.get("view_id", "")
         for transceiver in self.pc.getTransceivers():
-            self._spy(transceiver.kind, transceiver.receiver)
+            if transceiver.receiver not in self._spied:
+                self._spied.append(transceiver.receiver)
+                self._spy(transceiver.kind, transceiver.receiver)
         await self.pc.setRemoteDescription(RTCSessionDescription(body["sdp"], body["type"]))
+        return dict(body)
 
     def _spy(self, kind: str, receiver: Any) -> None:
         """Note RTP origins and sender reports on their way to aiortc."""
@@ -182,8 +217,8 @@ class Viewer:
 
     def lose(self, every: int) -> None:
         """Drop every n-th RTP packet that is sent from now on."""
-        for connection in ice.connections(self.pc):
-            send, count = connection.send, 0
+        for agent in self.pc.agents:
+            send, count = agent.send, 0
 
             async def lossy(data: bytes, send: Any = send) -> None:
                 nonlocal count
@@ -193,15 +228,14 @@ class Viewer:
                         return
                 await send(data)
 
-            connection.send = lossy  # type: ignore[method-assign]
+            agent.send = lossy  # type: ignore[method-assign]
             for transceiver in self.pc.getTransceivers():
                 transceiver.sender.transport.transport._send = lossy
 
     def vanish(self) -> None:
         """Stop answering without a word, as a machine that loses its power."""
-        for connection in ice.connections(self.pc):
-            for protocol in connection._protocols:
-                protocol.transport.abort()
+        for agent in self.pc.agents:
+            agent.abort()
 
     async def until(self, condition: Callable[[], Any], limit_s: float = 10.0) -> None:
         """Wait until something the viewer sees is so."""
@@ -240,7 +274,10 @@ class Viewer:
                 if track.kind == "video":
                     luma = frame.to_ndarray()[: frame.height]
                     level = float(luma[frame.height // 2, frame.width // 2])
-                    self.frames.append(Seen(time.monotonic(), media_s, level))
+                    self._first = self._first or track
+                    own = track is self._first
+                    seen = self.frames if own else self.others.setdefault(track, [])
+                    seen.append(Seen(time.monotonic(), media_s, level))
                 else:
                     peak = float(np.abs(frame.to_ndarray().astype(np.int32)).max())
                     self.sounds.append(Heard(time.monotonic(), media_s, peak))

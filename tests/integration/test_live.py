@@ -62,7 +62,7 @@ async def test_picture_and_sound_come_together(start_server: StartServer, video_
         assert figures["fps"] == pytest.approx(25, abs=2)
         assert abs(figures["av_skew_ms"]) < 20
         assert 60 < figures["mouth_to_lip_ms"]["p50"] < 300
-        assert "a=ptime:10" in viewer.answer and "useinbandfec=1" in viewer.answer
+        assert "a=ptime:10" in viewer.answer and "useinbandfec=0" in viewer.answer
         await viewer.close()
 
 
@@ -251,13 +251,13 @@ async def test_a_viewer_that_lost_a_picture_gets_a_keyframe(start_server: StartS
         await watch(live, viewer, 20)
         session = next(iter(live.services.sessions._sessions.values()))
         keys: list[int] = []
-        put = session._video.put
+        put = session.feed.picture
 
         def spy(frame: int, data: bytes, keyframe: bool) -> None:
             keys.extend([frame] if keyframe else [])
             put(frame, data, keyframe)
 
-        session._video.put = spy  # type: ignore[method-assign]
+        session.feed.picture = spy  # type: ignore[method-assign]
         count = len(viewer.frames)
         await viewer.until(lambda: len(viewer.frames) > count + 25)
         assert keys == [], "nobody asked, nobody pays"

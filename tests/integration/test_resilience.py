@@ -151,7 +151,6 @@ async def test_an_answer_nobody_takes_is_given_up(start_server: StartServer) -> 
         (lambda sdp: sdp.replace("opus/48000/2", "speex/16000"), "audio codec"),
         (lambda sdp: sdp.replace("a=ice-pwd", "a=x-pwd"), "ICE"),
         (lambda sdp: sdp.replace("a=fingerprint", "a=x"), "fingerprint"),
-        (lambda sdp: sdp + "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n" * 30, "candidates"),
         (lambda sdp: sdp + "a=x:" + "y" * 70_000 + "\r\n", "64 KB"),
     ],
 )
@@ -206,8 +205,13 @@ async def test_answer_carries_playout_delay_and_late_candidates(start_server: St
         candidates = [{"candidate": "candidate:1 1 udp 1 8.8.8.8 9 typ host", "sdpMid": "0"}]
         body = {"pc_id": viewer.pc_id, "candidates": candidates}
         assert (await live.http.patch("/api/offer", json=body)).json() == {"status": "success"}
-        body["candidates"] = candidates * 50
-        assert (await live.http.patch("/api/offer", json=body)).status_code == 400
+        # What computers with many adapters name: most of it is of no use, and no fault either.
+        named = [f"candidate:{n} 1 udp 1 10.0.{n % 9}.{n} 9 typ host" for n in range(1, 60)]
+        body["candidates"] = [{"candidate": text, "sdpMid": "0"} for text in named * 2]
+        body["candidates"] += candidates * 50 + [{}, None, "x", {"candidate": 3}]
+        assert (await live.http.patch("/api/offer", json=body)).status_code == 200
+        session = live.services.sessions._get(viewer.pc_id)
+        assert len(session._connection.agents[0].remote_candidates) <= 22, "cut, not refused"
         await viewer.close()
 
 
@@ -215,13 +219,13 @@ async def test_strangers_datagrams_are_dropped(start_server: StartServer) -> Non
     async with start_server() as live:
         viewer = await seeing(live)
         session = next(iter(live.services.sessions._sessions.values()))
-        connection = session._peer.getTransceivers()[0].receiver.transport.transport._connection
-        before = connection._queue.qsize()
-        for protocol in connection._protocols:
+        agent = session._connection.agents[0]
+        before = agent._queue.qsize()
+        for protocol in agent._carrying._protocols:
             for first in (0x16, 0x80, 0xFF):
                 for _ in range(700):
                     protocol.datagram_received(bytes([first]) * 100, ("198.51.100.7", 4444))
-        assert connection._queue.qsize() <= before + 5
+        assert agent._queue.qsize() <= before + 5
         count = len(viewer.frames)
         await viewer.until(lambda: len(viewer.frames) > count + 10)
         await viewer.close()

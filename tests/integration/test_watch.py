@@ -29,7 +29,7 @@ async def test_any_number_of_viewers_cost_one_encoding(start_server: StartServer
 
         live.services.supervisor._observe = count  # type: ignore[method-assign]
         first = await seeing(live)
-        watchers = [await seeing(live, watch=first.pc_id) for _ in range(3)]
+        watchers = [await seeing(live, watch=first.view_id) for _ in range(3)]
         assert live.services.admission.held == 1, "watching takes no place"
         listed = (await live.http.get("/api/sessions")).json()["sessions"]
         assert [s["watchers"] for s in listed] == [3]
@@ -48,7 +48,7 @@ async def test_any_number_of_viewers_cost_one_encoding(start_server: StartServer
         await watchers[2].until(lambda: watchers[2].of("ended"), 15)
         assert "over" in watchers[2].of("ended")[0]["reason"]
         async with asyncio.timeout(10):
-            while live.services.sessions._watchers:  # noqa: ASYNC110
+            while live.services.sessions._viewers:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await asyncio.gather(*(w.close() for w in watchers))
 
@@ -63,7 +63,7 @@ async def test_whep(start_server: StartServer) -> None:
             body = options["json"]
             assert isinstance(body, dict)
             kind = {"content-type": "application/sdp"}
-            response = await post(f"/api/whep/{first.pc_id}", content=body["sdp"], headers=kind)
+            response = await post(f"/api/whep/{first.view_id}", content=body["sdp"], headers=kind)
             if response.status_code != 201:
                 return response
             made.append(urljoin(f"/api/whep/{first.pc_id}", response.headers["location"]))
@@ -78,7 +78,7 @@ async def test_whep(start_server: StartServer) -> None:
         assert response.status_code == 503 and "watchers already" in response.json()["error"]
         assert (await live.http.patch(made[0], content="a=ice-ufrag:x")).status_code == 204
         assert (await live.http.delete(made[0])).status_code == 204
-        assert not live.services.sessions._watchers
+        assert not live.services.sessions._viewers
         assert (await live.http.delete(made[0])).status_code == 204, "twice is no error"
         await asyncio.gather(first.close(), watcher.close(), refused.close())
 
@@ -92,10 +92,10 @@ async def test_what_cannot_be_watched_is_said(start_server: StartServer) -> None
         first = Viewer(live.http, FakeMicrophone(beeps(30)), video_codec="H264")
         await first.connect()
         await first.until(lambda: len(first.frames) >= 5)
-        other = Viewer(live.http, None, video_codec="VP8", request={"watch": first.pc_id})
+        other = Viewer(live.http, None, video_codec="VP8", request={"watch": first.view_id})
         response = await other.offer()
         assert response.status_code == 400
-        assert not live.services.sessions._watchers
+        assert not live.services.sessions._viewers
         await asyncio.gather(first.close(), nobody.close(), other.close())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from fractions import Fraction
 
 import av
 import numpy as np
@@ -15,7 +14,12 @@ from tests.fakes.fake_clock import FakeClock
 from visavis.streamer.config import MediaConfig
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
 from visavis.streamer.media.timeline import RATE
-from visavis.streamer.webrtc.tracks import AvatarAudioTrack, AvatarVideoTrack
+from visavis.streamer.webrtc.tracks import (
+    OpusEncoder,
+    RawSoundTrack,
+    SoundRelease,
+    release_opus,
+)
 
 BLOCK = RATE // 100
 
@@ -101,16 +105,19 @@ async def test_muted_is_silence_at_the_same_pace() -> None:
     assert len(models.samples) == MODEL_RATE and not models.samples.any()
 
 
+def sound(clock: FakeClock, path: MediaPath, block: int = BLOCK) -> SoundRelease:
+    return SoundRelease(clock, path.read, path.release_sound, block)
+
+
 async def test_sound_leaves_with_its_picture_but_for_the_lead() -> None:
     clock, path, _ = make()
-    track = AvatarAudioTrack(clock, path.read, path.release_sound, encoded=True)
+    release = sound(clock, path)
     departures: list[tuple[float, int]] = []
 
     async def send() -> None:
         while True:
-            packet = await track.recv()
-            assert packet.time_base == Fraction(1, RATE)
-            departures.append((clock.now(), track.sent_position))
+            position, _ = await release.next()
+            departures.append((clock.now(), position))
 
     sending = asyncio.ensure_future(send())
     await speak(clock, path, 100)
@@ -124,67 +131,51 @@ async def test_sound_leaves_with_its_picture_but_for_the_lead() -> None:
 
 async def test_more_delay_moves_both_and_changes_no_timestamp() -> None:
     clock, path, _ = make()
-    track = AvatarAudioTrack(clock, path.read, path.release_sound, encoded=True)
+    release = sound(clock, path)
     await clock.advance(0.5)
     before = path.due_frame()
     path.delay.headroom_ms += 40
     assert path.due_frame() == before - 1
     media = path.media_time()
     assert media is not None and media == pytest.approx(0.5 - path.delay.seconds)
-    first = await track.recv()
-    assert first.pts == track.last_pts
+    position, _ = await release.next()
+    assert position == release.sent_position
 
 
 async def test_sound_that_is_far_behind_is_skipped_not_played_fast() -> None:
     clock, path, _ = make()
-    track = AvatarAudioTrack(clock, path.read, path.release_sound, encoded=True)
+    release = sound(clock, path)
     await clock.advance(3.0)
-    await track.recv()
-    lateness = clock.now() - path.release_sound(track.sent_position)
+    await release.next()
+    lateness = clock.now() - path.release_sound(release.sent_position)
     assert 0 <= lateness < 0.011
-    assert track.skipped > 0
-    with pytest.raises(MediaStreamError):
-        track.stop()
-        await track.recv()
+    assert release.skipped > 0
+
+
+async def test_encoded_sound_says_by_how_much_a_decoder_is_late() -> None:
+    clock, path, _ = make()
+    sent: list[tuple[int, bytes]] = []
+    wanted = [False]
+    work = release_opus(
+        sound(clock, path), lambda: wanted[0], lambda data, pts: sent.append((pts, data))
+    )
+    sending = asyncio.ensure_future(work)
+    await speak(clock, path, 60)
+    assert not sent, "nobody listens, nothing is encoded"
+    wanted[0] = True
+    await speak(clock, path, 40)
+    sending.cancel()
+    assert len(sent) >= 38
+    assert all((pts + OpusEncoder.look_ahead) % BLOCK == 0 and data for pts, data in sent)
 
 
 async def test_other_codecs_get_frames() -> None:
     clock, path, _ = make()
-    track = AvatarAudioTrack(clock, path.read, path.release_sound, encoded=False)
+    track = RawSoundTrack(sound(clock, path, 2 * BLOCK))
     await clock.advance(0.2)
     frame = await track.recv()
     assert isinstance(frame, av.AudioFrame)
     assert (frame.samples, frame.sample_rate, frame.pts) == (2 * BLOCK, RATE, 0)
-
-
-async def test_pictures_carry_their_frame_numbers() -> None:
-    track = AvatarVideoTrack(25, lambda: None)
-    track.put(0, b"a", True)
-    track.put(3, b"b", False)
-    packets = [await track.recv(), await track.recv()]
-    assert [(p.pts, p.time_base) for p in packets] == [
-        (0, Fraction(1, 90_000)),
-        (10_800, Fraction(1, 90_000)),
-    ]
-
-
-async def test_a_stalled_sender_costs_a_keyframe_not_memory() -> None:
-    asked: list[bool] = []
-    track = AvatarVideoTrack(25, lambda: asked.append(True))
-    for i in range(100):
-        track.put(i, b"x", i == 0)
-        assert len(track._queue) <= 8
-    assert asked == [True]
-    track.put(100, b"key", True)
-    assert (await track.recv()).pts == 360_000
-    track.put(101, b"y", False)
-    assert bytes(await track.recv()) == b"y"
-
-
-async def test_ending_wakes_who_waits() -> None:
-    track = AvatarVideoTrack(25, lambda: None)
-    waiting = asyncio.ensure_future(track.recv())
-    await asyncio.sleep(0)
-    track.stop()
     with pytest.raises(MediaStreamError):
-        await waiting
+        track.stop()
+        await track.recv()
