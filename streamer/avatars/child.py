@@ -75,7 +75,7 @@ def _enrol(
     data: bytes, job: dict[str, Any], folder: Path, pipe: _Pipe
 ) -> tuple[list[str], dict[str, float]]:
     clock = _Stopwatch()
-    from visavis.models.appearance.photo import sanitise
+    from visavis.models.appearance.photo import around_face, sanitise
 
     photo = sanitise(data, max_bytes=job["max_bytes"], max_pixels=job["max_pixels"])
     clock.lap("photo")
@@ -89,6 +89,8 @@ def _enrol(
     tracker = _Remembering(MediaPipeTracker())
     clock.lap("tracker")
     photo, notes = upright(photo, tracker)
+    if len(faces := tracker.detect(photo)) == 1:
+        photo = around_face(photo, faces[0].box)
     clock.lap("face")
     pipe.say(progress=_ENROL_AT, stage="Measuring the face")
     from visavis.models.appearance.enrol import enrol

@@ -125,7 +125,7 @@ def serve(
 
 @app.command()
 def enroll(
-    photo: Annotated[Path, typer.Argument(help="JPEG, PNG or WEBP with one face.")],
+    photo: Annotated[Path, typer.Argument(help="One face: JPEG, PNG, WEBP, HEIC, AVIF.")],
     name: Annotated[str, typer.Option(help="What to call the avatar.")],
     consent: Annotated[
         bool, typer.Option("--consent", help="The person in the photo agrees to this avatar.")
