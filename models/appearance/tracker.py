@@ -25,6 +25,7 @@ MAX_FACES = 4
 # The detector sees the picture at 192 px: a face below about 1/12 of its side is found only in a
 # tile. Width and height of a tile as a share of the picture's, and how many per side.
 _TILE_GRIDS = ((1.0, 1), (0.6, 2), (0.4, 4))
+_LONG = 2.5  # times its short side: a panorama, which is looked at square by square
 _CROP_SIZE = 512  # px; the landmark model itself looks at 192-256 px of it
 _MIN_CROP_SIZE = 192
 _SAME_FACE_IOU = 0.3
@@ -154,7 +155,8 @@ class MediaPipeTracker:
                 found += self._faces_in(photo[y0:y1, x0:x1], (x0, y0))
             if found:
                 return _distinct(found)
-            if share == 1.0 and (found := self._faces_close_up(photo)):
+            long = max(width, height) > _LONG * min(width, height)
+            if share == 1.0 and not long and (found := self._faces_close_up(photo)):
                 return _distinct(found)
         return []
 
@@ -226,12 +228,19 @@ def _bounds(points: NDArray[np.float32]) -> Box:
 
 def _tiles(height: int, width: int, share: float, per_side: int) -> Iterator[tuple[int, ...]]:
     """Yield overlapping ``x0, y0, x1, y1``; none below the detector's own size."""
-    w, h = int(width * share), int(height * share)
+    side_w, side_h, corners = width, height, [(0, 0)]
+    if max(width, height) > _LONG * min(width, height):
+        side_w = side_h = side = min(width, height)
+        count = -(-2 * (max(width, height) - side) // side) + 1  # half of each is seen twice
+        steps = np.linspace(0, max(width, height) - side, count).astype(int)
+        corners = [(int(at), 0) if width > height else (0, int(at)) for at in steps]
+    w, h = int(side_w * share), int(side_h * share)
     if share < 1.0 and max(w, h) < 192:
         return
-    for y in np.linspace(0, height - h, per_side).astype(int):
-        for x in np.linspace(0, width - w, per_side).astype(int):
-            yield int(x), int(y), int(x) + w, int(y) + h
+    for left, top in corners:
+        for y in np.linspace(0, side_h - h, per_side).astype(int):
+            for x in np.linspace(0, side_w - w, per_side).astype(int):
+                yield left + int(x), top + int(y), left + int(x) + w, top + int(y) + h
 
 
 def _fit(picture: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:

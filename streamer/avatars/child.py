@@ -81,7 +81,7 @@ def main(argument: str) -> None:
 
 def _enrol(data: bytes, job: dict[str, Any], pipe: _Pipe) -> tuple[list[str], dict[str, float]]:
     clock = _Stopwatch()
-    from visavis.models.appearance.photo import sanitise
+    from visavis.models.appearance.photo import around_face, sanitise
 
     photo = sanitise(data, max_bytes=job["max_bytes"], max_pixels=job["max_pixels"])
     clock.lap("photo")
@@ -95,6 +95,8 @@ def _enrol(data: bytes, job: dict[str, Any], pipe: _Pipe) -> tuple[list[str], di
     tracker = _Remembering(MediaPipeTracker())
     clock.lap("tracker")
     photo, notes = upright(photo, tracker)
+    if len(faces := tracker.detect(photo)) == 1:
+        photo = around_face(photo, faces[0].box)
     clock.lap("face")
     pipe.say(progress=_ENROL_AT, stage="Measuring the face")
     from visavis.models.appearance.enrol import enrol

@@ -166,7 +166,7 @@ def certificate(data: _DataOption = None, config: _ConfigOption = None) -> None:
 
 @app.command()
 def enroll(
-    photo: Annotated[Path, typer.Argument(help="JPEG, PNG or WEBP with one face.")],
+    photo: Annotated[Path, typer.Argument(help="One face: JPEG, PNG, WEBP, HEIC, AVIF.")],
     name: Annotated[str, typer.Option(help="What to call the avatar.")],
     consent: _ConsentOption = False,
     data: _DataOption = None,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from visavis.models.appearance.photo import formats
 from visavis.streamer.errors import Unprocessable
 from visavis.streamer.http.answers import DESCRIBED
 from visavis.streamer.http.forms import describe_form, read_photo
-from visavis.streamer.http.schemas import Avatar, Avatars
+from visavis.streamer.http.schemas import Avatar, Avatars, Photos
 from visavis.streamer.http.services import Served
 
 router = APIRouter(prefix="/api/avatars", tags=["avatars"], responses=DESCRIBED)
@@ -15,8 +16,10 @@ router = APIRouter(prefix="/api/avatars", tags=["avatars"], responses=DESCRIBED)
 
 @router.get("")
 async def list_avatars(served: Served) -> Avatars:
-    """Every avatar."""
-    return Avatars.model_validate({"avatars": served.avatars.list()})
+    """Every avatar, and what photos a new one may be made from."""
+    limits = served.config.limits
+    photos = Photos(formats=formats(), max_bytes=limits.photo_bytes, max_pixels=limits.photo_pixels)
+    return Avatars.model_validate({"avatars": served.avatars.list(), "photos": photos})
 
 
 @router.post(

@@ -72,7 +72,11 @@ def describe_form() -> dict[str, Any]:
     """Return the form as ``/openapi.json`` describes it."""
     schema = PhotoForm.model_json_schema()
     schema["properties"] = {
-        "photo": {"type": "string", "format": "binary", "description": "JPEG, PNG or WEBP."},
+        "photo": {
+            "type": "string",
+            "format": "binary",
+            "description": "JPEG, PNG, WEBP, HEIC, AVIF, GIF or BMP.",
+        },
         **schema["properties"],
     }
     schema["required"] = ["photo", *schema["required"]]

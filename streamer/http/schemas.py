@@ -231,10 +231,19 @@ class Avatar(_Out):
     notes: tuple[str, ...]
 
 
+class Photos(_Out):
+    """What a new avatar may be made from."""
+
+    formats: tuple[str, ...] = Field(description="What this server can open: JPEG, HEIC, ...")
+    max_bytes: int
+    max_pixels: int
+
+
 class Avatars(_Out):
     """Every avatar, newest first."""
 
     avatars: list[Avatar]
+    photos: Photos
 
 
 class Health(_Out):

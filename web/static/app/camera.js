@@ -28,7 +28,12 @@ export class Camera {
     this.#video.srcObject = null;
   }
 
-  /** Count down and take the photo, as others see the person. @returns {Promise<Blob|null>} */
+  /**
+   * Count down and take the photo, as others see the person.
+   *
+   * @returns {Promise<Blob|null>} null when the camera was closed meanwhile
+   * @throws {Error} when it stopped by itself
+   */
   async shoot() {
     const counting = (this.#counting = new AbortController());
     for (let left = COUNTDOWN_FROM; left > 0; left -= 1) {
@@ -37,9 +42,14 @@ export class Camera {
       if (counting.signal.aborted) return null;
     }
     this.#count.textContent = "";
-    const canvas = new OffscreenCanvas(this.#video.videoWidth, this.#video.videoHeight);
+    if (!this.#stream?.active) this.#video.srcObject = null; // its last picture is not the person now
+    const canvas = document.createElement("canvas"); // Safari has no OffscreenCanvas before 16.4
+    canvas.width = this.#video.videoWidth;
+    canvas.height = this.#video.videoHeight;
     canvas.getContext("2d").drawImage(this.#video, 0, 0);
+    const photo = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.95));
+    if (!photo) throw new Error("The camera gives no picture any more. Plug it in again, or upload a photo.");
     announce("The photo was taken.");
-    return canvas.convertToBlob({ type: "image/jpeg", quality: 0.95 });
+    return photo;
   }
 }

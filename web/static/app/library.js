@@ -45,6 +45,11 @@ export class Library {
     return this.records.find((record) => record.id === id);
   }
 
+  /** What photos the server can open itself. */
+  photos() {
+    return this.allowed(() => this.#avatars.photos());
+  }
+
   create(order) {
     return this.allowed(() => this.#avatars.create(order));
   }

@@ -2,12 +2,12 @@
 
 import { Camera } from "./camera.js";
 import { announce, byId, notice, paint, showOnly } from "./dom.js";
+import { openPhoto, PhotoProblem } from "./photo.js";
 
-const LARGEST_PHOTO = 10_000_000; // bytes, as the server
 const PANELS = ["photo", "consent", "progress", "refused"];
 const CLOSER = "Go closer to the camera, or use a larger version of the photo.";
 const FRONTAL = "Look straight into the camera, with the head upright.";
-const ANOTHER_FILE = "Use a photo saved as JPEG, PNG or WEBP.";
+const ANOTHER_FILE = "Use another copy of the photo, saved as JPEG.";
 const UNCOVERED = "Show the whole face: no dark glasses, mask, hand or deep shadow, and open eyes.";
 const TIPS = {
   "no-face": "Use a photo in which the face is large, seen from the front and evenly lit.",
@@ -33,6 +33,7 @@ export class MakeView {
   #camera = new Camera();
   #photo = null;
   #making = null;
+  #opening = null; // the file that is being opened; a later one takes its place
   #frame = byId("frame");
   element = byId("view-make");
 
@@ -51,11 +52,12 @@ export class MakeView {
   }
 
   enter() {
-    this.#photo = null;
+    this.#photo = this.#opening = null;
     this.#show("photo", { focus: false });
   }
 
   leave() {
+    this.#opening = null;
     this.#camera.close();
     this.#making?.abort();
     this.#frame.classList.remove("busy");
@@ -90,11 +92,10 @@ export class MakeView {
     this.element.addEventListener("drop", (event) => {
       event.preventDefault();
       this.#frame.classList.remove("over");
-      const file = event.dataTransfer.files[0];
-      if (file && welcome()) this.#use(file);
+      if (welcome()) this.#useDropped(event.dataTransfer);
     });
     document.addEventListener("paste", (event) => {
-      const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+      const [file] = event.clipboardData?.files ?? []; // text goes where it is pasted
       if (file && !this.element.hidden && welcome()) this.#use(file);
     });
   }
@@ -107,6 +108,7 @@ export class MakeView {
     this.element.dataset.panel = panel;
     if (panel !== "progress") this.#frame.classList.remove("busy");
     if (panel === "photo") {
+      this.#opening = null;
       this.#camera.close();
       this.#frame.dataset.shows = "empty";
       this.#cameraButtons(false);
@@ -144,33 +146,56 @@ export class MakeView {
 
   async #takePhoto() {
     byId("take-photo").disabled = true;
-    const photo = await this.#camera.shoot();
-    if (photo) await this.#use(photo);
+    try {
+      const photo = await this.#camera.shoot();
+      if (photo) await this.#use(photo);
+    } catch (error) {
+      this.#show("photo");
+      notice(byId("photo-problem"), error.message);
+    }
   }
 
-  async #use(photo) {
-    if (photo.size > LARGEST_PHOTO) {
-      this.#show("photo");
-      return notice(byId("photo-problem"), "This file is larger than 10 MB. Use a smaller version of the photo.");
-    }
-    let picture;
+  #useDropped({ files }) {
+    if (files.length) return this.#use(pictureAmong(files));
+    this.#show("photo");
+    notice(byId("photo-problem"), "That was not a file. Save the picture first, then drop it here.");
+  }
+
+  async #use(file) {
+    this.#opening = file;
+    this.#frame.classList.add("busy");
+    let opened;
     try {
-      picture = await createImageBitmap(photo);
-    } catch {
+      opened = await openPhoto(file, () => this.#library.photos());
+    } catch (error) {
+      if (this.#opening !== file) return;
       this.#show("photo");
-      return notice(byId("photo-problem"), "This file is not a picture that can be opened. Use a JPEG, PNG or WEBP photo.");
+      const known = error instanceof PhotoProblem;
+      return notice(byId("photo-problem"), known ? error.message : "This photo could not be opened. Try another one.");
+    } finally {
+      if (this.#opening === file) this.#frame.classList.remove("busy");
     }
+    if (this.#opening !== file) return;
+    this.#opening = null;
     this.#camera.close();
-    this.#photo = photo;
-    const canvas = byId("photo");
-    canvas.width = canvas.height = 720;
-    paint(canvas, picture);
-    picture.close();
-    this.#frame.dataset.shows = "photo";
+    this.#photo = opened.photo;
+    this.#showPhoto(opened, file.name);
     byId("consent").checked = false; // every photo needs its own agreement
     problem("name");
     problem("consent");
     this.#show("consent");
+  }
+
+  #showPhoto({ picture, kind }, name) {
+    this.#frame.dataset.shows = picture ? "photo" : "unseen";
+    if (picture) {
+      const canvas = byId("photo");
+      canvas.width = canvas.height = 720;
+      paint(canvas, picture);
+    } else {
+      byId("unseen-name").textContent = name || `${kind} photo`;
+      byId("unseen-why").textContent = `This browser cannot show ${kind} photos. The server can open it; you see it when the avatar is made.`;
+    }
   }
 
   #consented() {
@@ -209,6 +234,12 @@ export class MakeView {
       byId("refused-tip").textContent = refused ? (TIPS[error.reason] ?? USUAL_TIP) : "";
     }
   }
+}
+
+/** The first picture of what was dropped at once, or else the first file, which then says what is wrong. */
+function pictureAmong(files) {
+  const pictures = [...files].filter(({ type, name }) => type.startsWith("image/") || /\.(heic|heif|avif)$/i.test(name));
+  return pictures[0] ?? files[0];
 }
 
 function progress({ progress: done, stage, status }) {

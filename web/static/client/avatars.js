@@ -21,6 +21,11 @@ export class Avatars {
     return (await (await this.#server.request("api/avatars")).json()).avatars;
   }
 
+  /** @returns {Promise<{formats: string[], max_bytes: number, max_pixels: number}>} photos that can be sent */
+  async photos() {
+    return (await (await this.#server.request("api/avatars")).json()).photos;
+  }
+
   async get(id) {
     return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}`)).json();
   }
