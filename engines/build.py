@@ -118,7 +118,8 @@ def main(argv: list[str] | None = None) -> int:
     fields = json.loads(arguments.job)
     fields["buckets"] = tuple(fields["buckets"])
     job = Job(**{**fields, "graph": Path(fields["graph"])})
-    os.nice(_NICE)
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     try:
         path = build(job, PlanCache(arguments.folder), progress=_print_progress)
     except EngineError as error:

@@ -136,8 +136,6 @@ class PlanCache:
         Raises:
             EngineError: the folder cannot be written.
         """
-        import fcntl
-
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = (self.folder / f"{key.digest}.lock").open("w")
@@ -146,10 +144,15 @@ class PlanCache:
                 f"Plans cannot be kept in {self.folder}: {error.strerror}."
             ) from error
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed, by a crash too
+            if os.name != "nt":
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX)  # given back with the file, by a crash too
             yield
 
     def _check_owner(self, path: Path) -> None:
+        if os.name == "nt":
+            return  # permissions are lists there, and the folder is in the user's own profile
         for place in (path, self.folder):
             found = place.stat()
             foreign = found.st_uid not in (os.getuid(), 0)
