@@ -21,6 +21,7 @@ from visavis.engines.cache import PlanCache, PlanError
 from visavis.engines.check import check_export
 from visavis.engines.tensorrt_build import Job, Progress, compile_plan, key_of, prepared
 
+_STOP_S = 5.0
 _NICE = 10  # a build may take its time; the frames may not
 
 
@@ -77,7 +78,7 @@ class BackgroundBuild:
                 str(cache.folder),
                 described,
             ],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # open for as long as this process lives: see main
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -86,10 +87,16 @@ class BackgroundBuild:
         self._thread.start()
 
     def cancel(self) -> None:
-        """End the process; ``done`` is not called any more."""
+        """End the process; ``done`` is not called any more. Safe to call from ``done`` too."""
         self._cancelled = True
-        self._process.terminate()
-        self._thread.join(timeout=10.0)
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:  # a compiler may be deaf while it compiles
+                self._process.kill()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout=_STOP_S)
 
     def _follow(self) -> None:
         error: EngineError | None = None
@@ -103,6 +110,9 @@ class BackgroundBuild:
             if "error" in event:
                 error = EngineError(str(event["error"]))
         code = self._process.wait()
+        self._process.stdout.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         if code and error is None:
             error = EngineError(f"The compiler of {self._graph} ended with code {code}.")
         if not self._cancelled:
@@ -118,7 +128,8 @@ def main(argv: list[str] | None = None) -> int:
     fields = json.loads(arguments.job)
     fields["buckets"] = tuple(fields["buckets"])
     job = Job(**{**fields, "graph": Path(fields["graph"])})
-    os.nice(_NICE)
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
     try:
         path = build(job, PlanCache(arguments.folder), progress=_print_progress)
     except EngineError as error:
@@ -128,16 +139,24 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _end_with_parent() -> None:
+    """End when the process that asked is gone, however it went: nobody will run the plan."""
+    with contextlib.suppress(OSError, ValueError):
+        while sys.stdin.buffer.read(4096):
+            pass
+    os._exit(1)
+
+
 def _print_progress(share: float, phase: str) -> None:
     _print_line({"progress": round(share, 3), "phase": phase})
 
 
 def _print_line(event: dict[str, object]) -> None:
-    # Who asked may be gone by now; the plan is worth finishing all the same.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # who asked may be gone by now
         sys.stdout.write(json.dumps(event) + "\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     sys.exit(main())

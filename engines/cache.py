@@ -12,12 +12,12 @@ import json
 import os
 import platform
 import stat
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from visavis.engines.base import EngineError
+from visavis.models.files import atomic_path
 
 _MAGIC = b"VISAVISPLAN1\n"
 _LENGTH_BYTES = 4
@@ -136,8 +136,6 @@ class PlanCache:
         Raises:
             EngineError: the folder cannot be written.
         """
-        import fcntl
-
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = (self.folder / f"{key.digest}.lock").open("w")
@@ -146,10 +144,15 @@ class PlanCache:
                 f"Plans cannot be kept in {self.folder}: {error.strerror}."
             ) from error
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the file is closed, by a crash too
+            if os.name != "nt":
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX)  # given back with the file, by a crash too
             yield
 
     def _check_owner(self, path: Path) -> None:
+        if os.name == "nt":
+            return  # permissions are lists there, and the folder is in the user's own profile
         for place in (path, self.folder):
             found = place.stat()
             foreign = found.st_uid not in (os.getuid(), 0)
@@ -163,17 +166,9 @@ def write_plan(path: Path, key: PlanKey, plan: bytes) -> Path:
     """Write header and plan next to ``path`` and move it there in one step."""
     header = {**asdict(key), "size": len(plan), "sha256": hashlib.sha256(plan).hexdigest()}
     text = json.dumps(header, sort_keys=True).encode()
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".plan-", delete=False) as file:
-        try:
-            file.write(_MAGIC + len(text).to_bytes(_LENGTH_BYTES, "little") + text)
-            file.write(plan)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(file.name)
-            raise
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        file.write(_MAGIC + len(text).to_bytes(_LENGTH_BYTES, "little") + text)
+        file.write(plan)
     return path
 
 

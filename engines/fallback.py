@@ -60,6 +60,7 @@ class FallbackEngine:
         self._lock = threading.Lock()
         self._better: tuple[str, Engine] | None = None
         self._closed = False
+        self._closes: list[Callable[[], None]] = []
         self.notes: deque[str] = deque(maxlen=_NOTES_MOST)
         """What happened, one sentence each, newest last."""
         self.name = ""
@@ -118,11 +119,22 @@ class FallbackEngine:
             self._better = (name, engine)
             return True
 
+    def ends(self, what: Callable[[], None]) -> None:
+        """Have something ended with this engine, at once if it is closed already."""
+        with self._lock:
+            if not self._closed:
+                self._closes.append(what)
+                return
+        what()
+
     def close(self) -> None:
-        """Close what is in use and what was offered."""
+        """Close what is in use, what was offered, and what was to end with it."""
         with self._lock:
             self._closed = True
             better, self._better = self._better, None
+            ending, self._closes = self._closes, []
+        for end in ending:
+            end()
         if better is not None:
             better[1].close()
         self._engine.close()

@@ -154,4 +154,6 @@ def upgrade_when_built(
         if on_ready:
             on_ready(sentence)
 
-    return BackgroundBuild(needed.job, needed.cache, done, command=command)
+    build = BackgroundBuild(needed.job, needed.cache, done, command=command)
+    engine.ends(build.cancel)  # nobody is left who would run the plan
+    return build

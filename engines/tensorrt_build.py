@@ -30,6 +30,7 @@ from visavis.engines.export import (
     read,
     signature_of,
 )
+from visavis.models.files import atomic_write
 
 Progress = Callable[[float, str], None]
 RTX = "tensorrt_rtx"
@@ -181,7 +182,7 @@ def compile_plan(
         why = f": {log.worst}" if log.worst else ""
         raise EngineError(f"TensorRT could not compile {job.graph.name} for {job.target}{why}.")
     if timings is not None and timing_cache is not None:
-        timing_cache.write_bytes(bytes(timings.serialize()))
+        atomic_write(timing_cache, bytes(timings.serialize()))
     if progress:
         progress(1.0, "compiled")
     return bytes(plan)

@@ -20,6 +20,7 @@ from visavis.engines.base import EngineError, InputError, OutOfMemory, Tensors
 from visavis.engines.cache import PlanError
 from visavis.engines.cuda import Cuda
 from visavis.engines.tensorrt_build import RTX, load_edition
+from visavis.models.files import atomic_write
 
 _log = logging.getLogger(__name__)
 
@@ -218,11 +219,8 @@ class TensorRtEngine:
         if self._config is None or self._runtime_cache is None:
             return
         kept = self._config.get_runtime_cache().serialize()
-        target = self._runtime_cache
         with contextlib.suppress(OSError):  # without it the next start is slower, no more
-            temporary = target.with_suffix(".new")
-            temporary.write_bytes(bytes(kept))
-            temporary.replace(target)
+            atomic_write(self._runtime_cache, bytes(kept))
 
     def _add_bucket(self, profile: int) -> None:
         """Make context and buffers of one profile."""

@@ -185,6 +185,7 @@ class LimitsConfig(_Section):
     candidates: Int = Field(20, ge=1, le=1000)
     photo_bytes: Int = Field(40_000_000, ge=1, le=100_000_000)
     photo_pixels: Int = Field(64_000_000, ge=4096, le=200_000_000)
+    photo_sandbox: Literal["best", "required"] = "best"  # required: no photo without all of it
     connect_timeout_s: Seconds = Field(15.0, ge=1, le=600)
     idle_timeout_s: Seconds = Field(30.0, ge=1, le=86_400)  # without a ping from the client
     session_max_s: Seconds = Field(4 * 3600.0, ge=0, le=30 * 86_400)  # 0: never ends

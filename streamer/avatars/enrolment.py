@@ -27,7 +27,8 @@ from typing import Any, BinaryIO, TypeVar, get_args
 from visavis.models.appearance.errors import Code, EnrolmentRefused
 from visavis.models.appearance.photo import MAX_BYTES, MAX_PIXELS, check_upload
 from visavis.models.files import atomic_write
-from visavis.streamer.avatars.sandbox import MEASURES, ProcessLimits
+from visavis.streamer import cpu
+from visavis.streamer.avatars.sandbox import MEASURES, WORDS, ProcessLimits
 from visavis.streamer.errors import VisavisError
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,8 @@ async def read_photo(
         EnrolmentFailed: the child broke, took too long, or could not be confined as demanded.
     """
     check_upload(data, max_bytes)
+    if os.name == "nt":
+        raise EnrolmentFailed("Photos are read on Linux and macOS only; on Windows, use WSL 2.")
     limits = limits or ProcessLimits(cpu_s=math.ceil(timeout_s) + 5)
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".enrol-", dir=workplace))
     try:
@@ -366,11 +369,13 @@ def _verdict(last: dict[str, Any], code: int, said: bytes) -> dict[str, Any]:
     if last.get("full") is True:
         raise EnrolmentFailed("There is no room left on the server's disk for this avatar.")
     if isinstance(last.get("open"), list):
-        names = ", ".join(m for m in MEASURES if m in last["open"]) or "some measure"
+        names = ", ".join(WORDS[m] for m in MEASURES if m in last["open"]) or "some measure"
         raise EnrolmentFailed(
             f"Photos are read only in full isolation here, and this system does not grant: {names}."
         )
     log.warning("enrolment child ended with %d: %s", code, said.decode("utf-8", "replace"))
+    if lacking := cpu.why_killed(code):
+        raise EnrolmentFailed(f"The photo could not be read: {lacking}")
     if code in (-signal.SIGXCPU, -signal.SIGKILL):
         raise EnrolmentFailed("Reading the photo used more processor time or memory than allowed.")
     raise EnrolmentFailed("The process that reads photos broke off; try another copy of the photo.")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-import resource
 import signal
 import struct
 import sys
@@ -19,12 +18,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from visavis.streamer.avatars import syscalls
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 MEASURES = ("limits", "dies-with-parent", "network-namespace", "files", "syscalls")
 """Everything that can hold; a kernel may grant less."""
+
+WORDS = {
+    "limits": "limits on memory and time",
+    "dies-with-parent": "ending with the server",
+    "network-namespace": "no network",
+    "files": "no files",
+    "syscalls": "no other system calls",
+}
+"""The measures in words."""
 
 _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _SECCOMP_MODE_FILTER = 2
+
+
+def demanded(setting: str) -> tuple[str, ...]:
+    """Return the measures without which no photo is read; ``required`` means all of them."""
+    return MEASURES if setting == "required" else ()
 
 
 @dataclass(frozen=True)
@@ -57,12 +77,13 @@ def confine(
         writable: folders to create files in.
 
     Returns:
-        The measures that hold, of ``limits``, ``dies-with-parent``, ``network-namespace``,
-        ``files`` (Landlock) and ``syscalls`` (seccomp: no sockets, no programs, no signals).
+        The measures that hold, of :data:`MEASURES`: limits, dying with the parent, an empty
+        network namespace, ``files`` (Landlock) and ``syscalls`` (seccomp: a list of what is
+        allowed). Other systems than Linux have the first at most.
     """
-    held = []
-    _set_limits(limits)
-    held.append("limits")
+    held = ["limits"] if _set_limits(limits) else []
+    if platform.system() != "Linux":
+        return tuple(held)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) == 0:
         held.append("dies-with-parent")
@@ -76,7 +97,13 @@ def confine(
     return tuple(held)
 
 
-def _set_limits(limits: ProcessLimits) -> None:
+def _set_limits(limits: ProcessLimits) -> bool:
+    """Set every limit; return whether all of them hold."""
+    if hasattr(os, "nice"):
+        os.nice(limits.niceness)
+    if resource is None:
+        return False
+    held = True
     for kind, value in (
         (resource.RLIMIT_CPU, limits.cpu_s),
         (resource.RLIMIT_AS, limits.address_space),
@@ -86,8 +113,11 @@ def _set_limits(limits: ProcessLimits) -> None:
     ):
         _, hard = resource.getrlimit(kind)
         ceiling = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (ceiling, ceiling))
-    os.nice(limits.niceness)
+        try:
+            resource.setrlimit(kind, (ceiling, ceiling))
+        except (OSError, ValueError):  # macOS takes no limit on address space
+            held = False
+    return held
 
 
 def _leave_network(libc: ctypes.CDLL) -> bool:
@@ -161,66 +191,14 @@ def _allow(libc: ctypes.CDLL, rules: int, path: str, rights: int) -> None:
         os.close(where)
 
 
-# --- system calls: seccomp, https://docs.kernel.org/userspace-api/seccomp_filter.html ---------
-
-_ALLOW, _DENY, _ABSENT = 0x7FFF0000, 0x00050001, 0x00050026  # yes; EPERM; ENOSYS
-_KILL = 0x80000000
-_CLONE_THREAD = 0x00010000
-_X32_BIT = 0x40000000
-# audit architecture, clone, clone3, then what a decoder of pictures has no use for: sockets
-# (socket connect accept accept4 bind listen), programs (execve execveat fork vfork), other
-# processes (kill rt_sigqueueinfo pidfd_send_signal ptrace process_vm_readv process_vm_writev),
-# kernel doors (mount unshare setns bpf userfaultfd perf_event_open add_key keyctl io_uring_setup).
-_SYSCALLS: dict[str, tuple[int, int, int, tuple[int, ...]]] = {
-    "x86_64": (0xC000003E, 56, 435, (
-        41, 42, 43, 288, 49, 50, 59, 322, 57, 58, 62, 129, 424, 101, 310, 311,
-        165, 272, 308, 321, 323, 298, 248, 250, 425,
-    )),
-    "aarch64": (0xC00000B7, 220, 435, (
-        198, 203, 202, 242, 200, 201, 221, 281, 129, 138, 424, 117, 270, 271,
-        40, 97, 268, 280, 282, 241, 217, 219, 425,
-    )),
-}  # fmt: skip
-
-
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def _filter_syscalls(libc: ctypes.CDLL) -> bool:
-    known = _SYSCALLS.get(platform.machine())
-    if known is None:
+    machine = platform.machine()
+    if machine not in syscalls.AUDIT:
         return False
-    code = _filter(*known)
+    code = syscalls.program(machine, os.getpid())
     program = _Program(len(code) // 8, code)
     return bool(libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0) == 0)
-
-
-def _filter(architecture: int, clone: int, clone3: int, denied: Sequence[int]) -> bytes:
-    """Assemble classic BPF; ``clone`` may make threads, not processes."""
-    load, equal, at_least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
-
-    def op(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
-        return struct.pack("=HBBI", code, yes, no, value)
-
-    program = [
-        op(load, 4),  # seccomp_data.arch
-        op(equal, architecture, yes=1),
-        op(give, _KILL),
-        op(load, 0),  # seccomp_data.nr
-        op(at_least, _X32_BIT, no=1),
-        op(give, _DENY),
-        # glibc falls back from clone3, whose flags a filter cannot see, to clone.
-        op(equal, clone3, no=1),
-        op(give, _ABSENT),
-    ]
-    for number in denied:
-        program += [op(equal, number, no=1), op(give, _DENY)]
-    program += [
-        op(equal, clone, no=3),
-        op(load, 16),  # seccomp_data.args[0], low half: the flags
-        op(bits, _CLONE_THREAD, yes=1),
-        op(give, _DENY),
-        op(give, _ALLOW),
-    ]
-    return b"".join(program)

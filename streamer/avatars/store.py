@@ -26,6 +26,7 @@ from visavis.models.files import atomic_write
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult, enrol_photo
 from visavis.streamer.avatars.folder import AvatarFolder, interrupted, remove, unwritten
 from visavis.streamer.avatars.record import AvatarRecord, new_record
+from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import (
     AtCapacity,
@@ -62,6 +63,7 @@ class Enroller(Protocol):
         progress: Callable[[float, str], None] | None,
         max_bytes: int,
         max_pixels: int,
+        demand: tuple[str, ...],
     ) -> Awaitable[EnrolmentResult]:
         """Write the bundle to ``out`` or raise EnrolmentRefused or EnrolmentFailed."""
         ...
@@ -275,6 +277,7 @@ class AvatarStore:
                 progress=report,
                 max_bytes=self._limits.photo_bytes,
                 max_pixels=self._limits.photo_pixels,
+                demand=demanded(self._limits.photo_sandbox),
             )
             await self._on_disk(atomic_write, self._folder.preview(avatar_id), result.preview)
         except EnrolmentRefused as error:

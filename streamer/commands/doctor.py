@@ -12,7 +12,8 @@ import errno
 import hashlib
 import importlib.util
 import json
-import os
+import platform
+import shutil
 import socket
 import sys
 import tempfile
@@ -27,8 +28,11 @@ import numpy as np
 
 from visavis.models.offline import VARIABLES as OFF
 from visavis.models.offline import silenced
+from visavis.streamer import cpu
+from visavis.streamer.avatars.sandbox import WORDS
 from visavis.streamer.config import Config
 from visavis.streamer.session.admission import USABLE, lanes
+from visavis.streamer.worker.cores import usable_cores
 
 Verdict = Literal["ok", "warn", "fail"]
 _WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
@@ -36,7 +40,6 @@ _ENROL_S = 120.0
 _GATHER_S = 10.0
 _FRAMES = 50
 _CALLS_DO_NOT_NEED_IT = "Not needed for browser calls."
-_MEASURES = {"network-namespace": "no network", "files": "no files", "syscalls": "no system calls"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]
     """
     checks: list[tuple[str, Callable[[], Iterator[Check]]]] = [
         ("Python", _python),
+        ("system", _system),
+        ("processor", _processor),
         ("engines", lambda: _engines(config)),
         ("models", _models),
         ("codecs", _codecs),
@@ -91,6 +96,28 @@ def _python() -> Iterator[Check]:
         yield Check("Python", "ok", f"Python {version}.")
     else:
         yield Check("Python", "fail", f"Python {version}.", "Use Python 3.11 or 3.12.")
+
+
+def _processor() -> Iterator[Check]:
+    lacking = ", ".join(name.upper() for name in cpu.missing())
+    if not lacking:
+        yield Check("processor", "ok", f"{platform.machine()}, with what the models need.")
+        return
+    detail = f"This processor lacks {lacking}, which parts of the models are built for."
+    advice = "In a virtual machine choose the processor type 'host'; else they may stop at once."
+    yield Check("processor", "warn", detail, advice)
+
+
+def _system() -> Iterator[Check]:
+    system = platform.system()
+    if system == "Linux":
+        return
+    if system == "Darwin":
+        detail = "On macOS photos are read in a process with limits, but without a sandbox."
+        yield Check("system", "warn", detail, "Enrol only photos that you trust.")
+        return
+    detail = f"{system} has neither the sockets nor the locks that a server needs."
+    yield Check("system", "fail", detail, "Use Linux, macOS, or WSL 2 on Windows.")
 
 
 def _engines(config: Config) -> Iterator[Check]:
@@ -220,7 +247,7 @@ def _enrolment(config: Config) -> Iterator[Check]:
 
 
 def _isolation(held: tuple[str, ...]) -> Check:
-    missing = [words for measure, words in _MEASURES.items() if measure not in held]
+    missing = [words for measure, words in WORDS.items() if measure not in held]
     if not missing:
         return Check(
             "photo sandbox", "ok", "Photos are decoded without network, files or programs."
@@ -230,7 +257,8 @@ def _isolation(held: tuple[str, ...]) -> Check:
         "warn",
         f"Photos are decoded in a limited process, but this kernel does not grant: "
         f"{', '.join(missing)}.",
-        "Allow user namespaces and Landlock, or enrol only photos that you trust.",
+        "Allow user namespaces and Landlock, or enrol only photos that you trust; "
+        'limits.photo_sandbox = "required" refuses all photos here.',
     )
 
 
@@ -253,7 +281,7 @@ def _capacity(config: Config, bundle: Path) -> Check:
         encoder.encode(to_yuv(renderer.render(values)))
         spent.append(time.perf_counter() - began)
     frame_ms = 1000 * float(np.median(spent))
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     width = lanes(cores, config.engine.compute)
     sessions = max(1, int(width * USABLE * 1000 / fps / frame_ms)) if frame_ms < 1000 / fps else 0
     room = f"{sessions} session{'' if sessions == 1 else 's'}"
@@ -344,12 +372,12 @@ def _data_folder(config: Config) -> Iterator[Check]:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"x" * 4096)
             file.flush()
-        space = os.statvfs(folder)
+        space = shutil.disk_usage(folder)
     except OSError as error:
         detail = f"{folder} cannot be written: {error.strerror}."
         yield Check("data folder", "fail", detail, "Choose another one with --data.")
         return
-    free = space.f_bavail * space.f_frsize
+    free = space.free
     if free < 200e6:
         detail = f"{folder} has {free / 1e6:.0f} MB left."
         yield Check("data folder", "warn", detail, "Make room; an avatar takes a few MB.")

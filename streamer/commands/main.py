@@ -361,6 +361,7 @@ def _identity(settings: Config, photo: Path | None, avatar: str | None, consent:
     """Load an avatar, or make one of a photo in memory, for this command only."""
     from visavis.models.appearance.identity import Identity
     from visavis.streamer.avatars.enrolment import read_photo_sync
+    from visavis.streamer.avatars.sandbox import demanded
     from visavis.streamer.avatars.store import AvatarStore
 
     if avatar is not None:
@@ -375,6 +376,7 @@ def _identity(settings: Config, photo: Path | None, avatar: str | None, consent:
             data,
             size=settings.media.size,
             timeout_s=60.0,
+            demand=demanded(settings.limits.photo_sandbox),
             progress=lambda done, stage: bar.update(task, completed=done, description=stage),
         )
         bar.update(task, completed=1.0)

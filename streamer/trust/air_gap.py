@@ -7,7 +7,6 @@ what fails for want of a network too: asking is what counts.
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import os
 import re
@@ -150,6 +149,8 @@ def raise_loopback() -> None:
     Raises:
         OSError: it is not ours to change.
     """
+    import fcntl  # not on Windows, where there are no namespaces either
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = bytearray(struct.pack("16sH14x", b"lo", 0))
         fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 
@@ -20,6 +21,8 @@ def main() -> None:
     if what == "crash":
         sys.stderr.write("a traceback nobody should read\n")
         os.abort()
+    elif what == "illegal":
+        os.kill(os.getpid(), signal.SIGILL)
     elif what == "hang":
         time.sleep(600)
     elif what == "spin":

@@ -21,6 +21,7 @@ from visavis.models.files import atomic_write
 from visavis.streamer import locks
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult
 from visavis.streamer.avatars.record import new_record, record_bytes
+from visavis.streamer.avatars.sandbox import MEASURES
 from visavis.streamer.avatars.store import MAX_FAILED, MAX_WAITING, AvatarRecord, AvatarStore
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import (
@@ -59,8 +60,10 @@ class FakeEnroller:
         progress: Callable[[float, str], None] | None,
         max_bytes: int,
         max_pixels: int,
+        demand: tuple[str, ...],
     ) -> EnrolmentResult:
         assert (data, size, max_bytes) == (PHOTO, 512, 1000)
+        self.demand = demand
         self.calls += 1
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
@@ -105,6 +108,7 @@ async def test_life_of_an_avatar(tmp_path: Path) -> None:
     ready = await store.wait(started.id)
     assert (ready.status, ready.progress, ready.notes) == ("ready", 1.0, ("The photo is small.",))
     assert ready.consent.statement == "I agree."
+    assert ready.confined_by == ("limits",) and enroller.demand == ()
     assert ready.consent.statement_sha256 == hashlib.sha256(b"I agree.").hexdigest()
     assert store.bundle_path(ready.id).read_bytes() == b"bundle"
     assert store.preview(ready.id) == b"jpeg"
@@ -147,6 +151,14 @@ async def test_a_failure_is_a_reason_and_no_bundle(
     assert "identity.vav" not in "".join(files_under(tmp_path))
     store.erase(failed.id)
     assert store.list() == []
+
+
+async def test_all_of_the_sandbox_can_be_demanded(tmp_path: Path) -> None:
+    enroller = FakeEnroller()
+    limits = LimitsConfig(photo_bytes=1000, photo_sandbox="required")
+    store = AvatarStore(tmp_path, limits, 512, enroller=enroller)
+    await store.wait((await start(store)).id)
+    assert enroller.demand == MEASURES
 
 
 async def test_what_is_refused_at_the_door(tmp_path: Path) -> None:

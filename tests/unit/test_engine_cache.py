@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.fakes.fake_tensorrt import FakeCuda, FakeTensorRt
@@ -234,8 +237,6 @@ def test_the_edition_follows_the_target(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def background(job: Job, cache: PlanCache, program: str) -> list[EngineError | None]:
-    import sys
-
     ended: list[EngineError | None] = []
     done = threading.Event()
 
@@ -265,3 +266,54 @@ def test_the_build_process_says_what_is_wrong(
     described = {"graph": str(tmp_path / "gone.onnx"), "target": "sm89", "buckets": [1]}
     assert building.main([str(tmp_path), json.dumps(described)]) == 1
     assert "gone.onnx" in json.loads(capsys.readouterr().out)["error"]
+
+
+SLEEPS = "import time; print('{}', flush=True); time.sleep(120)"
+
+
+def test_a_cancelled_build_is_over_at_once_and_says_nothing(job: Job, tmp_path: Path) -> None:
+    ended: list[EngineError | None] = []
+    command = [sys.executable, "-c", f"import signal; signal.signal(15, 1); {SLEEPS}"]
+    building_now = BackgroundBuild(job, PlanCache(tmp_path), ended.append, command=command)
+    building_now.cancel()
+    building_now.cancel()
+    assert building_now._process.poll() is not None and ended == []
+
+
+def test_closing_the_engine_ends_its_build(job: Job, tmp_path: Path) -> None:
+    from visavis.engines.fallback import Candidate, FallbackEngine
+    from visavis.engines.onnx_engine import OnnxEngine
+    from visavis.engines.select_tensorrt import NeedsBuild, upgrade_when_built
+
+    cpu = OnnxEngine(job.graph)
+    engine = FallbackEngine("small", [Candidate("cpu", lambda: cpu)])
+    needed = NeedsBuild(job, PlanCache(tmp_path), "There is none.")
+    command = [sys.executable, "-c", SLEEPS]
+    one = upgrade_when_built(needed, engine, cpu, command=command)
+    engine.close()
+    assert one._process.poll() is not None
+    late = upgrade_when_built(needed, engine, cpu, command=command)
+    assert late._process.poll() is not None, "an engine that is closed already takes none"
+
+
+def test_a_build_ends_with_whoever_asked_for_it(tmp_path: Path) -> None:
+    """A worker is killed, its compiler must not go on for minutes."""
+    script = (
+        "import runpy, sys, time, visavis.engines.build as b\n"
+        "import threading; threading.Thread(target=b._end_with_parent, daemon=True).start()\n"
+        "print('up', flush=True); time.sleep(120)"
+    )
+    parent = (
+        "import subprocess, sys\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {script!r}], stdin=subprocess.PIPE,"
+        " stdout=subprocess.PIPE)\n"
+        "child.stdout.readline(); print(child.pid, flush=True); sys.stdin.read()"
+    )
+    asked = subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert asked.stdout is not None
+    builder = psutil.Process(int(asked.stdout.readline()))
+    asked.kill()
+    asked.communicate()
+    builder.wait(10)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.files import SHARED, atomic_path
 from visavis.models.motion.curves import DEFAULT, CurveConfig, build, phone_classes
 from visavis.models.motion.features import SAMPLE_RATE, RawFeatures
 from visavis.models.motion.phones import Phone
@@ -106,17 +106,16 @@ def make_shard(
         rows.append((raw, (Phone(0.0, len(raw) / 100, "SIL"),), DEFAULT, "negative"))
     curves = [build(phones, len(raw), config) for raw, phones, config, _ in rows]
     hops = np.array([len(raw) for raw, *_ in rows])
-    partial = path.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        raw=np.concatenate([raw for raw, *_ in rows]).astype(np.float16),
-        channels=np.concatenate([c for c, _ in curves]).astype(np.float16),
-        closure=np.concatenate([c for _, c in curves]).astype(np.float16),
-        phone=np.concatenate([phone_classes(p, len(r)) for r, p, *_ in rows]).astype(np.uint8),
-        hops=hops,
-        voice=np.array([v for *_, v in rows]),
-    )
-    os.replace(partial, path)
+    with atomic_path(path, mode=SHARED) as partial:
+        np.savez(
+            partial,
+            raw=np.concatenate([raw for raw, *_ in rows]).astype(np.float16),
+            channels=np.concatenate([c for c, _ in curves]).astype(np.float16),
+            closure=np.concatenate([c for _, c in curves]).astype(np.float16),
+            phone=np.concatenate([phone_classes(p, len(r)) for r, p, *_ in rows]).astype(np.uint8),
+            hops=hops,
+            voice=np.array([v for *_, v in rows]),
+        )
     return int(hops.sum())
 
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visavis.models.files import SHARED, atomic_path
 from visavis.models.motion.flow import CHANNELS, KEEP, RATE, FlowConfig
 from visavis.models.motion.training.flow_network import SMALLEST, FlowNet
 from visavis.models.motion.training.simulate import SpeechBank, episode
@@ -108,9 +109,8 @@ class FlowTrainer:
         for i, parameter in enumerate(self.net.parameters()):
             for key, value in self.optimiser.state[parameter].items():
                 arrays[f"adam/{i}/{key}"] = torch.as_tensor(value).numpy()
-        partial = self.folder / "flow-checkpoint.partial.npz"
-        np.savez(partial, **arrays)
-        partial.replace(self.checkpoint)
+        with atomic_path(self.checkpoint, mode=SHARED) as partial:
+            np.savez(partial, **arrays)
 
     def restore(self) -> None:
         """Go on from the checkpoint."""

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from visavis.models.files import SHARED, atomic_path
 from visavis.models.motion.features import RAW, normalise
 from visavis.models.motion.layout import NetConfig
 from visavis.models.motion.training import corpus, recipe
@@ -99,9 +100,8 @@ class Trainer:
         for i, parameter in enumerate(self.net.parameters()):
             for key, value in self.optimiser.state[parameter].items():
                 arrays[f"adam/{i}/{key}"] = torch.as_tensor(value).numpy()
-        partial = self.folder / "checkpoint.partial.npz"
-        np.savez(partial, **arrays)
-        partial.replace(self.checkpoint)
+        with atomic_path(self.checkpoint, mode=SHARED) as partial:
+            np.savez(partial, **arrays)
 
     def restore(self) -> None:
         """Go on from the checkpoint."""

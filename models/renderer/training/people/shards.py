@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.files import SHARED, atomic_path
 from visavis.models.renderer.training.people.clips import Motion
 from visavis.models.renderer.training.people.gl import Drawn
 
@@ -195,8 +196,7 @@ class ShardWriter:
         """Write the shard; return its bytes."""
         meta = {"version": VERSION, "size": size, "seed": seed, "clips": self._clips}
         sizes = np.array([len(b) for b in self._blobs], np.int64)
-        partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
+        with atomic_path(path, mode=SHARED) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
@@ -205,7 +205,6 @@ class ShardWriter:
                 coefficients=np.concatenate(self._coefficients).astype(np.float32),
                 landmarks=np.stack(self._landmarks).astype(np.float32),
             )
-        partial.replace(path)
         return path.stat().st_size
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.files import SHARED, atomic_path
 from visavis.models.renderer.refiner import Box, Places, Refinement, RefinerInput
 from visavis.models.renderer.relight.crop import Crop, mouth_box, shrink, take
 
@@ -111,10 +112,8 @@ def arrays_of(pairs: Sequence[Pair]) -> dict[str, NDArray]:
 def write_arrays(path: Path, arrays: Mapping[str, NDArray]) -> None:
     """Write a shard that appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with atomic_path(path, mode=SHARED) as partial, partial.open("wb") as file:
         np.savez(file, **arrays)
-    partial.replace(path)
 
 
 def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from visavis.models.files import SHARED, atomic_path
 from visavis.models.renderer.training.relight.config import STAGES, TrainConfig
 from visavis.models.renderer.training.relight.data import PairSet
 from visavis.models.renderer.training.relight.network import NetworkConfig, RefinerNetwork
@@ -125,13 +126,11 @@ class Trainer:
 
     def _save(self, state: _State, done: int, spent: float) -> None:
         weights = {k: v.contiguous().cpu() for k, v in state.average.state_dict().items()}
-        partial = self._out / f"{state.stage}.safetensors.partial"
-        save_file(weights, partial)
-        partial.replace(self._out / f"{state.stage}.safetensors")
+        with atomic_path(self._out / f"{state.stage}.safetensors", mode=SHARED) as partial:
+            save_file(weights, partial)
         kept = {name: part.state_dict() for name, part in state.parts().items()}
-        partial = self._out / f"{state.stage}.state.partial"
-        torch.save({**kept, "done": done, "spent": spent}, partial)
-        partial.replace(self._out / f"{state.stage}.state.pt")
+        with atomic_path(self._out / f"{state.stage}.state.pt", mode=SHARED) as partial:
+            torch.save({**kept, "done": done, "spent": spent}, partial)
         about = {
             "samples": done, "seconds": round(spent, 1), "pairs": len(self._pairs),
             "device": self._config.device, "side": self._pairs.side,
