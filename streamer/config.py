@@ -2,7 +2,8 @@
 
 Precedence: command line > environment > file > default. A name that does not exist is an error,
 since a misspelt setting that is silently ignored costs an afternoon. A new setting is one line
-here; its range, its variable and the sentence about a wrong value come from that line.
+here and one that describes it; its range, its variable, the sentence about a wrong value and its
+row in docs/settings.md come from those.
 """
 
 from __future__ import annotations
@@ -122,28 +123,42 @@ FilePath = Annotated[Path, AfterValidator(_path)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+    """The text below a setting is what ``visavis settings`` and docs/settings.md say about it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class ServerConfig(_Section):
     """Where and for whom the HTTP server listens."""
 
     host: str = Field("127.0.0.1", min_length=1, max_length=255)
-    port: Int = Field(8080, ge=0, le=65_535)  # 0 picks a free one
-    allowed_origins: Texts = ()  # besides the server's own
-    # Bearer token; required when host is not loopback.
+    """Address to listen on; any but a loopback one needs a token."""
+    port: Int = Field(8080, ge=0, le=65_535)
+    """Port to listen on; 0 picks a free one."""
     token: Annotated[str, AfterValidator(_token)] = Field("", repr=False)
-    host_names: Texts = ()  # it answers to besides its own, localhost and addresses
-    # Whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    """What every request but those for the page must bring; 16 characters or more."""
+    allowed_origins: Texts = ()
+    """Web pages' origins, besides the server's own, that may use it."""
+    host_names: Texts = ()
+    """Host names it answers to besides localhost, this machine's name and addresses."""
     trusted_proxies: Networks = ("127.0.0.1", "::1")
-    root_path: Annotated[str, AfterValidator(_prefix)] = ""  # below which a proxy shows it
-    tls_cert: FilePath | None = None  # PEM, the chain
+    """Whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    root_path: Annotated[str, AfterValidator(_prefix)] = ""
+    """Path below which a proxy shows the server, whether or not the proxy takes it off."""
+    tls_cert: FilePath | None = None
+    """Certificate (PEM, with its chain) for HTTPS; may be replaced while it serves."""
     tls_key: FilePath | None = None
-    tls_self_signed: bool = False  # by an authority of its own, made below data_dir
-    max_connections: Int = Field(512, ge=8, le=65_536)  # fewer where files are scarce
+    """The certificate's key (PEM, without a passphrase)."""
+    tls_self_signed: bool = False
+    """HTTPS by an authority of its own; `visavis certificate` says how to trust it."""
+    max_connections: Int = Field(512, ge=8, le=65_536)
+    """HTTP connections at a time; fewer where the process may open few files."""
     header_timeout_s: Seconds = Field(10.0, ge=0.1, le=600)
+    """Within which a request's header must have come, TLS included."""
     body_timeout_s: Seconds = Field(120.0, ge=0.1, le=3600)
+    """Within which a request's body must have come."""
     keep_alive_s: Int = Field(15, ge=1, le=600)
+    """For which a connection may rest between two requests."""
 
     @model_validator(mode="after")
     def _one_kind_of_tls(self) -> ServerConfig:
@@ -163,45 +178,67 @@ class MediaConfig(_Section):
     """Picture, sound and latency."""
 
     fps: Annotated[Literal[20, 25], BeforeValidator(_number)] = 25
+    """Frames per second."""
     size: Annotated[Size, BeforeValidator(_number)] = 512
-    # ms of sound the lips wait for
+    """Width and height of the picture in pixels."""
     look_ahead_ms: Annotated[LookAhead, BeforeValidator(_number)] = 40
-    ring_ms: Int = Field(120, ge=40, le=1000)  # frame ring capacity
+    """Sound that the lips wait for, in milliseconds."""
+    ring_ms: Int = Field(120, ge=40, le=1000)
+    """Capacity of the frame ring in milliseconds."""
     bitrate_kbps: Int = Field(1200, ge=100, le=8000)
-    refine: bool = True  # a small network lights the open mouth
-    video_codec: Literal["H264", "VP8"] = "H264"  # the other one is for viewers without this one
-    # upper bound asked of the viewer's jitter buffer; 0: as little as it can
+    """Video bitrate where the network allows it."""
+    refine: bool = True
+    """Whether a small network lights the open mouth."""
+    video_codec: Literal["H264", "VP8"] = "H264"
+    """Preferred codec; the other one is for viewers without this one."""
     playout_delay_max_ms: Int = Field(0, ge=0, le=1000)
-    # sound leaves earlier: a browser's way to the ear is longer
+    """Upper bound asked of the viewer's jitter buffer; 0 is as little as it can."""
     sound_lead_ms: Int = Field(50, ge=0, le=80)
+    """How much earlier sound leaves than its picture: a browser's way to the ear is longer."""
 
 
 class LimitsConfig(_Section):
     """What one client may cost."""
 
-    max_sessions: Int = Field(0, ge=0, le=1000)  # 0: measured at start-up
+    max_sessions: Int = Field(0, ge=0, le=1000)
+    """Sessions at a time; 0 measures at start what this machine holds."""
     max_viewers: Int = Field(8, ge=0, le=1000)
+    """Viewers that may watch one session."""
     offer_bytes: Int = Field(65_536, ge=4096, le=1_048_576)
+    """Size of an offer."""
     candidates: Int = Field(20, ge=1, le=1000)
+    """ICE candidates of an offer's section, and again those that come later."""
     photo_bytes: Int = Field(40_000_000, ge=1, le=100_000_000)
+    """Size of a photo's file."""
     photo_pixels: Int = Field(64_000_000, ge=4096, le=200_000_000)
-    photo_sandbox: Literal["best", "required"] = "best"  # required: no photo without all of it
+    """Width times height of a photo."""
+    photo_sandbox: Literal["best", "required"] = "best"
+    """Whether a photo is read where the system lacks a part of the sandbox: required refuses."""
     connect_timeout_s: Seconds = Field(15.0, ge=1, le=600)
-    idle_timeout_s: Seconds = Field(30.0, ge=1, le=86_400)  # without a ping from the client
-    session_max_s: Seconds = Field(4 * 3600.0, ge=0, le=30 * 86_400)  # 0: never ends
+    """Within which a session must be connected."""
+    idle_timeout_s: Seconds = Field(30.0, ge=1, le=86_400)
+    """Silence on the control channel after which a session ends."""
+    session_max_s: Seconds = Field(4 * 3600.0, ge=0, le=30 * 86_400)
+    """After which a session ends in any case; 0 is never."""
 
 
 class IceConfig(_Section):
-    """How viewers reach the media; none of this leads anywhere unless it is set."""
+    """How viewers reach the media; none of it leads to anybody else unless it is set."""
 
-    # Offered to viewers as well: what a router or a container's host passes on to this machine.
     advertise: Addresses = ()
-    udp_port_min: Int = Field(0, ge=0, le=65_535)  # 0: any
+    """Addresses offered to viewers as well: what a router or container host passes on to here."""
+    udp_port_min: Int = Field(0, ge=0, le=65_535)
+    """Lowest UDP port for media; 0 is any."""
     udp_port_max: Int = Field(0, ge=0, le=65_535)
-    stun: IceUrls = ()  # one's own; asked for this machine's address at every session
+    """Highest UDP port for media."""
+    stun: IceUrls = ()
+    """STUN servers of your own, asked for this machine's address at every session."""
     turn: IceUrls = ()
+    """TURN servers of your own, for viewers that cannot reach this machine."""
     turn_username: str = Field("", max_length=512)
+    """Name for the TURN servers."""
     turn_password: str = Field("", max_length=512, repr=False)
+    """Password for the TURN servers."""
 
     @model_validator(mode="after")
     def _whole_range(self) -> IceConfig:
@@ -217,14 +254,18 @@ class EngineConfig(_Section):
     """How graphs run."""
 
     engine: Literal["auto", "cpu", "cuda", "tensorrt", "torch"] = "auto"
-    threads: Int = Field(1, ge=1, le=64)  # of one graph
-    compute: Int = Field(0, ge=0, le=64)  # sessions drawn at once; 0: by the number of cores
+    """What graphs run on; auto takes the best that works here."""
+    threads: Int = Field(1, ge=1, le=64)
+    """Threads of one graph."""
+    compute: Int = Field(0, ge=0, le=64)
+    """Sessions drawn side by side; 0 goes by the number of cores."""
 
 
 class Config(_Section):
     """Everything the server needs to know, decided once at start."""
 
     data_dir: FilePath = Field(default_factory=lambda: Path.home() / ".local/share/visavis")
+    """Where avatars and the audit log live."""
     server: ServerConfig = ServerConfig()
     media: MediaConfig = MediaConfig()
     limits: LimitsConfig = LimitsConfig()

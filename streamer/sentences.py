@@ -63,7 +63,7 @@ def allowed(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
     schema: dict[str, Any] = whole
     for part in place:
         schema = _within(_resolved(schema, whole), part)
-    return _words(_resolved(schema, whole), whole)
+    return _words(_resolved(schema, whole))
 
 
 def _resolved(schema: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _within(schema: dict[str, Any], part: int | str) -> dict[str, Any]:
     return found
 
 
-def _words(schema: dict[str, Any], whole: dict[str, Any]) -> str:
+def _words(schema: dict[str, Any]) -> str:
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:
@@ -100,8 +100,10 @@ def _words(schema: dict[str, Any], whole: dict[str, Any]) -> str:
         least = schema.get("minLength", 0)
         return f"text of {f'{least} to ' if least else 'at most '}{schema['maxLength']} characters"
     if schema.get("type") == "array":
-        most = f"at most {schema['maxItems']} " if "maxItems" in schema else ""
-        return f"a list of {most}entries, each {_words(_resolved(schema['items'], whole), whole)}"
+        most = f" of at most {schema['maxItems']} entries" if "maxItems" in schema else ""
+        return f"a list{most}"
+    if schema.get("format") == "path":
+        return "a path"
     return _KINDS.get(schema.get("type", ""), "of another kind")
 
 

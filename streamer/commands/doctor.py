@@ -19,10 +19,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -30,33 +28,17 @@ from visavis.models.offline import VARIABLES as OFF
 from visavis.models.offline import silenced
 from visavis.streamer import cpu
 from visavis.streamer.avatars.sandbox import WORDS
+from visavis.streamer.commands import reach
+from visavis.streamer.commands.checks import Check, Verdict
 from visavis.streamer.config import Config
 from visavis.streamer.session.admission import USABLE, lanes
 from visavis.streamer.worker.cores import usable_cores
 
-Verdict = Literal["ok", "warn", "fail"]
 _WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
 _ENROL_S = 120.0
 _GATHER_S = 10.0
 _FRAMES = 50
 _CALLS_DO_NOT_NEED_IT = "Not needed for browser calls."
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding.
-
-    Attributes:
-        name: what was looked at.
-        verdict: ``ok``, ``warn`` (works without) or ``fail`` (does not work).
-        detail: what was found, one sentence.
-        advice: what to do; empty when all is well.
-    """
-
-    name: str
-    verdict: Verdict
-    detail: str
-    advice: str = ""
 
 
 def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]:
@@ -75,7 +57,9 @@ def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]
         ("codecs", _codecs),
         ("enrolment", lambda: _enrolment(config)),
         ("air gap", lambda: _air_gap(air_gap_s)),
-        ("network", _network),
+        ("network", lambda: _network(config)),
+        ("other devices", lambda: reach.other_devices(config)),
+        ("event loop", reach.event_loop),
         ("data folder", lambda: _data_folder(config)),
         ("port", lambda: _port(config)),
         ("devices", _devices),
@@ -330,7 +314,7 @@ def _proof(idle_s: float) -> Check:
     return Check("air gap", "ok", detail)
 
 
-def _network() -> Iterator[Check]:
+def _network(config: Config) -> Iterator[Check]:
     """Check what WebRTC stands on, and gather candidates as a session does."""
     from visavis.streamer.webrtc.connection import MADE_FOR, self_test
 
@@ -339,19 +323,7 @@ def _network() -> Iterator[Check]:
     else:
         versions = " and ".join(f"{name} {version}" for name, version in MADE_FOR.items())
         yield Check("WebRTC", "ok", f"Made for {versions}, which are installed.")
-    addresses = asyncio.run(_gather())
-    beyond = sorted({a for a in addresses if not a.startswith("127.") and a != "::1"})
-    if beyond:
-        yield Check("network", "ok", f"Calls can come in at {', '.join(beyond)}.")
-    elif addresses:
-        yield Check(
-            "network",
-            "warn",
-            "Only this machine itself can call: there is no other address.",
-            "Connect a network if calls shall come from elsewhere.",
-        )
-    else:
-        yield Check("network", "fail", "No address can be used.", "Bring the loopback up.")
+    yield from reach.offered(config, asyncio.run(_gather()))
 
 
 async def _gather() -> list[str]:

@@ -436,6 +436,21 @@ def doctor(
         raise BadRequest(f"Something needs your attention: {', '.join(failed)}.")
 
 
+@app.command()
+def settings(
+    data: _DataOption = None,
+    config: _ConfigOption = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/settings.md.")] = False,
+) -> None:
+    """Show every setting: what it is now, what it may be and what it does."""
+    from visavis.streamer.commands.settings import as_markdown, as_table
+
+    if markdown:
+        typer.echo(as_markdown(), nl=False)
+    else:
+        Console().print(as_table(_config(config, data)))
+
+
 # Options, --help among them, belong to the program that is handed over to.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _AIR_GAP_S = 60.0  # of idling in the proof

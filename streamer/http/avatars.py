@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from visavis.models.appearance.photo import formats
-from visavis.streamer.errors import Unprocessable
+from visavis.streamer.errors import AtCapacity, Unprocessable
 from visavis.streamer.http.answers import DESCRIBED
 from visavis.streamer.http.forms import describe_form, read_photo
 from visavis.streamer.http.schemas import Avatar, Avatars, Photos
@@ -32,7 +32,11 @@ async def make_avatar(
     served: Served, request: Request, response: Response, wait: bool = False
 ) -> Avatar:
     """Make an avatar from one photo; ``wait`` answers when it is ready."""
-    photo, fields = await read_photo(request, served.config.limits.photo_bytes)
+    if served.uploads.locked():
+        words = "Too many photos are being sent to this server; try again soon."
+        raise AtCapacity(words, code="enrolment-full")
+    async with served.uploads:
+        photo, fields = await read_photo(request, served.config.limits.photo_bytes)
     record = await served.avatars.start_enrolment(photo, fields.name, fields.statement, True)
     if wait:
         record = await served.avatars.wait(record.id)

@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visavis.streamer.config import Config, ServerConfig
@@ -109,7 +109,12 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        scope = _below(scope, self._config.server.root_path)
+        prefix = self._config.server.root_path
+        if prefix and scope["type"] == "http" and scope["path"] == prefix:
+            # Without the slash the page would look for its parts beside the prefix.
+            await RedirectResponse(f"{prefix}/", 308)(scope, receive, send)
+            return
+        scope = _below(scope, prefix)
         headers = Headers(scope=scope)
         origin = headers.get("origin", "")
         allowed = origin if origin in self._config.server.allowed_origins else ""
@@ -210,9 +215,9 @@ def _below(scope: Scope, prefix: str) -> Scope:
     path = scope["path"]
     if not prefix:
         return scope
-    if path != prefix and not path.startswith(f"{prefix}/"):
+    if not path.startswith(f"{prefix}/"):
         path = prefix + path
-    return {**scope, "root_path": prefix, "path": path if path != prefix else f"{prefix}/"}
+    return {**scope, "root_path": prefix, "path": path}
 
 
 def _route_path(scope: Scope) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from visavis.streamer.avatars.store import AvatarStore
 
 
+UPLOADS: Final = 8
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything one server is made of."""
@@ -31,6 +35,8 @@ class Services:
     sessions: SessionManager
     avatars: AvatarStore
     scribe: ThreadPoolExecutor  # writes the audit log, whose every entry waits for the disk
+    # Photos stay in memory while they come in, so only so many may come in at a time.
+    uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))
 
 
 def _of(request: Request) -> Services:

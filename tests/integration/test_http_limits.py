@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.integration.conftest import Live
+from visavis.streamer.http.services import UPLOADS
 
 ROOT = Path(__file__).resolve().parents[2]
 StartServer = Callable[..., AbstractAsyncContextManager[Live]]
@@ -170,6 +171,26 @@ async def test_the_connection_that_owes_a_request_longest_makes_room(
             with contextlib.suppress(ConnectionResetError):
                 assert await reader.read(1) == b""
         assert not opened[-1][0].at_eof()
+
+
+async def test_only_so_many_photos_come_in_at_a_time(start_server: StartServer) -> None:
+    head = (
+        b"POST /api/avatars HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n"
+        b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+    )
+    fields, files = {"name": "zoe", "consent": "true"}, {"photo": ("a.jpg", b"x")}
+    async with start_server() as live:
+        async with peers(live.port, UPLOADS, head):
+            async with asyncio.timeout(10):
+                while not live.services.uploads.locked():  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            answer = await live.http.post("/api/avatars", data=fields, files=files)
+            assert (answer.status_code, answer.json()["code"]) == (503, "enrolment-full")
+            assert "retry-after" in answer.headers
+        async with asyncio.timeout(10):  # those that broke off make room
+            while live.services.uploads.locked():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (await live.http.post("/api/avatars", data=fields, files=files)).status_code == 202
 
 
 async def test_uploads_that_break_off_leave_no_traceback(

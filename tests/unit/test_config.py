@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from visavis.streamer.commands.settings import as_markdown, settings
 from visavis.streamer.config import Config, load_config
 from visavis.streamer.errors import BadRequest
 
@@ -121,3 +122,16 @@ def test_a_relative_data_folder_is_made_whole() -> None:
 def test_variables_of_others_are_left_alone() -> None:
     environ = {"VISAVIS_DEBUG": "1", "VISAVIS_PLANS": "/x", "VISAVIS_WORKER_LOG": "INFO"}
     assert load_config(environ={**environ, "HOME": "/root", "PORT": "1"}).server.port == 8080
+
+
+def test_every_setting_is_described() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "settings.md").read_text("utf-8")
+    assert page == as_markdown(), "visavis settings --markdown > docs/settings.md"
+    assert all(row.about.endswith(".") for row in settings(Config()))
+
+
+def test_secrets_are_not_shown() -> None:
+    config = load_config(environ={"VISAVIS_TOKEN": "x" * 16, "VISAVIS_ICE_TURN_PASSWORD": "y" * 9})
+    shown = [row.value for row in settings(config)]
+    assert shown.count("(set)") == 2 and not {"x" * 16, "y" * 9} & set(shown)
+    assert "x" * 16 not in repr(config) and "y" * 9 not in repr(config)

@@ -12,8 +12,8 @@ import pytest
 from visavis.models.appearance.photo import sanitise
 from visavis.models.appearance.portrait import synthetic_portrait
 from visavis.models.appearance.tracker import MediaPipeTracker
-from visavis.streamer.commands import doctor
-from visavis.streamer.config import Config, EngineConfig, ServerConfig
+from visavis.streamer.commands import doctor, reach
+from visavis.streamer.config import Config, EngineConfig, IceConfig, ServerConfig
 from visavis.streamer.trust.audit import AuditLog
 
 
@@ -125,3 +125,37 @@ def test_the_drawn_person_has_one_face_of_a_useful_size() -> None:
     (face,) = tracker.detect(sanitise(synthetic_portrait()))
     tracker.close()
     assert face.width > 200 and face.score > 0.8
+
+
+@pytest.mark.parametrize(
+    ("server", "verdict", "words", "advice"),
+    [
+        ({}, "ok", "Only this machine", "--tls-self-signed"),
+        ({"allowed_origins": ["https://a.example"]}, "ok", "https://a.example", ""),
+        ({"host": "0.0.0.0"}, "warn", "no microphone", "--tls-self-signed"),
+        ({"host": "192.0.2.9"}, "warn", "http://192.0.2.9:8080", "--tls-self-signed"),
+        ({"host": "::", "tls_self_signed": True}, "ok", "once it trusts", "visavis certificate"),
+        ({"host": "0.0.0.0", "tls_cert": "a", "tls_key": "b"}, "ok", "can call at https", ""),
+    ],
+)
+def test_what_a_phone_can_do_is_said(
+    server: dict[str, object],
+    verdict: str,
+    words: str,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reach, "reachable_addresses", lambda: ["192.0.2.2", "2001:db8::2"])
+    config = Config(server=ServerConfig(**server))  # type: ignore[arg-type]
+    (check,) = reach.other_devices(config)
+    assert (check.verdict, words in check.detail, advice in check.advice) == (verdict, True, True)
+
+
+def test_what_a_browser_is_offered_is_said() -> None:
+    ice = IceConfig(advertise=("203.0.113.7",), udp_port_min=50000, udp_port_max=50100)
+    (check,) = reach.offered(Config(ice=ice), ["127.0.0.1", "192.0.2.2"])
+    assert "192.0.2.2, 203.0.113.7, UDP ports 50000-50100" in check.detail
+    (check,) = reach.offered(Config(server=ServerConfig(host="0.0.0.0")), ["127.0.0.1"])
+    assert check.verdict == "warn"
+    (check,) = reach.offered(Config(), [])
+    assert check.verdict == "fail"

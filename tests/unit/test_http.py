@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,21 +10,29 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from tests.fakes.fake_avatars import FakeAvatars
 from visavis.streamer.avatars.record import STATEMENT_LENGTH
 from visavis.streamer.config import Config, LimitsConfig, ServerConfig
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.http.app import create_app
+from visavis.web import STATIC_DIR
 
 PAGE = "https://embedder.example"
 TOKEN = "correct horse battery"
+FROM_THE_ROOT = re.compile(
+    r"""(?:href|src|action)=["']/|url\(["']?/|(?:fetch|URL|import)\(["'`]/|from ["']/"""
+)
+
+
+def http_app(folder: Path, **server: Any) -> FastAPI:
+    config = Config(data_dir=folder, server=ServerConfig(**server), limits=LimitsConfig())
+    return create_app(config, avatars=FakeAvatars(folder, "anna"))  # type: ignore[arg-type]
 
 
 def client(folder: Path, **server: Any) -> httpx.AsyncClient:
-    config = Config(data_dir=folder, server=ServerConfig(**server), limits=LimitsConfig())
-    app = create_app(config, avatars=FakeAvatars(folder, "anna"))  # type: ignore[arg-type]
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(http_app(folder, **server), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080")
 
 
@@ -203,6 +212,54 @@ async def test_metrics_are_exposed(http: httpx.AsyncClient) -> None:
     text = (await http.get("/metrics")).text
     assert 'visavis_refusals_total{status="404"} 1.0' in text
     assert "visavis_capacity 1.0" in text
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["proxy keeps it", "proxy takes it off"])
+async def test_below_a_prefix(tmp_path: Path, kept: bool) -> None:
+    prefix = "/avatars" if kept else ""
+    async with client(tmp_path, root_path="/avatars", token=TOKEN) as http:
+        for path in ("/", "/client.js", "/static/app/main.js"):
+            assert (await http.get(f"{prefix}{path}")).status_code == 200, path
+        for path in ("/api/avatars", "/metrics", "/openapi.json", "/x"):
+            assert (await http.get(f"{prefix}{path}")).status_code == 401, path
+        right = {"authorization": f"Bearer {TOKEN}"}
+        assert (await http.get(f"{prefix}/api/avatars", headers=right)).status_code == 200
+        described = (await http.get(f"{prefix}/openapi.json", headers=right)).json()
+        assert described["servers"] == [{"url": "/avatars"}]
+        bare = await http.get("/avatars")
+        assert (bare.status_code, bare.headers["location"]) == (308, "/avatars/")
+
+
+async def test_the_page_names_nothing_from_the_root(http: httpx.AsyncClient) -> None:
+    """A path prefix works only as long as every address in the pages is relative."""
+    for path in sorted(STATIC_DIR.rglob("*")):
+        if path.suffix in (".html", ".js", ".css", ".svg"):
+            text = path.read_text("utf-8")
+            found = FROM_THE_ROOT.findall(text)
+            assert not found, f"{path.name}: {found}"
+
+
+async def test_websockets_pass_the_same_guard(tmp_path: Path) -> None:
+    """There is no such route yet, so only what is refused before one can be told apart."""
+    app = http_app(tmp_path, token=TOKEN)
+    right = (b"authorization", f"Bearer {TOKEN}".encode())
+    for headers, words in (
+        ([(b"host", b"evil.example"), right], "host name"),
+        ([(b"host", b"127.0.0.1"), (b"origin", b"http://evil.example"), right], "web pages"),
+        ([(b"host", b"127.0.0.1"), (b"origin", b"http://127.0.0.1")], "token"),
+        ([(b"host", b"127.0.0.1"), (b"origin", b"http://127.0.0.1"), right], ""),
+    ):
+        scope = {"type": "websocket", "path": "/api/none", "headers": headers, "query_string": b""}
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: dict[str, Any], sent: list[dict[str, Any]] = sent) -> None:
+            sent.append(message)
+
+        await app(scope, receive, send)  # type: ignore[arg-type]
+        assert sent[0]["type"] == "websocket.close" and words in sent[0].get("reason", "")
 
 
 async def test_openapi_describes_every_body(http: httpx.AsyncClient) -> None:

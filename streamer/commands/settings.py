@@ -1,0 +1,116 @@
+"""``visavis settings``: every setting, what it is now, what it may be and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+from rich.table import Table
+
+from visavis.streamer.config import PREFIX, SHORT, Config, variables
+from visavis.streamer.sentences import allowed
+
+_SECRET: Final = "(set)"
+_HEAD: Final = """\
+# Settings
+
+From a TOML file (`--config FILE` or `VISAVIS_CONFIG`), from `VISAVIS_*` variables and from options
+of the command line; the later ones win. A name that does not exist, or a value out of range, is an
+error. A list is `["a", "b"]` in the file and `a, b` in a variable. `visavis settings` prints this
+table with what is set now; `visavis settings --markdown` makes this page.
+
+```toml
+[server]
+port = 8443
+tls_self_signed = true
+[media]
+size = 256
+```
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row.
+
+    Attributes:
+        name: as in the TOML file, with its table.
+        variable: the shortest one.
+        default: in words.
+        value: what it is now; never a secret.
+        allowed: what it may be, in words.
+        about: what it does.
+    """
+
+    name: str
+    variable: str
+    default: str
+    value: str
+    allowed: str
+    about: str
+
+
+def settings(config: Config) -> Iterator[Setting]:
+    """Yield every setting of a configuration."""
+    shorter = {long: short for short, long in SHORT.items()}
+    for variable, place in variables().items():
+        owner: type[BaseModel] = Config
+        now: Any = config
+        for part in place[:-1]:
+            owner, now = type(getattr(config, part)), getattr(config, part)
+        field = owner.model_fields[place[-1]]
+        secret = field.repr is False
+        default = field.get_default(call_default_factory=True, validated_data={})
+        yield Setting(
+            ".".join(place),
+            shorter.get(variable, variable),
+            "~/.local/share/visavis" if place == ("data_dir",) else _words(default, secret),
+            _words(getattr(now, place[-1]), secret),
+            allowed(Config, place),
+            field.description or "",
+        )
+
+
+def _words(value: object, secret: bool) -> str:
+    if secret and value:
+        return _SECRET
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return "" if value is None else str(value)
+
+
+def as_table(config: Config) -> Table:
+    """Return the settings for a terminal; what differs from the default is bold."""
+    table = Table("setting", "value", "may be", "what it does")
+    for row in settings(config):
+        value = f"[bold]{row.value}[/]" if row.value != row.default else row.value
+        table.add_row(row.name, value, row.allowed, row.about)
+    return table
+
+
+def as_markdown() -> str:
+    """Return docs/settings.md."""
+    lines = [_HEAD]
+    section = ""
+    for row in settings(Config()):
+        head, _, name = row.name.rpartition(".")
+        if head != section or not lines[1:]:
+            section = head
+            about = Config.model_fields[head].annotation.__doc__ if head else ""
+            lines.append(f"## {f'[{head}]' if head else 'Top level'}\n\n{about}".rstrip() + "\n")
+            lines.append("| setting | default | may be | what it does |\n|---|---|---|---|")
+        default = f"`{row.default}`" if row.default else ""
+        lines.append(f"| `{name}`<br>`{row.variable}` | {default} | {row.allowed} | {row.about} |")
+    text = "\n".join(lines).replace(" |\n## ", " |\n\n## ")
+    others = (
+        f"\n\nBesides: `{PREFIX}CONFIG` names the file, `{PREFIX}DEBUG=1` shows tracebacks, "
+        f"`{PREFIX}PLANS` is where compiled graphs lie, `{PREFIX}WORKER_LOG` is the level of the "
+        "worker's log.\n"
+    )
+    return text + others
