@@ -39,6 +39,10 @@ class ControlChannel:
         self._second = 0.0
         self._in_second = 0
 
+    def add(self, commands: Mapping[str, Command]) -> None:
+        """Understand further messages, by type."""
+        self._commands.update(commands)
+
     @property
     def silent_s(self) -> float:
         """Seconds since the last message; 0 for a viewer that never opened the channel."""

@@ -18,6 +18,7 @@ from visavis.streamer.session.session import Session
 from visavis.streamer.session.trace import MAX_SECONDS
 from visavis.streamer.session.viewer import Viewer
 from visavis.streamer.webrtc import signaling
+from visavis.streamer.webrtc.feed import Feed
 from visavis.streamer.webrtc.peer import Peer
 from visavis.streamer.webrtc.signaling import Offer
 
@@ -70,6 +71,7 @@ class SessionManager:
         self._journal = journal
         self._admission = admission
         self._sessions: dict[str, Session] = {}
+        self._inherited: set[str] = set()  # sessions whose place goes to who started over
         self._views: dict[str, Session] = {}
         self._viewers: dict[str, Viewer] = {}
         self._gone: deque[str] = deque(maxlen=_REMEMBERED)
@@ -99,10 +101,7 @@ class SessionManager:
     async def _begin(self, request: OfferRequest, offer: Offer) -> dict[str, Any]:
         size = request.size or self._context.config.media.size
         avatar = self._context.find_avatar(request.avatar_id)
-        if (ghost := self._sessions.get(request.pc_id)) is not None:
-            # Its place is free when this returns, and nobody else gets it in between.
-            await ghost.end("The viewer started over.", "restart")
-        self._admission.enter(size)
+        await self._enter(request.pc_id, size)
         session = Session(
             secrets.token_urlsafe(_ID_BYTES),
             secrets.token_urlsafe(_ID_BYTES),
@@ -121,6 +120,20 @@ class SessionManager:
         except BaseException:
             await session.end("The offer could not be answered.", "refused")
             raise
+
+    async def _enter(self, ghost_id: str, size: int) -> None:
+        """Take a place; who starts over has its own again, whoever else is waiting for one."""
+        ghost = self._sessions.get(ghost_id)
+        if ghost is None:
+            self._admission.enter(size)
+            return
+        self._inherited.add(ghost.id)
+        try:
+            await ghost.end("The viewer started over.", "restart")
+        finally:
+            self._inherited.discard(ghost.id)
+            self._admission.leave(ghost.size)
+        self._admission.enter(size)  # nothing else runs since it was left
 
     async def watch(self, view_id: str, sdp: str) -> tuple[Viewer, str]:
         """Let somebody watch a session; return the viewer and the answer.
@@ -147,15 +160,32 @@ class SessionManager:
         if len(session.viewers) >= most:
             raise AtCapacity(f"This session has {most} watchers already.", code="session-full")
 
+        return await self.add_viewer(offer, session.feed, session.viewers)
+
+    async def add_viewer(
+        self, offer: Offer, feed: Feed | None = None, among: set[Viewer] | None = None
+    ) -> tuple[Viewer, str]:
+        """Let somebody in who needs no place in the worker; return the viewer and the answer.
+
+        Args:
+            offer: checked.
+            feed: what is watched; None for one who is shown others' feeds later.
+            among: gets the viewer, and loses it at its end.
+
+        Raises:
+            VisavisError: whatever is wrong, in one sentence.
+        """
+        others = set() if among is None else among
+
         def ended(viewer: Viewer) -> None:
-            session.viewers.discard(viewer)
+            others.discard(viewer)
             self._viewers.pop(viewer.id, None)
             self._gone.append(viewer.id)
             self._context.metrics.viewers.set(len(self._viewers))
 
-        viewer = Viewer(secrets.token_urlsafe(_ID_BYTES), self._context, session.feed, ended)
+        viewer = Viewer(secrets.token_urlsafe(_ID_BYTES), self._context, feed, ended)
         self._viewers[viewer.id] = viewer
-        session.viewers.add(viewer)
+        others.add(viewer)
         self._context.metrics.viewers.set(len(self._viewers))
         try:
             return viewer, await viewer.answer(offer)
@@ -240,7 +270,8 @@ class SessionManager:
         if self._sessions.pop(session.id, None) is not None:
             self._gone.append(session.id)
             self._journal("session-end", session.avatar.id, session.id)
-            self._admission.leave(session.size)
+            if session.id not in self._inherited:
+                self._admission.leave(session.size)
 
 
 def _answered(peer: Peer, sdp: str) -> dict[str, Any]:

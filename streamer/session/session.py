@@ -214,7 +214,7 @@ class Session(Peer):
         self._run(release_opus(self._sound, self._is_heard, self._release_sound))
 
     def _is_heard(self) -> bool:
-        return self.feed is not None and bool(self.feed.sounds)
+        return self.feed is not None and self.feed.is_heard
 
     def _release_sound(self, data: bytes, pts: int) -> None:
         if self.feed is not None:

@@ -25,7 +25,7 @@ class Viewer(Peer):
     Args:
         viewer_id: made by the server.
         context: what sessions share.
-        feed: what is watched.
+        feed: what is watched; None for one who is shown others' feeds later (``show``).
         ended: told once, when everything is given back.
     """
 
@@ -33,7 +33,7 @@ class Viewer(Peer):
         self,
         viewer_id: str,
         context: SessionContext,
-        feed: Feed,
+        feed: Feed | None,
         ended: Callable[[Viewer], None],
     ) -> None:
         super().__init__(viewer_id, context.peers)
@@ -48,22 +48,11 @@ class Viewer(Peer):
         Raises:
             BadRequest: the offer cannot be served, or has not the session's codecs.
         """
-        codecs = {"audio": "opus", "video": self._feed.codec.lower()}
-        served = [section for section in offer.sections if section.served and section.kind in KINDS]
-        fitting = [s for s in served if codecs[s.kind] in s.codecs]
-        for section in served:
-            if not any(fit.kind == section.kind for fit in fitting):
-                name = codecs[section.kind].upper().replace("OPUS", "Opus")
-                raise BadRequest(
-                    f"This session's {section.kind} is sent as {name}, which the offer has not."
-                )
-        if not fitting:
-            reasons = [section.problem for section in offer.sections if section.problem]
-            raise BadRequest(
-                reasons[0] if reasons else "The offer has no audio or video section to watch in."
-            )
+        if self._feed is not None:
+            _insist(offer, self._feed)
         sdp = await super().answer(offer)
-        self.show({"": self._feed})
+        if self._feed is not None:
+            self.show({"": self._feed})
         return sdp
 
     def role_of(self, section: Section, nth: int) -> Role:
@@ -95,3 +84,22 @@ class Viewer(Peer):
             self._control.detach()
         finally:
             self._ended(self)
+
+
+def _insist(offer: Offer, feed: Feed) -> None:
+    """Refuse an offer that has no section for the feed, or none in its codecs."""
+    codecs = {"audio": "opus", "video": feed.codec.lower()}
+    served = [section for section in offer.sections if section.served and section.kind in KINDS]
+    fitting = {section.kind for section in served if codecs[section.kind] in section.codecs}
+    for section in served:
+        if section.kind not in fitting:
+            name = "Opus" if section.kind == "audio" else feed.codec
+            raise BadRequest(
+                f"This session's {section.kind} is sent as {name}, which the offer has not.",
+                code="no-common-codec",
+            )
+    if not fitting:
+        reasons = [section.problem for section in offer.sections if section.problem]
+        raise BadRequest(
+            reasons[0] if reasons else "The offer has no audio or video section to watch in."
+        )

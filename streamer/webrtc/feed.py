@@ -6,8 +6,10 @@ lanes may show a feed, and a lane may show one feed after another without a new 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiortc import RTCRtpSender
 
@@ -16,6 +18,8 @@ from visavis.streamer.media.timeline import RATE
 from visavis.streamer.webrtc import rtcp
 from visavis.streamer.webrtc.connection import send_packed
 from visavis.streamer.webrtc.tracks import VIDEO_RATE, FeedTrack, picture_track, sound_track
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,16 @@ class FeedClock:
     media_time: Callable[[], float | None]
     ntp: Callable[[], int]
     now: Callable[[], float]
+
+
+class Tap(Protocol):
+    """Who takes a feed as it is encoded, to write it down say."""
+
+    def picture(self, frame: int, data: bytes, keyframe: bool) -> None:
+        """Take an encoded picture: an access unit in Annex-B form, or a VP8 frame."""
+
+    def sound(self, data: bytes, pts: int) -> None:
+        """Take an Opus packet and the media time, in 48 kHz samples, of its first one."""
 
 
 class Feed:
@@ -63,6 +77,7 @@ class Feed:
         self.pictures: set[Lane] = set()
         self.sounds: set[Lane] = set()
         self.ended = False
+        self._taps: list[Tap] = []
         self._step = VIDEO_RATE // fps
         self._keyframe = keyframe
         self._packetiser = Packetiser(codec)
@@ -72,8 +87,24 @@ class Feed:
         if not self.ended:
             self._keyframe()
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody wants the sound."""
+        return bool(self.sounds or self._taps)
+
+    def tap(self, sink: Tap) -> None:
+        """Give everything to a sink, from the next packet on."""
+        self._taps.append(sink)
+
+    def untap(self, sink: Tap) -> None:
+        """Stop giving anything to a sink."""
+        if sink in self._taps:
+            self._taps.remove(sink)
+
     def picture(self, frame: int, data: bytes, keyframe: bool) -> None:
         """Send an encoded picture on."""
+        for tap in tuple(self._taps):
+            self._give(tap, lambda tap: tap.picture(frame, data, keyframe))
         if self.pictures:
             payloads = self._packetiser.pack(data)
             for lane in tuple(self.pictures):
@@ -81,8 +112,18 @@ class Feed:
 
     def sound(self, data: bytes, pts: int) -> None:
         """Send an Opus packet on."""
+        for tap in tuple(self._taps):
+            self._give(tap, lambda tap: tap.sound(data, pts))
         for lane in tuple(self.sounds):
             lane.put(pts, pts, [data])
+
+    def _give(self, tap: Tap, give: Callable[[Tap], None]) -> None:
+        """A sink that fails must not stop the picture of everybody else."""
+        try:
+            give(tap)
+        except Exception:
+            logger.exception("a tap failed and was taken off")
+            self.untap(tap)
 
     def start_over(self) -> None:
         """Forget what waits anywhere, as a new encoder is about to start with a keyframe."""
@@ -92,6 +133,7 @@ class Feed:
     def end(self) -> None:
         """Leave every lane."""
         self.ended = True
+        self._taps.clear()
         for lane in (*self.pictures, *self.sounds):
             lane.show(None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -119,6 +119,7 @@ class Viewer:
         self.control.on("message", self._message)
         self._tasks: list[asyncio.Task[None]] = []
         self._spied: list[Any] = []
+        self._more: dict[str, Any] = {}
         self._first: MediaStreamTrack | None = None
         self.pc.on("track", lambda t: self._tasks.append(asyncio.ensure_future(self._watch(t))))
 
@@ -155,12 +156,29 @@ class Viewer:
                 "sdp": self.alter(self.pc.localDescription.sdp),
                 "type": "offer",
                 "request_data": {**wishes, **self.request},
+                **self._more,
                 **more,
             },
         )
 
     async def connect(self) -> None:
         await self._accept(await self.offer())
+
+    async def connect_by(
+        self, answer: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+    ) -> None:
+        """Connect by something else than HTTP."""
+        self.pc.addTransceiver(self.microphone or "audio")
+        self.pc.addTransceiver("video", direction="recvonly")
+        await self.pc.setLocalDescription(await self.pc.createOffer())
+        body = await answer({"sdp": self.pc.localDescription.sdp, "type": "offer"})
+        await self._accept(httpx.Response(200, json=body))
+
+    async def offer_again_as(self, pc_id: str) -> None:
+        """Connect as one who has begun before, from a connection that is lost."""
+        self._more = {"pc_id": pc_id}
+        await self.connect()
+        self._more = {}
 
     async def renegotiate(self) -> dict[str, Any]:
         """Offer again on the same connection."""

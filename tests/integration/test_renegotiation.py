@@ -10,6 +10,7 @@ import pytest
 from tests.fakes.fake_microphone import FakeMicrophone, Seen, Viewer, beeps
 from tests.integration.conftest import Live, StartServer
 from visavis.streamer.session.session import Session
+from visavis.streamer.webrtc.signaling import check_offer
 
 GAP_S = 0.2
 
@@ -161,4 +162,80 @@ async def test_a_bad_offer_leaves_the_connection_as_it_was(start_server: StartSe
         await viewer.renegotiate()
         count = len(viewer.frames)
         await viewer.until(lambda: len(viewer.frames) > count + 20)
+        await viewer.close()
+
+
+async def test_one_who_starts_over_has_its_own_place_again(start_server: StartServer) -> None:
+    async with start_server(limits={"max_sessions": 1}) as live:
+        first = await seeing(live)
+        waiting = [Viewer(live.http, FakeMicrophone(beeps(1))) for _ in range(3)]
+
+        async def knock(viewer: Viewer) -> set[int]:
+            codes = {(await viewer.offer()).status_code}
+            body = {"sdp": viewer.pc.localDescription.sdp, "type": "offer"}
+            for _ in range(40):
+                codes.add((await live.http.post("/api/offer", json=body)).status_code)
+            return codes
+
+        knocking = [asyncio.ensure_future(knock(viewer)) for viewer in waiting]
+        again = Viewer(live.http, FakeMicrophone(beeps(5)))
+        await again.offer_again_as(first.pc_id)
+        assert await asyncio.gather(*knocking) == [{503}] * 3
+        await again.until(lambda: len(again.frames) > 5)
+        assert live.services.admission.held == 1 and again.pc_id != first.pc_id
+        await asyncio.gather(*(v.close() for v in (first, again, *waiting)))
+
+
+async def test_one_who_only_watches_others(start_server: StartServer) -> None:
+    """A guest of a room has no session: every section is for others' feeds."""
+    async with start_server(avatars=("anna", "zoe")) as live:
+        anna, zoe = await asyncio.gather(seeing(live, "anna"), seeing(live, "zoe"))
+        guest = Viewer(live.http)
+        guest.pc.addTransceiver("video", direction="recvonly")
+        made = []
+
+        async def enter(body: dict) -> dict:
+            offer = check_offer(body["sdp"], "offer", live.services.config.limits)
+            viewer, sdp = await live.services.sessions.add_viewer(offer)
+            made.append(viewer)
+            return {"sdp": sdp, "type": "answer", "pc_id": viewer.id}
+
+        await guest.connect_by(enter)
+        made[0].show({n: session_of(live, v).feed for n, v in (("a", anna), ("z", zoe))})
+        assert all(stream.video for stream in made[0].streams)
+        assert [bool(stream.audio) for stream in made[0].streams] == [True, False]
+        await guest.until(lambda: len(guest.frames) > 20 and len(guest.others) == 1)
+        assert (await live.http.delete(f"/api/sessions/{guest.pc_id}")).status_code == 204
+        assert made[0].over and live.services.admission.held == 2
+        await asyncio.gather(anna.close(), zoe.close(), guest.close())
+
+
+async def test_a_feed_can_be_tapped(start_server: StartServer) -> None:
+    async with start_server() as live:
+        viewer = await seeing(live)
+        feed = session_of(live, viewer).feed
+        pictures: list[tuple[int, bytes, bool]] = []
+        sounds: list[tuple[bytes, int]] = []
+
+        class Good:
+            def picture(self, frame: int, data: bytes, keyframe: bool) -> None:
+                pictures.append((frame, data, keyframe))
+
+            def sound(self, data: bytes, pts: int) -> None:
+                sounds.append((data, pts))
+
+        class Bad(Good):
+            def picture(self, frame: int, data: bytes, keyframe: bool) -> None:
+                raise OSError("the disk is full")
+
+        good = Good()
+        feed.tap(Bad())
+        feed.tap(good)
+        feed.request_keyframe()
+        count = len(viewer.frames)
+        await viewer.until(lambda: len(viewer.frames) > count + 25)
+        assert len(pictures) > 20 and any(keyframe for *_, keyframe in pictures)
+        assert np.all(np.diff([pts for _, pts in sounds]) == 480)
+        feed.untap(good)
+        assert not feed._taps, "the one that failed was taken off"
         await viewer.close()
