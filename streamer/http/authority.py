@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from visavis.streamer.avatars.record import write_file
+from visavis.models.files import atomic_write
 from visavis.streamer.errors import BadRequest
 
 _AUTHORITY_DAYS: Final = 3650
@@ -117,8 +117,8 @@ def _authority(
         )
         .sign(key, hashes.SHA256())
     )
-    write_file(folder / "authority.key", _key_bytes(key))
-    write_file(folder / "authority.crt", cert.public_bytes(serialization.Encoding.PEM))
+    atomic_write(folder / "authority.key", _key_bytes(key))
+    atomic_write(folder / "authority.crt", cert.public_bytes(serialization.Encoding.PEM))
     return cert, key, True
 
 
@@ -153,8 +153,8 @@ def _leaf(
         .sign(signer, hashes.SHA256())
     )
     # The key first: whoever dies between the two leaves a pair that does not match, and no harm.
-    write_file(folder / "server.key", _key_bytes(key))
-    write_file(folder / "server.crt", cert.public_bytes(serialization.Encoding.PEM))
+    atomic_write(folder / "server.key", _key_bytes(key))
+    atomic_write(folder / "server.crt", cert.public_bytes(serialization.Encoding.PEM))
 
 
 def _begin(
