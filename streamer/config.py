@@ -162,7 +162,7 @@ class ServerConfig(_Section):
 class MediaConfig(_Section):
     """Picture, sound and latency."""
 
-    fps: Annotated[Literal[20, 25], BeforeValidator(_number)] = 25
+    fps: Annotated[Literal[20, 25, 30], BeforeValidator(_number)] = 25
     size: Annotated[Size, BeforeValidator(_number)] = 512
     # ms of sound the lips wait for
     look_ahead_ms: Annotated[LookAhead, BeforeValidator(_number)] = 40
