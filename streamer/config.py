@@ -177,7 +177,7 @@ class ServerConfig(_Section):
 class MediaConfig(_Section):
     """Picture, sound and latency."""
 
-    fps: Annotated[Literal[20, 25], BeforeValidator(_number)] = 25
+    fps: Annotated[Literal[20, 25, 30], BeforeValidator(_number)] = 25
     """Frames per second."""
     size: Annotated[Size, BeforeValidator(_number)] = 512
     """Width and height of the picture in pixels."""

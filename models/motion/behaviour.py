@@ -132,6 +132,11 @@ class Behaviour:
         self._since_stress = 1.0
         self._follow = np.zeros(2)
 
+    def set_config(self, config: BehaviourConfig) -> None:
+        """Go on by other statistics; what is under way is finished."""
+        self._config = config
+        self._blinks.config = self._gaze.config = config
+
     def step(self, drive: Drive, body: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return the next frame with the lips' coefficients at rest.
 

@@ -48,6 +48,10 @@ class BodyClock:
         self._now = np.zeros(CHANNELS, np.float32)
         self._ticks = 0
 
+    def set_mood(self, mood: str, style: float) -> None:
+        """Draw in another mood from the next tick on."""
+        self._mood, self._style = mood, style
+
     def restart(self) -> None:
         """Count media time from zero again; the body stays where it is."""
         self._ticks = 0

@@ -110,7 +110,7 @@ class Blinks:
     _SHAPE = 2.2  # of the gamma: two blinks hardly ever follow at once, long pauses happen
 
     def __init__(self, config: BehaviourConfig, rng: np.random.Generator) -> None:
-        self._config = config
+        self.config = config
         self._rng = rng
         self._due = self._interval() * rng.random()
         self._clock = 0.0
@@ -125,7 +125,7 @@ class Blinks:
 
     def step(self, dt: float, talking: float) -> float:
         """Advance and return how shut the lids are, 0-1."""
-        config = self._config
+        config = self.config
         rate = config.blinks_rest + (config.blinks_talk - config.blinks_rest) * talking
         self._clock += rate / 60.0 * dt
         before = self._pulse.age
@@ -148,7 +148,7 @@ class Gaze:
     _DIRECTIONS = np.array([15.54, 6.46, 17.69, 7.44, 16.80, 7.89, 20.38, 7.79])
 
     def __init__(self, config: BehaviourConfig, rng: np.random.Generator) -> None:
-        self._config = config
+        self.config = config
         self._rng = rng
         self._cumulative = np.cumsum(self._DIRECTIONS / self._DIRECTIONS.sum())
         self.averted = False
@@ -164,7 +164,7 @@ class Gaze:
         here = self._here()
         size = float(np.hypot(*(target - here)))
         self._from, self._to, self._age = here, target, 0.0
-        config = self._config
+        config = self.config
         self._duration = config.saccade_base_s + config.saccade_per_degree_s * size
         self.shifted_degrees = size
 
@@ -180,7 +180,7 @@ class Gaze:
             talking: 0-1.
             attending: 0-1; somebody speaks to us, and a listener looks back soon.
         """
-        config, rng = self._config, self._rng
+        config, rng = self.config, self._rng
         if self.averted and attending > 0.5:
             self._left = min(self._left, config.return_s)
         self.shifted_degrees = 0.0

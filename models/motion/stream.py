@@ -141,6 +141,17 @@ class MotionStream:
         self._loudness = np.zeros(0, np.float32)
         self._heard = np.zeros((0, 2), np.float32)
 
+    def set_mood(self, mood: str, style: float = 1.0) -> None:
+        """Go on in another mood; smile, head and gaze move over as they would by themselves.
+
+        Raises:
+            ValueError: there is no such mood or style.
+        """
+        checked_mood(mood, style)
+        self._behaviour.set_config(BehaviourConfig.of(mood, style))
+        if self._body is not None:
+            self._body.set_mood(mood, style)
+
     def reset(self) -> None:
         """Barge-in: forget the past; the lips ease from where they are within 200 ms.
 

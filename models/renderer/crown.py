@@ -34,15 +34,16 @@ def rows_outside(size: int) -> int:
     return 2 * round(OUTSIDE * size / 2)
 
 
-def extend_sides(person: Image, cheeks: tuple[float, float]) -> Image:
-    """Return ``(S, S + 2 rows_outside(S), 4)``: the person with what the sides cut off.
+def extend_sides(person: Image, cheeks: tuple[float, float], added: int = 0) -> Image:
+    """Return ``(S, S + 2 added, 4)``: the person with what the sides cut off.
 
     Args:
         person: ``(S, S, 4)`` colour and opacity.
         cheeks: columns of the face's sides; what is mirrored ends before them.
+        added: columns on either side; as far as the shell reaches if 0.
     """
     size = person.shape[0]
-    added = rows_outside(size)
+    added = added or rows_outside(size)
     turned = np.ascontiguousarray(person.transpose(1, 0, 2))  # the left side lies above
     left = _beside(turned, added, cheeks[0])
     right = _beside(turned[::-1], added, size - 1 - cheeks[1])[::-1]

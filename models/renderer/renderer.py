@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 import cv2
@@ -87,6 +88,8 @@ class Renderer:
         *,
         size: int = 512,
         refiner: Refiner | None = None,
+        cutout: bool = False,
+        held_sides: float = 0.0,
     ) -> None:
         """Prepare an identity for square pictures.
 
@@ -94,6 +97,9 @@ class Renderer:
             identity: the enrolled person.
             size: side of the picture in pixels, a multiple of 4.
             refiner: repairs the warp; None costs nothing.
+            cutout: draw the person alone, over black, with their opacity in ``alpha``.
+            held_sides: part of the side, at the left and the right, over which motion fades to
+                none, so that what is laid beside the picture stays joined to it.
 
         Raises:
             IdentityError: the identity does not fit the installed face basis.
@@ -120,8 +126,13 @@ class Renderer:
         self._chin = Chin(basis, self._skin, rest, self._rig.scale, size)
         chin, hairline = (float(self._rig.source[basis.landmarks[n], 1]) for n in (152, 10))
         self._pictures: IdentityPictures = pictures_at(identity, size, chin=chin, hairline=hairline)
+        self.alpha: Image | None = None
+        if cutout:
+            self.alpha = np.zeros((size, size), np.uint8)
+            nothing = np.zeros_like(self._pictures.background)
+            self._pictures = replace(self._pictures, background=nothing)
         self._lift = np.float32(self._pictures.lift)
-        self._shell = Shell(self._rig, basis, self._skin, blend)
+        self._shell = Shell(self._rig, basis, self._skin, blend, held_sides)
         self._mouth = MouthPainter(self._rig, basis, identity)
         self._eyes = tuple(EyePainter(self._rig, identity, s, size) for s in (0, 1))
         self._frames = FramePainter(self._rig, basis, identity, size)
@@ -287,6 +298,8 @@ class Renderer:
             band = slice(y0 + k * _BAND, min(y0 + (k + 1) * _BAND, y1))
             out[band, x0:low] = background[band, x0:low]
             out[band, high:x1] = background[band, high:x1]
+            if self.alpha is not None:
+                self.alpha[band, x0:x1] = 0
             if low >= high:
                 continue
             box = np.array([low, band.start, high, band.stop], np.int64)
@@ -302,6 +315,8 @@ class Renderer:
                 borderMode=cv2.BORDER_REFLECT_101,
             )
             lay_over(person, background, low, band.start, out)
+            if self.alpha is not None:
+                self.alpha[band, low:high] = person[..., 3]
 
     def _draw_face(self, points: Floats, pose: HeadPose) -> tuple[Floats, Floats, int, int]:
         face = points[: self._rig.face_count, :2]

@@ -86,6 +86,14 @@ def face_blend(
     return (blend * (1 - side * (y < -4.0) * hidden)).astype(np.float32)
 
 
+def _held(cells: int, size: int, part: float) -> tuple[Floats, Floats]:
+    """Return the flow of rest and the share of it per column, ``(h, w, 2)`` and ``(1, w, 1)``."""
+    axis = np.arange(cells, dtype=np.float32) * STEP
+    still = np.stack(np.meshgrid(axis, axis), -1)
+    t = np.clip(np.minimum(axis, size - 1 - axis) / (part * size), 0, 1)
+    return still, (1 - t * t * (3 - 2 * t))[None, :, None].astype(np.float32)
+
+
 def _outward(line: Floats) -> Floats:
     """Return the unit normals out of a closed line ``(N, 2)``."""
     around = np.roll(line, -_TANGENT, 0) - np.roll(line, _TANGENT, 0)
@@ -103,8 +111,23 @@ class Shell:
         flow: ``(h, w, 2)`` inverse flow of the last ``update``, every ``STEP`` pixels.
     """
 
-    def __init__(self, rig: Rig, basis: FaceBasis, face: NDArray[np.int32], blend: Floats) -> None:
-        """Lay the sheet over the identity's picture."""
+    def __init__(
+        self,
+        rig: Rig,
+        basis: FaceBasis,
+        face: NDArray[np.int32],
+        blend: Floats,
+        held_sides: float = 0.0,
+    ) -> None:
+        """Lay the sheet over the identity's picture.
+
+        Args:
+            rig: the head.
+            basis: of the face.
+            face: triangles of the skin.
+            blend: ``(V,)`` how far the mesh, and not the sheet, shows.
+            held_sides: part of the side over which motion fades to none at the left and right.
+        """
         size = rig.size
         self._rig = rig
         axis = np.linspace(-OUTSIDE * size, (1 + OUTSIDE) * size, NODES, dtype=np.float32)
@@ -117,6 +140,7 @@ class Shell:
         cells = size // STEP + 2
         self._scratch = np.zeros((cells, cells), np.float32)
         self.flow = np.zeros((cells, cells, 2), np.float32)
+        self._held = _held(cells, size, held_sides) if held_sides else None
         self._contour, self._outward, pull = self._outline(rig, face, blend)
         self._near = np.flatnonzero(pull.sum(1) > 1e-3)
         self._pull = np.ascontiguousarray(pull[self._near])
@@ -204,3 +228,6 @@ class Shell:
             self._moved[self._near, :2] += self._pull @ offset
         grid = self._moved.reshape(NODES, NODES, 3)
         invert_grid(grid, self.uv, np.float32(STEP), self._scratch, self.flow)
+        if self._held is not None:
+            still, share = self._held
+            self.flow += share * (still - self.flow)

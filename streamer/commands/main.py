@@ -21,6 +21,7 @@ from visavis.engines.base import EngineError
 from visavis.models.appearance.errors import EnrolmentRefused, IdentityError
 from visavis.models.shipped import WeightsError
 from visavis.streamer import __version__
+from visavis.streamer.commands.present_cli import Background, Canvas, Framing, add_presenter
 from visavis.streamer.config import Config, load_config
 from visavis.streamer.errors import BadRequest, VisavisError
 
@@ -245,12 +246,15 @@ def render(
     photo: Annotated[Path | None, typer.Option(help="One photo, used for this file only.")] = None,
     avatar: Annotated[str | None, typer.Option(help="The id of an enrolled avatar.")] = None,
     size: Annotated[int, typer.Option(help="256, 384 or 512.")] = 512,
-    fps: Annotated[int, typer.Option(help="20 or 25.")] = 25,
+    fps: Annotated[int, typer.Option(help="20, 25 or 30.")] = 25,
     engine: Annotated[str | None, typer.Option(help="auto|cpu|cuda|tensorrt|torch")] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same head, blinks and gaze.")] = 0,
     heard: _HeardOption = None,
     mood: _MoodOption = "neutral",
     style: _StyleOption = 1.0,
+    canvas: Canvas = "",
+    framing: Framing = "bust",
+    background: Background = "own",
     track: _TrackOption = None,
     force: _ForceOption = False,
     consent: _ConsentOption = False,
@@ -260,20 +264,24 @@ def render(
     """Render a sound file to a video with the same models as live."""
     from visavis.streamer.commands.motion import MotionSettings, open_motion
     from visavis.streamer.commands.outputs import check_output
-    from visavis.streamer.commands.render import SUFFIXES, render_file
+    from visavis.streamer.commands.render import render_file, suffixes_of
     from visavis.streamer.media.audio_file import duration_s
     from visavis.streamer.worker.picture_models import load_pictures
+    from visavis.streamer.worker.view import read_view
 
     settings = _config(config, data, media__size=size, media__fps=fps, engine__engine=engine)
+    view = read_view(canvas, framing, background) if canvas else None
     if (photo is None) == (avatar is None):
         raise BadRequest("Give either --photo or --avatar.")
-    check_output(output, (audio, heard, photo, config), force=force, suffixes=SUFFIXES)
+    made_from = (audio, heard, photo, config)
+    check_output(output, made_from, force=force, suffixes=suffixes_of(view))
     # A bad sound file is refused before the photo's work.
     known = _sound_notes(audio, track, heard)
     made = MotionSettings(fps, FILE_LOOK_AHEAD_MS, seed, mood, style)
     motion = open_motion(made, settings.engine.engine)
     pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
-    renderer = pictures.renderer(_identity(settings, photo, avatar, consent), size)
+    identity = _identity(settings, photo, avatar, consent)
+    renderer = pictures.canvas(identity, view) if view else pictures.renderer(identity, size)
     with _progress_bar("Rendering", duration_s(audio) or 0.0) as (bar, task):
         report = render_file(
             motion,
@@ -282,6 +290,7 @@ def render(
             output,
             size=size,
             fps=fps,
+            view=view,
             heard=heard,
             track=_from_zero(track),
             force=force,
@@ -503,6 +512,8 @@ def _delegate(what: str, modules: dict[str, str], which: str, args: list[str]) -
     if code := module.main(args):
         raise typer.Exit(code)
 
+
+add_presenter(app)
 
 if __name__ == "__main__":
     main()

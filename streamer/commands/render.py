@@ -25,11 +25,14 @@ from visavis.streamer.media.audio_file import is_silent, read_blocks
 
 if TYPE_CHECKING:
     from visavis.models.motion.stream import MotionStream
-    from visavis.models.renderer.renderer import Renderer
+    from visavis.streamer.worker.pipeline import Drawer
+    from visavis.streamer.worker.view import View
 
 AUDIO_RATE = 48_000
 SUFFIXES = (".mp4", ".mov", ".mkv")
 _QUEUE_FRAMES = 8
+_H264 = {"crf": "18", "preset": "veryfast", "threads": "1"}
+_PRORES = {"profile": "4", "alpha_bits": "16", "threads": "2"}  # 4444
 Progress = Callable[[float], None]
 
 
@@ -50,28 +53,35 @@ class RenderReport:
     notes: tuple[str, ...] = ()
 
 
+def suffixes_of(view: View | None) -> tuple[str, ...]:
+    """Return the endings that an output may have; only a ``.mov`` keeps opacity."""
+    return (".mov",) if view is not None and view.transparent else SUFFIXES
+
+
 def render_file(
     motion: MotionStream,
-    renderer: Renderer,
+    renderer: Drawer,
     audio: Path,
     output: Path,
     *,
     size: int,
     fps: int,
+    view: View | None = None,
     heard: Path | None = None,
     track: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> RenderReport:
-    """Render a sound file to H.264 + AAC in an MP4.
+    """Render a sound file to H.264 + AAC in an MP4, or to ProRes 4444 if it is transparent.
 
     Args:
         motion: a fresh motion stream at ``fps``.
-        renderer: the avatar at ``size``.
+        renderer: the avatar at ``size``, or on the canvas of ``view``.
         audio: any sound file.
         output: the ``.mp4`` to write; appears only when it is complete.
         size: width and height in pixels.
         fps: frames per second.
+        view: the canvas, if there is one.
         heard: a sound file of what the other side says meanwhile.
         track: which sound track of ``audio``, from 0; see ``read_blocks``.
         force: another file at ``output`` may be replaced.
@@ -80,11 +90,13 @@ def render_file(
     Raises:
         BadRequest: the sound cannot be read or the output cannot be written.
     """
-    check_output(output, (audio, heard), force=force, suffixes=SUFFIXES)
+    check_output(output, (audio, heard), force=force, suffixes=suffixes_of(view))
     listener = Listener(audio, motion, heard, track)
     with whole_file(output, force=force) as partial:
         sound = read_blocks(audio, AUDIO_RATE, layout="stereo", block=1024, track=track)
-        with _Writer(partial, size, fps, sound) as writer:
+        width, height = (size, size) if view is None else (view.width, view.height)
+        alpha = view is not None and view.transparent
+        with _Writer(partial, width, height, fps, sound, alpha) as writer:
             frames = 0
             for values in listener.frames():
                 writer.put(renderer.render(values).copy())
@@ -154,12 +166,21 @@ class _Writer:
     before the whole file has arrived, and the muxer holds nothing back.
     """
 
-    def __init__(self, path: Path, size: int, fps: int, sound: Iterator[NDArray[np.float32]]):
+    def __init__(
+        self,
+        path: Path,
+        width: int,
+        height: int,
+        fps: int,
+        sound: Iterator[NDArray[np.float32]],
+        alpha: bool,
+    ) -> None:
         self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
-        self._video = self._container.add_stream("libx264", rate=fps)
-        self._video.width = self._video.height = size
-        self._video.pix_fmt = "yuv420p"
-        self._video.options = {"crf": "18", "preset": "veryfast", "threads": "1"}
+        self._video = self._container.add_stream("prores_ks" if alpha else "libx264", rate=fps)
+        self._video.width, self._video.height = width, height
+        self._video.pix_fmt = "yuva444p10le" if alpha else "yuv420p"
+        self._video.options = _PRORES if alpha else _H264
+        self._alpha = alpha
         self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
         self._fps = fps
         self._sound = sound
@@ -227,10 +248,19 @@ class _Writer:
             self._container.mux(self._video.encode(None))
             sound.send(None)
             return
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        frame = self._frame(picture)
         frame.pts, frame.time_base = count, Fraction(1, self._fps)
         self._container.mux(self._video.encode(frame))
         sound.send((count + 1) * AUDIO_RATE // self._fps)
+
+    def _frame(self, picture: NDArray[np.uint8]) -> av.VideoFrame:
+        if not self._alpha:
+            return av.VideoFrame.from_ndarray(picture, format="rgb24")
+        from visavis.models.renderer.canvas import straight
+
+        width = picture.shape[1] // 2
+        rgba = straight(picture[:, :width], picture[:, width:, 0])
+        return av.VideoFrame.from_ndarray(rgba, format="rgba")
 
     def _sound_packets(self) -> Generator[None, int | None, None]:
         """Write sound up to the sample that is sent in; None writes the rest."""

@@ -28,15 +28,18 @@ class VideoEncoder:
     """One stream of pictures into one bitstream.
 
     Args:
-        codec: ``"H264"`` (Annex B, constrained baseline 3.1) or ``"VP8"``.
-        size: width and height in pixels.
+        codec: ``"H264"`` (Annex B, constrained baseline, 3.1 where that is enough) or ``"VP8"``.
+        size: width in pixels, and height if there is none.
+        height: in pixels.
         fps: frames per second.
         bitrate_kbps: the locked bitrate.
     """
 
-    def __init__(self, codec: Codec, *, size: int, fps: int, bitrate_kbps: int) -> None:
+    def __init__(
+        self, codec: Codec, *, size: int, fps: int, bitrate_kbps: int, height: int = 0
+    ) -> None:
         self._codec: Codec = codec
-        self._size = size
+        self._width, self._height = size, height or size
         self._fps = fps
         self._kbps = max(MIN_KBPS, bitrate_kbps)
         self._full_kbps = self._kbps
@@ -79,7 +82,7 @@ class VideoEncoder:
         name = "libx264" if self._codec == "H264" else "libvpx"
         context = av.CodecContext.create(name, "w")
         assert isinstance(context, av.VideoCodecContext)
-        context.width = context.height = self._size
+        context.width, context.height = self._width, self._height
         context.pix_fmt = "yuv420p"
         context.framerate = Fraction(self._fps, 1)
         context.time_base = Fraction(1, self._fps)
@@ -96,7 +99,7 @@ class VideoEncoder:
             "preset": "superfast",
             "tune": "zerolatency",
             "profile": "baseline",
-            "level": "31",
+            "level": _level(self._width, self._height, self._fps),
             "maxrate": str(rate),
             "bufsize": str(rate // 8),  # 125 ms: no burst is longer than the line can carry
             "forced-idr": "1",
@@ -121,10 +124,23 @@ class VideoEncoder:
         }
 
 
+def _level(width: int, height: int, fps: int) -> str:
+    """Return the lowest of a few levels that holds such pictures (H.264, table A-1)."""
+    blocks = -(-width // 16) * -(-height // 16)
+    for level, most, per_second in (("31", 3600, 108_000), ("40", 8192, 245_760)):
+        if blocks <= most and blocks * fps <= per_second:
+            return level
+    return "51"
+
+
+def to_i420(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an RGB picture (H, W, 3) uint8 as I420 (H * 3 // 2, W), BT.601 limited range."""
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
+
+
 def to_yuv(rgb: NDArray[np.uint8]) -> av.VideoFrame:
     """Return an RGB picture (H, W, 3) uint8 as planar 4:2:0, BT.601 limited range."""
-    planes = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)
-    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
+    return av.VideoFrame.from_ndarray(to_i420(rgb), format="yuv420p")
 
 
 class BitrateGovernor:

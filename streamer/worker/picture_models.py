@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from visavis.engines.base import Engine
+from visavis.streamer.worker.view import View, open_backdrop
 
 if TYPE_CHECKING:
     from visavis.models.appearance.identity import Identity
+    from visavis.models.renderer.canvas import Canvas
     from visavis.models.renderer.renderer import Renderer
 
 logger = logging.getLogger(__name__)
@@ -35,8 +37,34 @@ class PictureModels:
     light: Engine | None
     shade: Engine | None
 
-    def renderer(self, identity: Identity, size: int) -> Renderer:
+    def canvas(self, identity: Identity, view: View) -> Canvas:
+        """Return an identity on a canvas.
+
+        Raises:
+            IdentityError: the identity does not fit the installed face basis.
+            BadRequest: the background is a picture that cannot be read.
+        """
+        from visavis.models.renderer.canvas import Canvas
+
+        return Canvas(
+            identity,
+            view.width,
+            view.height,
+            framing=view.framing,
+            backdrop=open_backdrop(view.background),
+            renderer=lambda size, held: self.renderer(identity, size, cutout=True, held_sides=held),
+        )
+
+    def renderer(
+        self, identity: Identity, size: int, *, cutout: bool = False, held_sides: float = 0.0
+    ) -> Renderer:
         """Return a renderer of one identity.
+
+        Args:
+            identity: the person.
+            size: side in pixels, a multiple of 4.
+            cutout: draw the person alone, with their opacity.
+            held_sides: part of the side over which motion fades out at the left and right.
 
         Raises:
             IdentityError: the identity does not fit the installed face basis.
@@ -51,7 +79,7 @@ class PictureModels:
             refiner = MouthLight(self.light, own_teeth=identity.teeth.size > 0)
         elif self.shade is not None:
             refiner = MouthShade(self.shade)
-        return Renderer(identity, size=size, refiner=refiner)
+        return Renderer(identity, size=size, refiner=refiner, cutout=cutout, held_sides=held_sides)
 
 
 def load_pictures(

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.worker.cores import compute_threads, usable_cores
+from visavis.streamer.worker.view import View, read_view
 
 if TYPE_CHECKING:
     from visavis.models.motion.stream import MotionStream
+    from visavis.models.renderer.canvas import Canvas
     from visavis.models.renderer.renderer import Renderer
 
 RATE = 16_000  # samples per second of the sound that models hear
@@ -51,7 +53,11 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class SlotSpec:
-    """What a session asks of its slot."""
+    """What a session asks of its slot.
+
+    ``canvas`` is empty for the avatar's own square of ``size`` pixels, else ``"1280x720"`` and the
+    like, with ``framing`` and ``background`` as ``worker.view`` reads them.
+    """
 
     bundle: str
     size: int = 512
@@ -64,6 +70,20 @@ class SlotSpec:
     probe: bool = False
     mood: str = "neutral"
     style: float = 1.0
+    canvas: str = ""
+    framing: str = "bust"
+    background: str = "own"
+
+    @property
+    def view(self) -> View | None:
+        """The canvas, or None for the avatar's own square."""
+        return read_view(self.canvas, self.framing, self.background) if self.canvas else None
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the pictures in pixels."""
+        view = self.view
+        return (self.size, self.size) if view is None else view.picture_size
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields."""
@@ -107,6 +127,10 @@ class Pipeline(Protocol):
         """Draw another avatar from the next frame on."""
         ...
 
+    def set_mood(self, name: str) -> None:
+        """Move in another mood from now on."""
+        ...
+
 
 class Pipelines(Protocol):
     """Makes pipelines; may take long, so it is called beside the live slots.
@@ -121,8 +145,8 @@ class Pipelines(Protocol):
         """Return a fresh session on an avatar."""
         ...
 
-    def drawer(self, bundle: str, size: int) -> Drawer:
-        """Load an avatar."""
+    def drawer(self, bundle: str, size: int, view: View | None = None) -> Drawer:
+        """Load an avatar, on a canvas if there is a view."""
         ...
 
 
@@ -132,8 +156,8 @@ class AvatarPipeline:
     def __init__(self, motion: MotionStream, drawer: Drawer) -> None:
         self._motion = motion
         self._drawer = drawer
-        self._owed = 0  # samples pushed that no emitted frame has covered
-        self._step = RATE // motion.fps
+        self._pushed = 0  # samples since the last reset
+        self._emitted = 0  # and frames
 
     def push(
         self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None
@@ -141,7 +165,8 @@ class AvatarPipeline:
         """Take sound; return the coefficients of the frames that became complete."""
         push = self._motion.push
         frames = push(pcm) if heard is None else push(pcm, heard=heard)
-        self._owed += len(pcm) - len(frames) * self._step
+        self._pushed += len(pcm)
+        self._emitted += len(frames)
         return frames
 
     def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -151,11 +176,17 @@ class AvatarPipeline:
     def reset(self) -> None:
         """Forget the sound so far; as much silence takes its place, so that frames keep count."""
         self._motion.reset()
-        self._motion.push(np.zeros(self._owed, np.float32))
+        covered = self._emitted * RATE // self._motion.fps
+        self._pushed, self._emitted = self._pushed - covered, 0
+        self._motion.push(np.zeros(self._pushed, np.float32))
 
     def show(self, drawer: Drawer) -> None:
         """Draw another avatar from now on."""
         self._drawer = drawer
+
+    def set_mood(self, name: str) -> None:
+        """Move in another mood from now on."""
+        self._motion.set_mood(name)
 
 
 class AvatarPipelines:
@@ -191,12 +222,14 @@ class AvatarPipelines:
             mood=spec.mood,
             style=spec.style,
         )
-        return AvatarPipeline(motion, self.drawer(spec.bundle, spec.size))
+        return AvatarPipeline(motion, self.drawer(spec.bundle, spec.size, spec.view))
 
-    def drawer(self, bundle: str, size: int) -> Renderer:
+    def drawer(self, bundle: str, size: int, view: View | None = None) -> Renderer | Canvas:
         """Load an avatar and draw it once, so that the first live frame is not the slow one."""
         from visavis.models.appearance.identity import Identity
         from visavis.streamer.worker.drawn import drawn_person
 
         identity = drawn_person(size) if bundle == DRAWN else Identity.load(Path(bundle))
-        return self._pictures.renderer(identity, size)
+        if view is None:
+            return self._pictures.renderer(identity, size)
+        return self._pictures.canvas(identity, view)

@@ -11,19 +11,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.media.encoder import Codec, VideoEncoder, to_yuv
-from visavis.streamer.media.ring import FrameRing
+from visavis.streamer.media.encoder import Codec, VideoEncoder, to_i420, to_yuv
+from visavis.streamer.media.ring import FrameRing, RingCounters
 from visavis.streamer.worker.overload import Effort
 from visavis.streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from visavis.streamer.worker.probe import Probe
 from visavis.streamer.worker.protocol import Packet
 
+RawForm = Literal["rgb", "i420"]
 MAX_HEARD_S = 0.3  # of the other side's sound that waits
 MAX_BACKLOG_S = 1.0  # of sound that waits for the models; beyond, what waits is silenced
 
@@ -42,13 +44,44 @@ class _Pending:
 
 @dataclass
 class _Picture:
-    """A frame that is drawn."""
+    """A frame that is drawn: what the encoder takes, or as the slot's owner wants it."""
 
-    yuv: av.VideoFrame
+    image: av.VideoFrame | NDArray[np.uint8]
     source: _Pending
     drawn_at: float
     draw_s: float
     new_avatar: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a tick shows, unencoded.
+
+    Attributes:
+        frame: the tick it was asked for, and so its media time.
+        own: the frame whose picture it is; smaller than ``frame`` if that came late.
+        picture: RGB ``(H, W, 3)`` or I420 ``(H * 3 // 2, W)``, never written to again.
+        is_new: it was not shown before.
+        late: pictures shown after their own tick, so far.
+        repeats: ticks that had no new picture, so far.
+        dropped: pictures that were never shown, so far.
+        waited_ms: picture drawn to its tick.
+        push_ms: what the models took.
+        draw_ms: what drawing took.
+        ready_ms: sound complete to picture drawn.
+    """
+
+    frame: int
+    own: int
+    picture: NDArray[np.uint8]
+    is_new: bool
+    late: int
+    repeats: int
+    dropped: int
+    waited_ms: float
+    push_ms: float
+    draw_ms: float
+    ready_ms: float
 
 
 class Slot:
@@ -59,6 +92,8 @@ class Slot:
         pipeline: its models.
         now: monotonic seconds; ages and urgency only, never media time.
         epoch: which opening of its place this is.
+        raw: None encodes pictures for :meth:`tick`; else :meth:`release` hands them out as RGB
+            ``(H, W, 3)`` or as I420 ``(H * 3 // 2, W)``.
     """
 
     def __init__(
@@ -68,13 +103,15 @@ class Slot:
         now: Callable[[], float] = time.monotonic,
         *,
         epoch: int = 0,
+        raw: RawForm | None = None,
     ) -> None:
         self.spec = spec
         self.epoch = epoch
+        self._raw = raw
         self._pipeline = pipeline
         self._now = now
         self._lock = threading.Lock()
-        self._encoder = _encoder(spec)
+        self._encoder = None if raw else _encoder(spec)
         self._ring: FrameRing[_Picture] = FrameRing(spec.ring_ms, spec.fps)
         self._probe = Probe(RATE, spec.fps) if spec.probe else None
         self._inbox: deque[tuple[float, NDArray[np.float32]]] = deque()
@@ -139,19 +176,45 @@ class Slot:
         self._position = start
         return max(position, start), samples[max(0, start - position) :]
 
-    def tick(self, frame: int) -> Packet | None:
-        """Encode what frame number ``frame`` shows; None before the first picture."""
+    def release(self, frame: int) -> Shown | None:
+        """Return what frame number ``frame`` shows, raw; None before the first picture."""
         began = self._now()
+        picture, is_new, counters = self._release(frame, began)
+        if picture is None:
+            return None
+        assert isinstance(picture.image, np.ndarray), "this slot encodes its pictures"
+        source = picture.source
+        return Shown(
+            frame=frame,
+            own=source.frame,
+            picture=picture.image,
+            is_new=is_new,
+            late=counters.late,
+            repeats=counters.repeated,
+            dropped=counters.dropped,
+            waited_ms=1e3 * (began - picture.drawn_at),
+            push_ms=1e3 * source.push_s,
+            draw_ms=1e3 * picture.draw_s,
+            ready_ms=1e3 * (picture.drawn_at - source.heard_at),
+        )
+
+    def _release(self, frame: int, began: float) -> tuple[_Picture | None, bool, RingCounters]:
         with self._lock:
             self._tick_at = began
             picture, is_new = self._ring.release(frame, due=not self._thins(frame))
-            counters = self._ring.counters
-            late, repeats, dropped = counters.late, counters.repeated, counters.dropped
-        if picture is None:
+            return picture, is_new, replace(self._ring.counters)
+
+    def tick(self, frame: int) -> Packet | None:
+        """Encode what frame number ``frame`` shows; None before the first picture."""
+        began = self._now()
+        picture, is_new, counters = self._release(frame, began)
+        late, repeats, dropped = counters.late, counters.repeated, counters.dropped
+        if picture is None or self._encoder is None:
             return None
+        assert isinstance(picture.image, av.VideoFrame)
         if is_new and picture.new_avatar:
             self._encoder.request_keyframe()
-        data, keyframe = self._encoder.encode(picture.yuv)
+        data, keyframe = self._encoder.encode(picture.image)
         encode_s = self._now() - began
         source = picture.source
         return Packet(
@@ -188,11 +251,13 @@ class Slot:
 
     def request_keyframe(self) -> None:
         """Make the next packet decodable on its own."""
-        self._encoder.request_keyframe()
+        if self._encoder is not None:
+            self._encoder.request_keyframe()
 
     def set_bitrate(self, kbps: int) -> None:
         """Aim at another bitrate."""
-        self._encoder.set_bitrate(kbps)
+        if self._encoder is not None:
+            self._encoder.set_bitrate(kbps)
 
     def interrupt(self) -> None:
         """Barge-in: drop sound, coefficients and pictures that wait; the count goes on."""
@@ -305,9 +370,13 @@ class Slot:
         rgb = self._pipeline.render(pending.coefficients)
         if self._probe is not None:
             self._probe.stamp(rgb, pending.frame, self._first_frame)
-        yuv = to_yuv(rgb)
+        image: av.VideoFrame | NDArray[np.uint8]
+        if self._raw is None:
+            image = to_yuv(rgb)
+        else:
+            image = to_i420(rgb) if self._raw == "i420" else rgb.copy()
         drawn_at = self._now()
-        picture = _Picture(yuv, pending, drawn_at, drawn_at - began, drawer is not None)
+        picture = _Picture(image, pending, drawn_at, drawn_at - began, drawer is not None)
         with self._lock:
             if generation == self._generation or drawer is not None:
                 self._ring.push(pending.frame, picture)
@@ -315,4 +384,7 @@ class Slot:
 
 def _encoder(spec: SlotSpec) -> VideoEncoder:
     codec: Codec = "VP8" if spec.codec == "VP8" else "H264"
-    return VideoEncoder(codec, size=spec.size, fps=spec.fps, bitrate_kbps=spec.bitrate_kbps)
+    width, height = spec.picture_size
+    return VideoEncoder(
+        codec, size=width, height=height, fps=spec.fps, bitrate_kbps=spec.bitrate_kbps
+    )

@@ -224,7 +224,8 @@ class Worker:
 
         def load() -> None:
             try:
-                slot.show(self._pipelines.drawer(str(values["bundle"]), slot.spec.size))
+                spec = slot.spec
+                slot.show(self._pipelines.drawer(str(values["bundle"]), spec.size, spec.view))
             except Exception as error:
                 logger.error("avatar of slot %d could not be loaded: %s", index, error)
                 state = {"state": "failed", "error": str(error)}

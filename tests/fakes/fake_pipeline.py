@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.worker.pipeline import RATE, SlotSpec
+from visavis.streamer.worker.view import View
 
 
 class FakeDrawer:
-    def __init__(self, bundle: str, size: int) -> None:
+    def __init__(self, bundle: str, size: int, view: View | None = None) -> None:
         self.name = Path(bundle).stem
         self.size = size
+        self.shape = (size, size) if view is None else view.picture_size[::-1]
         self.shade = 40 + sum(self.name.encode()) % 60
         self.drawn = 0
 
@@ -31,7 +33,7 @@ class FakeDrawer:
         if self.name == "slow":
             time.sleep(0.06)
         level = int(min(1.0, float(coefficients[0]) * 4) * 150)
-        picture = np.full((self.size, self.size, 3), self.shade + level, np.uint8)
+        picture = np.full((*self.shape, 3), self.shade + level, np.uint8)
         picture[:64, :64] = 255 * (int(coefficients[1]) % 2)
         return picture
 
@@ -40,12 +42,13 @@ class FakePipeline:
     """Emits frame n once its samples and the look-ahead were pushed, like the real one."""
 
     def __init__(self, spec: SlotSpec) -> None:
-        self._drawer = FakeDrawer(spec.bundle, spec.size)
+        self._drawer = FakeDrawer(spec.bundle, spec.size, spec.view)
         self._step = RATE // spec.fps
         self._ahead = spec.look_ahead_ms * RATE // 1000
         self._sound = np.zeros(0, np.float32)
         self._frames = 0
         self.resets = 0
+        self.mood = "neutral"
         self.heard: NDArray[np.float32] | None = None
 
     def push(
@@ -72,6 +75,9 @@ class FakePipeline:
     def show(self, drawer: FakeDrawer) -> None:
         self._drawer = drawer
 
+    def set_mood(self, name: str) -> None:
+        self.mood = name
+
 
 class FakePipelines:
     light = None
@@ -80,7 +86,7 @@ class FakePipelines:
         self.drawer(spec.bundle, spec.size)
         return FakePipeline(spec)
 
-    def drawer(self, bundle: str, size: int) -> FakeDrawer:
+    def drawer(self, bundle: str, size: int, view: View | None = None) -> FakeDrawer:
         if Path(bundle).stem == "broken" or not Path(bundle).exists():
             raise ValueError("this bundle cannot be read")
-        return FakeDrawer(bundle, size)
+        return FakeDrawer(bundle, size, view)

@@ -1,0 +1,263 @@
+"""A person on a wide, tall or square canvas, over a background of choice.
+
+The person alone is drawn every frame, at 512 pixels at most, and laid over a rest that was put
+together once: backdrop and what the photo's sides cut off of shoulders and hair. The avatar's
+colours are free of the photo's background (``appearance.layers.foreground_colour``) and arrive
+premultiplied, so nothing of the old background is mixed into the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.identity import Identity
+from visavis.models.renderer.canvas_rest import Backdrop, beside, lay_backdrop
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+CANVASES = ((1280, 720), (1920, 1080), (720, 1280), (512, 512))
+FRAMINGS = ("head", "bust", "photo")
+LARGEST = 512  # pixels of the drawn square's side
+_FACE_SHARE = {"head": 0.52, "bust": 0.36}  # chin to hairline over the canvas's height
+_FACE_AT = {"head": 0.50, "bust": 0.44}  # where the middle of it stands, from the top
+_ABOVE = 0.42  # of the canvas's height: the face's middle stands that high at least
+_WIDEST = 0.62  # of the canvas's width that chin to hairline may measure, on tall canvases
+_TOUCHES = 0.02  # of the upper row that is person: then the photo cut the hair
+_GRID = 32  # pixels: sides above LARGEST are multiples, so that 16 drawn ones fit whole ones
+HELD = 0.06  # of the square's side over which motion fades out beside what stands still
+
+_jit = njit(cache=True, fastmath=True, nogil=True, boundscheck=False)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the avatar's square lies on the canvas.
+
+    Attributes:
+        side: of the square in canvas pixels.
+        left: column of its first pixel, may be negative.
+        top: row of it, likewise.
+        drawn: side in pixels at which it is drawn.
+    """
+
+    side: int
+    left: int
+    top: int
+    drawn: int
+
+
+class CutoutRenderer(Protocol):
+    """Draws the person alone; ``Renderer(..., cutout=True)`` does."""
+
+    alpha: Image | None
+
+    def render(self, coefficients: Floats) -> Image:
+        """Return ``(S, S, 3)`` premultiplied RGB, with ``(S, S)`` opacity in ``alpha``."""
+        ...
+
+
+MakeRenderer = Callable[[int, float], CutoutRenderer]
+"""Takes the side in pixels and the part of it that is held still at the sides."""
+
+
+def place(identity: Identity, width: int, height: int, framing: str) -> Placement:
+    """Choose size and place of the avatar's square.
+
+    The square always reaches the canvas's lower edge, and its upper one where the photo cut the
+    hair: nobody is shown cut off in mid-air.
+
+    Args:
+        identity: the person.
+        width: of the canvas.
+        height: of the canvas.
+        framing: ``head``, ``bust`` or ``photo``.
+
+    Raises:
+        ValueError: there is no such framing.
+    """
+    if framing not in FRAMINGS:
+        raise ValueError(f"The framing must be one of {', '.join(FRAMINGS)}, not {framing!r}.")
+    landmarks = load_basis().landmarks
+    hairline, chin = (float(identity.source[landmarks[n], 1]) / identity.size for n in (10, 152))
+    middle = float(np.mean([eye.iris[0] for eye in identity.eyes])) / identity.size
+    touches = float((identity.alpha[0] > 127).mean()) > _TOUCHES
+    least = height if touches else 1
+    # A photo that ends below the chin stands on the lower edge: large enough not to look sunken.
+    middle_row = 0.5 * (hairline + chin)
+    least = max(least, round(_ABOVE * height / (1 - min(middle_row, 0.9))))
+    if framing == "photo":
+        side = _even(max(least, height if width >= height else width))
+        return Placement(side, (width - side) // 2, height - side, min(side, LARGEST))
+    face = chin - hairline
+    wanted = min(_FACE_SHARE[framing] * height, _WIDEST * width) / face
+    side = _even(max(least, round(wanted)))
+    top = round(_FACE_AT[framing] * height - middle_row * side)
+    top = max(top, height - side)
+    if touches:
+        top = min(top, 0)
+    return Placement(side, round(width / 2 - middle * side), top, min(side, LARGEST))
+
+
+def _even(side: int) -> int:
+    step = 4 if side <= LARGEST else _GRID
+    return -(-side // step) * step
+
+
+@_jit
+def compose(colour, alpha, rest, out):
+    """Lay premultiplied ``colour`` with ``alpha`` over ``rest``; all ``(h, w, ...)`` uint8."""
+    for y in range(colour.shape[0]):
+        for x in range(colour.shape[1]):
+            a = np.int32(alpha[y, x])
+            if a == 255:
+                out[y, x, 0] = colour[y, x, 0]
+                out[y, x, 1] = colour[y, x, 1]
+                out[y, x, 2] = colour[y, x, 2]
+            elif a == 0:
+                out[y, x, 0] = rest[y, x, 0]
+                out[y, x, 1] = rest[y, x, 1]
+                out[y, x, 2] = rest[y, x, 2]
+            else:
+                for k in range(3):
+                    behind = (np.int32(255) - a) * np.int32(rest[y, x, k])
+                    behind = (behind + 128 + ((behind + 128) >> 8)) >> 8
+                    out[y, x, k] = min(np.int32(255), np.int32(colour[y, x, k]) + behind)
+
+
+@_jit
+def compose_opacity(alpha, rest, out):
+    """Write the opacity of ``alpha`` over ``rest`` into all channels of ``out``."""
+    for y in range(alpha.shape[0]):
+        for x in range(alpha.shape[1]):
+            behind = (255 - np.int32(alpha[y, x])) * np.int32(rest[y, x])
+            a = np.int32(alpha[y, x]) + ((behind + 128 + ((behind + 128) >> 8)) >> 8)
+            for k in range(out.shape[2]):
+                out[y, x, k] = np.uint8(min(np.int32(255), a))
+
+
+class Canvas:
+    """Draws one identity on a canvas; a ``Drawer`` like the renderer itself.
+
+    With a transparent backdrop the picture is twice as wide: premultiplied colour on the left, the
+    opacity as grey on the right. So it survives any video codec, and a page puts both together.
+
+    Args:
+        identity: the person.
+        width: of the canvas in pixels, even.
+        height: likewise.
+        framing: ``head``, ``bust`` or ``photo``.
+        backdrop: what stands behind the person.
+        renderer: makes what draws the person alone.
+
+    Attributes:
+        placement: where the avatar's square lies.
+        transparent: whether pictures carry their opacity on the right.
+        width: of the canvas; pictures are twice as wide if it is transparent.
+        height: of the canvas.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        width: int,
+        height: int,
+        *,
+        framing: str,
+        backdrop: Backdrop,
+        renderer: MakeRenderer,
+    ) -> None:
+        self.width, self.height = width, height
+        self.placement = placed = place(identity, width, height, framing)
+        self.transparent = isinstance(backdrop, str) and backdrop == "transparent"
+        gap = max(placed.left, width - placed.left - placed.side, 0)
+        self._renderer = renderer(placed.drawn, HELD if gap > 0 else 0.0)
+        rest, opacity = lay_backdrop(identity, width, height, placed, backdrop)
+        if gap > 0:
+            beside(identity, placed, rest, opacity)
+        self._rest, self._opacity = rest, opacity
+        self._out = np.zeros((height, 2 * width if self.transparent else width, 3), np.uint8)
+        self._out[:, :width] = rest
+        if self.transparent:
+            self._out[:, width:] = opacity[..., None]
+        self._crop, self._box = _boxes(identity, placed, width, height)
+
+    def render(self, coefficients: Floats) -> Image:
+        """Draw one frame.
+
+        Args:
+            coefficients: ``(COUNT,)`` in the order of ``visavis.models.coefficients``.
+
+        Returns:
+            ``(H, W, 3)`` uint8 RGB, ``(H, 2 W, 3)`` if transparent; valid until the next call.
+        """
+        picture = self._renderer.render(coefficients)
+        alpha = self._renderer.alpha
+        assert alpha is not None, "the renderer must cut the person out"
+        x0, y0, x1, y1 = self._crop
+        colour, alpha = picture[y0:y1, x0:x1], alpha[y0:y1, x0:x1]
+        left, top, right, bottom = self._box
+        size = (right - left, bottom - top)
+        if size != (x1 - x0, y1 - y0):
+            colour = cv2.resize(colour, size, interpolation=cv2.INTER_CUBIC)
+            alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_CUBIC)
+        # The box may reach beyond the canvas by less than a cell of the grid.
+        rows = slice(max(0, -top), size[1] - max(0, bottom - self.height))
+        columns = slice(max(0, -left), size[0] - max(0, right - self.width))
+        colour, alpha = colour[rows, columns], alpha[rows, columns]
+        at_y, at_x = top + rows.start, left + columns.start
+        there = np.s_[at_y : at_y + colour.shape[0], at_x : at_x + colour.shape[1]]
+        compose(colour, alpha, self._rest[there], self._out[there])
+        if self.transparent:
+            beside = self._out[:, self.width :]
+            compose_opacity(alpha, self._opacity[there], beside[there])
+        return self._out
+
+    def straight(self) -> Image:
+        """Return the last frame as ``(H, W, 4)`` RGBA, not premultiplied; a new array."""
+        colour = self._out[:, : self.width]
+        if not self.transparent:
+            return cv2.cvtColor(colour, cv2.COLOR_RGB2RGBA)
+        return straight(colour, self._out[:, self.width :, 0])
+
+
+def straight(colour: Image, opacity: Image) -> Image:
+    """Return premultiplied ``(H, W, 3)`` and ``(H, W)`` as straight RGBA ``(H, W, 4)``."""
+    out = np.dstack([colour, opacity])
+    soft = (opacity > 0) & (opacity < 255)
+    share = opacity[soft].astype(np.float32)[:, None] / 255.0
+    out[soft, :3] = np.clip(np.rint(colour[soft] / share), 0, 255).astype(np.uint8)
+    return out
+
+
+Box = tuple[int, int, int, int]
+
+
+def _boxes(identity: Identity, placed: Placement, width: int, height: int) -> tuple[Box, Box]:
+    """Return the part of the drawn square that shows, and where it lies on the canvas.
+
+    Both are (left, top, right, bottom); a drawn 16th lies on whole pixels of the canvas.
+    """
+    scale = placed.side / placed.drawn
+    cell = 1 if placed.side == placed.drawn else 512 // _GRID
+    spans = []
+    for start, length in ((placed.left, width), (placed.top, height)):
+        first = max(0, int(np.floor(-start / scale / cell)) * cell)
+        last = min(placed.drawn, int(np.ceil((length - start) / scale / cell)) * cell)
+        spans.append((first, max(first, last)))
+    (x0, x1), (y0, y1) = spans
+    box = (
+        placed.left + round(x0 * scale),
+        placed.top + round(y0 * scale),
+        placed.left + round(x1 * scale),
+        placed.top + round(y1 * scale),
+    )
+    return (x0, y0, x1, y1), box

@@ -1,0 +1,311 @@
+"""``visavis present`` and ``visavis record``: what they are told, and how the parts are joined."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from visavis.models.motion.flow import MOODS
+from visavis.streamer.config import Config
+from visavis.streamer.errors import BadRequest
+
+if TYPE_CHECKING:
+    from visavis.streamer.media.recorder import Recorder
+    from visavis.streamer.presenter.captions import Captions
+    from visavis.streamer.presenter.engine import LiveAvatar
+    from visavis.streamer.presenter.presenter import Presenter
+    from visavis.streamer.presenter.sources import Source
+    from visavis.streamer.worker.view import View
+
+FPS = (25, 30)
+_SWITCH_INTERVAL_S = 0.0005  # so that the loop need not wait 5 ms for the interpreter lock
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a presentation is made of, as the command line says it."""
+
+    avatar: str = ""
+    canvas: str = "1280x720"
+    framing: str = "bust"
+    background: str = "own"
+    fps: int = 25
+    mood: str = "neutral"
+    style: float = 1.0
+    microphone: str = ""
+    camera: str = "auto"
+    camera_device: str = ""
+    speaker: str = "auto"
+    script: Path | None = None
+    voice: str = "espeak-ng --stdout"
+    voice_rate: int = 22_050
+    audio: Path | None = None
+    captions: Path | None = None
+    force: bool = False
+    record: Path | None = None
+    slides: int = 0
+    slide_command: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class Parts:
+    """What has been made so far and has to be given back."""
+
+    stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    arrived: threading.Event = field(default_factory=threading.Event)
+
+
+def present(config: Config, options: Options) -> None:
+    """Present until the script ends, ``q`` is pressed or the process is told to end.
+
+    Raises:
+        BadRequest: an option cannot be used.
+        MissingPart: a package or program is not installed.
+    """
+    from visavis.streamer.presenter.face import Choices, Face
+    from visavis.streamer.presenter.keys import keys_of_terminal
+    from visavis.streamer.presenter.presenter import Presenter, Waiting
+    from visavis.streamer.presenter.slides import Slides
+
+    view = _checked(options)
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    chosen, bundles = _avatars(config, options.avatar)
+    parts = Parts()
+    with parts.stack as stack:
+        slides = Slides(options.slides, options.slide_command)
+        stack.callback(slides.close)
+        source, captions = _source(options, parts)
+        stack.callback(source.close)
+        avatar = _load(config, options, bundles[chosen][1])
+        stack.callback(avatar.close)
+        recorder = _recorder(options, view)
+        media = config.media.model_copy(update={"fps": options.fps})
+        presenter = Presenter(
+            avatar,
+            media,
+            source,
+            clock=Waiting(),
+            arrived=parts.arrived,
+            slide=slides.next,
+            captions=captions,
+            recorder=recorder,
+        )
+        stack.callback(presenter.close)
+        where = _outputs(presenter, options, view)
+        presenter.open()
+        if presenter.camera is not None and presenter.camera.name:
+            where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
+        if slides.address:
+            where.append(f"Slides: {slides.address}")
+        choices = Choices(bundles, chosen, MOODS.index(options.mood))
+        face = Face(presenter, choices, where, slides.next)
+        with _running(presenter, options.seconds) as going, keys_of_terminal() as keys:
+            face.run(going, keys)
+    if presenter.avatar.failure:
+        raise BadRequest(presenter.avatar.failure)
+
+
+def _checked(options: Options) -> View:
+    from visavis.streamer.commands.outputs import check_output
+    from visavis.streamer.presenter.camera import KINDS
+    from visavis.streamer.presenter.captions import made_by_us
+    from visavis.streamer.worker.view import read_view
+
+    view = read_view(options.canvas, options.framing, options.background)
+    outside = options.camera != "none" or options.record is not None
+    if view.transparent and outside:
+        raise BadRequest(
+            "Cameras and recordings have no transparency; use a colour such as green, or the "
+            "stage page of the server."
+        )
+    if options.fps not in FPS:
+        raise BadRequest("The fps must be 25 or 30.")
+    if options.camera not in KINDS:
+        raise BadRequest(f"The camera must be one of {', '.join(KINDS)}.")
+    if options.mood not in MOODS:
+        raise BadRequest(f"The mood must be one of {', '.join(MOODS)}.")
+    if not 0 <= options.style <= 2:
+        raise BadRequest("The style must be a number from 0 to 2.")
+    made_from = (options.script, options.audio, _file(options.background))
+    for output, endings in (
+        (options.record, (".mp4", ".m4v")),
+        (_captions(options), (".vtt",)),
+    ):
+        if output is not None:
+            force = options.force or (endings == (".vtt",) and made_by_us(output))
+            check_output(output, made_from, force=force, suffixes=endings)
+    if options.script is not None and options.audio is not None:
+        raise BadRequest("Give either --script or --audio.")
+    return view
+
+
+def _file(background: str) -> Path | None:
+    return Path(background) if Path(background).is_file() else None
+
+
+def _captions(options: Options) -> Path | None:
+    """Return where captions go; only a script has words for them."""
+    if options.script is None:
+        return None
+    return options.captions or options.script.with_suffix(".vtt")
+
+
+def _avatars(config: Config, wanted: str) -> tuple[int, list[tuple[str, str]]]:
+    """Return the index of the avatar wanted, the newest by default, and all that are ready."""
+    from visavis.streamer.avatars.store import AvatarStore
+
+    store = AvatarStore(config.data_dir, config.limits, config.media.size)
+    if wanted:
+        store.bundle_path(wanted)  # says why it cannot be used
+    ready = [record for record in store.list() if record.status == "ready"]
+    if not ready:
+        raise BadRequest(
+            "There is no avatar yet; make one first: visavis enroll PHOTO --name NAME."
+        )
+    found = [(record.name, str(store.bundle_path(record.id))) for record in ready]
+    index = next((i for i, record in enumerate(ready) if record.id == wanted), 0)
+    return index, found
+
+
+def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
+    from visavis.streamer.presenter.captions import Captions
+    from visavis.streamer.presenter.microphone import Microphone
+    from visavis.streamer.presenter.script import read_script
+    from visavis.streamer.presenter.sources import FileSource, ScriptSource
+    from visavis.streamer.presenter.voice import Voice
+
+    if options.audio is not None:
+        return FileSource(options.audio), None
+    if options.script is None:
+        from visavis.streamer.presenter.sounddevices import portaudio
+
+        portaudio()  # says what is missing before anything is loaded
+        return Microphone(options.microphone, parts.arrived), None
+    try:
+        text = options.script.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The script {options.script} cannot be read.") from error
+    steps = read_script(text)
+    voice = Voice(options.voice, options.voice_rate)
+    path = _captions(options)
+    captions = None if path is None else Captions(path)
+    return ScriptSource(steps, voice.speak), captions
+
+
+def _load(config: Config, options: Options, bundle: str) -> LiveAvatar:
+    from visavis.streamer.presenter.engine import LiveAvatar
+    from visavis.streamer.worker.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
+
+    media, engine = config.media, config.engine
+    pipelines = AvatarPipelines(
+        WorkerSettings(engine=engine.engine, threads=engine.threads, compute=1, refine=media.refine)
+    )
+    spec = SlotSpec(
+        bundle,
+        fps=options.fps,
+        look_ahead_ms=media.look_ahead_ms,
+        ring_ms=media.ring_ms,
+        mood=options.mood,
+        style=options.style,
+        canvas=options.canvas,
+        framing=options.framing,
+        background=options.background,
+    )
+    return LiveAvatar(spec, pipelines)
+
+
+def _recorder(options: Options, view: View) -> Recorder | None:
+    if options.record is None:
+        return None
+    from visavis.streamer.media.recorder import Recorder
+
+    return Recorder(options.record, view.width, view.height, options.fps)
+
+
+def _outputs(presenter: Presenter, options: Options, view: View) -> list[str]:
+    """Join camera and sound to the presenter; return sentences about where they go."""
+    from visavis.streamer.presenter.camera import CameraFeed, open_camera
+    from visavis.streamer.presenter.pulse import SOURCE_LABEL
+    from visavis.streamer.presenter.speaker import NamedOutput, PulseMicrophone
+
+    where = []
+    if options.camera != "none":
+        kind, device = options.camera, options.camera_device
+        presenter.feed_camera(
+            CameraFeed(
+                lambda: open_camera(kind, view.width, view.height, options.fps, device)  # type: ignore[arg-type]
+            )
+        )
+    if options.speaker == "auto" and sys.platform == "linux":
+        presenter.feed_speaker(PulseMicrophone)
+        where.append(f"Sound: choose the microphone {SOURCE_LABEL} in your meeting.")
+    elif options.speaker == "auto":
+        raise BadRequest(
+            "Name a virtual sound device with --speaker, such as BlackHole or CABLE Input, or "
+            "give --speaker none; docs/presenter.md says how to get one."
+        )
+    elif options.speaker != "none":
+        name = options.speaker
+        presenter.feed_speaker(lambda: NamedOutput(name))
+        where.append(f"Sound: {name}.")
+    if options.record is not None:
+        where.append(f"Recording: {options.record}")
+    return where
+
+
+@contextlib.contextmanager
+def _running(presenter: Presenter, seconds: float) -> Iterator[Callable[[], bool]]:
+    """Run the loop on a thread; yields a function that says whether it still runs."""
+    broken: list[BaseException] = []
+
+    def loop() -> None:
+        try:
+            presenter.run()
+        except BaseException as error:  # told on the main thread
+            broken.append(error)
+
+    thread = threading.Thread(target=loop, name="media", daemon=True)
+    before = {
+        number: signal.signal(number, lambda *_: presenter.stop())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    timer = threading.Timer(seconds, presenter.stop) if seconds else None
+    thread.start()
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield thread.is_alive
+    finally:
+        presenter.stop()
+        thread.join(5)
+        if timer is not None:
+            timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if broken:
+        raise broken[0]
+
+
+def list_devices() -> list[str]:
+    """Return lines that name every microphone, sound output and camera way there is."""
+    from visavis.streamer.presenter import sounddevices
+    from visavis.streamer.presenter.camera import ways
+    from visavis.streamer.presenter.errors import MissingPart
+
+    lines = []
+    try:
+        audio = sounddevices.portaudio()
+        for kind, title in (("input", "Microphones"), ("output", "Sound outputs")):
+            found = sounddevices.names(audio, kind)  # type: ignore[arg-type]
+            lines += [f"{title}:"] + [f"  {name}" for name in found or ["none"]]
+    except MissingPart as error:
+        lines.append(str(error))
+    return [*lines, "Cameras:", *(f"  {way}" for way in ways())]

@@ -1,0 +1,1 @@
+"""The virtual presenter: microphone or script in, virtual camera and microphone out."""

@@ -1,0 +1,101 @@
+"""An avatar in this process: sound in, raw pictures at their ticks out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from visavis.streamer.presenter.direction import DirectedPipeline
+from visavis.streamer.worker.pipeline import Pipelines, SlotSpec
+from visavis.streamer.worker.scheduler import Scheduler
+from visavis.streamer.worker.slot import RawForm, Shown, Slot
+
+logger = logging.getLogger(__name__)
+
+
+class LiveAvatar:
+    """One slot with a thread that draws it and one that loads what comes next.
+
+    Args:
+        spec: avatar, canvas and frame rate.
+        pipelines: makes its models.
+        form: of the pictures that come out.
+        now: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        spec: SlotSpec,
+        pipelines: Pipelines,
+        *,
+        form: RawForm = "i420",
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.spec = spec
+        self.failure = ""
+        self._pipelines = pipelines
+        self._pipeline = DirectedPipeline(pipelines.open(spec), spec.fps)
+        self._slot = Slot(spec, self._pipeline, now, raw=form)
+        self._scheduler = Scheduler(self._failed, now)
+        self._scheduler.put(0, self._slot)
+        self._loader = ThreadPoolExecutor(1, "loader")
+        self._loading: Future[None] | None = None
+
+    def start(self) -> None:
+        """Start drawing."""
+        self._scheduler.start()
+
+    def _failed(self, index: int, error: Exception) -> None:
+        self.failure = f"The avatar cannot be drawn any more: {error}"
+
+    def feed(self, position: int, samples: NDArray[np.int16]) -> None:
+        """Take mono int16 sound at 16 kHz whose first sample is at ``position``."""
+        self._slot.feed(position, samples)
+        self._scheduler.wake()
+
+    def release(self, frame: int) -> Shown | None:
+        """Return what frame number ``frame`` shows; None before the first picture."""
+        return self._slot.release(frame)
+
+    def look(self, where: str) -> None:
+        """Look somewhere: ahead, left, right, up or down."""
+        self._pipeline.look(where)
+
+    def mood(self, name: str) -> None:
+        """Go on in another mood."""
+        self._pipeline.mood(name)
+
+    @property
+    def loading(self) -> bool:
+        """Whether another avatar or framing is on its way."""
+        return self._loading is not None and not self._loading.done()
+
+    def change(self, told: Callable[[str], None], **fields: str) -> None:
+        """Show another avatar or framing as soon as it is loaded; ``told`` hears what failed."""
+        if self.loading:
+            return
+        wanted = replace(self.spec, **fields)  # type: ignore[arg-type]
+
+        def load() -> None:
+            try:
+                drawer = self._pipelines.drawer(wanted.bundle, wanted.size, wanted.view)
+            except Exception as error:  # a damaged bundle must not end the presentation
+                logger.debug("not loaded", exc_info=True)
+                told(f"That cannot be shown: {error}")
+                return
+            self.spec = wanted
+            self._slot.show(drawer)
+            self._scheduler.wake()
+
+        self._loading = self._loader.submit(load)
+
+    def close(self) -> None:
+        """Stop drawing."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._scheduler.stop()
