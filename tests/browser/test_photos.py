@@ -131,6 +131,7 @@ def test_a_large_cut_out_keeps_its_holes(server: Serving, open_page: OpenPage) -
     page = open_page(server.url + "#new")
     large = cut_out(portrait()).resize((3000, 3000))
     hand_over(page, "choose", "a.png", "image/png", saved(large, "PNG"))
+    expect(page.locator("#photo")).to_have_css("background-color", "rgb(255, 255, 255)")
     photo = opened(sent(page))
     assert photo.mode == "RGBA" and photo.size == (2048, 2048)
     assert photo.getpixel((5, 5))[3] == 0
