@@ -54,6 +54,9 @@ $(VENV)/.run: $(BIN)/python pyproject.toml
 $(VENV)/.test: $(VENV)/.run
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
 	@{ $(CHROMIUM); } >/dev/null 2>&1 || $(call apt,chromium,Chromium for the browser tests)
+	@# Debian starts both as services; the tests start their own.
+	@{ command -v nginx && command -v caddy; } >/dev/null 2>&1 || { $(call apt,nginx-light caddy,proxies for the tests of docs/deploy.md) \
+		&& { ! command -v systemctl >/dev/null 2>&1 || $(SUDO) systemctl disable --now nginx caddy >/dev/null 2>&1; }; } || true
 	@{ command -v flite && command -v espeak-ng; } >/dev/null 2>&1 || $(call apt,flite espeak-ng,voices for the speech tests) || true
 	@command -v strace >/dev/null 2>&1 || $(call apt,strace,strace for the proof that nothing calls out) || true
 	@# Where PipeWire stands in for PulseAudio already, installing PulseAudio would remove that.
