@@ -33,9 +33,11 @@ _CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
 _STILL = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
 _SEALED_GAP = -0.012  # cm
 _CONTACT = (0.03, 0.16)  # cm of gap that soft lips bridge; from where they do not
-_ROUND = 0.14  # of the lips' width that rounding takes beyond the kit's shapes
+_ROUND = 0.04  # of the lips' width that rounding takes beyond the kit's shapes
 _JAW, _JAW_NARROWS = (0.15, 0.60), 0.6  # of that: corners come in where a jaw falls
 _ROUND_REACH = (0.6, 3.0)  # cm from the lips over which that fades
+_CORNERS = (61, 291)  # MediaPipe landmarks
+_MOUTH_SIZES = (0.75, 1.2)  # of the mean mouth's width
 _ROUND_HOLE = 0.66  # of the lips' width that stays open between rounded lips
 _CORNERS_MEET = 1.6  # of the rounding
 _WIDE, _BOW = (0.4, 1.3), 0.85  # cm of gap; how far wide lips form a bow rather than a V
@@ -223,6 +225,7 @@ class Rig:
         length = np.linalg.norm(basis.expression, axis=2, keepdims=True)
         t = np.clip((length - _STILL[0]) / (_STILL[1] - _STILL[0]), 0, 1)
         expression = basis.expression * (t * t * (3 - 2 * t))
+        self._fit_mouth(basis, expression)
         flat = expression.reshape(len(expression), -1)
         self._face_shapes = np.ascontiguousarray(flat[:, : n * 3])
         self._inner_shapes = np.ascontiguousarray(flat[:, n * 3 :])
@@ -245,15 +248,29 @@ class Rig:
         self._blinks = tuple(b[v] for b, v in zip(blinks, self._blink_vertices, strict=True))
         self._prepare_rounding(basis)
 
+    def _fit_mouth(self, basis: FaceBasis, expression: Floats) -> None:
+        """Let a small mouth widen and narrow by less, in place: in proportion it does as much."""
+        corners = basis.landmarks[list(_CORNERS)]
+        wide, usual = (float(np.ptp(v[corners, 0])) for v in (self.rest, basis.neutral))
+        ratio = float(np.clip(wide / usual, *_MOUTH_SIZES))
+        names = basis.expression_names
+        shapes = [i for i, n in enumerate(names) if n.startswith(("mouth", "jawOpen"))]
+        face = basis.part_vertices("face")
+        near = self._near_lips(basis, face)
+        expression[np.ix_(shapes, face, [0])] *= (1 + (ratio - 1) * near)[None, :, None]
+
+    def _near_lips(self, basis: FaceBasis, vertices: NDArray[np.int64]) -> Floats:
+        """Return 1 for vertices at the lips, fading to 0 away from them."""
+        ring = np.concatenate([basis.ring_upper, basis.ring_lower])
+        gaps = self.rest[vertices][:, None] - self.rest[ring][None]
+        low, high = _ROUND_REACH
+        t = np.clip((high - np.sqrt((gaps**2).sum(2)).min(1)) / (high - low), 0, 1)
+        return np.asarray(t * t * (3 - 2 * t), np.float32)
+
     def _prepare_rounding(self, basis: FaceBasis) -> None:
         """Say how far each vertex follows lips that draw together."""
         face = basis.part_vertices("face")
-        ring = np.concatenate([basis.ring_upper, basis.ring_lower])
-        gaps = self.rest[face][:, None] - self.rest[ring][None]
-        distance = np.sqrt((gaps**2).sum(2)).min(1)
-        low, high = _ROUND_REACH
-        t = np.clip((high - distance) / (high - low), 0, 1)
-        weight = t * t * (3 - 2 * t)
+        weight = self._near_lips(basis, face)
         self._round_rows = face[weight > 1e-3]
         self._round_weight = (_ROUND * weight[weight > 1e-3]).astype(np.float32)
         side = 2.0 * self.lips.stations - 1.0
