@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from visavis.models.appearance.basis import FaceBasis
 from visavis.models.appearance.fit import OVAL
 from visavis.models.appearance.identity import Identity
-from visavis.models.appearance.neutral import lid_seam, lip_seam
+from visavis.models.appearance.neutral import lid_seam, lip_seam, smile_at_rest
 from visavis.models.appearance.seam import Seam
 from visavis.models.coefficients import INDEX
 from visavis.models.renderer.attached import GRID, head_share
@@ -36,6 +36,8 @@ _CONTACT = (0.03, 0.16)  # cm of gap that soft lips bridge; from where they do n
 _ROUND = 0.04  # of the lips' width that rounding takes beyond the kit's shapes
 _JAW, _JAW_NARROWS = (0.15, 0.60), 0.6  # of that: corners come in where a jaw falls
 _ROUND_REACH = (0.6, 3.0)  # cm from the lips over which that fades
+_ROUND_RELAXES = 1.2  # of the rounding: what of a smile at rest it takes away
+_SMILES = ("mouthSmile", "mouthDimple", "mouthStretch")
 _CORNERS = (61, 291)  # MediaPipe landmarks
 _MOUTH_SIZES = (0.75, 1.2)  # of the mean mouth's width
 _ROUND_HOLE = 0.66  # of the lips' width that stays open between rounded lips
@@ -247,6 +249,8 @@ class Rig:
         self._blink_vertices = tuple(np.flatnonzero(np.abs(b).max(1) > 1e-3) for b in blinks)
         self._blinks = tuple(b[v] for b, v in zip(blinks, self._blink_vertices, strict=True))
         self._prepare_rounding(basis)
+        smiles = [n.startswith(_SMILES) for n in basis.expression_names]
+        self._smile = (smile_at_rest(identity.expression) * smiles).astype(np.float32)
 
     def _fit_mouth(self, basis: FaceBasis, expression: Floats) -> None:
         """Let a small mouth widen and narrow by less, in place: in proportion it does as much."""
@@ -329,7 +333,7 @@ class Rig:
 
     def express(self, expression: Expression) -> Floats:
         """Return the model vertices of an expression ``(V, 3)`` cm; valid until the next call."""
-        n, weights = self.face_count, expression.weights
+        n, weights = self.face_count, self._from_rest(expression)
         rows = np.flatnonzero(np.abs(weights) > 1e-4)
         _blend(
             self.rest[:n].reshape(-1),
@@ -358,6 +362,16 @@ class Rig:
         for side, eye in enumerate(expression.eyes):
             self._close_lid(model, side, eye)
         return model
+
+    def _from_rest(self, expression: Expression) -> Floats:
+        """Return the weights beyond a face that rests at part of a smile.
+
+        A smile goes on from there and becomes no larger than another's; round lips give it up.
+        """
+        weights = expression.weights * (1.0 - self._smile)
+        if expression.round > 1e-3:
+            weights = weights - min(1.0, _ROUND_RELAXES * expression.round) * self._smile
+        return weights
 
     def _meet_lips(self, model: Floats, expression: Expression) -> None:
         """Close the lips as far as asked, and never let them pass through each other."""
