@@ -87,7 +87,7 @@ class MotionStream:
         fps: frames per second of media time.
         look_ahead_ms: 0-120; the longest trained look-ahead that fits is used.
         seed: of the behaviour.
-        mood: ``neutral``, ``warm``, ``serious`` or ``lively``.
+        mood: ``neutral``, ``warm``, ``serious``, ``lively`` or ``conversational``.
         style: 0 (hardly moving) to 2 (twice as much); 1 is a calm call.
         flow: runs the flow graph; without it head, brows and smile drift by simple rules.
         flow_steps: 1, 2 or 4 steps of the flow.
