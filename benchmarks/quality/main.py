@@ -2,8 +2,9 @@
 
 ``visavis bench quality [video] ...`` measures rendered pictures, ``visavis bench quality motion
 ...`` the motion predictor alone, ``visavis bench quality renderer ...`` the mouth's light against
-the truth, ``visavis bench quality people ...`` whole frames of held-out synthetic people, and
-``visavis bench quality photos ...`` photos, on against off; ``visavis bench quality portraits ...``
+the truth, ``visavis bench quality synthetic ...`` whole frames of held-out synthetic people, and
+``visavis bench quality photos ...`` photos, on against off; ``visavis bench quality people ...``
+puts our pictures of real people beside their own videos; ``visavis bench quality portraits ...``
 measures and draws the warp on portraits of everyone; add ``--help`` to each for its
 options.
 """
@@ -19,7 +20,8 @@ _MODULES = {
     "renderer": "visavis.benchmarks.quality.renderer",
     "photos": "visavis.benchmarks.quality.renderer_photos",
     "portraits": "visavis.benchmarks.quality.photos",
-    "people": "visavis.benchmarks.quality.renderer_people",
+    "synthetic": "visavis.benchmarks.quality.renderer_people",
+    "people": "visavis.benchmarks.quality.people",
 }
 
 

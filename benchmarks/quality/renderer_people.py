@@ -1,6 +1,6 @@
 """Whole frames of held-out synthetic people, with and without refiner, region by region.
 
-``visavis bench quality people --people DIR [--graph FILE]``: every held-out person's photo is
+``visavis bench quality synthetic --people DIR [--graph FILE]``: every held-out person's photo is
 enrolled, its frames are drawn and compared with the true pictures: mouth, eyes, silhouette and
 everything. The truth is bent onto the warp (see ``training.relight.synthetic``), since a
 landmark that lies a pixel off is the enrolment's error, not the picture's.
@@ -134,7 +134,7 @@ def by_group(
 
 def main(argv: list[str] | None = None) -> int:
     """Measure; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="visavis bench quality people", description=__doc__)
+    parser = argparse.ArgumentParser(prog="visavis bench quality synthetic", description=__doc__)
     parser.add_argument("--people", type=Path, required=True, help="folder of shards")
     parser.add_argument("--graph", type=Path, help="of the refiner; without it the warp alone")
     parser.add_argument("--frames", type=int, default=6, help="of each person")

@@ -44,6 +44,8 @@ _UPPER_LIGHT = 0.85  # of the lower lip's brightness: light comes from above
 _REDDER = 45.0  # of 255, saturation
 _WARMEST = np.array([1.0, 0.86, 0.72])  # enamel's red, green and blue
 _GREY = np.array([0.299, 0.587, 0.114])
+_CORNER_LIGHT, _CORNER_SHADE = 0.8, 0.06  # of the lips' light; of the face's width
+_PALER = 30.0  # of 255, lightness above the lips' from which it is no lip
 _SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
 
 
@@ -168,29 +170,35 @@ def _even_lips(picture: Image, landmarks: Floats, face: float) -> Image:
 
 
 def _without_teeth(picture: Image, landmarks: Floats, mouth: Mask, face: float) -> Image:
-    """Fill the open mouth and its dark corners from lips and skin around them."""
+    """Fill the open mouth and its dark or bright corners from lips and skin around them."""
     size = picture.shape[:2]
     lips = polygon_mask(landmarks[list(_OUTER_LIPS), :2], size)
+    around = grow(lips, 0.012 * face)
     hole = grow(mouth, max(1.0, 0.008 * face))
     near = grow(mouth, 0.05 * face) & lips
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    level = float(np.median(grey[near & ~hole])) if (near & ~hole).any() else 128.0
     corners = np.zeros(size, np.uint8)
     for corner in (78, 308):
         x, y = (round(float(v)) for v in landmarks[corner, :2])
         cv2.circle(corners, (x, y), max(2, round(0.055 * face)), 1, -1)
-    # The dark corners of a smile lie outside the contour; they must not colour the lips, nor
-    # does what is in the teeth's shadow.
-    dark = (corners > 0) & (grey < 0.62 * level)
-    dark = grow(dark & grow(lips, 0.012 * face), 0.006 * face)
-    skin = (corners > 0) & ~grow(lips, 0.012 * face) & ~dark
-    known = ((near & (grey > 0.75 * level)) | skin) & ~hole & ~dark
-    hole |= dark
+    # Teeth and the dark corners of a smile reach beyond the contour. They must colour neither
+    # lips nor skin, nor does what is in the teeth's shadow.
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    level = float(np.median(grey[near & ~hole])) if (near & ~hole).any() else 128.0
+    pale = _paler_than_lips(picture, near & ~grow(mouth, 0.014 * face))
+    odd = (corners > 0) & around & ((grey < 0.62 * level) | (pale & grow(mouth, 0.025 * face)))
+    odd = grow(odd, 0.006 * face)
+    skin = (corners > 0) & ~around & ~odd
+    known = ((near & (grey > 0.75 * level) & ~pale) | skin) & ~hole & ~odd
+    hole |= odd
     y0, y1, x0, x1 = _box(grow(hole, 0.08 * face))
     window = np.s_[y0:y1, x0:x1]
     if known[window].sum() <= 20:
         return picture
     filled = push_pull(picture[window], known[window])
+    own = grow(mouth, 0.05 * face) & lips & ~hole & ~pale
+    inside = cv2.GaussianBlur((lips | mouth)[window].astype(np.float32), (0, 0), 0.006 * face)
+    ends = landmarks[[78, 308], :2] - (x0, y0)
+    filled = _shaded_corners(filled, ends, face, own[window], inside)
     soft = cv2.GaussianBlur(
         grow(hole, 0.006 * face)[window].astype(np.float32), (0, 0), 0.006 * face
     )
@@ -198,6 +206,39 @@ def _without_teeth(picture: Image, landmarks: Floats, mouth: Mask, face: float) 
     clean = picture.copy()
     clean[window] = np.clip(picture[window] * (1 - soft) + filled * soft, 0, 255)
     return clean
+
+
+def _shaded_corners(
+    filled: Floats, corners: Floats, face: float, lips: Mask, inside: Floats
+) -> Floats:
+    """Keep what fills the corners of the mouth below the lips' light: lips that meet are dark.
+
+    Args:
+        filled: ``(H, W, 3)``.
+        corners: ``(2, 2)`` pixels of it.
+        face: the face's width in pixels.
+        lips: ``(H, W)`` pixels that are lips as they were.
+        inside: ``(H, W)`` how far a pixel lies within their outline; skin stays as it is.
+    """
+    if lips.sum() < 20:
+        return filled
+    light = filled @ _GREY.astype(np.float32)
+    most = _CORNER_LIGHT * float(np.median(light[lips]))
+    yy, xx = np.mgrid[: light.shape[0], : light.shape[1]].astype(np.float32)
+    away = np.min([np.hypot(xx - x, yy - y) for x, y in corners], axis=0) / face
+    near = inside * np.clip(1.5 - away / _CORNER_SHADE, 0, 1)
+    factor = 1 - near * (1 - np.minimum(1.0, most / np.maximum(light, 1.0)))
+    return np.asarray(filled * factor[..., None], np.float32)
+
+
+def _paler_than_lips(picture: Image, lips: Mask) -> Mask:
+    """Return which pixels are brighter than lips are, as teeth and reflections on lips."""
+    if lips.sum() < 20:
+        return np.zeros(lips.shape, bool)
+    light = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB)[..., 0].astype(np.float32)
+    usual = float(np.median(light[lips]))
+    spread = float(np.median(np.abs(light[lips] - usual)))
+    return np.asarray(light > usual + max(_PALER, 3.0 * spread))
 
 
 def soften_folds(picture: Image, landmarks: Floats, smile: float) -> Image:

@@ -48,6 +48,7 @@ _SECOND_FACE = 1 / 3  # of the largest one's width
 _DARKEST = 32.0  # mean of the face, 0-255
 _WORST_FIT = 0.035  # weighted rms over face width
 _BAR = 0.26  # brightness step over brightness
+_SHOUTING = 0.36  # opening of the lips over the mouth's width; laughter stays below
 _TIGHT = 2.2  # face widths in the crop
 
 
@@ -200,6 +201,12 @@ def _only_face(faces: list[Landmarks]) -> Floats:
     return ordered[0].astype(np.float32)
 
 
+def mouth_opening(points: Floats) -> float:
+    """Return how far the lips are apart over the mouth's width."""
+    gap = float(np.linalg.norm(points[13, :2] - points[14, :2]))
+    return gap / max(float(np.linalg.norm(points[61, :2] - points[291, :2])), 1e-6)
+
+
 def _check_light(photo: Image, landmarks: Floats) -> None:
     mask = polygon_mask(landmarks[list(OVAL), :2], photo.shape[:2])
     if not mask.any() or float(photo[mask].mean()) < _DARKEST:
@@ -287,6 +294,8 @@ def _notes(
         notes.append("The face is turned a little; a frontal photo moves more naturally.")
     if eye_opening(points) < EYES_NEARLY_CLOSED:
         notes.append("The eyes are nearly closed; a photo with open eyes looks better.")
+    if mouth_opening(points) > _SHOUTING:
+        notes.append("The mouth is wide open; a photo with closed lips or a smile looks better.")
     if float(alpha[: max(1, len(alpha) // 100)].mean()) > 0.10:
         notes.append("The hair touches the upper edge of the photo; leave some room above it.")
     if frames.size == 0 and _bar_across_nose(picture, points) > _BAR:

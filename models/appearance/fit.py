@@ -31,6 +31,7 @@ OVAL = (
 )  # fmt: skip
 
 _ITERATIONS = 10
+_FEW_ITERATIONS = 4  # from another frame of the same face
 _DEPTH_WEIGHT = 0.25  # MediaPipe's z is a guess
 _RIDGE = 0.12  # cm of landmark error that one unit of a coefficient may cost
 _IDENTITY_RIDGE = 0.25
@@ -123,6 +124,43 @@ def fit_face(basis: FaceBasis, landmarks: NDArray[np.float32]) -> Fit:
     rms = float(np.sqrt((total[:, None] * error[:, :2] ** 2).sum() / total.sum()))
     return Fit(
         rotation, scale, offset[:2] * (1.0, -1.0), x[: len(modes)], expression, residual, rms
+    )
+
+
+def fit_expression(basis: FaceBasis, known: Fit, landmarks: NDArray[np.float32]) -> Fit:
+    """Fit pose and expression of a face whose identity another picture has given.
+
+    What the basis cannot say of that picture's landmarks is kept as part of the identity.
+
+    Args:
+        basis: the face basis.
+        known: the fit of the other picture, of the same size.
+        landmarks: ``(>=468, 3)`` MediaPipe landmarks in pixels, z in the same scale.
+    """
+    weight = landmark_weights(basis)
+    used = np.flatnonzero(weight > 0)
+    vertex = basis.landmarks[used]
+    target = landmarks[used].astype(np.float64) * (1.0, -1.0, -1.0)
+    w = weight[used, None] * (1.0, 1.0, _DEPTH_WEIGHT)
+    fitted = [i for i, n in enumerate(basis.expression_names) if not n.startswith(_NOT_FITTED)]
+    shapes = basis.expression[fitted][:, vertex].astype(np.float64)
+    mean = basis.neutral[vertex] + np.tensordot(known.identity, basis.identity[:, vertex], 1)
+    mean = mean + (known.residual[used] / known.scale * (1.0, -1.0)) @ known.rotation[:2]
+    x = known.expression[fitted].copy()
+    rotation, scale = known.rotation, known.scale
+    turned = scale * (mean + np.tensordot(x, shapes, 1)) @ rotation.T
+    offset = np.array([*known.offset * (1.0, -1.0), float((target - turned)[:, 2].mean())])
+    for _ in range(_FEW_ITERATIONS):
+        points = mean + np.tensordot(x, shapes, 1)
+        rotation, scale, offset = _refine_pose(points, target, w, rotation, scale, offset)
+        x = _solve_shape(shapes, mean, target, w, rotation, scale, offset, 0)
+    error = target - (scale * (mean + np.tensordot(x, shapes, 1)) @ rotation.T + offset)
+    expression = np.zeros(len(basis.expression_names))
+    expression[fitted] = x
+    total = weight[used] ** 2
+    rms = float(np.sqrt((total[:, None] * error[:, :2] ** 2).sum() / total.sum()))
+    return Fit(
+        rotation, scale, offset[:2] * (1.0, -1.0), known.identity, expression, known.residual, rms
     )
 
 

@@ -29,6 +29,7 @@ _DETAIL = 1 / 40  # of the picture: structure below this is mirrored behind the 
 _DETAIL_REACH = 0.25  # of the picture: how far behind
 _DETAIL_LIMIT = 2.5  # of the usual strength of the structure
 _SURE = 0.98
+_LOCAL, _LOCAL_ROOM = 0.025, 6.0  # of the picture, grey levels: colours the edge may have
 _NONE = 0.02
 
 
@@ -263,14 +264,32 @@ def background_behind(picture: Image, alpha: Floats) -> Image:
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
 
+def _local_range(picture: Image, sure: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return the darkest and lightest ``(H, W, 3)`` that the person surely has nearby.
+
+    Where the old backdrop was darker than what fills its place, the edge would keep the difference
+    as a dark line; no colour is there that is not also beside it.
+    """
+    near = _disc(_LOCAL * len(picture))
+    soft = cv2.GaussianBlur(picture, (0, 0), len(picture) / 512)
+    low = cv2.erode(np.where(sure[..., None], soft, 255).astype(np.uint8), near)
+    high = cv2.dilate(np.where(sure[..., None], soft, 0).astype(np.uint8), near)
+    found = high >= low
+    return (
+        np.where(found, low, 0).astype(np.float32) - _LOCAL_ROOM,
+        np.where(found, high, 255).astype(np.float32) + _LOCAL_ROOM,
+    )
+
+
 def foreground_colour(picture: Image, alpha: Floats, background: Image) -> Image:
     """Return the person's own colour, freed of the background at soft edges and beyond them."""
     a = alpha[..., None]
     back = background.astype(np.float32)
     solved = (picture - (1 - a) * back) / np.maximum(a, 0.25)
     inner = push_pull(picture, alpha > _SURE)
-    low, high = inner - 60.0, inner + 60.0
-    solved = np.clip(solved, low, high)
+    low, high = _local_range(picture, alpha > _SURE)
+    low, high = np.maximum(low, inner - 60.0), np.minimum(high, inner + 60.0)
+    solved = np.clip(solved, np.minimum(low, inner), np.maximum(high, inner))
     trust = np.clip((a - 0.15) / 0.45, 0, 1)
     colour = np.where(a > _SURE, picture, solved * trust + inner * (1 - trust))
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)

@@ -25,6 +25,9 @@ _SMOOTHING = 0.05
 _SMILE_SMOOTHING = 6.0  # a smile's lip contour is not that of the mouth at rest
 _LID_THICKNESS = 0.45  # cm from the mesh's edge to the lid's visible rim, at most
 _KEPT = 0.12  # of a strong expression
+# People rest at part of a smile: so much of it stays whole, and so much of what is beyond.
+_SMILES = ("mouthSmile", "mouthDimple", "cheek", "mouthStretch")
+_SLIGHT, _SMILE_KEPT = 0.12, 0.34
 _WIDE_SMILE = (0.45, 0.80)  # strength of a smile from which it thins the lips, and wholly
 # What passes; the other shapes of the mouth describe its lips.
 _PASSING = (
@@ -126,16 +129,23 @@ def _is_mouth(name: str) -> bool:
 def _calm(names: tuple[str, ...], expression: Floats) -> tuple[Floats, float]:
     """Return what of an expression a face keeps at rest, and how strong the rest of it is, 0-1.
 
-    A smile, a kiss and an open mouth pass. Lips that are thin, pressed or drawn down belong to the
-    person, unless it is a wide smile that makes them so.
+    A kiss and an open mouth pass, a smile fades to part of it. Lips that are thin, pressed or drawn
+    down belong to the person, unless it is a wide smile that makes them so.
     """
     passing = np.array([n.startswith(_PASSING) for n in names])
+    smiles = np.array([n.startswith(_SMILES) for n in names])
     mouth = np.array([_is_mouth(n) for n in names])
     strength = float(np.clip(expression[passing].max(), 0, 1))
     kept = np.interp(strength, [0.12, 0.40], [1.0, _KEPT])
     lips = 1.0 - (1.0 - kept) * np.interp(strength, _WIDE_SMILE, [0.0, 1.0])
     factor = np.where(passing, kept, np.where(mouth, lips, 1.0))
-    return (factor * expression).astype(np.float64), strength
+    smile = np.minimum(expression, _SLIGHT + _SMILE_KEPT * np.maximum(expression - _SLIGHT, 0.0))
+    return np.where(smiles, smile, factor * expression).astype(np.float64), strength
+
+
+def smile_at_rest(lost: Floats) -> Floats:
+    """Return what of the smile's shapes stayed in a rest geometry that ``lost`` the others."""
+    return np.where(lost > 0, _SLIGHT + _SMILE_KEPT / (1 - _SMILE_KEPT) * lost, 0.0)
 
 
 def neutralise(basis: FaceBasis, fit: Fit) -> Geometry:

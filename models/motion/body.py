@@ -16,10 +16,11 @@ from visavis.models.motion.features import (
     follow_level,
     loudness_of,
 )
-from visavis.models.motion.flow import CHANNELS, RATE, FlowMotion, condition, values_of
+from visavis.models.motion.flow import CHANNELS, RATE, SETTLE_S, FlowMotion, condition, gains_of
 from visavis.models.motion.layout import STEP_HOPS
 from visavis.models.motion.predictor import Graph
 
+_SETTLES = np.float32(1.0 - np.exp(-1.0 / (RATE * SETTLE_S)))  # of the way, a tick
 _VOICE_FLOOR = 0.15  # loudness below which the other side's voicing says nothing
 
 
@@ -43,6 +44,8 @@ class BodyClock:
         self._flow = FlowMotion(flow, steps)
         self._state = self._flow.init_state(1, [seed])
         self._fps, self._mood, self._style = fps, mood, style
+        self._slow_gain, self._quick_gain = gains_of(mood)
+        self._slow = np.zeros(CHANNELS, np.float32)
         self._late = 0 if RATE % fps == 0 else 1
         self._before = np.zeros(CHANNELS, np.float32)
         self._now = np.zeros(CHANNELS, np.float32)
@@ -73,17 +76,18 @@ class BodyClock:
         """Draw one tick from ``(4,)`` of our own sound and ``(2,)`` of the other side's."""
         given = condition(own, heard, self._mood, self._style)
         self._before = self._now
-        self._flow.step(given[None], self._state)
-        self._now = self._state.place[0].copy()
+        drawn = self._flow.step(given[None], self._state)[0]
+        self._slow += (drawn - self._slow) * _SETTLES
+        self._now = self._slow_gain * self._slow + self._quick_gain * (drawn - self._slow)
         self._ticks += 1
 
     def at(self, frame: int) -> NDArray[np.float32]:
         """Return ``(CHANNELS,)`` values for ``frame``, whose ticks have been drawn."""
         if not self._late:
-            return values_of(self._now)
+            return self._now
         share = np.float32((frame + 1) * RATE / self._fps - self._ticks)
         share = np.clip(share, 0.0, 1.0)
-        return values_of(self._before + share * (self._now - self._before))
+        return self._before + share * (self._now - self._before)
 
 
 class Listener:

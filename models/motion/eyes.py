@@ -59,12 +59,18 @@ class BehaviourConfig:
     def of(cls, mood: str, style: float) -> BehaviourConfig:
         """Return the statistics of a mood and a style, for a body without a flow."""
         plain = cls()
-        smile, size = {"warm": (2.2, 1.0), "serious": (0.0, 0.7), "lively": (1.6, 1.6)}.get(
-            mood, (1.0, 1.0)
-        )
+        smile, size = {
+            "warm": (2.2, 1.0), "serious": (0.0, 0.7), "lively": (1.6, 3.0),
+            "conversational": (1.0, 3.0),
+        }.get(mood, (1.0, 1.0))  # fmt: skip
+        free = mood in ("lively", "conversational")
         pitch, yaw, roll = (size * style * s for s in plain.head_talk_degrees)
         return replace(
             plain,
+            # Who looks for words looks away more often and further than who reads.
+            hold_talk_s=2.4 if free else plain.hold_talk_s,
+            avert_talk_s=1.2 if free else plain.avert_talk_s,
+            avert_max_degrees=15.0 if free else plain.avert_max_degrees,
             head_talk_degrees=(pitch, yaw, roll),
             nod_degrees=min(size, 1.3) * style * plain.nod_degrees,
             brow_size=min(size, 1.4) * style,

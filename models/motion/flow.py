@@ -21,6 +21,9 @@ from visavis.models.streaming import Mask
 RATE = 25  # commands per second
 DEGREE = float(np.pi / 180.0)
 MOODS: tuple[str, ...] = ("neutral", "warm", "serious", "lively")
+"""What the network was trained for."""
+MANNERS: tuple[str, ...] = (*MOODS, "conversational")
+"""What can be asked for: ``conversational`` is a neutral face that talks freely."""
 STEPS: tuple[int, ...] = (1, 2, 4)
 
 # name: (unit of a command in radians, inter-ocular distances or coefficient; natural frequency of
@@ -45,6 +48,25 @@ _DECAY = np.exp(-_OMEGA * np.float32(1.0 / RATE))  # of the plants within a tick
 LIMIT = 6.0  # units; no command goes beyond
 KEEP = float(np.exp(-1.0 / (RATE * 6.0)))  # commands leak towards rest within 6 s
 _POSITIVE = np.array([not n.startswith(("head", "torsoL", "torsoSw")) for n in NAMES])
+
+# What the network draws, times these: where head, brows and torso rest for a second, and what they
+# do within it. The simulator it learnt from knew people who read; beside those on video ``neutral``
+# nodded too far, and who talks freely turns the head by 3-6 degrees (sigma of pitch and yaw) and
+# tips it by 1-3, by moving to other places, not by larger nods.
+_HEADS = ("headPitch", "headYaw", "headRoll", "headX", "headY", "headZ")
+_SLOW: dict[str, dict[str, float]] = {
+    "neutral": {"headPitch": 0.7, "headRoll": 1.2},
+    "lively": {**dict.fromkeys(_HEADS, 1.9), "headPitch": 2.4, "headRoll": 2.2, "torso": 1.8},
+    "conversational": {
+        **dict.fromkeys(_HEADS, 3.2), "headPitch": 4.6, "headRoll": 3.4, "brow": 2.0, "torso": 2.8,
+    },
+}  # fmt: skip
+_QUICK: dict[str, dict[str, float]] = {
+    "neutral": {"headPitch": 0.7, "headRoll": 1.2},
+    "lively": {**dict.fromkeys(_HEADS, 1.15), "torso": 1.2},
+    "conversational": {**dict.fromkeys(_HEADS, 1.6), "headPitch": 1.25, "brow": 1.8, "torso": 1.6},
+}
+SETTLE_S = 0.45  # of the one-pole low-pass that tells the two apart
 
 # What is known of a tick: own voice, loudness now, loudness ahead, jaw; the other side's
 # loudness and voicing; mood, one of four; style.
@@ -74,12 +96,12 @@ def condition(
     Args:
         drive: ``(4,)`` voice, loudness, loudness ahead, jaw.
         heard: ``(2,)`` loudness and voicing of the other side.
-        mood: one of ``MOODS``.
+        mood: one of ``MANNERS``.
         style: 0 (hardly moving) to 2 (twice as much).
     """
     out = np.zeros(CONDITIONS, np.float32)
     out[:4], out[4:6] = drive, heard
-    out[6 + MOODS.index(mood)] = 1.0
+    out[6 + MOODS.index(mood if mood in MOODS else "neutral")] = 1.0
     out[-1] = style
     return out
 
@@ -90,8 +112,8 @@ def checked_mood(mood: str, style: float) -> None:
     Raises:
         ValueError: the mood has no such name or the style is out of range.
     """
-    if mood not in MOODS:
-        raise ValueError(f"The mood must be one of {', '.join(MOODS)}, not {mood!r}.")
+    if mood not in MANNERS:
+        raise ValueError(f"The mood must be one of {', '.join(MANNERS)}, not {mood!r}.")
     if not 0.0 <= style <= 2.0:
         raise ValueError(f"The style must be between 0 and 2, not {style:g}.")
 
@@ -220,6 +242,17 @@ class FlowMotion:
 def values_of(place: NDArray[np.float32]) -> NDArray[np.float32]:
     """Turn places in units ``(..., CHANNELS)`` into radians, distances and coefficients."""
     return np.where(_POSITIVE, np.maximum(place, 0.0), place) * UNITS
+
+
+def gains_of(mood: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what a manner of moving makes of slow and of quick movement, ``(CHANNELS,)`` each."""
+
+    def gains(asked: dict[str, float]) -> NDArray[np.float32]:
+        groups = [next((g for g in ("brow", "torso") if n.startswith(g)), "") for n in NAMES]
+        found = [asked.get(n, asked.get(g, 1.0)) for n, g in zip(NAMES, groups, strict=True)]
+        return np.array(found, np.float32)
+
+    return gains(_SLOW.get(mood, {})), gains(_QUICK.get(mood, {}))
 
 
 def write(values: NDArray[np.float32], face: NDArray[np.float32]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from visavis.models.appearance.basis import FaceBasis
 from visavis.models.appearance.fit import OVAL
 from visavis.models.appearance.identity import Identity
-from visavis.models.appearance.neutral import lid_seam, lip_seam
+from visavis.models.appearance.neutral import lid_seam, lip_seam, smile_at_rest
 from visavis.models.appearance.seam import Seam
 from visavis.models.coefficients import INDEX
 from visavis.models.renderer.attached import GRID, head_share
@@ -33,9 +33,13 @@ _CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
 _STILL = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
 _SEALED_GAP = -0.012  # cm
 _CONTACT = (0.03, 0.16)  # cm of gap that soft lips bridge; from where they do not
-_ROUND = 0.14  # of the lips' width that rounding takes beyond the kit's shapes
+_ROUND = 0.04  # of the lips' width that rounding takes beyond the kit's shapes
 _JAW, _JAW_NARROWS = (0.15, 0.60), 0.6  # of that: corners come in where a jaw falls
 _ROUND_REACH = (0.6, 3.0)  # cm from the lips over which that fades
+_ROUND_RELAXES = 1.2  # of the rounding: what of a smile at rest it takes away
+_SMILES = ("mouthSmile", "mouthDimple", "mouthStretch")
+_CORNERS = (61, 291)  # MediaPipe landmarks
+_MOUTH_SIZES = (0.75, 1.2)  # of the mean mouth's width
 _ROUND_HOLE = 0.66  # of the lips' width that stays open between rounded lips
 _CORNERS_MEET = 1.6  # of the rounding
 _WIDE, _BOW = (0.4, 1.3), 0.85  # cm of gap; how far wide lips form a bow rather than a V
@@ -223,6 +227,7 @@ class Rig:
         length = np.linalg.norm(basis.expression, axis=2, keepdims=True)
         t = np.clip((length - _STILL[0]) / (_STILL[1] - _STILL[0]), 0, 1)
         expression = basis.expression * (t * t * (3 - 2 * t))
+        self._fit_mouth(basis, expression)
         flat = expression.reshape(len(expression), -1)
         self._face_shapes = np.ascontiguousarray(flat[:, : n * 3])
         self._inner_shapes = np.ascontiguousarray(flat[:, n * 3 :])
@@ -244,16 +249,32 @@ class Rig:
         self._blink_vertices = tuple(np.flatnonzero(np.abs(b).max(1) > 1e-3) for b in blinks)
         self._blinks = tuple(b[v] for b, v in zip(blinks, self._blink_vertices, strict=True))
         self._prepare_rounding(basis)
+        smiles = [n.startswith(_SMILES) for n in basis.expression_names]
+        self._smile = (smile_at_rest(identity.expression) * smiles).astype(np.float32)
+
+    def _fit_mouth(self, basis: FaceBasis, expression: Floats) -> None:
+        """Let a small mouth widen and narrow by less, in place: in proportion it does as much."""
+        corners = basis.landmarks[list(_CORNERS)]
+        wide, usual = (float(np.ptp(v[corners, 0])) for v in (self.rest, basis.neutral))
+        ratio = float(np.clip(wide / usual, *_MOUTH_SIZES))
+        names = basis.expression_names
+        shapes = [i for i, n in enumerate(names) if n.startswith(("mouth", "jawOpen"))]
+        face = basis.part_vertices("face")
+        near = self._near_lips(basis, face)
+        expression[np.ix_(shapes, face, [0])] *= (1 + (ratio - 1) * near)[None, :, None]
+
+    def _near_lips(self, basis: FaceBasis, vertices: NDArray[np.int64]) -> Floats:
+        """Return 1 for vertices at the lips, fading to 0 away from them."""
+        ring = np.concatenate([basis.ring_upper, basis.ring_lower])
+        gaps = self.rest[vertices][:, None] - self.rest[ring][None]
+        low, high = _ROUND_REACH
+        t = np.clip((high - np.sqrt((gaps**2).sum(2)).min(1)) / (high - low), 0, 1)
+        return np.asarray(t * t * (3 - 2 * t), np.float32)
 
     def _prepare_rounding(self, basis: FaceBasis) -> None:
         """Say how far each vertex follows lips that draw together."""
         face = basis.part_vertices("face")
-        ring = np.concatenate([basis.ring_upper, basis.ring_lower])
-        gaps = self.rest[face][:, None] - self.rest[ring][None]
-        distance = np.sqrt((gaps**2).sum(2)).min(1)
-        low, high = _ROUND_REACH
-        t = np.clip((high - distance) / (high - low), 0, 1)
-        weight = t * t * (3 - 2 * t)
+        weight = self._near_lips(basis, face)
         self._round_rows = face[weight > 1e-3]
         self._round_weight = (_ROUND * weight[weight > 1e-3]).astype(np.float32)
         side = 2.0 * self.lips.stations - 1.0
@@ -312,7 +333,7 @@ class Rig:
 
     def express(self, expression: Expression) -> Floats:
         """Return the model vertices of an expression ``(V, 3)`` cm; valid until the next call."""
-        n, weights = self.face_count, expression.weights
+        n, weights = self.face_count, self._from_rest(expression)
         rows = np.flatnonzero(np.abs(weights) > 1e-4)
         _blend(
             self.rest[:n].reshape(-1),
@@ -341,6 +362,16 @@ class Rig:
         for side, eye in enumerate(expression.eyes):
             self._close_lid(model, side, eye)
         return model
+
+    def _from_rest(self, expression: Expression) -> Floats:
+        """Return the weights beyond a face that rests at part of a smile.
+
+        A smile goes on from there and becomes no larger than another's; round lips give it up.
+        """
+        weights = expression.weights * (1.0 - self._smile)
+        if expression.round > 1e-3:
+            weights = weights - min(1.0, _ROUND_RELAXES * expression.round) * self._smile
+        return weights
 
     def _meet_lips(self, model: Floats, expression: Expression) -> None:
         """Close the lips as far as asked, and never let them pass through each other."""

@@ -46,7 +46,9 @@ _ConsentOption = Annotated[
 _HeardOption = Annotated[
     Path | None, typer.Option("--heard", help="What the other side says meanwhile.")
 ]
-_MoodOption = Annotated[str, typer.Option("--mood", help="neutral|warm|serious|lively")]
+_MoodOption = Annotated[
+    str, typer.Option("--mood", help="neutral|warm|serious|lively|conversational")
+]
 _StyleOption = Annotated[float, typer.Option("--style", help="0 still to 2 animated.")]
 _TrackOption = Annotated[
     int | None, typer.Option("--track", help="Which sound track, from 1; the default one else.")

@@ -144,10 +144,10 @@ def open_motion(settings: MotionSettings, engine: str) -> MotionStream:
         BadRequest: a setting is out of range.
         EngineError: the graph cannot be run here.
     """
-    from visavis.models.motion.flow import MOODS
+    from visavis.models.motion.flow import MANNERS
 
-    if settings.mood not in MOODS:
-        raise BadRequest(f"The mood must be one of {', '.join(MOODS)}, not {settings.mood!r}.")
+    if settings.mood not in MANNERS:
+        raise BadRequest(f"The mood must be one of {', '.join(MANNERS)}, not {settings.mood!r}.")
     if not 0.0 <= settings.style <= 2.0:
         raise BadRequest(f"The style must be between 0 and 2, not {settings.style:g}.")
     models = load_motion(engine)

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from visavis.models.motion.flow import MOODS
+from visavis.models.motion.flow import MANNERS
 from visavis.streamer.avatars.record import NAME_LENGTH, STATEMENT_LENGTH, Status
 from visavis.streamer.config import LookAhead, Size
 from visavis.streamer.session.manager import OfferRequest
@@ -30,13 +30,13 @@ _CANDIDATES = 256  # in one request; how many of them count is a setting
 
 
 def _mood(value: str) -> str:
-    if value not in MOODS:
+    if value not in MANNERS:
         raise PydanticCustomError("enum", "it is none of the moods")
     return value
 
 
 Mood = Annotated[
-    str, AfterValidator(_mood), Field(json_schema_extra={"enum": list(MOODS)}, max_length=32)
+    str, AfterValidator(_mood), Field(json_schema_extra={"enum": list(MANNERS)}, max_length=32)
 ]
 Id = Annotated[str, Field(max_length=_ID)]
 

@@ -14,7 +14,7 @@ class Wishes:
 
     Attributes:
         look_ahead_ms: of sound the lips wait for; the server's if None.
-        mood: one of ``MOODS``.
+        mood: one of ``MANNERS``.
         style: how strongly head, brows and cheeks move, 0-2; 1 is as learnt.
     """
 

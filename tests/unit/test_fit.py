@@ -14,7 +14,7 @@ from visavis.models.appearance.enrol import enrol
 from visavis.models.appearance.errors import EnrolmentRefused
 from visavis.models.appearance.fit import fit_face
 from visavis.models.appearance.layers import background_behind, frame_face, push_pull
-from visavis.models.appearance.neutral import lid_seam, lip_seam, neutralise
+from visavis.models.appearance.neutral import lid_seam, lip_seam, neutralise, smile_at_rest
 
 
 @dataclass
@@ -99,6 +99,22 @@ def test_neutralising_takes_the_smile_and_closes_the_lips():
     seen = (geometry.source[at[291]] - geometry.source[at[61]])[0]
     rest = fit.project(geometry.rest[[at[61], at[291]]])
     assert rest[1, 0] - rest[0, 0] < 0.93 * seen  # a mouth at rest is narrower than a smile
+
+
+def test_a_face_rests_at_part_of_its_smile():
+    basis = load_basis()
+    smiling = synthetic_face(jawOpen=0.15, mouthSmile_L=0.8, mouthSmile_R=0.8, cheekSquint_L=0.5)
+    fit = fit_face(basis, smiling)
+    geometry = neutralise(basis, fit)
+    row = basis.expression_names.index("mouthSmile_L")
+    kept = fit.expression[row] - geometry.lost[row]
+    assert 0.2 < kept / fit.expression[row] < 0.6
+    assert smile_at_rest(geometry.lost)[row] == pytest.approx(kept, abs=1e-4)
+    corners = [basis.landmarks[n] for n in (61, 291)]
+    own = fit_face(basis, synthetic_face())
+    calm = np.ptp(own.project(neutralise(basis, own).rest[corners])[:, 0]) / own.scale
+    rest = np.ptp(fit.project(geometry.rest[corners])[:, 0]) / fit.scale
+    assert rest > calm  # never narrower than the same person's lips
 
 
 def test_thin_or_drooping_lips_are_the_persons_own():

@@ -49,6 +49,15 @@ def test_dark_corners_of_a_smile_go():
     assert beside.min() > 0.95 * (np.array(SKIN) @ GREY)
 
 
+def test_teeth_beyond_the_contour_do_not_bleach_the_corners():
+    picture, points = smiling()
+    for x in (104, 196):
+        cv2.circle(picture, (x, 200), 5, (240, 235, 225), -1)
+    clean = take_teeth(picture, points)[1]
+    for x in (106, 194):
+        assert (clean[196:205, x - 4 : x + 5] @ GREY).max() < 1.05 * (np.array(SKIN) @ GREY)
+
+
 def test_a_rolled_in_upper_lip_gets_light():
     picture, points = smiling()
     clean = take_teeth(picture, points)[1]

@@ -38,7 +38,7 @@ export class AvatarCall {
    * @param {string} [options.token]
    * @param {string} [options.microphoneId] a deviceId
    * @param {number} [options.size] 256, 384 or 512 px
-   * @param {"neutral"|"warm"|"serious"|"lively"} [options.mood]
+   * @param {"neutral"|"warm"|"serious"|"lively"|"conversational"} [options.mood]
    * @param {number} [options.style] 0-2: how strongly head, brows and cheeks move; 1 if left out
    * @param {boolean} [options.probe] have measuring marks burnt into the picture
    * @param {MediaStream} [options.heard] what the other side says: the avatar listens, nods and looks
@@ -114,7 +114,7 @@ export class AvatarCall {
     this.#peer?.send({ type: "mute", on: this.muted });
   }
 
-  /** The mood of the next call. @param {""|"neutral"|"warm"|"serious"|"lively"} mood empty is neutral */
+  /** The mood of the next call. @param {""|"neutral"|"warm"|"serious"|"lively"|"conversational"} mood empty is neutral */
   setMood(mood) {
     this.#options.mood = mood;
   }
