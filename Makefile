@@ -2,6 +2,7 @@
 # make test   install what the tests need and run them all
 # make test-gpu   the tests that need an NVIDIA GPU
 # make lint   style only
+# make fuzz   search for inputs that break a parser, an hour (SECONDS=600: ten minutes)
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
@@ -17,7 +18,7 @@ apt = { command -v apt-get >/dev/null 2>&1 && echo "installing $(1) ($(2))" \
 	|| { echo "Missing: $(2). Install it with: apt-get install $(1) (or your system's equivalent)"; false; }
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
 
-.PHONY: run test test-gpu lint clean
+.PHONY: run test test-gpu lint fuzz clean
 run: $(VENV)/.run
 	@$(BIN)/visavis serve $(ARGS)
 
@@ -33,6 +34,11 @@ test-gpu: $(VENV)/.test
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+SECONDS ?= 3600
+fuzz: $(VENV)/.test
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[fuzz]' || echo "without Atheris: Hypothesis searches"
+	@$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

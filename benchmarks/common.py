@@ -184,7 +184,7 @@ def running_server(**variables: str) -> Iterator[Server]:
             **{f"VISAVIS_{name}": value for name, value in variables.items()},
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "visavis.streamer", "serve"],
+            [sys.executable, "-P", "-m", "visavis.streamer", "serve"],
             env=environ,
             stdout=subprocess.DEVNULL,
         )
@@ -207,7 +207,7 @@ def running_stock(size: int = 512) -> Iterator[Server]:
     Raises:
         BenchmarkError: it did not come up.
     """
-    command = [sys.executable, "-m", "visavis.benchmarks.stock.server", "--size", str(size)]
+    command = [sys.executable, "-P", "-m", "visavis.benchmarks.stock.server", "--size", str(size)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -6,13 +6,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from visavis.streamer.worker.protocol import Packet
 
-# decode: a packet's; mic_in: decoded to heard by the worker; motion: heard to coefficients known,
-# models their part of it; render: known to drawn, draw its part of it; ring: drawn to its tick;
-# encode: tick to packet; send: packet to the network; mouth_to_lip: microphone packet to network.
-STAGES = (
-    "decode", "mic_in", "motion", "models", "render", "draw", "ring", "encode", "send",
-    "mouth_to_lip",
-)  # fmt: skip
+# Stages. decode: a packet's; mic_in: decoded to heard by the worker; motion: heard to coefficients
+# known, models their part of it; render: known to drawn, draw its part of it; ring: drawn to its
+# tick; encode: tick to packet; send: packet to the network; mouth_to_lip: microphone packet to
+# network.
 _AGE_BUCKETS_MS = (
     0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 20, 25, 30, 40, 60, 80, 120, 140, 160, 180, 200, 260, 400,
 )  # fmt: skip

@@ -142,7 +142,7 @@ async def _visit(viewer: Viewer, watch_s: float) -> int:
 async def _kill_one(server: Server, avatar: str, size: int, log: _Log) -> None:
     """Kill a watching process and wait until the server has let its session go."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "visavis.benchmarks.soak.victim", server.url, avatar, str(size),
+        sys.executable, "-P", "-m", "visavis.benchmarks.soak.victim", server.url, avatar, str(size),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None

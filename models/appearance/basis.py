@@ -37,7 +37,7 @@ class FaceBasis:
         eye_loops: boundary of the face mesh at the lids, left and right.
         eye_centre: ``(2, 3)`` eyeball centres, left and right.
         skull: ``(N, 3)`` points of the back of the head and the neck, for depth only.
-        lip_ring: ``(V,)`` true on and inside the inner-lip ring.
+        inner_lip: ``(V,)`` true between the mouth's boundary and the inner-lip ring.
     """
 
     neutral: Floats

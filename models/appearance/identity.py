@@ -184,21 +184,7 @@ class Identity:
             return identity
         except IdentityError:
             raise
-        except (
-            zipfile.BadZipFile,
-            KeyError,
-            ValueError,
-            TypeError,
-            OSError,
-            EOFError,
-            AttributeError,
-            NotImplementedError,
-            RuntimeError,
-            MemoryError,
-            OverflowError,
-            RecursionError,
-            zipfile.zlib.error,
-        ) as error:
+        except Exception as error:  # zip, JSON and NumPy raise what they like on damaged bytes
             raise IdentityError("The file is no identity, or it is damaged.") from error
 
 

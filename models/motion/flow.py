@@ -127,7 +127,6 @@ class FlowState:
         command: ``(batch, CHANNELS)`` last command in units.
         place, speed: ``(batch, CHANNELS)`` of the plants, in units and units per second.
         noise: a generator per slot.
-        seeds: what each was made from; a reset does not rewind them.
     """
 
     hidden: NDArray[np.float32]

@@ -23,7 +23,7 @@ from visavis.models.shipped import checked
 MOTION_GRAPH = Path(__file__).resolve().parents[1] / "weights" / "motion" / "motion.onnx"
 FLOW_GRAPH = MOTION_GRAPH.with_name("flow.onnx")
 
-_TRAINING = "visavis train motion --make-corpus"
+_TRAINING = "visavis train motion --recipe"
 LATE_MS = 10
 """By so much lips follow the sound.
 

@@ -22,8 +22,6 @@ _LIMIT = {
     "mouthSmileRight": 0.8, "mouthFrownLeft": 0.8, "mouthFrownRight": 0.8,
 }  # fmt: skip
 _ROUNDING = 0.95  # of pucker plus funnel
-# The kit's raw shapes are as large as an actor's extreme; a talking face needs less of some.
-_GAIN = {"jawOpen": 1.0}
 _SEAL_FROM, _SEAL_FULL = 0.45, 0.80  # mouthClose over jawOpen
 _PRESS_SEALS = 0.15  # of jawOpen that a full press holds together
 _ASKED = (0.015, 0.07)  # jawOpen (or its like) from which lips part, and are free
@@ -89,7 +87,7 @@ class ExpressionMap:
             for row, target in enumerate(names):
                 plain = target.replace("_L", "Left").replace("_R", "Right")
                 if plain == name or (target[:-2] == name and target[-2:] in ("_L", "_R")):
-                    self._matrix[row, column] = _GAIN.get(name, 1.0)
+                    self._matrix[row, column] = 1.0
         self._top = np.array([_LIMIT.get(n, 1.0) for n in ARKIT], np.float32)
         self._row = {n: i for i, n in enumerate(names)}
 

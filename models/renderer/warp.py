@@ -29,7 +29,11 @@ def span_of(weight, slope, low, high):
 
 
 @_jit
-def rasterise(tris, points, values, depth, out, left, top):  # noqa: D103 - see rasterise_into
+def rasterise(tris, points, values, depth, out, left, top):
+    """Draw triangles into ``out`` and ``depth``, whose corner is at ``(left, top)``; nearest wins.
+
+    ``tris (T, 3)``, ``points (V, 3)`` in pixels, ``values (V, C)`` per vertex, ``out (R, C, C)``.
+    """
     rows, columns = depth.shape
     channels = values.shape[1]
     for t in range(tris.shape[0]):

@@ -137,7 +137,10 @@ class WorkerClient(asyncio.Protocol):
                     self._fail(str(message.json().get("error", "")))
                 else:
                     self._received(message)
-        except ProtocolError:
+        except ProtocolError as error:
+            logger.error("worker %d speaks nonsense: %s", self.pid, error)
+            self.kill()
+        except (KeyError, TypeError, ValueError):  # a message without what it must hold
             logger.exception("worker %d speaks nonsense", self.pid)
             self.kill()
 

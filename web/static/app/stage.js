@@ -74,11 +74,12 @@ export class StageView {
     if (document.fullscreenElement) document.exitFullscreen();
   }
 
-  /** Another microphone was chosen in the settings. */
+  /** Another mood was chosen in the settings. */
   useMood(mood) {
     this.#call?.setMood(mood);
   }
 
+  /** Another microphone was chosen in the settings. */
   async useMicrophone(deviceId) {
     try {
       await this.#call?.setMicrophone(deviceId);
