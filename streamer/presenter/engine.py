@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.presenter.direction import DirectedPipeline
-from visavis.streamer.worker.pipeline import Pipelines, SlotSpec
+from visavis.streamer.worker.pipeline import DRAWN, Pipelines, SlotSpec
 from visavis.streamer.worker.scheduler import Scheduler
 from visavis.streamer.worker.slot import RawForm, Shown, Slot
 
@@ -46,12 +47,14 @@ class LiveAvatar:
         self._scheduler.put(0, self._slot)
         self._loader = ThreadPoolExecutor(1, "loader")
         self._loading: Future[None] | None = None
+        self._looking: Future[None] = Future()
+        self._looking.set_result(None)
 
     def start(self) -> None:
         """Start drawing."""
         self._scheduler.start()
 
-    def _failed(self, index: int, error: Exception) -> None:
+    def _failed(self, index: int, slot: Slot, error: Exception) -> None:
         self.failure = f"The avatar cannot be drawn any more: {error}"
 
     def feed(self, position: int, samples: NDArray[np.int16]) -> None:
@@ -61,7 +64,14 @@ class LiveAvatar:
 
     def release(self, frame: int) -> Shown | None:
         """Return what frame number ``frame`` shows; None before the first picture."""
+        if frame % self.spec.fps == 0 and self._looking.done():
+            self._looking = self._loader.submit(self._look_for_bundle)
         return self._slot.release(frame)
+
+    def _look_for_bundle(self) -> None:
+        """Once a second: a face that was erased, by whatever process, is shown no longer."""
+        if self.spec.bundle != DRAWN and not Path(self.spec.bundle).is_file():
+            self.failure = "This avatar was deleted."
 
     def look(self, where: str) -> None:
         """Look somewhere: ahead, left, right, up or down."""
