@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--videos", type=Path, required=True, help="folder of talking videos")
     parser.add_argument("--names", nargs="*", help="stems of its files; default: all with sound")
     parser.add_argument("--size", type=int, default=512, choices=(256, 384, 512))
-    parser.add_argument("--look-ahead-ms", type=int, default=80)
+    parser.add_argument("--look-ahead-ms", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where the result goes")
     parser.add_argument("--sheet", type=Path, help="a PNG of mouths: the person's, ours by sound")
