@@ -228,6 +228,9 @@ async def test_a_feed_can_be_tapped(start_server: StartServer) -> None:
             def picture(self, frame: int, data: bytes, keyframe: bool) -> None:
                 raise OSError("the disk is full")
 
+            def sound(self, data: bytes, pts: int) -> None:
+                pass
+
         good = Good()
         feed.tap(Bad())
         feed.tap(good)
