@@ -42,7 +42,7 @@ _TURNS = {
 
 Format = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF", "HEIF"]
 # Pillow's module for a format that an installation may lack, and how people call the format.
-_OPTIONAL = {"AVIF": ("PIL._avif", "AVIF"), "HEIF": ("pillow_heif", "HEIC")}
+_OPTIONAL = {"AVIF": ("PIL._avif", "AVIF"), "HEIF": ("pi_heif", "HEIC")}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
 
@@ -159,9 +159,9 @@ def sanitise(
 
 def _learn_heif() -> None:
     """Teach Pillow HEIC, in the process that may die: its decoder runs on one thread here."""
-    import pillow_heif
+    import pi_heif
 
-    pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)
+    pi_heif.register_heif_opener(thumbnails=False, decode_threads=1)
 
 
 def _check_size(size: tuple[int, int], max_pixels: int, file_bytes: int) -> None:

@@ -153,7 +153,7 @@ def test_a_panorama_is_cut_round_its_face_and_a_photo_is_not() -> None:
     assert around_face(photo, (0, 0, 100, 100)) is photo
 
 
-@pytest.mark.parametrize(("module", "name"), [("pillow_heif", "HEIC"), ("PIL._avif", "AVIF")])
+@pytest.mark.parametrize(("module", "name"), [("pi_heif", "HEIC"), ("PIL._avif", "AVIF")])
 def test_what_an_installation_cannot_open_is_refused_by_name(
     monkeypatch: pytest.MonkeyPatch, module: str, name: str
 ) -> None:
