@@ -1,7 +1,7 @@
 # make run    install into .venv and serve http://127.0.0.1:8080
 # make test   install what the tests need and run them all
 # make test-gpu   the tests that need an NVIDIA GPU
-# make lint   style only
+# make lint   style and types
 # make fuzz   search for inputs that break a parser, an hour (SECONDS=600: ten minutes)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,13 +18,14 @@ apt = { command -v apt-get >/dev/null 2>&1 && echo "installing $(1) ($(2))" \
 	|| { echo "Missing: $(2). Install it with: apt-get install $(1) (or your system's equivalent)"; false; }
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
 
-.PHONY: run test test-gpu lint fuzz clean
+.PHONY: run test test-gpu lint types fuzz clean
 run: $(VENV)/.run
 	@$(BIN)/visavis serve $(ARGS)
 
 test: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	@$(BIN)/coverage report
 
 test-gpu: $(VENV)/.test
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[cuda,tensorrt,torch]'
@@ -32,8 +33,14 @@ test-gpu: $(VENV)/.test
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --force-reinstall --no-deps onnxruntime-gpu
 	@$(BIN)/python -m pytest tests/gpu $(PYTEST_ARGS)
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+# pyright knows the packages by their installed names only below a tree of links (pyproject.toml).
+types: $(VENV)/.test
+	@mkdir -p build/types/visavis
+	@for room in streamer engines models web benchmarks; do ln -sfn ../../../$$room build/types/visavis/$$room; done
+	$(BIN)/pyright
 
 SECONDS ?= 3600
 fuzz: $(VENV)/.test

@@ -15,7 +15,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -131,11 +131,11 @@ class _Section(BaseModel):
 class ServerConfig(_Section):
     """Where and for whom the HTTP server listens."""
 
-    host: str = Field("127.0.0.1", min_length=1, max_length=255)
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
     """Address to listen on; any but a loopback one needs a token."""
-    port: Int = Field(8080, ge=0, le=65_535)
+    port: Int = Field(default=8080, ge=0, le=65_535)
     """Port to listen on; 0 picks a free one."""
-    token: Annotated[str, AfterValidator(_token)] = Field("", repr=False)
+    token: Annotated[str, AfterValidator(_token)] = Field(default="", repr=False)
     """What every request but those for the page must bring; 16 characters or more."""
     allowed_origins: Texts = ()
     """Web pages' origins, besides the server's own, that may use it."""
@@ -151,13 +151,13 @@ class ServerConfig(_Section):
     """The certificate's key (PEM, without a passphrase)."""
     tls_self_signed: bool = False
     """HTTPS by an authority of its own; `visavis certificate` says how to trust it."""
-    max_connections: Int = Field(512, ge=8, le=65_536)
+    max_connections: Int = Field(default=512, ge=8, le=65_536)
     """HTTP connections at a time; fewer where the process may open few files."""
-    header_timeout_s: Seconds = Field(10.0, ge=0.1, le=600)
+    header_timeout_s: Seconds = Field(default=10.0, ge=0.1, le=600)
     """Within which a request's header must have come, TLS included."""
-    body_timeout_s: Seconds = Field(120.0, ge=0.1, le=3600)
+    body_timeout_s: Seconds = Field(default=120.0, ge=0.1, le=3600)
     """Within which a request's body must have come."""
-    keep_alive_s: Int = Field(15, ge=1, le=600)
+    keep_alive_s: Int = Field(default=15, ge=1, le=600)
     """For which a connection may rest between two requests."""
 
     @model_validator(mode="after")
@@ -183,42 +183,42 @@ class MediaConfig(_Section):
     """Width and height of the picture in pixels."""
     look_ahead_ms: Annotated[LookAhead, BeforeValidator(_number)] = 40
     """Sound that the lips wait for, in milliseconds."""
-    ring_ms: Int = Field(120, ge=40, le=1000)
+    ring_ms: Int = Field(default=120, ge=40, le=1000)
     """Capacity of the frame ring in milliseconds."""
-    bitrate_kbps: Int = Field(1200, ge=100, le=8000)
+    bitrate_kbps: Int = Field(default=1200, ge=100, le=8000)
     """Video bitrate where the network allows it."""
     refine: bool = True
     """Whether a small network lights the open mouth."""
     video_codec: Literal["H264", "VP8"] = "H264"
     """Preferred codec; the other one is for viewers without this one."""
-    playout_delay_max_ms: Int = Field(0, ge=0, le=1000)
+    playout_delay_max_ms: Int = Field(default=0, ge=0, le=1000)
     """Upper bound asked of the viewer's jitter buffer; 0 is as little as it can."""
-    sound_lead_ms: Int = Field(50, ge=0, le=80)
+    sound_lead_ms: Int = Field(default=50, ge=0, le=80)
     """How much earlier sound leaves than its picture: a browser's way to the ear is longer."""
 
 
 class LimitsConfig(_Section):
     """What one client may cost."""
 
-    max_sessions: Int = Field(0, ge=0, le=1000)
+    max_sessions: Int = Field(default=0, ge=0, le=1000)
     """Sessions at a time; 0 measures at start what this machine holds."""
-    max_viewers: Int = Field(8, ge=0, le=1000)
+    max_viewers: Int = Field(default=8, ge=0, le=1000)
     """Viewers that may watch one session."""
-    offer_bytes: Int = Field(65_536, ge=4096, le=1_048_576)
+    offer_bytes: Int = Field(default=65_536, ge=4096, le=1_048_576)
     """Size of an offer."""
-    candidates: Int = Field(20, ge=1, le=1000)
+    candidates: Int = Field(default=20, ge=1, le=1000)
     """ICE candidates of an offer's section, and again those that come later."""
-    photo_bytes: Int = Field(40_000_000, ge=1, le=100_000_000)
+    photo_bytes: Int = Field(default=40_000_000, ge=1, le=100_000_000)
     """Size of a photo's file."""
-    photo_pixels: Int = Field(64_000_000, ge=4096, le=200_000_000)
+    photo_pixels: Int = Field(default=64_000_000, ge=4096, le=200_000_000)
     """Width times height of a photo."""
     photo_sandbox: Literal["best", "required"] = "best"
     """Whether a photo is read where the system lacks a part of the sandbox: required refuses."""
-    connect_timeout_s: Seconds = Field(15.0, ge=1, le=600)
+    connect_timeout_s: Seconds = Field(default=15.0, ge=1, le=600)
     """Within which a session must be connected."""
-    idle_timeout_s: Seconds = Field(30.0, ge=1, le=86_400)
+    idle_timeout_s: Seconds = Field(default=30.0, ge=1, le=86_400)
     """Silence on the control channel after which a session ends."""
-    session_max_s: Seconds = Field(4 * 3600.0, ge=0, le=30 * 86_400)
+    session_max_s: Seconds = Field(default=4 * 3600.0, ge=0, le=30 * 86_400)
     """After which a session ends in any case; 0 is never."""
 
 
@@ -227,17 +227,17 @@ class IceConfig(_Section):
 
     advertise: Addresses = ()
     """Addresses offered to viewers as well: what a router or container host passes on to here."""
-    udp_port_min: Int = Field(0, ge=0, le=65_535)
+    udp_port_min: Int = Field(default=0, ge=0, le=65_535)
     """Lowest UDP port for media; 0 is any."""
-    udp_port_max: Int = Field(0, ge=0, le=65_535)
+    udp_port_max: Int = Field(default=0, ge=0, le=65_535)
     """Highest UDP port for media."""
     stun: IceUrls = ()
     """STUN servers of your own, asked for this machine's address at every session."""
     turn: IceUrls = ()
     """TURN servers of your own, for viewers that cannot reach this machine."""
-    turn_username: str = Field("", max_length=512)
+    turn_username: str = Field(default="", max_length=512)
     """Name for the TURN servers."""
-    turn_password: str = Field("", max_length=512, repr=False)
+    turn_password: str = Field(default="", max_length=512, repr=False)
     """Password for the TURN servers."""
 
     @model_validator(mode="after")
@@ -255,9 +255,9 @@ class EngineConfig(_Section):
 
     engine: Literal["auto", "cpu", "cuda", "tensorrt", "torch"] = "auto"
     """What graphs run on; auto takes the best that works here."""
-    threads: Int = Field(1, ge=1, le=64)
+    threads: Int = Field(default=1, ge=1, le=64)
     """Threads of one graph."""
-    compute: Int = Field(0, ge=0, le=64)
+    compute: Int = Field(default=0, ge=0, le=64)
     """Sessions drawn side by side; 0 goes by the number of cores."""
 
 
@@ -266,11 +266,11 @@ class Config(_Section):
 
     data_dir: FilePath = Field(default_factory=lambda: Path.home() / ".local/share/visavis")
     """Where avatars and the audit log live."""
-    server: ServerConfig = ServerConfig()
-    media: MediaConfig = MediaConfig()
-    limits: LimitsConfig = LimitsConfig()
-    ice: IceConfig = IceConfig()
-    engine: EngineConfig = EngineConfig()
+    server: ServerConfig = Field(default_factory=ServerConfig)
+    media: MediaConfig = Field(default_factory=MediaConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
+    ice: IceConfig = Field(default_factory=IceConfig)
+    engine: EngineConfig = Field(default_factory=EngineConfig)
 
 
 class _Settings(Config, BaseSettings):
@@ -371,6 +371,6 @@ def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
     for name, value in more.items():
         below = into.get(name)
         if isinstance(below, dict) and isinstance(value, Mapping):
-            _merge(below, value)
+            _merge(cast(dict[str, Any], below), cast(Mapping[str, Any], value))
         else:
             into[name] = value

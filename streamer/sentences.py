@@ -72,7 +72,8 @@ def _resolved(schema: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
         if "$ref" in schema:
             schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
         elif "anyOf" in schema:
-            schema = next((s for s in schema["anyOf"] if s.get("type") != "null"), {})
+            kinds: list[dict[str, Any]] = schema["anyOf"]
+            schema = next(kind for kind in kinds if kind.get("type") != "null")
         else:
             break
     return schema

@@ -136,12 +136,13 @@ async def _serve(data: Path, idle_s: float) -> None:
 
 async def _call(address: str) -> None:
     """Be a viewer until enough pictures have come."""
-    from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+    from aiortc import RTCSessionDescription
     from aiortc.mediastreams import AudioStreamTrack
 
-    from visavis.streamer.webrtc import ice
+    from visavis.streamer.webrtc.connection import MediaConnection
+    from visavis.streamer.webrtc.ice import Binding
 
-    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    peer = MediaConnection(Binding(loopback_only=True))  # loopback is all there is
     enough = asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -157,8 +158,6 @@ async def _call(address: str) -> None:
     peer.addTransceiver("video", direction="recvonly")
     try:
         offer = await peer.createOffer()
-        for connection in ice.connections(peer):
-            ice.harden(connection)  # loopback is all there is
         await peer.setLocalDescription(offer)
         body = {"sdp": peer.localDescription.sdp, "type": "offer"}
         answer = await asyncio.to_thread(_post, f"{address}/api/offer", body)

@@ -7,14 +7,14 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from visavis.engines.base import EngineError
@@ -112,7 +112,7 @@ def _config(path: Path | None, data: Path | None, **overrides: object) -> Config
 
 
 @contextmanager
-def _progress_bar(title: str, total: float) -> Iterator[tuple[Progress, int]]:
+def _progress_bar(title: str, total: float) -> Generator[tuple[Progress, TaskID], None, None]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

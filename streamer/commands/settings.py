@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, cast
 
 from pydantic import BaseModel
 from rich.table import Table
@@ -56,18 +56,16 @@ def settings(config: Config) -> Iterator[Setting]:
     """Yield every setting of a configuration."""
     shorter = {long: short for short, long in SHORT.items()}
     for variable, place in variables().items():
-        owner: type[BaseModel] = Config
-        now: Any = config
-        for part in place[:-1]:
-            owner, now = type(getattr(config, part)), getattr(config, part)
-        field = owner.model_fields[place[-1]]
+        name = place[-1]
+        section: BaseModel = config if name == place[0] else getattr(config, place[0])
+        field = type(section).model_fields[name]
         secret = field.repr is False
         default = field.get_default(call_default_factory=True, validated_data={})
         yield Setting(
             ".".join(place),
             shorter.get(variable, variable),
             "~/.local/share/visavis" if place == ("data_dir",) else _words(default, secret),
-            _words(getattr(now, place[-1]), secret),
+            _words(getattr(section, name), secret),
             allowed(Config, place),
             field.description or "",
         )
@@ -79,7 +77,8 @@ def _words(value: object, secret: bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return ", ".join(str(item) for item in value)
+        items = cast(tuple[object, ...], value)
+        return ", ".join(str(item) for item in items)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return "" if value is None else str(value)

@@ -40,7 +40,7 @@ DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
 
 def error_answer(error: VisavisError) -> JSONResponse:
     """Return an error as it is served."""
-    headers = {}
+    headers: dict[str, str] = {}
     if isinstance(error, AtCapacity):
         headers["Retry-After"] = str(error.retry_after_s)
     elif isinstance(error, Unauthorized):

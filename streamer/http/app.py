@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 
 from visavis.streamer import __version__
 from visavis.streamer.avatars.enrolment import compile_once
@@ -40,7 +41,9 @@ _CALIBRATE_AT_LAST_S: Final = 60.0
 _CALIBRATE_EVERY_S: Final = 0.5  # first; each try waits twice as long
 _LOOK_FOR_ERASED_S: Final = 1.0
 _CLOSE_S: Final = 10.0  # that any one part may take to close
-_NO_TELEMETRY: Final = {  # FastAPI exports to wherever OpenTelemetry's variables point
+_NO_TELEMETRY: Final[
+    TelemetryConfig
+] = {  # FastAPI exports to wherever OpenTelemetry's variables point
     "tracing": False,
     "metrics": False,
     "logs": False,
@@ -90,7 +93,7 @@ def create_app(
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncGenerator[None, None]:
     """Start the worker; close every part in the end, whatever the others do."""
     async with contextlib.AsyncExitStack() as stack:
 

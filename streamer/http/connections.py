@@ -13,11 +13,11 @@ import asyncio
 import contextlib
 import resource
 import socket
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import h11
 from uvicorn.config import Config as UvicornConfig
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from visavis.streamer.http.tls import Certificate
@@ -96,6 +96,7 @@ class BoundedProtocol(H11Protocol):
         self._encrypted = encrypted
         self._handshake: asyncio.Task[None] | None = None
         self._raw: asyncio.Transport | None = None  # below TLS
+        self._ready = False  # uvicorn knows of the connection
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -107,7 +108,7 @@ class BoundedProtocol(H11Protocol):
             return
         self._await_header()
         if self._encrypted is None:
-            super().connection_made(transport)
+            self._hand_over(transport)
         else:
             self._handshake = self.loop.create_task(self._encrypt(transport, self._encrypted))
 
@@ -123,12 +124,16 @@ class BoundedProtocol(H11Protocol):
         if secure is None or transport.is_closing():
             self.drop()
             return
-        self._raw = secure
-        super().connection_made(secure)
+        self._hand_over(secure)
+
+    def _hand_over(self, transport: asyncio.Transport) -> None:
+        self._raw = transport
+        super().connection_made(transport)
+        self._ready = True
 
     def data_received(self, data: bytes) -> None:
         """Read on, with the clock running for as long as the header is not whole."""
-        if self.transport is None:  # before TLS
+        if not self._ready:
             self.drop()
             return
         super().data_received(data)
@@ -151,7 +156,7 @@ class BoundedProtocol(H11Protocol):
         self._bounds.leave(self)
         if self._handshake is not None:
             self._handshake.cancel()
-        if self.transport is not None:
+        if self._ready:
             super().connection_lost(exc)
 
     def drop(self) -> None:
@@ -167,15 +172,16 @@ class BoundedProtocol(H11Protocol):
         Args:
             begun: bytes of the next request are here, at which uvicorn stops its own clock.
         """
-        if self.transport is None or self.transport.is_closing():
+        if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        cycle = cast(RequestResponseCycle | None, self.cycle)  # whose type leaves the None out
+        if cycle is None or cycle.response_complete:
             self._bounds.owes(self, True)
             if begun:
                 self._await_header()
             return
         self._stop_clock()
-        self._bounds.owes(self, self.cycle.more_body)
+        self._bounds.owes(self, cycle.more_body)
 
     def _await_header(self) -> None:
         if self._deadline is None:

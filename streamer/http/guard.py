@@ -122,11 +122,7 @@ class Guard:
             await self._socket(scope, receive, send, bool(allowed))
             return
 
-        async def send_safely(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._decorate(MutableHeaders(scope=message), allowed)
-            await send(message)
-
+        send_safely = self._decorating(send, allowed)
         try:
             self._check_host(headers)
             if scope["method"] == "OPTIONS" and origin:
@@ -165,12 +161,20 @@ class Guard:
             return
         await self._app(scope, receive, send)
 
-    def _decorate(self, headers: MutableHeaders, allowed: str) -> None:
-        for name, value in _HEADERS.items():
-            headers.setdefault(name, value)
-        if allowed:
-            headers["access-control-allow-origin"] = allowed
-            headers.update(_CORS)
+    def _decorating(self, send: Send, allowed: str) -> Send:
+        """Give every answer the security headers, and an allowed origin what it may read."""
+
+        async def decorated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+                if allowed:
+                    headers["access-control-allow-origin"] = allowed
+                    headers.update(_CORS)
+            await send(message)
+
+        return decorated
 
     def _check_host(self, headers: Headers) -> None:
         try:

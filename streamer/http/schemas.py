@@ -59,14 +59,16 @@ class _Out(BaseModel):
 class SessionOptions(_In):
     """``request_data`` of an offer: what a viewer wants of its session."""
 
-    avatar_id: Id | None = Field(None, description="The newest avatar if left out.")
-    size: Size | None = Field(None, description="Width and height in pixels.")
-    probe: StrictBool = Field(False, description="Burn measuring marks into the picture.")
-    watch: Id | None = Field(None, description="A view_id to watch instead of beginning one.")
-    look_ahead_ms: LookAhead | None = Field(None, description="Of sound the lips wait for.")
+    avatar_id: Id | None = Field(default=None, description="The newest avatar if left out.")
+    size: Size | None = Field(default=None, description="Width and height in pixels.")
+    probe: StrictBool = Field(default=False, description="Burn measuring marks into the picture.")
+    watch: Id | None = Field(
+        default=None, description="A view_id to watch instead of beginning one."
+    )
+    look_ahead_ms: LookAhead | None = Field(default=None, description="Of sound the lips wait for.")
     mood: Mood = "neutral"
     style: float = Field(
-        1.0,
+        default=1.0,
         strict=True,
         ge=0,
         le=MOST_STYLE,
@@ -79,10 +81,14 @@ class Offer(_In):
 
     sdp: str
     type: Literal["offer"]
-    pc_id: Id | None = Field(None, description="The connection that this offer goes on with.")
-    restart_pc: StrictBool | None = Field(None, description="Start that session over instead.")
+    pc_id: Id | None = Field(
+        default=None, description="The connection that this offer goes on with."
+    )
+    restart_pc: StrictBool | None = Field(
+        default=None, description="Start that session over instead."
+    )
     request_data: SessionOptions | None = Field(
-        None, validation_alias=AliasChoices("request_data", "requestData")
+        default=None, validation_alias=AliasChoices("request_data", "requestData")
     )
 
     def request(self) -> OfferRequest:
@@ -103,12 +109,12 @@ class Offer(_In):
 class Candidate(_In):
     """One ICE candidate, as browsers write it."""
 
-    candidate: str = Field("", max_length=_CANDIDATE)
+    candidate: str = Field(default="", max_length=_CANDIDATE)
     sdpMid: str | None = Field(
-        None, max_length=_ID, validation_alias=AliasChoices("sdpMid", "sdp_mid")
+        default=None, max_length=_ID, validation_alias=AliasChoices("sdpMid", "sdp_mid")
     )
     sdpMLineIndex: int | None = Field(
-        None, validation_alias=AliasChoices("sdpMLineIndex", "sdp_mline_index")
+        default=None, validation_alias=AliasChoices("sdpMLineIndex", "sdp_mline_index")
     )
 
 
@@ -137,7 +143,7 @@ class PhotoForm(_In):
     )
     # Kept to the letter, spaces at its ends included: this is what was agreed to.
     statement: Annotated[str, StringConstraints(strip_whitespace=False)] = Field(
-        "", max_length=STATEMENT_LENGTH, description="The text that was agreed to."
+        default="", max_length=STATEMENT_LENGTH, description="The text that was agreed to."
     )
 
 
@@ -165,8 +171,10 @@ class Answer(_Out):
     sdp: str
     type: Literal["answer"]
     pc_id: str = Field(description="The connection, for candidates, offers and hanging up.")
-    view_id: str | None = Field(None, description="Who knows it may watch, and nothing else.")
-    streams: list[Stream] = Field([], description="Whose feeds are in which sections.")
+    view_id: str | None = Field(
+        default=None, description="Who knows it may watch, and nothing else."
+    )
+    streams: list[Stream] = Field(default=[], description="Whose feeds are in which sections.")
 
 
 class Done(_Out):
@@ -226,7 +234,7 @@ class Avatar(_Out):
     progress: float = Field(ge=0, le=1)
     stage: str
     reason: str = Field(description="Why it could not be made, one sentence; empty otherwise.")
-    reason_code: str = Field("", description="The same for programs.")
+    reason_code: str = Field(default="", description="The same for programs.")
     created: str
     notes: tuple[str, ...]
 

@@ -6,13 +6,14 @@ import re
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from tests.fakes.fake_avatars import FakeAvatars
+from visavis.models.appearance.errors import Code
 from visavis.streamer.avatars.record import STATEMENT_LENGTH
 from visavis.streamer.config import Config, LimitsConfig, ServerConfig
 from visavis.streamer.errors import BadRequest
@@ -388,3 +389,16 @@ async def test_an_upload_that_breaks_off_is_quiet(
 
     await http._transport.app(scope, receive, send)  # type: ignore[attr-defined]
     assert not caplog.records
+
+
+def test_every_code_is_listed() -> None:
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs" / "api.md").read_text("utf-8")
+    text = "".join(path.read_text("utf-8") for path in (root / "streamer").rglob("*.py"))
+    codes = set(re.findall(r'\bcode="([a-z-]+)"', text))
+    codes |= set(re.findall(r'usual_code = "([a-z-]+)"', text))
+    codes |= set(get_args(Code)) - {"refused"}
+    unlisted = sorted(
+        code for code in codes - {"forbidden", "conflict", "refused"} if f"`{code}`" not in page
+    )
+    assert len(codes) > 30 and not unlisted
