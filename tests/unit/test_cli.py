@@ -98,3 +98,31 @@ def test_help_is_of_what_was_asked_for(tmp_path: Path, arguments: list[str], say
     done = visavis(*arguments, data=tmp_path, COLUMNS="200")
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        ("visavis.models.appearance.errors.IdentityError('The file is damaged.')", "damaged."),
+        ("visavis.models.shipped.WeightsError('The weights do not match.')", "do not match."),
+        ("visavis.models.shipped.WeightsMissing('The weights are missing.')", "are missing."),
+        ("visavis.streamer.avatars.enrolment.EnrolmentFailed('It took too long.')", "too long."),
+        ("visavis.engines.base.EngineError('No engine.')", "No engine."),
+        ("OSError(36, 'File name too long', 'x.mp4')", "x.mp4: File name too long."),
+        ("OSError(28, 'No space left on device')", "No space left on device."),
+    ],
+)
+def test_errors_of_models_and_disks_are_one_sentence(error: str, says: str) -> None:
+    """They came out as "Something went wrong that should not"."""
+    script = (
+        "import sys, visavis.models.shipped, visavis.streamer.avatars.enrolment\n"
+        "import visavis.models.appearance.errors\n"
+        "from visavis.streamer.commands import main\n"
+        f"def app(**_): raise {error}\n"
+        "main.app = app\n"
+        "main.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr.startswith("visavis: ") and done.stderr.strip().endswith(says)
+    assert done.stderr.count("\n") == 1

@@ -12,6 +12,8 @@ import pytest
 from visavis.models.appearance.photo import sanitise
 from visavis.models.appearance.portrait import synthetic_portrait
 from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.streamer import cpu
+from visavis.streamer.avatars.sandbox import MEASURES
 from visavis.streamer.commands import doctor, reach
 from visavis.streamer.config import Config, EngineConfig, IceConfig, ServerConfig
 from visavis.streamer.trust.audit import AuditLog
@@ -159,3 +161,37 @@ def test_what_a_browser_is_offered_is_said() -> None:
     assert check.verdict == "warn"
     (check,) = reach.offered(Config(), [])
     assert check.verdict == "fail"
+
+
+def test_the_sandbox_names_what_does_not_hold() -> None:
+    assert doctor._isolation(MEASURES).verdict == "ok"
+    check = doctor._isolation(("limits", "dies-with-parent", "files"))
+    assert check.verdict == "warn"
+    assert "no network" in check.detail and "no other system calls" in check.detail
+    assert "no files" not in check.detail and "photo_sandbox" in check.advice
+
+
+@pytest.mark.parametrize(
+    ("flags", "verdict"), [("sse4_2 avx avx2 fma", "ok"), ("sse2 ssse3 cx16", "warn")]
+)
+def test_a_processor_without_what_is_needed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, verdict: str
+) -> None:
+    described = tmp_path / "cpuinfo"
+    described.write_text(f"flags : {flags}\n")
+    lacking = cpu.missing(described, "x86_64")
+    monkeypatch.setattr(cpu, "missing", lambda: lacking)
+    (check,) = doctor._processor()
+    assert check.verdict == verdict
+    if verdict == "warn":
+        assert "AVX2" in check.detail and "host" in check.advice
+
+
+@pytest.mark.parametrize(
+    ("system", "verdicts"), [("Linux", []), ("Darwin", ["warn"]), ("Windows", ["fail"])]
+)
+def test_a_system_that_lacks_something_is_said(
+    monkeypatch: pytest.MonkeyPatch, system: str, verdicts: list[str]
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    assert [check.verdict for check in doctor._system()] == verdicts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -303,3 +304,28 @@ def test_a_late_closing_does_not_close_the_next_opening(
         frame += 1
         time.sleep(0.01)
     assert {m.epoch for m in packets} == {2}
+
+
+@pytest.mark.parametrize("how", ["fine", "raising"])
+def test_a_worker_whose_edge_is_gone_ends_without_a_word(how: str) -> None:
+    """The server was told to stop while its standby was still loading."""
+    script = (
+        "import time, tests.fakes.fake_pipeline as fakes\n"
+        "from visavis.streamer.worker.worker import serve\n"
+        "def make(settings):\n"
+        "    time.sleep(0.3)\n"
+        f"    if {how!r} == 'raising': raise ValueError('no weights')\n"
+        "    return fakes.FakePipelines()\n"
+        "serve(make, warm=False)"
+    )
+    ours, theirs = socket.socketpair()
+    worker = subprocess.Popen(
+        [sys.executable, "-c", script, "--fd", str(theirs.fileno())],
+        pass_fds=(theirs.fileno(),),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    theirs.close()
+    ours.close()
+    _, said = worker.communicate(timeout=60)
+    assert "Traceback" not in said and "Broken pipe" not in said
