@@ -74,5 +74,5 @@ $(VENV)/.test: $(VENV)/.run
 	@command -v strace >/dev/null 2>&1 || $(call apt,strace,strace for the proof that nothing calls out) || true
 	@# Where PipeWire stands in for PulseAudio already, installing PulseAudio would remove that.
 	@command -v pactl >/dev/null 2>&1 || $(call apt,pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 libpulse0,PulseAudio and PortAudio for the presenter tests) || true
-	@{ command -v pw-cli && command -v gst-launch-1.0; } >/dev/null 2>&1 || $(call apt,pipewire pipewire-bin wireplumber gstreamer1.0-pipewire gstreamer1.0-tools gstreamer1.0-plugins-base dbus,PipeWire for the virtual camera tests) || true
+	@{ command -v pw-v4l2 && command -v gst-launch-1.0; } >/dev/null 2>&1 || $(call apt,pipewire pipewire-bin pipewire-v4l2 wireplumber gstreamer1.0-pipewire gstreamer1.0-tools gstreamer1.0-plugins-base dbus,PipeWire for the virtual camera tests) || true
 	@touch $@

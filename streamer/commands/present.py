@@ -16,6 +16,7 @@ from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest
 
 if TYPE_CHECKING:
+    from visavis.streamer.avatars.store import AvatarStore
     from visavis.streamer.media.recorder import Recorder
     from visavis.streamer.presenter.captions import Captions
     from visavis.streamer.presenter.engine import LiveAvatar
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from visavis.streamer.worker.view import View
 
 FPS = (25, 30)
+_SESSION = "presenter"  # as the audit log names it
 _SWITCH_INTERVAL_S = 0.0005  # so that the loop need not wait 5 ms for the interpreter lock
 
 
@@ -73,10 +75,12 @@ def present(config: Config, options: Options) -> None:
     from visavis.streamer.presenter.keys import keys_of_terminal
     from visavis.streamer.presenter.presenter import Presenter, Waiting
     from visavis.streamer.presenter.slides import Slides
+    from visavis.streamer.worker.view import FRAMINGS
 
     view = _checked(options)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    chosen, bundles = _avatars(config, options.avatar)
+    store, shown, bundles = _avatars(config, options.avatar)
+    chosen = next(i for i, (_, bundle) in enumerate(bundles) if bundle == shown)
     parts = Parts()
     with parts.stack as stack:
         slides = Slides(options.slides, options.slide_command)
@@ -104,7 +108,10 @@ def present(config: Config, options: Options) -> None:
             where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
         if slides.address:
             where.append(f"Slides: {slides.address}")
-        choices = Choices(bundles, chosen, MOODS.index(options.mood))
+        store.note("session-start", Path(shown).parent.name, session=_SESSION)
+        stack.callback(store.note, "session-end", Path(shown).parent.name, session=_SESSION)
+        moods, framings = MOODS.index(options.mood), FRAMINGS.index(options.framing)
+        choices = Choices(bundles, chosen, moods, framings)
         face = Face(presenter, choices, where, slides.next)
         with _running(presenter, options.seconds) as going, keys_of_terminal() as keys:
             face.run(going, keys)
@@ -157,8 +164,8 @@ def _captions(options: Options) -> Path | None:
     return options.captions or options.script.with_suffix(".vtt")
 
 
-def _avatars(config: Config, wanted: str) -> tuple[int, list[tuple[str, str]]]:
-    """Return the index of the avatar wanted, the newest by default, and all that are ready."""
+def _avatars(config: Config, wanted: str) -> tuple[AvatarStore, str, list[tuple[str, str]]]:
+    """Return the store, the bundle wanted, the newest by default, and name and bundle of all."""
     from visavis.streamer.avatars.store import AvatarStore
 
     store = AvatarStore(config.data_dir, config.limits, config.media.size)
@@ -170,8 +177,7 @@ def _avatars(config: Config, wanted: str) -> tuple[int, list[tuple[str, str]]]:
             "There is no avatar yet; make one first: visavis enroll PHOTO --name NAME."
         )
     found = [(record.name, str(store.bundle_path(record.id))) for record in ready]
-    index = next((i for i, record in enumerate(ready) if record.id == wanted), 0)
-    return index, found
+    return store, str(store.bundle_path(wanted or ready[0].id)), found
 
 
 def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:

@@ -34,7 +34,7 @@ JSON_SLACK: Final = 16 * 1024  # JSON around an offer
 SMALL_BODY: Final = 64 * 1024
 # What a browser loads before it can know a token; everything else asks for it.
 OPEN_PATHS: Final = frozenset({"/", "/client.js", "/healthz", "/visavis-ca.crt"})
-OPEN_FOLDERS: Final = ("/static/",)
+OPEN_FOLDERS: Final = ("/static/", "/stage/")
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, 7.4.1
 _CORS: Final = {

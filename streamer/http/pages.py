@@ -44,6 +44,12 @@ async def index() -> FileResponse:
     return _page("index.html")
 
 
+@router.get("/stage/{view_id}")
+async def stage(view_id: str) -> FileResponse:
+    """A session's picture and nothing else, for a browser source; the page reads its address."""
+    return _page("stage.html")
+
+
 @router.get("/client.js")
 async def client() -> FileResponse:
     """The embeddable client."""

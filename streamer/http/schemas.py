@@ -23,6 +23,7 @@ from visavis.streamer.avatars.record import NAME_LENGTH, STATEMENT_LENGTH, Statu
 from visavis.streamer.config import LookAhead, Size
 from visavis.streamer.session.manager import OfferRequest
 from visavis.streamer.session.options import MOST_STYLE, Wishes
+from visavis.streamer.worker.view import CANVASES, FRAMINGS, View, read_view
 
 _ID = 256  # characters of any id that a client may send
 _CANDIDATE = 1024
@@ -53,6 +54,15 @@ class _Out(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
+class Viewed(_Out):
+    """What a page that watches has to know of the picture."""
+
+    live: bool
+    transparent: bool = Field(description="The opacity stands on the right of the colour.")
+    width: int
+    height: int
+
+
 # ---------------------------------------------------------------------- what comes in
 
 
@@ -74,6 +84,26 @@ class SessionOptions(_In):
         le=MOST_STYLE,
         description="How strongly head, brows and cheeks move; 1 is as learnt.",
     )
+    canvas: Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(CANVASES)})] = ""
+    framing: Annotated[str, Field(max_length=16, json_schema_extra={"enum": list(FRAMINGS)})] = (
+        "bust"
+    )
+    background: Annotated[str, Field(max_length=16)] = Field(
+        "own", description="Of a canvas: own, blur, transparent, or a colour such as #3366aa."
+    )
+    stage: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{1,64})?$")] = Field(
+        "", description="A name of one's own under which /stage/NAME shows it."
+    )
+
+    def view(self) -> View | None:
+        """Return the canvas, None for the avatar's own square.
+
+        Raises:
+            BadRequest: a word for it is none.
+        """
+        if not self.canvas:
+            return None
+        return read_view(self.canvas, self.framing, self.background, files=False)
 
 
 class Offer(_In):
@@ -102,7 +132,13 @@ class Offer(_In):
             size=options.size or 0,
             probe=options.probe,
             watch=options.watch,
-            wishes=Wishes(options.look_ahead_ms, options.mood, options.style),
+            wishes=Wishes(
+                options.look_ahead_ms,
+                options.mood,
+                options.style,
+                options.view(),
+                options.stage,
+            ),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from visavis.streamer.http.answers import DESCRIBED
-from visavis.streamer.http.schemas import Answer, Candidates, Done, Offer, Sessions
+from visavis.streamer.http.schemas import Answer, Candidates, Done, Offer, Sessions, Viewed
 from visavis.streamer.http.services import Served
 from visavis.streamer.session.trace import MAX_SECONDS
 
@@ -74,6 +74,20 @@ async def whep_hang_up(served: Served, pc_id: str) -> Response:
     """Stop watching."""
     await served.sessions.end(pc_id, "The viewer hung up.")
     return Response(status_code=204)
+
+
+@router.get("/api/views/{view_id}")
+async def viewed(served: Served, view_id: str) -> Viewed:
+    """What a page that watches a session has to know of its picture."""
+    session = served.sessions.viewed(view_id)
+    view = session.view
+    width, height = (session.size, session.size) if view is None else (view.width, view.height)
+    return Viewed(
+        live=session.live,
+        transparent=view is not None and view.transparent,
+        width=width,
+        height=height,
+    )
 
 
 @router.get("/api/sessions")

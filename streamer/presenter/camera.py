@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ KINDS: tuple[CameraKind, ...] = ("auto", "v4l2", "obs", "pipewire", "none")
 CAMERA_NAME, CAMERA_LABEL = "visavis_cam", "VisavisCamera"
 _RETRY_S = 2.0
 _PIPE_BYTES = 1 << 20
+_IN_FLIGHT = 15  # pictures that GStreamer and the pipe take though nobody watches
+_LEFT_S = 0.7  # that no picture was taken, after which who watched has gone
 _SETTLE_S = 1.0  # within which a GStreamer that cannot start has ended
 _END_S = 2.0
 _LOOPBACK = (
@@ -118,57 +121,52 @@ def _refusal(said: str, device: str, platform: str) -> str:
 class PipeWireCamera:
     """A camera node of PipeWire, fed through GStreamer's ``pipewiresink``.
 
+    While nobody watches, the sink takes no pictures. After somebody has left, the sink of PipeWire
+    0.3 serves nobody else, so it is started anew then: a meeting program opens a camera twice, for
+    its preview and for the call.
+
     Args:
         width: in pixels, even.
         height: likewise.
         fps: frames per second.
+        now: monotonic seconds.
 
     Raises:
         MissingPart: GStreamer or its PipeWire plugin is not installed.
         DeviceError: PipeWire does not run.
     """
 
-    def __init__(self, width: int, height: int, fps: int) -> None:
+    def __init__(
+        self, width: int, height: int, fps: int, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._size = (width, height, fps)
+        self._now = now
+        self.name = f"{CAMERA_LABEL} (PipeWire)"
+        self._start()
+
+    def _start(self) -> None:
         program = shutil.which("gst-launch-1.0")
         if program is None:
             raise MissingPart(
                 "A PipeWire camera needs GStreamer: apt-get install gstreamer1.0-tools "
                 "gstreamer1.0-plugins-base gstreamer1.0-pipewire."
             )
-        self.name = f"{CAMERA_LABEL} (PipeWire)"
-        properties = (
-            f"props,media.class=Video/Source,media.role=Camera,node.name={CAMERA_NAME},"
-            f"node.description={CAMERA_LABEL}"
-        )
-        size = width * height * 3 // 2
         self._process = subprocess.Popen(
-            [
-                program, "-q", "fdsrc", "fd=0", f"blocksize={size}", "do-timestamp=true", "!",
-                "rawvideoparse", "use-sink-caps=false", "format=i420", f"width={width}",
-                f"height={height}", f"framerate={fps}/1", "!", "videoconvert", "!",
-                "video/x-raw,format=YUY2", "!", "pipewiresink", "mode=provide", "sync=false",
-                f"stream-properties={properties}",
-            ],
+            [program, "-q", *_pipeline(*self._size)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            text=False,
-        )  # fmt: skip
-        self._widen()
+        )
+        self._rest = memoryview(b"")  # of a picture that is half written
+        self._pictures = 0  # that were taken since the start
+        self._moved_at = self._now()
+        assert self._process.stdin is not None
+        _widen(self._process.stdin.fileno())
         try:
             self._process.wait(_SETTLE_S)
         except subprocess.TimeoutExpired:
             return  # it runs
         raise self._ended()
-
-    def _widen(self) -> None:
-        """A picture is a megabyte; through the usual pipe it would take twenty turns."""
-        import fcntl
-
-        pipe = self._process.stdin
-        assert pipe is not None
-        with contextlib.suppress(OSError, AttributeError):
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def _ended(self) -> DeviceError | MissingPart:
         stderr = self._process.stderr
@@ -182,17 +180,36 @@ class PipeWireCamera:
         return DeviceError("PipeWire does not run in this session, or has gone.")
 
     def send(self, picture: NDArray[np.uint8]) -> None:
-        """Show an I420 picture."""
-        pipe = self._process.stdin
-        assert pipe is not None
+        """Show an I420 picture; it is left out while nobody watches.
+
+        Raises:
+            DeviceError: PipeWire is gone.
+        """
+        if not len(self._rest):
+            self._rest = memoryview(np.ascontiguousarray(picture).reshape(-1))
         try:
-            view = memoryview(np.ascontiguousarray(picture).reshape(-1))
-            while len(view):
-                view = view[os.write(pipe.fileno(), view) :]
+            self._write()
         except (OSError, ValueError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_END_S)
             raise DeviceError("The PipeWire camera was lost.") from error
+        still_s = self._now() - self._moved_at
+        if len(self._rest) and self._pictures > _IN_FLIGHT and still_s > _LEFT_S:
+            self.close()
+            self._start()
+
+    def _write(self) -> None:
+        """Write what the pipe takes within a frame."""
+        pipe = self._process.stdin
+        assert pipe is not None
+        end = time.monotonic() + 1 / self._size[2]
+        while len(self._rest):
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([], [pipe], [], left)[1]:
+                return
+            self._rest = self._rest[os.write(pipe.fileno(), self._rest) :]
+            self._moved_at = self._now()
+        self._pictures += 1
 
     def close(self) -> None:
         """Take the camera away."""
@@ -208,6 +225,30 @@ class PipeWireCamera:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _pipeline(width: int, height: int, fps: int) -> list[str]:
+    """Return GStreamer's words for I420 pictures on standard input to a camera node."""
+    properties = (
+        f"props,media.class=Video/Source,media.role=Camera,node.name={CAMERA_NAME},"
+        f"node.description={CAMERA_LABEL}"
+    )
+    return [
+        "fdsrc", "fd=0", f"blocksize={width * height * 3 // 2}", "do-timestamp=true", "!",
+        "rawvideoparse", "use-sink-caps=false", "format=i420", f"width={width}",
+        f"height={height}", f"framerate={fps}/1", "!", "videoconvert", "!",
+        "video/x-raw,format=YUY2", "!", "pipewiresink", "mode=provide", "sync=false",
+        f"stream-properties={properties}",
+    ]  # fmt: skip
+
+
+def _widen(pipe: int) -> None:
+    """A picture is a megabyte; through the usual pipe it would take twenty turns."""
+    os.set_blocking(pipe, False)
+    with contextlib.suppress(ImportError, OSError, AttributeError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def open_camera(

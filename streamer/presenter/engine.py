@@ -40,6 +40,7 @@ class LiveAvatar:
     ) -> None:
         self.spec = spec
         self.failure = ""
+        self._started = False
         self._pipelines = pipelines
         self._pipeline = DirectedPipeline(pipelines.open(spec), spec.fps)
         self._slot = Slot(spec, self._pipeline, now, raw=form)
@@ -52,6 +53,7 @@ class LiveAvatar:
 
     def start(self) -> None:
         """Start drawing."""
+        self._started = True
         self._scheduler.start()
 
     def _failed(self, index: int, slot: Slot, error: Exception) -> None:
@@ -108,4 +110,5 @@ class LiveAvatar:
     def close(self) -> None:
         """Stop drawing."""
         self._loader.shutdown(wait=False, cancel_futures=True)
-        self._scheduler.stop()
+        if self._started:  # else something was missing before it began
+            self._scheduler.stop()

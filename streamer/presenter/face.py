@@ -79,17 +79,18 @@ class Face:
     def _log(self, going: Callable[[], bool], keys: Keys) -> None:
         """Write a line now and then, for services and logs."""
         for line in self._where:
-            self._console.print(line, highlight=False)
+            self._console.print(line, highlight=False, soft_wrap=True)
         last, problems = time.monotonic(), ""
         while going():
             self.press(keys.wait(_PERIOD_S))
             now = " ".join(self._presenter.problems())
             if now != problems:
                 problems = now
-                self._console.print(now or "All devices are back.", highlight=False)
+                said = now or "All devices are back."
+                self._console.print(said, highlight=False, soft_wrap=True)
             if time.monotonic() - last >= _LOG_S:
                 last = time.monotonic()
-                self._console.print(self.line(), highlight=False)
+                self._console.print(self.line(), highlight=False, soft_wrap=True)
 
     def press(self, key: str) -> None:
         """Do what a key says."""
@@ -118,7 +119,7 @@ class Face:
     def line(self) -> str:
         """Return the figures in one line."""
         figures, presenter = self._presenter.figures, self._presenter
-        late = 100 * figures.late / figures.shown if figures.shown else 0.0
+        late = 100 * sum(figures.lately) / len(figures.lately) if figures.lately else 0.0
         draw = statistics.median(figures.draw_ms) if figures.draw_ms else 0.0
         return (
             f"delay {presenter.delay_ms:.0f} ms, {figures.fps(time.monotonic()):.1f} fps, "

@@ -17,6 +17,7 @@ from visavis.streamer.presenter.sources import Block
 BLOCK = RATE // 100
 _MOST_BLOCKS = 100  # a second that nobody took; older blocks go
 _DEAD_S = 1.5  # without a block: the device is gone, whatever it says
+_WAKE_S = 4.0  # that a device may take to its first block
 _RETRY_S = 2.0
 
 
@@ -87,7 +88,7 @@ class Microphone:
         except DeviceError as error:
             self._lose(now, str(error))
             return
-        self._last = now
+        self._last = now + _WAKE_S - _DEAD_S
 
     @staticmethod
     def _refuse_ourselves(audio: Any, device: int) -> None:

@@ -35,6 +35,7 @@ class Figures:
         level: peak of the last blocks of sound, 0-1.
         shown: ticks so far.
         late: of these, without a picture of their own.
+        lately: whether each of the last ticks was.
         draw_ms: what drawing took, of the last ticks.
         ready_ms: sound complete to picture drawn, likewise.
         ticks: monotonic seconds of the last ticks.
@@ -47,6 +48,7 @@ class Figures:
     ready_ms: collections.deque[float] = field(
         default_factory=lambda: collections.deque(maxlen=500)
     )
+    lately: collections.deque[bool] = field(default_factory=lambda: collections.deque(maxlen=500))
     ticks: collections.deque[float] = field(default_factory=lambda: collections.deque(maxlen=500))
 
     def fps(self, now: float) -> float:
@@ -187,6 +189,7 @@ class Presenter:
         self.path.delay.observe(on_time=on_time, waited_ms=shown.waited_ms if on_time else 0.0)
         figures.shown += 1
         figures.late += not on_time
+        figures.lately.append(not on_time)
         figures.ticks.append(now)
         if shown.is_new:
             figures.draw_ms.append(shown.draw_ms)

@@ -46,6 +46,8 @@ class Slides:
     """
 
     def __init__(self, port: int = 0, command: str = "") -> None:
+        if not -1 <= port <= 65_535:
+            raise BadRequest("The port for slides must be between 0 and 65535, or -1 for any.")
         self.count = 0
         self._changed = threading.Condition()
         self._ending = False

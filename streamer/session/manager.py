@@ -73,6 +73,7 @@ class SessionManager:
         self._sessions: dict[str, Session] = {}
         self._inherited: set[str] = set()  # sessions whose place goes to who started over
         self._views: dict[str, Session] = {}
+        self._stages: dict[str, Session] = {}
         self._viewers: dict[str, Viewer] = {}
         self._gone: deque[str] = deque(maxlen=_REMEMBERED)
         self._closing = False
@@ -113,6 +114,8 @@ class SessionManager:
             wishes=request.wishes,
         )
         self._sessions[session.id] = self._views[session.view_id] = session
+        if session.stage:
+            self._stages[session.stage] = session  # the newest one has the stage
         self._context.metrics.started.inc()
         self._journal("session-start", avatar.id, session.id)
         try:
@@ -135,6 +138,17 @@ class SessionManager:
             self._admission.leave(ghost.size)
         self._admission.enter(size)  # nothing else runs since it was left
 
+    def viewed(self, view_id: str) -> Session:
+        """Return the session of a view id or of a stage.
+
+        Raises:
+            NotFound: there is none.
+        """
+        session = self._views.get(view_id) or self._stages.get(view_id)
+        if session is None:
+            raise NotFound("There is no such session to watch.", code="unknown-session")
+        return session
+
     async def watch(self, view_id: str, sdp: str) -> tuple[Viewer, str]:
         """Let somebody watch a session; return the viewer and the answer.
 
@@ -147,9 +161,7 @@ class SessionManager:
         return await self._watch(view_id, offer)
 
     async def _watch(self, view_id: str, offer: Offer) -> tuple[Viewer, str]:
-        session = self._views.get(view_id)
-        if session is None:
-            raise NotFound("There is no such session to watch.", code="unknown-session")
+        session = self.viewed(view_id)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(session.begun.wait(), _HOLD_S)
         if session.feed is None or not session.live:
@@ -267,6 +279,8 @@ class SessionManager:
 
     def _ended(self, session: Session) -> None:
         self._views.pop(session.view_id, None)
+        if self._stages.get(session.stage) is session:
+            del self._stages[session.stage]
         if self._sessions.pop(session.id, None) is not None:
             self._gone.append(session.id)
             self._journal("session-end", session.avatar.id, session.id)

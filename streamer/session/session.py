@@ -40,6 +40,7 @@ from visavis.streamer.webrtc.tracks import (
 from visavis.streamer.worker.pipeline import SlotSpec
 from visavis.streamer.worker.protocol import Packet
 from visavis.streamer.worker.supervisor import WorkerSlot
+from visavis.streamer.worker.view import View
 
 logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for
@@ -243,6 +244,29 @@ class Session(Peer):
         if self._slot is not None:
             self._slot.motion(self._motion.attached)
 
+    def _on_canvas(self) -> dict[str, Any]:
+        """Return what a canvas changes of the slot: more pixels need more bits, if few move."""
+        view = self._wishes.view
+        if view is None:
+            return {"bitrate_kbps": self._media.bitrate_kbps}
+        pixels = view.picture_size[0] * view.picture_size[1] / (self.size * self.size)
+        return {
+            "canvas": f"{view.width}x{view.height}",
+            "framing": view.framing,
+            "background": view.background,
+            "bitrate_kbps": round(self._media.bitrate_kbps * max(1.0, pixels**0.5)),
+        }
+
+    @property
+    def stage(self) -> str:
+        """The name under which it may be watched, beside ``view_id``; empty if none was wanted."""
+        return self._wishes.stage
+
+    @property
+    def view(self) -> View | None:
+        """The canvas; None for the avatar's own square."""
+        return self._wishes.view
+
     async def _open_slot(self, codec: str) -> None:
         media = self._media
         spec = SlotSpec(
@@ -251,12 +275,12 @@ class Session(Peer):
             fps=media.fps,
             look_ahead_ms=media.look_ahead_ms,
             ring_ms=media.ring_ms,
-            bitrate_kbps=media.bitrate_kbps,
             codec=codec,
             seed=int.from_bytes(self.id.encode()[:4], "big"),
             probe=self._probe,
             mood=self._wishes.mood,
             style=self._wishes.style,
+            **self._on_canvas(),
         )
         try:
             self._slot = await self._context.supervisor.open(spec, self)

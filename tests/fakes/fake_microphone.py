@@ -71,11 +71,12 @@ class FakeMicrophone(MediaStreamTrack):
 
 @dataclass
 class Seen:
-    """One decoded picture: arrival, timestamp in seconds, brightness of its middle."""
+    """One decoded picture: arrival, timestamp in seconds, brightness of its middle, size."""
 
     at: float
     media_s: float
     level: float
+    size: tuple[int, int]
 
 
 @dataclass
@@ -295,7 +296,8 @@ class Viewer:
                     self._first = self._first or track
                     own = track is self._first
                     seen = self.frames if own else self.others.setdefault(track, [])
-                    seen.append(Seen(time.monotonic(), media_s, level))
+                    size = (frame.width, frame.height)
+                    seen.append(Seen(time.monotonic(), media_s, level, size))
                 else:
                     peak = float(np.abs(frame.to_ndarray().astype(np.int32)).max())
                     self.sounds.append(Heard(time.monotonic(), media_s, peak))

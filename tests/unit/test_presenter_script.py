@@ -156,5 +156,7 @@ def test_slides_are_counted_and_told(tmp_path: Path) -> None:
             urllib.request.urlopen(request, timeout=5)
     finally:
         slides.close()
+    with pytest.raises(BadRequest, match="between"):
+        Slides(70_000)
     with pytest.raises(BadRequest, match="press keys"):
         Slides(0, "no-such-program-here")

@@ -40,6 +40,8 @@ export class AvatarCall {
    * @param {number} [options.size] 256, 384 or 512 px
    * @param {"neutral"|"warm"|"serious"|"lively"|"conversational"} [options.mood]
    * @param {number} [options.style] 0-2: how strongly head, brows and cheeks move; 1 if left out
+   * @param {{canvas: string, framing?: string, background?: string, stage?: string}} [options.canvas]
+   *   a wider picture ("1280x720") and what stands behind the person; `stage` names /stage/NAME
    * @param {boolean} [options.probe] have measuring marks burnt into the picture
    * @param {MediaStream} [options.heard] what the other side says: the avatar listens, nods and looks
    * @param {(frame: {frame: number, fps: number, mediaTime: number, dropped: number, values: Float32Array}) => void}
@@ -211,8 +213,8 @@ export class AvatarCall {
       this.#peer = peer;
       try {
         const { microphone, avatarId } = this;
-        const { size = 512, probe = false, heard, mood, style } = this.#options;
-        await peer.connect({ microphone, heard, avatarId, size, probe, mood, style, signal: run.signal });
+        const { size = 512, probe = false, heard, mood, style, canvas } = this.#options;
+        await peer.connect({ microphone, heard, avatarId, size, probe, mood, style, canvas, signal: run.signal });
         if (!run.signal.aborted) this.#wentLive(run);
         return;
       } catch (error) {

@@ -30,7 +30,7 @@ export class Peer {
   }
 
   /** Resolves when media flows; rejects with a CallError. */
-  async connect({ microphone, heard, avatarId, size, probe, mood, style, signal }) {
+  async connect({ microphone, heard, avatarId, size, probe, mood, style, canvas, signal }) {
     if (typeof RTCPeerConnection === "undefined") {
       throw new CallError("unsupported", "This browser cannot make live calls. Use a current Chrome, Edge, Firefox or Safari.");
     }
@@ -56,6 +56,7 @@ export class Peer {
     const request_data = { size, ...(avatarId ? { avatar_id: avatarId } : {}), ...(probe ? { probe } : {}) };
     if (mood) request_data.mood = mood;
     if (style !== undefined) request_data.style = style;
+    if (canvas) Object.assign(request_data, canvas);
     const answer = await (
       await this.#server.request("api/offer", { method: "POST", json: { sdp, type, request_data } })
     ).json(); // never aborted: only the answer's id lets us hang up what the server has begun

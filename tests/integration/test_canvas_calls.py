@@ -1,0 +1,50 @@
+"""A call on a canvas: asked for in the offer, described and named for who watches."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes.fake_microphone import Viewer
+from tests.integration.conftest import StartServer
+from tests.integration.test_watch import seeing
+
+
+async def test_a_call_on_a_canvas_and_its_stage(start_server: StartServer) -> None:
+    wish = {"canvas": "512x512", "background": "transparent", "stage": "studio-1"}
+    async with start_server() as live:
+        assert (await live.http.get("/api/views/studio-1")).status_code == 404
+        first = await seeing(live, **wish)
+        view = (await live.http.get("/api/views/studio-1")).json()
+        assert view == {"live": True, "transparent": True, "width": 512, "height": 512}
+        assert (await live.http.get(f"/api/views/{first.view_id}")).json() == view
+        watcher = await seeing(live, watch="studio-1")
+        assert watcher.frames[-1].size == (1024, 512), "colour and opacity side by side"
+        second = await seeing(live, **wish)
+        await first.close()
+        assert (await live.http.get("/api/views/studio-1")).json()["live"], "the newest has it"
+        await second.close()
+        await watcher.close()
+        assert (await live.http.get("/api/views/studio-1")).status_code == 404
+        page = await live.http.get("/stage/anything")
+        assert page.status_code == 200 and "AI avatar" in page.text
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"canvas": "640x480"}, "canvas"),
+        ({"canvas": "512x512", "framing": "feet"}, "framing"),
+        ({"canvas": "512x512", "background": "/etc/hostname"}, "background"),
+        ({"canvas": "512x512", "background": "~/me.png"}, "background"),
+        ({"stage": "no spaces, please"}, "stage"),
+        ({"canvas": 7}, "canvas"),
+    ],
+)
+async def test_wishes_that_cannot_be_granted(
+    start_server: StartServer, wish: dict[str, object], says: str
+) -> None:
+    async with start_server() as live:
+        viewer = Viewer(live.http, None, request=wish)
+        response = await viewer.offer()
+        assert response.status_code == 400 and says in response.json()["error"]
+        await viewer.close()
