@@ -81,6 +81,10 @@ def main(argument: str) -> None:
 
 def _enrol(data: bytes, job: dict[str, Any], pipe: _Pipe) -> tuple[list[str], dict[str, float]]:
     clock = _Stopwatch()
+    from visavis.models.appearance.upload import is_bundle
+
+    if is_bundle(data):
+        return _adopt(data, job, pipe), clock.laps
     from visavis.models.appearance.photo import around_face, sanitise
 
     photo = sanitise(data, max_bytes=job["max_bytes"], max_pixels=job["max_pixels"])
@@ -117,6 +121,22 @@ def _enrol(data: bytes, job: dict[str, Any], pipe: _Pipe) -> tuple[list[str], di
     _write(job["preview"], _draw(bundle, job["size"]))
     clock.lap("preview")
     return [*notes, *(str(note) for note in getattr(identity, "notes", ()))], clock.laps
+
+
+def _adopt(data: bytes, job: dict[str, Any], pipe: _Pipe) -> list[str]:
+    """Take over another server's bundle: read as strictly as our own, and written anew."""
+    from visavis.models.appearance.errors import EnrolmentRefused, IdentityError
+    from visavis.models.appearance.identity import Identity
+
+    try:
+        identity = Identity.from_bytes(data)
+    except IdentityError as error:
+        raise EnrolmentRefused(str(error), "corrupt") from None
+    bundle = identity.to_bytes()
+    _write(job["bundle"], bundle)
+    pipe.say(progress=_PREVIEW_AT, stage="Drawing the first picture")
+    _write(job["preview"], _draw(bundle, job["size"]))
+    return [str(note) for note in getattr(identity, "notes", ())]
 
 
 def _draw(bundle: bytes, size: int) -> bytes:

@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, get_args
 
 from visavis.models.appearance.errors import Code, EnrolmentRefused
-from visavis.models.appearance.photo import MAX_BYTES, MAX_PIXELS, check_upload
+from visavis.models.appearance.photo import MAX_BYTES, MAX_PIXELS
+from visavis.models.appearance.upload import check_sent
 from visavis.models.files import atomic_write
 from visavis.streamer import cpu
 from visavis.streamer.avatars.sandbox import MEASURES, WORDS, ProcessLimits
@@ -114,7 +115,7 @@ async def read_photo(
     workplace: Path | None = None,
     demand: tuple[str, ...] = (),
 ) -> ReadPhoto:
-    """Turn the bytes of a photo into those of a bundle; no picture ever touches a disk.
+    """Turn the bytes of a photo, or of a bundle, into a bundle's; no picture touches a disk.
 
     Args:
         data: the uploaded file, untrusted.
@@ -133,7 +134,7 @@ async def read_photo(
         EnrolmentRefused: the photo cannot serve; the message is the reason.
         EnrolmentFailed: the child broke, took too long, or could not be confined as demanded.
     """
-    check_upload(data, max_bytes)
+    check_sent(data, max_bytes)
     if os.name == "nt":
         raise EnrolmentFailed("Photos are read on Linux and macOS only; on Windows, use WSL 2.")
     limits = limits or ProcessLimits(cpu_s=math.ceil(timeout_s) + 5)

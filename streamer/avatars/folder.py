@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _ID = re.compile(r"[0-9a-f]{32}")
 _RECORD, _BUNDLE, _PREVIEW, _LOCK = "record.json", "identity.vav", "preview.jpg", ".lock"
 _ERASED = ".erased-"
-_OURS = re.compile(r"avatars|audit(-\d+)?\.jsonl")  # in a data folder
+_OURS = re.compile(r"avatars|recordings|rooms\.(key|ended)|audit(-\d+)?\.jsonl")  # in a data folder
 _REMOVALS = 3
 _INTERRUPTED = "Enrolment was interrupted; send the photo again."
 _NO_ROOM = "There is no room left on the server's disk for this avatar."
@@ -167,6 +167,14 @@ class AvatarFolder:
                 log.warning("avatar %s could not be recorded: %s", record.id, error)
                 self._unwritten[record.id] = record
         return record
+
+    def rewrite(self, record: AvatarRecord) -> None:
+        """Write the record of an avatar that is there.
+
+        Raises:
+            OSError: the disk does not take it, or the avatar was erased meanwhile.
+        """
+        self._write(record)
 
     def _write(self, record: AvatarRecord) -> None:
         atomic_write(self.root / record.id / _RECORD, record_bytes(record))

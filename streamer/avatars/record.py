@@ -91,12 +91,9 @@ def new_record(name: str, statement: str) -> AvatarRecord:
         digest = hashlib.sha256(said.encode()).hexdigest()
     except UnicodeEncodeError as error:
         raise BadRequest("The consent text holds characters that are no text.") from error
-    called = plain_line(name) or "Unnamed"
-    if len(called) > NAME_LENGTH:
-        raise BadRequest(f"The name is longer than {NAME_LENGTH} characters.")
     return AvatarRecord(
         id=uuid.uuid4().hex,
-        name=called,
+        name=checked_name(plain_line(name) or "Unnamed"),
         status="enrolling",
         progress=0.0,
         stage="Waiting",
@@ -105,6 +102,20 @@ def new_record(name: str, statement: str) -> AvatarRecord:
         notes=(),
         consent=Consent(said, now, digest),
     )
+
+
+def checked_name(name: str) -> str:
+    """Return a name as one plain line.
+
+    Raises:
+        BadRequest: nothing is left of it, or it is too long to be kept whole.
+    """
+    called = plain_line(name)
+    if not called:
+        raise BadRequest("The name is empty.")
+    if len(called) > NAME_LENGTH:
+        raise BadRequest(f"The name is longer than {NAME_LENGTH} characters.")
+    return called
 
 
 def damaged_record(avatar_id: str, seconds: float) -> AvatarRecord:

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from visavis.models.appearance.errors import EnrolmentRefused
-from visavis.models.appearance.photo import PhotoRefused, check_upload
+from visavis.models.appearance.photo import PhotoRefused
+from visavis.models.appearance.upload import check_sent
 from visavis.models.files import atomic_write
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult, enrol_photo
 from visavis.streamer.avatars.folder import AvatarFolder, interrupted, remove, unwritten
-from visavis.streamer.avatars.record import AvatarRecord, new_record
+from visavis.streamer.avatars.record import AvatarRecord, checked_name, new_record
 from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import (
@@ -219,6 +220,39 @@ class AvatarStore:
         await asyncio.shield(running.created)
         return record
 
+    async def rename(self, avatar_id: str, name: str) -> AvatarRecord:
+        """Call an avatar something else; return its record.
+
+        Raises:
+            NotFound: there is no such avatar.
+            Conflict: it is still enrolling, or failed.
+            BadRequest: the name is empty or too long, or the disk does not take it.
+        """
+        renamed = dataclasses.replace(self._ready(avatar_id), name=checked_name(name))
+        try:
+            await self._on_disk(self._folder.rewrite, renamed)
+        except FileNotFoundError:  # erased meanwhile
+            raise NotFound("There is no such avatar.", code="unknown-avatar") from None
+        except OSError as error:
+            raise BadRequest(f"The name could not be kept: {error.strerror}.") from error
+        await self._on_disk(self.note, "rename", avatar_id)
+        return renamed
+
+    async def export(self, avatar_id: str) -> bytes:
+        """Return the bundle of a ready avatar, to be kept or taken to another server.
+
+        Raises:
+            NotFound: there is no such avatar.
+            Conflict: it is still enrolling, or failed.
+        """
+        path = self.bundle_path(avatar_id)
+        try:
+            data: bytes = await self._on_disk(path.read_bytes)
+        except OSError:
+            raise NotFound("The file of this avatar cannot be read.", code="no-bundle") from None
+        await self._on_disk(self.note, "export", avatar_id)
+        return data
+
     async def wait(self, avatar_id: str) -> AvatarRecord:
         """Return the record once its enrolment has ended, well or not.
 
@@ -315,7 +349,7 @@ class AvatarStore:
 
     def _check_upload(self, data: bytes) -> None:
         try:
-            check_upload(data, self._limits.photo_bytes)
+            check_sent(data, self._limits.photo_bytes)
         except PhotoRefused as refusal:
             kind = TooLarge if refusal.code == "too-large" else Unprocessable
             raise kind(str(refusal), code=refusal.code) from None

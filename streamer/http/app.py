@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
@@ -17,11 +18,14 @@ from visavis.streamer.avatars.enrolment import compile_once
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
 from visavis.streamer.http import avatars as avatar_routes
-from visavis.streamer.http import pages, sessions, status
+from visavis.streamer.http import pages, room_routes, sessions, status
 from visavis.streamer.http.answers import handle_errors
 from visavis.streamer.http.guard import Guard, check_exposure, is_loopback
 from visavis.streamer.http.services import Services, find_avatar
 from visavis.streamer.metrics import Metrics
+from visavis.streamer.rooms.limits import RoomLimits
+from visavis.streamer.rooms.service import Rooms
+from visavis.streamer.rooms.tickets import TicketOffice, load_key
 from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
@@ -83,8 +87,9 @@ def create_app(
     )
     app.state.services = services
     app.state.failure = ""
-    for part in (sessions, avatar_routes, status, pages):
+    for part in (sessions, avatar_routes, room_routes, status, pages):
         app.include_router(part.router)
+    app.include_router(room_routes.page)
     app.mount("/static", pages.Static(), name="static")
     count = _count_refusals(services.metrics)
     handle_errors(app, count)
@@ -109,6 +114,8 @@ async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncGene
         closes("worker", services.supervisor.close)
         closes("avatars", services.avatars.close)
         closes("sessions", services.sessions.close)
+        services.rooms.start()
+        closes("rooms", services.rooms.close)
         background = (
             asyncio.create_task(_calibrate(services, clock)),
             asyncio.create_task(compile_once()),  # or the first enrolment would wait for it
@@ -176,7 +183,16 @@ def _services(
         scribe.submit(store.note, event, avatar_id, session=session_id)
 
     manager = SessionManager(context, admitted, journal)
-    return Services(config, metrics, supervisor, admitted, manager, store, scribe)
+    rooms = Rooms(
+        context,
+        manager,
+        TicketOffice(load_key(config.data_dir / "rooms.key"), time.time),
+        config.data_dir,
+        limits=RoomLimits(**config.rooms.model_dump()),
+        wall=time.time,
+        note=lambda event, subject: scribe.submit(store.note, event, subject),
+    )
+    return Services(config, metrics, supervisor, admitted, manager, store, rooms, scribe)
 
 
 async def _calibrate(services: Services, clock: Clock) -> None:

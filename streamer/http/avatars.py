@@ -8,9 +8,10 @@ from visavis.models.appearance.photo import formats
 from visavis.streamer.errors import AtCapacity, Unprocessable
 from visavis.streamer.http.answers import DESCRIBED
 from visavis.streamer.http.forms import describe_form, read_photo
-from visavis.streamer.http.schemas import Avatar, Avatars, Photos
+from visavis.streamer.http.schemas import Avatar, Avatars, Photos, Rename
 from visavis.streamer.http.services import Served
 
+_BUNDLE = "application/zip"
 router = APIRouter(prefix="/api/avatars", tags=["avatars"], responses=DESCRIBED)
 
 
@@ -51,6 +52,27 @@ async def make_avatar(
 async def show_avatar(served: Served, avatar_id: str) -> Avatar:
     """One avatar, with its progress while it is made."""
     return Avatar.model_validate(served.avatars.get(avatar_id))
+
+
+@router.patch("/{avatar_id}")
+async def rename_avatar(served: Served, avatar_id: str, body: Rename) -> Avatar:
+    """Call an avatar something else."""
+    return Avatar.model_validate(await served.avatars.rename(avatar_id, body.name))
+
+
+@router.get(
+    "/{avatar_id}/avatar.vav",
+    response_class=Response,
+    responses={200: {"description": "The bundle.", "content": {_BUNDLE: {}}}},
+)
+async def export_avatar(served: Served, avatar_id: str) -> Response:
+    """The avatar's bundle, to be kept; sent to ``POST /api/avatars``, it is an avatar again."""
+    data = await served.avatars.export(avatar_id)
+    headers = {
+        "cache-control": "no-store",
+        "content-disposition": 'attachment; filename="avatar.vav"',
+    }
+    return Response(data, media_type=_BUNDLE, headers=headers)
 
 
 @router.delete("/{avatar_id}", status_code=204, response_class=Response)

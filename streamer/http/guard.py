@@ -33,8 +33,9 @@ from visavis.streamer.http.forms import FORM_SLACK
 JSON_SLACK: Final = 16 * 1024  # JSON around an offer
 SMALL_BODY: Final = 64 * 1024
 # What a browser loads before it can know a token; everything else asks for it.
-OPEN_PATHS: Final = frozenset({"/", "/client.js", "/healthz", "/visavis-ca.crt"})
-OPEN_FOLDERS: Final = ("/static/", "/stage/")
+OPEN_PATHS: Final = frozenset({"/", "/call", "/client.js", "/healthz", "/visavis-ca.crt"})
+OPEN_FOLDERS: Final = ("/static/", "/stage/", "/call/")
+SELF_GUARDED: Final = "/api/rooms/"  # an invitation or a seat opens these; see room_routes
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, 7.4.1
 _CORS: Final = {
@@ -198,7 +199,7 @@ class Guard:
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
         token, path = self._config.server.token, _route_path(scope)
-        if not token or path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
+        if not token or path in OPEN_PATHS or path.startswith((*OPEN_FOLDERS, SELF_GUARDED)):
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
         same = hmac.compare_digest(given.strip().encode(), token.encode())
@@ -207,9 +208,11 @@ class Guard:
 
     def _body_limit(self, scope: Scope) -> int:
         limits, path = self._config.limits, _route_path(scope)
-        if path == "/api/avatars":
+        in_room = path.startswith(SELF_GUARDED)
+        if path == "/api/avatars" or (in_room and path.endswith("/avatars")):
             return limits.photo_bytes + FORM_SLACK
-        if path in ("/api/offer", "/offer") or path.startswith("/api/whep/"):
+        in_room = in_room and (path.endswith("/offer") or "/whep/" in path)
+        if path in ("/api/offer", "/offer") or path.startswith("/api/whep/") or in_room:
             return 2 * limits.offer_bytes + JSON_SLACK  # escapes can double a text
         return SMALL_BODY
 

@@ -183,6 +183,12 @@ class PhotoForm(_In):
     )
 
 
+class Rename(_In):
+    """Another name for an avatar."""
+
+    name: str = Field(min_length=1, max_length=100_000)
+
+
 # ---------------------------------------------------------------------- what is answered
 
 

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from visavis.streamer.config import Config
 from visavis.streamer.errors import NotFound
 from visavis.streamer.metrics import Metrics
+from visavis.streamer.rooms.service import Rooms
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import Avatar
 from visavis.streamer.session.manager import SessionManager
@@ -34,6 +35,7 @@ class Services:
     admission: Admission
     sessions: SessionManager
     avatars: AvatarStore
+    rooms: Rooms
     scribe: ThreadPoolExecutor  # writes the audit log, whose every entry waits for the disk
     # Photos stay in memory while they come in, so only so many may come in at a time.
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))

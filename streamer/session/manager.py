@@ -13,6 +13,7 @@ from typing import Any
 from visavis.streamer.errors import AtCapacity, BadRequest, NotFound
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
+from visavis.streamer.session.guest import Guest
 from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.session import Session
 from visavis.streamer.session.trace import MAX_SECONDS
@@ -99,7 +100,20 @@ class SessionManager:
         signaling.need(offer, "audio", "video")
         return await self._begin(request, offer)
 
-    async def _begin(self, request: OfferRequest, offer: Offer) -> dict[str, Any]:
+    async def join(self, request: OfferRequest, guest: Guest) -> tuple[Session, dict[str, Any]]:
+        """Begin a session for a participant of a room; return it and what :meth:`offer` returns.
+
+        Raises:
+            VisavisError: whatever is wrong, in one sentence.
+        """
+        offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        signaling.need(offer, "audio", "video")
+        answer = await self._begin(request, offer, guest)
+        return self._get(answer["pc_id"]), answer
+
+    async def _begin(
+        self, request: OfferRequest, offer: Offer, guest: Guest | None = None
+    ) -> dict[str, Any]:
         size = request.size or self._context.config.media.size
         avatar = self._context.find_avatar(request.avatar_id)
         await self._enter(request.pc_id, size)
@@ -112,6 +126,7 @@ class SessionManager:
             size=size,
             probe=request.probe,
             wishes=request.wishes,
+            guest=guest,
         )
         self._sessions[session.id] = self._views[session.view_id] = session
         if session.stage:

@@ -13,15 +13,17 @@ import numpy as np
 from aiortc import RTCDataChannel, RTCRtpTransceiver
 from numpy.typing import NDArray
 
+from visavis.models.motion.flow import MANNERS
 from visavis.streamer.errors import Conflict, VisavisError
 from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
-from visavis.streamer.media.path import MediaPath
+from visavis.streamer.media.path import MODEL_RATE, MediaPath
 from visavis.streamer.session import motion_channel
 from visavis.streamer.session.context import Avatar, SessionContext
 from visavis.streamer.session.control import ControlChannel
+from visavis.streamer.session.guest import Guest
 from visavis.streamer.session.motion_channel import MotionChannel, MotionFrame
-from visavis.streamer.session.options import Wishes
+from visavis.streamer.session.options import MOST_STYLE, Wishes
 from visavis.streamer.session.stats import SessionFigures
 from visavis.streamer.session.trace import Tracer, chrome_trace_json
 from visavis.streamer.session.viewer import Viewer
@@ -60,6 +62,7 @@ class Session(Peer):
         size: width and height in pixels.
         probe: burn measuring marks into the picture.
         wishes: look-ahead, mood and style.
+        guest: the participant of a room whose session it is.
 
     Attributes:
         feed: the picture and sound, encoded once; None before the first offer was taken.
@@ -78,8 +81,10 @@ class Session(Peer):
         size: int,
         probe: bool = False,
         wishes: Wishes | None = None,
+        guest: Guest | None = None,
     ) -> None:
         super().__init__(session_id, context.peers)
+        self._guest = guest
         self.view_id = view_id
         self.avatar = avatar
         self.size = size
@@ -93,7 +98,8 @@ class Session(Peer):
         self._wishes = wishes or Wishes()
         ahead = self._wishes.look_ahead_ms
         self._media = media if ahead is None else media.model_copy(update={"look_ahead_ms": ahead})
-        self._control = ControlChannel(self._commands(), self._clock)
+        commands = {**self._commands(), **(guest.commands if guest is not None else {})}
+        self._control = ControlChannel(commands, self._clock)
         self._motion = MotionChannel()
         self._heard: HeardSound | None = None  # the other side's sound, if the viewer sends it
         self._path = MediaPath(self._media, self._clock, self._to_models, context.phases)
@@ -209,6 +215,8 @@ class Session(Peer):
 
     def connected(self) -> None:
         """Begin media time."""
+        if self._guest is not None:
+            self._guest.live()
         self._path.begin()
         self.begun.set()
         self._run(self._pace())
@@ -226,6 +234,8 @@ class Session(Peer):
         if channel.label == "control":
             self._control.attach(channel)
             channel.on("open", self._tell_streams)
+            if self._guest is not None:
+                self._guest.opened()
             self._tell_streams()
         elif channel.label == motion_channel.LABEL:
             self._motion.attach(channel)
@@ -307,9 +317,16 @@ class Session(Peer):
     def _to_models(self, position: int, samples: NDArray[np.int16]) -> None:
         if self._slot is None:
             return
+        at = self._path.timeline.start + position / MODEL_RATE
         if self._heard is not None and len(heard := self._heard.take(len(samples))):
             self._slot.heard(position, heard)
+        elif self._guest is not None:
+            others = self._guest.hears(at, len(samples))
+            if others is not None:
+                self._slot.heard(position, others)
         self._slot.pcm(position, samples)
+        if self._guest is not None:
+            self._guest.spoke(at, samples)
 
     async def _pace(self) -> None:
         """Keep media time going and release frames at their ticks."""
@@ -373,6 +390,8 @@ class Session(Peer):
         self._next_avatar = None
         if state == "ready":
             self.avatar = wanted
+            if self._guest is not None:
+                self._guest.wears(wanted.id)
             self._control.send({"type": "avatar", "id": avatar_id, "state": "ready"})
         else:
             logger.warning("avatar %s could not be loaded: %s", avatar_id, error)
@@ -387,6 +406,7 @@ class Session(Peer):
             "avatar": self._switch,
             "mute": self._mute,
             "playout": self._playout,
+            "manner": self._change_manner,
         }
 
     def interrupt(self) -> None:
@@ -408,6 +428,32 @@ class Session(Peer):
             self._path.lead.held(float(held))
         except ValueError as error:
             self._control.error(str(error))
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send on the channel ``control``."""
+        self._control.send(message)
+
+    def set_muted(self, on: bool) -> None:
+        """Take silence instead of the microphone."""
+        self._path.muted = on
+
+    def turn(self, yaw: float, pitch: float) -> None:
+        """Turn the avatar's eyes and head there, in degrees; see ``worker.turn``."""
+        if self._slot is not None:
+            self._slot.look(yaw, pitch)
+
+    def _change_manner(self, message: dict[str, Any]) -> None:
+        """Take another mood and style while live."""
+        mood, style = message.get("mood", self._wishes.mood), message.get("style", 1.0)
+        number = isinstance(style, int | float) and not isinstance(style, bool)
+        if mood not in MANNERS:
+            self._control.error(f"The mood must be one of {', '.join(MANNERS)}.")
+        elif not number or not 0 <= style <= MOST_STYLE:
+            self._control.error("The style must be a number from 0 to 2.")
+        else:
+            self._wishes = replace(self._wishes, mood=mood, style=float(style))
+            if self._slot is not None:
+                self._slot.manner(mood, float(style))
 
     def _switch(self, message: dict[str, Any]) -> None:
         try:
@@ -488,6 +534,8 @@ class Session(Peer):
                 self._slot.close()
                 self._slot = None
             self._path.end()
+            if self._guest is not None:
+                self._guest.gone(self)
             self._control.detach()
             self._motion.detach()
         finally:

@@ -127,8 +127,8 @@ class Pipeline(Protocol):
         """Draw another avatar from the next frame on."""
         ...
 
-    def set_mood(self, name: str) -> None:
-        """Move in another mood from now on."""
+    def set_mood(self, name: str, style: float = 1.0) -> None:
+        """Move in another mood, and as strongly as this style says, from now on."""
         ...
 
 
@@ -184,9 +184,9 @@ class AvatarPipeline:
         """Draw another avatar from now on."""
         self._drawer = drawer
 
-    def set_mood(self, name: str) -> None:
+    def set_mood(self, name: str, style: float = 1.0) -> None:
         """Move in another mood from now on."""
-        self._motion.set_mood(name)
+        self._motion.set_mood(name, style)
 
 
 class AvatarPipelines:

@@ -67,6 +67,7 @@ class WorkerSlot:
         self.reopenings = 0
         self.kbps: int | None = None  # what was asked for, if not the spec's
         self._motion = False
+        self._look = (0.0, 0.0)  # where the avatar is turned
         self._keeper = keeper
 
     def pcm(self, position: int, samples: NDArray[np.int16]) -> None:
@@ -88,6 +89,8 @@ class WorkerSlot:
             self.bitrate(self.kbps)
         if self._motion:
             self.motion(True)
+        if self._look != (0.0, 0.0):
+            self.look(*self._look)
 
     def tick(self, frame: int) -> None:
         """Release a frame."""
@@ -101,6 +104,16 @@ class WorkerSlot:
         """Ask for another bitrate, here and after a restart."""
         self.kbps = kbps
         self._send(control(Kind.BITRATE, self.index, kbps=kbps))
+
+    def manner(self, mood: str, style: float) -> None:
+        """Ask for another mood and style, here and after a restart."""
+        self.spec = replace(self.spec, mood=mood, style=style)
+        self._send(control(Kind.MANNER, self.index, mood=mood, style=style))
+
+    def look(self, yaw: float, pitch: float) -> None:
+        """Turn the avatar, here and after a restart; degrees as in ``Turn.to``."""
+        self._look = yaw, pitch
+        self._send(control(Kind.MANNER, self.index, yaw=yaw, pitch=pitch))
 
     def interrupt(self) -> None:
         """Barge-in."""

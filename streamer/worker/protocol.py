@@ -43,6 +43,7 @@ class Kind(IntEnum):
     SHUTDOWN = 11
     MOTION = 12
     HEARD = 13
+    MANNER = 14
 
     READY = 64
     OPENED = 65

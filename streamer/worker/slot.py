@@ -24,6 +24,7 @@ from visavis.streamer.worker.overload import Effort
 from visavis.streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from visavis.streamer.worker.probe import Probe
 from visavis.streamer.worker.protocol import Packet
+from visavis.streamer.worker.turn import Turn
 
 RawForm = Literal["rgb", "i420"]
 MAX_HEARD_S = 0.3  # of the other side's sound that waits
@@ -126,6 +127,8 @@ class Slot:
         self._effort = Effort.FULL
         self._shared: deque[tuple[int, NDArray[np.float32]]] | None = None
         self._heard: deque[NDArray[np.float32]] = deque()
+        self._turn = Turn(spec.fps)
+        self._mood: tuple[str, float] | None = None  # to be taken up with the next sound
 
     # ------------------------------------------------------------------ media thread
 
@@ -259,6 +262,15 @@ class Slot:
         if self._encoder is not None:
             self._encoder.set_bitrate(kbps)
 
+    def set_mood(self, mood: str, style: float) -> None:
+        """Move in another mood, from the next sound on."""
+        with self._lock:
+            self._mood = mood, style
+
+    def look(self, yaw: float, pitch: float) -> None:
+        """Turn eyes and head there, in degrees; see :meth:`Turn.to`."""
+        self._turn.to(yaw, pitch)
+
     def interrupt(self) -> None:
         """Barge-in: drop sound, coefficients and pictures that wait; the count goes on."""
         with self._lock:
@@ -298,6 +310,9 @@ class Slot:
             inbox, self._inbox = list(self._inbox), deque()
             resets, self._resets = self._resets, False
             generation = self._generation
+            mood, self._mood = self._mood, None
+        if mood is not None:
+            self._pipeline.set_mood(*mood)
         if resets:
             self._pipeline.reset()
         if inbox:
@@ -320,6 +335,7 @@ class Slot:
         values = (
             self._pipeline.push(samples) if heard is None else self._pipeline.push(samples, heard)
         )
+        self._turn.apply(values)
         known_at = self._now()
         push_s = known_at - began
         share = push_s / max(1, len(values))

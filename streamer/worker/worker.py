@@ -72,6 +72,7 @@ class Worker:
             Kind.TICK: self._tick,
             Kind.KEYFRAME: lambda m: self._on_slot(m, Slot.request_keyframe),
             Kind.BITRATE: self._bitrate,
+            Kind.MANNER: self._manner,
             Kind.INTERRUPT: lambda m: self._on_slot(m, Slot.interrupt),
             Kind.AVATAR: self._avatar,
             Kind.CALIBRATE: self._calibrate,
@@ -215,6 +216,16 @@ class Worker:
     def _bitrate(self, message: Message) -> None:
         kbps = int(message.json().get("kbps", 0))
         self._on_slot(message, lambda slot: slot.set_bitrate(kbps))
+
+    def _manner(self, message: Message) -> None:
+        """Take a mood and a style, or a direction to look into."""
+        said = message.json()
+        if "mood" in said:
+            mood, style = str(said["mood"]), float(said["style"])
+            self._on_slot(message, lambda slot: slot.set_mood(mood, style))
+        if "yaw" in said:
+            yaw, pitch = float(said["yaw"]), float(said["pitch"])
+            self._on_slot(message, lambda slot: slot.look(yaw, pitch))
 
     def _avatar(self, message: Message) -> None:
         values = message.json()

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from tests.browser.driving import find_chromium, launch
-from tests.browser.serving import Serving
+from tests.browser.serving import FakeServing, Serving
 from tests.browser.speech import write_wav
 
 
@@ -40,6 +40,16 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     folder = tmp_path_factory.mktemp("server")
     serving = Serving(folder / "data", folder / "log")
+    serving.start()
+    yield serving
+    serving.stop()
+
+
+@pytest.fixture(scope="session")
+def light_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A server that draws nothing to speak of, with two avatars."""
+    folder = tmp_path_factory.mktemp("light-server")
+    serving = FakeServing(folder / "data", folder / "log", VISAVIS_LIMITS_MAX_SESSIONS="8")
     serving.start()
     yield serving
     serving.stop()

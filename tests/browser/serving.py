@@ -11,12 +11,16 @@ from pathlib import Path
 
 import httpx
 
+from tests.fakes.fake_server import SHADES, put_avatar
+
 STARTS_WITHIN_S = 90.0
 ENROLS_WITHIN_S = 90.0
 
 
 class Serving:
     """``visavis serve`` on a free port; ``kill`` and ``start`` again keep the address."""
+
+    module = "visavis.streamer"
 
     def __init__(self, data: Path, log: Path, **settings: str) -> None:
         with socket.socket() as probe:
@@ -30,7 +34,7 @@ class Serving:
 
     def start(self) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("VISAVIS_")}
-        command = [sys.executable, "-m", "visavis.streamer", "serve", "--host", "127.0.0.1"]
+        command = [sys.executable, "-m", self.module, "serve", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--data", str(self.data)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -79,3 +83,15 @@ class Serving:
 
     def sessions(self) -> list[dict[str, object]]:
         return list(httpx.get(self.url + "api/sessions", timeout=10).json()["sessions"])
+
+
+class FakeServing(Serving):
+    """The same with workers that draw grey pictures, and avatars that nobody had to enrol."""
+
+    module = "tests.fakes.fake_server"
+
+    def start(self) -> None:
+        if not (self.data / "avatars").is_dir():
+            for letter, name, shade in zip("ab", ("Eileen", "Mirrored"), SHADES, strict=False):
+                put_avatar(self.data, letter, name, shade)
+        super().start()

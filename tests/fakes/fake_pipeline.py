@@ -20,7 +20,8 @@ from visavis.streamer.worker.view import View
 
 class FakeDrawer:
     def __init__(self, bundle: str, size: int, view: View | None = None) -> None:
-        self.name = Path(bundle).stem
+        path = Path(bundle)  # the product names every bundle the same, and its folder by the id
+        self.name = path.parent.name if path.stem == "identity" else path.stem
         self.size = size
         self.shape = (size, size) if view is None else view.picture_size[::-1]
         self.shade = 40 + sum(self.name.encode()) % 60
@@ -75,8 +76,8 @@ class FakePipeline:
     def show(self, drawer: FakeDrawer) -> None:
         self._drawer = drawer
 
-    def set_mood(self, name: str) -> None:
-        self.mood = name
+    def set_mood(self, name: str, style: float = 1.0) -> None:
+        self.mood, self.style = name, style
 
 
 class FakePipelines:

@@ -1,45 +1,46 @@
-"""``visavis serve`` with a worker that draws nothing, in a process that may open few files.
+"""``visavis serve`` with workers that draw grey pictures: for tests of pages and connections.
 
-Usage: ``python -m tests.fakes.fake_server FOLDER DESCRIPTORS [SETTING=VALUE ...]``.
+The pictures' brightness follows the sound (``fake_pipeline``), so that what is seen can still be
+held against what is heard, and nothing of it needs a processor to speak of.
 """
 
 from __future__ import annotations
 
-import logging
-import resource
+import dataclasses
+import functools
+import io
 import sys
-import time
 from pathlib import Path
 
-import uvicorn
+from PIL import Image
 
-from tests.fakes.fake_avatars import FakeAvatars
-from visavis.streamer import logs
-from visavis.streamer.config import load_config
+from visavis.streamer.avatars.record import AvatarRecord, new_record, record_bytes
+from visavis.streamer.commands.main import main
+from visavis.streamer.http import serve
 from visavis.streamer.http.app import create_app
-from visavis.streamer.http.serve import uvicorn_config
 
-FAKE_WORKER = (sys.executable, "-m", "tests.fakes.fake_worker")
+WORKER = (sys.executable, "-m", "tests.fakes.fake_worker")
+SHADES = ("#7a5c4d", "#4d6b7a", "#6a7a4d")
 
 
-def main() -> None:
-    folder, descriptors = Path(sys.argv[1]), int(sys.argv[2])
-    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-    logs.configure(logging.WARNING, time.monotonic)
-    settings = dict(argument.split("=", 1) for argument in sys.argv[3:])
-    overrides = {"data_dir": folder, "server.port": 0, **settings}
-    config = load_config(environ={}, overrides=overrides)
-    app = create_app(
-        config,
-        avatars=FakeAvatars(folder, "anna"),  # type: ignore[arg-type]
-        worker_command=FAKE_WORKER,
+def put_avatar(data: Path, letter: str, name: str, shade: str) -> AvatarRecord:
+    """Write an avatar that is ready, as enrolment would; its id is one letter again and again.
+
+    The letter decides how bright it is drawn, so that one can be told from another.
+    """
+    record = dataclasses.replace(
+        new_record(name, ""), id=32 * letter, status="ready", progress=1.0, stage="Ready"
     )
-    served = uvicorn_config(app, config)
-    sock = served.bind_socket()
-    sys.stdout.write(f"{sock.getsockname()[1]}\n")
-    sys.stdout.flush()
-    uvicorn.Server(served).run([sock])
+    folder = data / "avatars" / record.id
+    folder.mkdir(parents=True, mode=0o700)
+    picture = io.BytesIO()
+    Image.new("RGB", (256, 256), shade).save(picture, "JPEG")
+    (folder / "preview.jpg").write_bytes(picture.getvalue())
+    (folder / "identity.vav").write_bytes(b"")
+    (folder / "record.json").write_bytes(record_bytes(record))
+    return record
 
 
 if __name__ == "__main__":
+    serve.create_app = functools.partial(create_app, worker_command=WORKER)  # type: ignore[assignment]
     main()

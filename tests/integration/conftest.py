@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 
 from tests.fakes.fake_avatars import FakeAvatars
-from visavis.streamer.config import Config, LimitsConfig, MediaConfig, ServerConfig
+from visavis.streamer.config import Config, LimitsConfig, MediaConfig, RoomsConfig, ServerConfig
 from visavis.streamer.http.app import create_app
 from visavis.streamer.http.serve import uvicorn_config
 from visavis.streamer.http.services import Services
@@ -49,6 +49,7 @@ def start_server(tmp_path: Path) -> StartServer:
         avatars: tuple[str, ...] = ("anna",),
         media: dict[str, Any] | None = None,
         limits: dict[str, Any] | None = None,
+        rooms: dict[str, Any] | None = None,
         **server: Any,
     ) -> AsyncIterator[Live]:
         config = Config(
@@ -56,6 +57,7 @@ def start_server(tmp_path: Path) -> StartServer:
             server=ServerConfig(port=0, **server),
             media=MediaConfig(**({"size": 256} | (media or {}))),
             limits=LimitsConfig(**({"max_sessions": 4} | (limits or {}))),
+            rooms=RoomsConfig(**(rooms or {})),
         )
         store = FakeAvatars(tmp_path, *avatars)
         app = create_app(config, avatars=store, worker_command=FAKE_WORKER)  # type: ignore[arg-type]

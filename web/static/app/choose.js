@@ -60,10 +60,46 @@ export class ChooseView {
     } else {
       card.querySelector(".card-note").textContent = `Being made, ${Math.round(record.progress * 100)} %`;
     }
-    const remove = card.querySelector("button");
-    remove.setAttribute("aria-label", `Delete ${record.name}`);
-    remove.addEventListener("click", () => this.#delete(record));
+    const tools = {
+      rename: [`Rename ${record.name}`, () => this.#rename(record)],
+      save: [`Save ${record.name} as a file`, () => this.#save(record)],
+      delete: [`Delete ${record.name}`, () => this.#delete(record)],
+    };
+    for (const button of card.querySelectorAll("[data-do]")) {
+      const [label, action] = tools[button.dataset.do];
+      button.title = label;
+      button.setAttribute("aria-label", label);
+      button.hidden = record.status !== "ready" && button.dataset.do !== "delete";
+      button.addEventListener("click", action);
+    }
     return card;
+  }
+
+  async #rename({ id, name }) {
+    byId("rename-input").value = name;
+    const answer = ask(byId("rename"));
+    byId("rename-input").select();
+    const wanted = (await answer) === "rename" ? byId("rename-input").value.trim() : "";
+    if (!wanted || wanted === name) return;
+    try {
+      await this.#library.rename(id, wanted);
+      announce(`${name} is called ${wanted} now.`);
+    } catch (error) {
+      notice(byId("choose-problem"), error.message);
+    }
+    this.#render();
+  }
+
+  async #save({ id, name }) {
+    try {
+      const address = URL.createObjectURL(await this.#library.bundle(id));
+      const file = `${name.replace(/[^\p{L}\p{N}]+/gu, "-")}.vav`;
+      Object.assign(document.createElement("a"), { href: address, download: file }).click();
+      setTimeout(() => URL.revokeObjectURL(address), 60_000);
+      announce(`${name} was saved as ${file}.`);
+    } catch (error) {
+      notice(byId("choose-problem"), error.message);
+    }
   }
 
   async #delete({ id, name }) {

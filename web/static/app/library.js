@@ -54,6 +54,16 @@ export class Library {
     return this.allowed(() => this.#avatars.create(order));
   }
 
+  async rename(id, name) {
+    const record = await this.allowed(() => this.#avatars.rename(id, name));
+    this.records = this.records.map((other) => (other.id === id ? record : other));
+  }
+
+  /** The avatar as a file, to be kept or sent to another server. */
+  bundle(id) {
+    return this.allowed(() => this.#avatars.bundle(id));
+  }
+
   async remove(id) {
     await this.allowed(() => this.#avatars.remove(id));
     this.#pictures.delete(id);

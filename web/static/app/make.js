@@ -1,8 +1,9 @@
 /** From a photo to an avatar: photo → consent → progress → the stage, or the reason why not. */
 
+import { Advice } from "./advice.js";
 import { Camera } from "./camera.js";
 import { announce, byId, notice, paint, showOnly } from "./dom.js";
-import { openPhoto, PhotoProblem } from "./photo.js";
+import { BUNDLE, openPhoto, PhotoProblem } from "./photo.js";
 
 const PANELS = ["photo", "consent", "progress", "refused"];
 const CLOSER = "Go closer to the camera, or use a larger version of the photo.";
@@ -31,6 +32,7 @@ export class MakeView {
   #library;
   #open;
   #camera = new Camera();
+  #advice = new Advice(byId("camera"), (sentence) => (byId("advice").textContent = sentence));
   #photo = null;
   #making = null;
   #opening = null; // the file that is being opened; a later one takes its place
@@ -58,6 +60,7 @@ export class MakeView {
 
   leave() {
     this.#opening = null;
+    this.#advice.stop();
     this.#camera.close();
     this.#making?.abort();
     this.#frame.classList.remove("busy");
@@ -141,6 +144,7 @@ export class MakeView {
     this.#frame.dataset.shows = "camera";
     this.#cameraButtons(true);
     byId("take-photo").focus();
+    this.#advice.start();
     announce("The camera is on. Place your face inside the oval.");
   }
 
@@ -194,7 +198,8 @@ export class MakeView {
       paint(canvas, picture);
     } else {
       byId("unseen-name").textContent = name || `${kind} photo`;
-      byId("unseen-why").textContent = `This browser cannot show ${kind} photos. The server can open it; you see it when the avatar is made.`;
+      if (kind === BUNDLE) byId("unseen-why").textContent = "An avatar that was saved as a file. You see it when the server has read it.";
+      else byId("unseen-why").textContent = `This browser cannot show ${kind} photos. The server can open it; you see it when the avatar is made.`;
     }
   }
 

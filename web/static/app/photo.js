@@ -8,6 +8,9 @@ const AS_IT_IS_BYTES = 10_000_000;
 const QUALITY = 0.95;
 const PHONE_FORMATS = { heic: "HEIC", heix: "HEIC", heim: "HEIC", heis: "HEIC", hevc: "HEIC", mif1: "HEIC", avif: "AVIF", avis: "AVIF" };
 
+/** What a file is called that holds no photo but an avatar made of one. */
+export const BUNDLE = "avatar";
+
 /** Why a file cannot be used, as a sentence. */
 export class PhotoProblem extends Error {}
 
@@ -23,6 +26,7 @@ export class PhotoProblem extends Error {}
 export async function openPhoto(file, server) {
   if (!file.size) throw new PhotoProblem("This file is empty. Choose another photo.");
   const [head, image] = await Promise.all([beginning(file), load(file)]);
+  if (/^PK\x03\x04/.test(head)) return { photo: file, picture: null, kind: BUNDLE }; // an avatar that was saved
   if (!image) return leaveToServer(file, head, server);
   try {
     const { naturalWidth: width, naturalHeight: height } = image;

@@ -35,6 +35,16 @@ export class Avatars {
     return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}/preview.jpg`)).blob();
   }
 
+  /** @returns {Promise<object>} the record */
+  async rename(id, name) {
+    return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}`, { method: "PATCH", json: { name } })).json();
+  }
+
+  /** The avatar as a Blob that `create` takes in place of a photo, here or on another server. */
+  async bundle(id) {
+    return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}/avatar.vav`)).blob();
+  }
+
   async remove(id) {
     await this.#server.request(`api/avatars/${encodeURIComponent(id)}`, { method: "DELETE" });
   }

@@ -116,9 +116,15 @@ export class AvatarCall {
     this.#peer?.send({ type: "mute", on: this.muted });
   }
 
-  /** The mood of the next call. @param {""|"neutral"|"warm"|"serious"|"lively"|"conversational"} mood empty is neutral */
-  setMood(mood) {
-    this.#options.mood = mood;
+  /**
+   * Another mood, at once while live and for the next call.
+   *
+   * @param {""|"neutral"|"warm"|"serious"|"lively"|"conversational"} mood empty is neutral
+   * @param {number} [style] 0-2: how strongly head, brows and cheeks move
+   */
+  setMood(mood, style = this.#options.style ?? 1) {
+    Object.assign(this.#options, { mood, style });
+    this.#peer?.send({ type: "manner", mood: mood || "neutral", style });
   }
 
   /** Use another microphone without interrupting the call. @param {string} deviceId */

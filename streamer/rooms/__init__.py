@@ -1,0 +1,1 @@
+"""Rooms in which people meet behind their avatars."""

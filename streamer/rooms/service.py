@@ -1,0 +1,400 @@
+"""All rooms of a server: who may come in, and how offers find their way to a person's seat."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from visavis.streamer.errors import AtCapacity, Forbidden, NotFound
+from visavis.streamer.rooms.archive import Archive
+from visavis.streamer.rooms.connecting import Connector
+from visavis.streamer.rooms.consent import Stage
+from visavis.streamer.rooms.credentials import Credentials, Entry
+from visavis.streamer.rooms.ended import Ended
+from visavis.streamer.rooms.limits import RoomLimits
+from visavis.streamer.rooms.meeting import Meeting
+from visavis.streamer.rooms.member import Member
+from visavis.streamer.rooms.names import is_room_name, room_name, shown_name
+from visavis.streamer.rooms.people import Part, Person
+from visavis.streamer.rooms.room import Room
+from visavis.streamer.rooms.tickets import Purpose, Ticket, TicketOffice
+from visavis.streamer.session.context import SessionContext
+from visavis.streamer.session.manager import OfferRequest, SessionManager
+
+logger = logging.getLogger(__name__)
+_POLL_S = 0.25
+_ID_BYTES = 9
+_NO_ROOM = "There is no such call any more."
+_OVER = "This call has ended."
+_AT_THE_DOOR = (Purpose.JOIN, Purpose.WATCH, Purpose.SEAT)
+
+
+class Rooms:
+    """Owns the rooms.
+
+    Args:
+        context: what sessions share.
+        sessions: makes and keeps those who have an avatar.
+        office: issues and reads tickets.
+        data_dir: where recordings lie.
+        limits: of every room.
+        wall: UNIX time in seconds.
+        note: writes ``(event, id)`` into the audit log; must not block.
+    """
+
+    def __init__(
+        self,
+        context: SessionContext,
+        sessions: SessionManager,
+        office: TicketOffice,
+        data_dir: Path,
+        *,
+        limits: RoomLimits,
+        wall: Callable[[], float],
+        note: Callable[[str, str], None],
+    ) -> None:
+        self.limits = limits
+        self._connector = Connector(context, sessions)
+        self._archive = Archive(data_dir, context.config.media.fps, context.clock.now, note)
+        self._office = office
+        self._wall = wall
+        self._note = note
+        self._clock = context.clock
+        self._meetings: dict[str, Meeting] = {}
+        self._ended = Ended(data_dir / "rooms.ended")
+        self._watch: asyncio.Task[None] | None = None
+        self._closing = False
+
+    # ------------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Begin to look after the rooms."""
+        self._watch = asyncio.create_task(self._look_after())
+
+    async def close(self) -> None:
+        """End every call for now."""
+        self._closing = True
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        for meeting in list(self._meetings.values()):
+            await meeting.end("The server is stopping.", cause="shutdown")
+            await meeting.settled()
+
+    async def _look_after(self) -> None:
+        while True:
+            await self._clock.sleep_until(self._clock.now() + _POLL_S)
+            for name, meeting in list(self._meetings.items()):
+                try:
+                    meeting.poll()
+                except Exception:
+                    logger.exception("room %s could not be looked after", meeting.room.sitting)
+                room = meeting.room
+                idle = self._clock.now() - room.empty_since
+                if not room.people and idle > self.limits.empty_s:
+                    self._note("room-close", room.sitting)
+                    del self._meetings[name]
+
+    # ------------------------------------------------------------------ rooms and tickets
+
+    def credentials(self, owner: bool, text: str) -> Credentials:
+        """Read what a request carries.
+
+        Args:
+            owner: it knows the access token, or there is none.
+            text: a ticket, or empty.
+
+        Raises:
+            Forbidden: the ticket is not valid.
+        """
+        if not text:
+            return Credentials(owner)
+        return Credentials(False, self._office.read(text, *_AT_THE_DOOR))
+
+    def _allowed(self, name: str, shown: Credentials) -> None:
+        """Check that a request has something to do with this room.
+
+        Raises:
+            NotFound: the address names no room.
+            Forbidden: it is for another room, or shows nothing.
+        """
+        if not is_room_name(name):
+            raise NotFound("There is no call at this address.", code="unknown-room")
+        if shown.ticket is not None:
+            if shown.ticket.room != name:
+                raise Forbidden("This invitation is for another call.")
+        elif not shown.owner:
+            raise Forbidden(
+                "You need an invitation to this call; ask its host for a link.",
+                code="invitation-needed",
+            )
+
+    def _open_to(self, name: str, shown: Credentials) -> Meeting | None:
+        """Return the room if it is open, for a request that has something to do with it.
+
+        Raises:
+            Forbidden: its ticket is for a call that has ended, or see :meth:`_allowed`.
+        """
+        self._allowed(name, shown)
+        meeting, ticket = self._meetings.get(name), shown.ticket
+        if ticket is not None:
+            if ticket.sitting in self._ended:
+                raise Forbidden(_OVER, code="room-ended")
+            if meeting is not None and ticket.sitting != meeting.room.sitting:
+                raise Forbidden("This invitation is for a call that has ended.")
+        return meeting
+
+    def info(self, name: str, shown: Credentials) -> dict[str, Any]:
+        """Return what somebody may know who stands before the door.
+
+        Raises:
+            VisavisError: they may not even know that.
+        """
+        meeting = self._open_to(name, shown)
+        ticket = shown.ticket
+        people = meeting.room.seated() if meeting is not None else []
+        consent = meeting.room.consent.stage if meeting is not None else Stage.OFF
+        return {
+            "name": name,
+            "title": meeting.room.title if meeting is not None else name,
+            "open": meeting is not None,
+            "people": [person.name for person in people],
+            "seats": self.limits.people,
+            "locked": meeting is not None and meeting.room.locked,
+            "recording": consent is Stage.RUNNING,
+            "watch_only": ticket is not None and ticket.purpose is Purpose.WATCH,
+            "owner": shown.owner,
+        }
+
+    def check_owner(self, shown: Credentials) -> None:
+        """Check that a request may do what the server's owner may.
+
+        Raises:
+            Forbidden: it may not.
+        """
+        if not shown.owner:
+            raise Forbidden("Only who has this server's access token can open a call.")
+
+    def check_may_join(self, name: str, shown: Credentials) -> None:
+        """Check that a request may take a seat in a call, or has one.
+
+        Raises:
+            VisavisError: it may not.
+        """
+        self._open_to(name, shown)
+        if shown.is_for(Purpose.WATCH):
+            raise Forbidden("Your invitation is for watching only.")
+
+    def create(self, title: str) -> dict[str, Any]:
+        """Open a room; one of that name that is open already is that room.
+
+        Raises:
+            BadRequest: the title cannot be a room's.
+            AtCapacity: there are too many.
+        """
+        shown = shown_name(title, self.limits.name, "The room's name")
+        meeting = self._open(room_name(shown), shown)
+        return {"name": meeting.room.name, "title": meeting.room.title}
+
+    def _open(self, name: str, title: str, sitting: str = "") -> Meeting:
+        if (meeting := self._meetings.get(name)) is not None:
+            return meeting
+        if len(self._meetings) >= self.limits.rooms:
+            raise AtCapacity("There are too many calls on this server; end one first.")
+        made = sitting or secrets.token_urlsafe(_ID_BYTES)
+        now = self._clock.now
+
+        def make_room(tell: Callable[[dict[str, Any], str], None]) -> Room:
+            return Room(
+                name, title, made, self.limits, now=now, wall=self._wall, tell=tell, note=self._note
+            )
+
+        meeting = Meeting(make_room, now=now, record=self._archive.begin, ended=self._end_sitting)
+        self._meetings[name] = meeting
+        self._note("room-open", made)
+        return meeting
+
+    def _end_sitting(self, meeting: Meeting) -> None:
+        if not self._closing:  # after a restart people come back to their seats
+            self._ended.add(meeting.room.sitting)
+        self._note("room-end", meeting.room.sitting)
+        if self._meetings.get(meeting.room.name) is meeting:
+            del self._meetings[meeting.room.name]
+
+    def _meeting_for(self, name: str, shown: Credentials) -> Meeting:
+        """Return the room, opened if this request may; a restart of the server forgot it."""
+        if (meeting := self._open_to(name, shown)) is not None:
+            return meeting
+        return self._open(name, name, shown.ticket.sitting if shown.ticket is not None else "")
+
+    def invite(
+        self, name: str, shown: Credentials, purpose: Purpose, lasts_s: float
+    ) -> dict[str, Any]:
+        """Return an invitation, made by somebody who has a seat, or by the server's owner.
+
+        Raises:
+            VisavisError: they may not.
+        """
+        meeting = self._meeting_for(name, shown)
+        ticket = shown.ticket
+        if ticket is not None and ticket.purpose is not Purpose.SEAT:
+            raise Forbidden("Only those who are in the call can invite others.")
+        if ticket is not None and not meeting.room.find(ticket.holder).seated:
+            raise Forbidden("Those who watch cannot invite others.")
+        lasts = min(lasts_s, self.limits.invitation_most_s)
+        sitting = meeting.room.sitting
+        self._note(f"room-invite-{purpose}", sitting)
+        return {
+            "ticket": self._office.issue(
+                purpose, name, sitting, lasts, holder=secrets.token_urlsafe(_ID_BYTES)
+            ),
+            "expires": round(self._wall() + lasts, 3),
+        }
+
+    # ------------------------------------------------------------------ people
+
+    def enter(self, name: str, shown: Credentials, entry: Entry) -> dict[str, Any]:
+        """Give somebody a seat, or the one back that they had.
+
+        Raises:
+            VisavisError: they cannot come in; the sentence says why.
+        """
+        called = shown_name(entry.name, self.limits.name, "Your name")
+        old = self._old_seat(name, entry.seat)
+        meeting = self._meeting_for(name, Credentials(False, old) if old else shown)
+        room = meeting.room
+        watches = shown.is_for(Purpose.WATCH) and old is None
+        part = Part.WATCHER if watches else entry.part
+        link = shown.ticket.holder if shown.ticket is not None and old is None else ""
+        who = old.holder if old is not None else secrets.token_urlsafe(_ID_BYTES)
+        host = (old.host if old is not None else shown.owner) and not room.has_host
+        person = room.enter(who, called, part, host=host, agrees=entry.agrees, link=link)
+        meeting.member(person)
+        return {
+            "id": person.id,
+            "seat": self._seat(meeting, person),
+            "host": person.host,
+            "part": person.part,
+            "title": room.title,
+        }
+
+    def _seat(self, meeting: Meeting, person: Person) -> str:
+        room = meeting.room
+        return self._office.issue(
+            Purpose.SEAT,
+            room.name,
+            room.sitting,
+            self.limits.seat_s,
+            holder=person.id,
+            host=person.host,
+        )
+
+    def _old_seat(self, name: str, text: str) -> Ticket | None:
+        """Return the seat that somebody had here, if it still counts for anything."""
+        if not text:
+            return None
+        with contextlib.suppress(Forbidden):
+            ticket = self._office.read(text, Purpose.SEAT)
+            meeting = self._meetings.get(name)
+            here = meeting is None or meeting.room.sitting == ticket.sitting
+            if ticket.room == name and here and ticket.sitting not in self._ended:
+                return ticket
+        return None
+
+    def _seated(self, name: str, shown: Credentials) -> tuple[Meeting, Member]:
+        """Return who a request comes from.
+
+        Raises:
+            Forbidden: it shows no seat.
+            NotFound: the call, or the person, is not there any more.
+        """
+        self._allowed(name, shown)
+        ticket, meeting = shown.ticket, self._meetings.get(name)
+        if ticket is None or not shown.is_for(Purpose.SEAT):
+            raise Forbidden("Join the call first.")
+        if meeting is None or meeting.room.sitting != ticket.sitting:
+            raise NotFound(_NO_ROOM, code="unknown-room")
+        return meeting, meeting.member(meeting.room.find(ticket.holder))
+
+    async def leave(self, name: str, shown: Credentials) -> None:
+        """Take somebody out who leaves for good."""
+        meeting, member = self._seated(name, shown)
+        await meeting.leave(member.id)
+
+    async def away(self, name: str, shown: Credentials) -> None:
+        """Hang up for somebody whose page goes, and may be back in a moment."""
+        _, member = self._seated(name, shown)
+        if member.connection is not None:
+            await member.connection.end("The page was closed.", "hangup")
+
+    # ------------------------------------------------------------------ offers
+
+    async def offer(self, name: str, shown: Credentials, request: OfferRequest) -> dict[str, Any]:
+        """Connect somebody, or go on with their connection in place.
+
+        Raises:
+            VisavisError: whatever is wrong, in one sentence.
+        """
+        meeting, member = self._seated(name, shown)
+        answer = await self._connector.offer(meeting, member, request)
+        meeting.refresh()
+        return answer
+
+    async def add_candidates(
+        self, name: str, shown: Credentials, pc_id: str, candidates: list[Any]
+    ) -> None:
+        """Take trickled candidates of one's own connection.
+
+        Raises:
+            NotFound: it is over.
+        """
+        _, member = self._seated(name, shown)
+        peer = member.connection
+        if peer is None or peer.id != pc_id:
+            raise NotFound("There is no such session.")
+        await peer.add_candidates(candidates)
+
+    async def watch(self, name: str, shown: Credentials, who: str, sdp: str) -> dict[str, Any]:
+        """Let a stock player watch somebody by WHEP; return ``sdp`` and ``pc_id``.
+
+        Raises:
+            VisavisError: it may not, or they are not to be seen.
+        """
+        meeting = self._open_to(name, shown)
+        member = meeting.members.get(who) if meeting is not None else None
+        answer = await self._connector.watch(member, sdp)
+        if answer is None:
+            raise NotFound("This person is not to be seen just now.")
+        return answer
+
+    async def stop_watching(self, pc_id: str) -> None:
+        """End what :meth:`watch` began.
+
+        Raises:
+            NotFound: there is no such viewer.
+        """
+        await self._connector.stop_watching(pc_id)
+
+    # ------------------------------------------------------------------ recordings
+
+    def recorded(self, name: str, shown: Credentials) -> list[dict[str, Any]]:
+        """Return the recordings of a room that somebody may fetch."""
+        self._allowed(name, shown)
+        return self._archive.of(name, shown)
+
+    def file(self, name: str, shown: Credentials, recording_id: str, file: str) -> Path:
+        """Return where a recorded file lies; raises as :meth:`Archive.file`."""
+        self._allowed(name, shown)
+        return self._archive.file(name, shown, recording_id, file)
+
+    def erase(self, name: str, shown: Credentials, recording_id: str) -> None:
+        """Erase a recording; raises as :meth:`Archive.erase`."""
+        self._allowed(name, shown)
+        running = {m.recording.id for m in self._meetings.values() if m.recording is not None}
+        self._archive.erase(name, shown, recording_id, running)

@@ -1,0 +1,303 @@
+"""Two and three people in one call, in real browsers with microphones of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from playwright.sync_api import Browser, Playwright, expect
+
+from tests.browser.calling import (
+    Caller,
+    callers,
+    follows,
+    grab,
+    open_caller,
+    start_watching,
+    watched,
+    write_turns,
+)
+from tests.browser.driving import until, wait_for
+from tests.browser.serving import Serving
+from tests.browser.test_live import mouth_box
+
+pytestmark = pytest.mark.browser
+WATCH_S = 10.5  # one whole round of everybody's turns
+HEARD = 0.01  # root mean square, full scale 1
+FOLLOWS = 0.4  # as in test_live
+
+
+@pytest.fixture(scope="module")
+def turns(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_turns(tmp_path_factory.mktemp("turns"), 3)
+
+
+@pytest.fixture(scope="module")
+def trio(playwright: Playwright, chromium: str, turns: list[Path]) -> Iterator[list[Caller]]:
+    """Three browsers, each with the turn of one speaker."""
+    with callers(playwright, chromium, turns, "Ada", "Ben", "Cleo") as people:
+        yield people
+
+
+@pytest.fixture
+def call_server(light_server: Serving) -> Iterator[Serving]:
+    """What is seen is grey and cheap; only who watches mouths needs faces."""
+    yield light_server
+    wait_for(lambda: not light_server.sessions(), "every place is free again", 40)
+
+
+def leave(*people: Caller) -> None:
+    for person in people:
+        if person.page.locator("#view-room").is_visible():
+            person.page.click("#leave")
+            expect(person.page.locator("#view-over")).to_be_visible()
+
+
+def test_three_people_see_and_hear_each_other(
+    server: Serving, avatars: tuple[str, str], trio: list[Caller]
+) -> None:
+    """Each sees the others' mouths move with the others' words, and never hears oneself."""
+    for n, person in enumerate(trio):
+        person.open(server.url + "call/three")
+        person.join(face=n % 2)
+    for person in trio:
+        person.sees(*trio)
+        assert (
+            person.tile(person)
+            .locator("video")
+            .evaluate("(v) => v.muted && v.srcObject.getAudioTracks().length === 0")
+        ), "one's own avatar is shown and has no sound at all"
+    for person in trio:
+        boxes = {other.id: mouth_box(grab(person.page, other.id)) for other in trio}
+        start_watching(person, boxes, WATCH_S)
+    seen = {person.id: watched(person, WATCH_S + 20) for person in trio}
+
+    for person in trio:
+        for other in trio:
+            if other is person:
+                continue
+            tile = seen[person.id][other.id]
+            assert tile.level.max() > HEARD, f"{person.name} hears {other.name}"
+            own = follows(tile, tile)
+            assert own >= FOLLOWS, f"{person.name} sees {other.name} follow by {own:.2f} only"
+            (third,) = (p for p in trio if p not in (person, other))
+            strangers = follows(tile, seen[person.id][third.id])
+            assert own > strangers + 0.2, "and not by somebody else's words"
+        assert np.all(seen[person.id][person.id].level == 0), "nothing of oneself comes back"
+        # When only oneself speaks, nothing is heard at all.
+        elsewhere = [seen[person.id][o.id] for o in trio if o is not person]
+        grid = elsewhere[0].seconds
+        total = sum(np.interp(grid, tile.seconds, tile.level) for tile in elsewhere)
+        assert np.mean(total < HEARD) > 0.2, "one's own turn is silent in one's own ears"
+    leave(*trio)
+    assert [line for person in trio for line in person.complaints] == []
+
+
+def test_talking_leaving_and_coming_back(call_server: Serving, trio: list[Caller]) -> None:
+    ada, ben, _ = trio
+    for person in (ada, ben):
+        person.open(call_server.url + "call/two")
+        person.join()
+    ada.sees(ada, ben)
+
+    ben.page.keyboard.press("h")
+    expect(ada.tile(ben).locator(".tile-hand")).to_be_visible()
+    ben.page.keyboard.press("m")
+    expect(ada.tile(ben).locator(".tile-muted")).to_be_visible()
+    ben.page.keyboard.press("m")
+    expect(ada.tile(ben).locator(".tile-muted")).to_be_hidden()
+    until(ada.page, f"document.querySelector('.tile.speaking[data-id=\"{ben.id}\"]') !== null", 20)
+
+    ben.page.keyboard.press("c")
+    ben.page.fill("#message", "Look: https://example.org/x <img src=x onerror=alert(1)>")
+    ben.page.keyboard.press("Enter")
+    expect(ada.page.locator("#unread")).to_have_text("1")
+    ada.page.click("#open-chat")
+    expect(ada.page.locator(".message-text")).to_contain_text("<img src=x")
+    assert ada.page.locator(".message-text a").get_attribute("href") == "https://example.org/x"
+    ada.page.keyboard.press("Escape")
+    expect(ada.page.locator("#open-chat")).to_be_focused()
+
+    ada.page.click("#open-people")
+    ada.page.get_by_role("button", name="Mute Ben").click()
+    expect(ben.page.locator("#mute")).to_have_attribute("aria-pressed", "true")
+    expect(ben.page.locator("#room-problem")).to_contain_text("host has muted you")
+
+    before = ben.id
+    ben.page.reload()
+    expect(ada.tile(ben).locator(".tile-state")).to_have_text("Reconnecting")
+    until(ben.page, "!document.getElementById('join').disabled", 20)
+    ben.join()
+    assert ben.id == before, "the seat is the same"
+    ada.sees(ben)
+    expect(ada.tile(ben).locator(".tile-state")).to_be_hidden()
+    assert ada.page.locator(".tile").count() == 2
+    assert ada.page.locator("#messages .message").count() == 1
+    assert ben.page.locator("#messages .message").count() == 1, "who comes back can read on"
+
+    ben.page.click("#leave")
+    expect(ada.page.locator(".tile")).to_have_count(1)
+    expect(ada.page.locator("#alone")).to_be_visible()
+    told = ada.captions()
+    for line in ("Ben joined.", "Ben raised a hand.", "Ben is reconnecting.", "Ben is back.",
+                 "Ben left."):  # fmt: skip
+        assert line in told, told
+    leave(ada)
+    assert ada.complaints == [] and ben.complaints == []
+
+
+def test_avatar_and_mood_change_and_a_worker_dies(call_server: Serving, trio: list[Caller]) -> None:
+    ada, ben, _ = trio
+    for person in (ada, ben):
+        person.open(call_server.url + "call/changes")
+        person.join(face=0)
+    ada.sees(ada, ben)
+    ben.page.keyboard.press("m")  # the picture is as bright as he is loud
+    expect(ada.tile(ben).locator(".tile-muted")).to_be_visible()
+
+    def shade() -> float:
+        return float(grab(ada.page, ben.id)[30, 200].mean())
+
+    before = wait_for(lambda: (s := shade()) == shade() and s, "the picture rests")
+
+    ben.page.click("#more")
+    ben.page.select_option("#mood", "warm")
+    ben.page.locator("#faces-live li").nth(1).locator("button").click()
+    ben.page.get_by_role("button", name="Done").click()
+
+    def changed() -> bool:
+        return abs(shade() - before) > 15
+
+    wait_for(changed, "Ada sees Ben's other avatar", 30)
+
+    assert call_server.process is not None
+    workers = psutil.Process(call_server.process.pid).children(recursive=True)
+    busiest = max(workers, key=lambda process: sum(process.cpu_times()[:2]))
+    busiest.kill()
+    words = ben.tile(ben).locator(".tile-state")
+    expect(words).to_have_text("Your avatar stumbled; it is back in a moment")
+    expect(words).to_be_hidden(timeout=20_000)
+    video = f"document.querySelector('.tile[data-id=\"{ben.id}\"] video')"
+    count = f"{video}.getVideoPlaybackQuality().totalVideoFrames"
+    shown = ada.page.evaluate(count)
+    until(ada.page, f"{count} > {shown + 10}", 20)
+    assert changed(), "the new avatar stays"
+    leave(ada, ben)
+
+
+def test_recording_is_asked_agreed_shown_and_fetched(
+    call_server: Serving, trio: list[Caller], tmp_path: Path
+) -> None:
+    ada, ben, _ = trio
+    for person in (ada, ben):
+        person.open(call_server.url + "call/taped")
+        person.join()
+    ada.sees(ada, ben)
+    ada.page.click("#more")
+    ada.page.get_by_role("button", name="Record the call").click()
+    expect(ada.page.locator("#rec-pill")).to_contain_text("Waiting for Ben")
+    dialog = ben.page.get_by_role("dialog", name="Record this call?")
+    expect(dialog).to_contain_text("Ada would like to record it")
+    dialog.get_by_role("button", name="I do not agree").click()
+    expect(ada.page.locator("#room-problem")).to_contain_text("Ben said no")
+
+    ada.page.click("#more")
+    ada.page.get_by_role("button", name="Record the call").click()
+    dialog.get_by_role("button", name="I agree").click()
+    expect(ben.page.locator("#rec-text")).to_contain_text("kB", timeout=10_000)
+    until(ben.page, "/[2-9] · /.test(document.getElementById('rec-text').textContent)", 15)
+    ben.page.click("#more")
+    ben.page.get_by_role("button", name="Stop the recording").click()
+    expect(ada.page.locator("#rec-pill")).to_be_hidden()
+    ada.page.click("#leave")
+    take = ada.page.locator("#over-takes .take")
+    expect(take.locator(".button")).to_have_count(2)
+    with ada.page.expect_download() as download:
+        take.get_by_role("button", name="Ben, from").click()
+    path = tmp_path / "ben.mp4"
+    download.value.save_as(path)
+    assert path.stat().st_size > 10_000
+    take.get_by_role("button", name="Erase this recording").click()
+    ada.page.get_by_role("dialog").get_by_role("button", name="Erase").click()
+    expect(ada.page.locator("#over-takes .take")).to_have_count(0)
+    leave(ben)
+
+
+def test_links_to_join_and_to_watch(
+    call_server: Serving, trio: list[Caller], browser: Browser
+) -> None:
+    ada = trio[0]
+    ada.open(call_server.url + "call/links")
+    ada.join()
+    ada.page.locator("#alone-invite").click()
+    expect(ada.page.locator("#link-watch")).not_to_have_value("")
+    join, watch = ada.page.input_value("#link-join"), ada.page.input_value("#link-watch")
+    ada.page.get_by_role("button", name="Done").click()
+
+    wim = open_caller(browser, "Wim")
+    wim.open(watch)
+    assert "invite" not in wim.page.url, "the ticket does not stay in the address"
+    expect(wim.page.locator("#lobby-title")).to_have_text("Watch “links”")
+    assert not wim.page.locator("#faces-field").is_visible()
+    wim.join()
+    expect(wim.page.locator("#exposure")).to_contain_text("AI avatars")
+    wim.sees(ada)
+    expect(wim.tile(ada).locator(".ai-label")).to_have_text("AI avatar")
+    for control in ("mute", "hand"):
+        assert not wim.page.locator(f"#{control}").is_visible()
+    expect(ada.page.locator("#watch-pill")).to_have_text("1 person watches")
+    wim.page.click("#exposure button")
+    wim.page.reload()
+    until(wim.page, "!document.getElementById('join').disabled", 20)
+    wim.join()
+    expect(wim.page.locator("#exposure")).to_be_hidden()
+
+    lea = open_caller(browser, "Lea")
+    lea.open(join)
+    lea.page.get_by_role("button", name="Listen only").click()
+    assert not lea.page.locator("#microphones").is_visible()
+    lea.join()
+    expect(ada.page.locator("#listeners")).to_have_text("Listening: Lea")
+    lea.sees(ada)
+
+    ada.page.click("#more")
+    ada.page.get_by_role("button", name="End for everybody").click()
+    ada.page.get_by_role("dialog").get_by_role("button", name="End the call").click()
+    for person in (ada, wim, lea):
+        expect(person.page.locator("#over-title")).to_have_text("The call has ended")
+    wim.page.goto(watch)
+    expect(wim.page.locator("#lobby-problem")).to_contain_text("This call has ended")
+    for person in (wim, lea):
+        assert person.complaints == [] or "403" in person.complaints[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("?invite=forged", "not valid"), ("?invite=" + "x" * 3000, "not valid")],
+)
+def test_a_forged_invitation_is_one_sentence(
+    light_server: Serving, browser: Browser, query: str, words: str
+) -> None:
+    wim = open_caller(browser, "Wim")
+    wim.page.goto(f"{light_server.url}call/tea{query}")
+    expect(wim.page.locator("#lobby-problem")).to_contain_text(words)
+    expect(wim.page.locator("#join")).to_be_disabled()
+
+
+def test_the_door_opens_a_call_by_its_name(light_server: Serving, browser: Browser) -> None:
+    ada = open_caller(browser, "Ada")
+    ada.page.goto(light_server.url + "call/")
+    ada.page.get_by_role("button", name="Open the call").click()
+    expect(ada.page.locator("#door-problem")).to_have_text("Give the call a name.")
+    ada.page.fill("#door-name", "Tea at Five!")
+    ada.page.keyboard.press("Enter")
+    ada.page.wait_for_url("**/call/tea-at-five")
+    expect(ada.page.locator("#lobby-title")).to_have_text("Join “Tea at Five!”")
+    ada.page.get_by_role("button", name="Join", exact=True).click()
+    expect(ada.page.locator("#who-problem")).to_have_text("Tell the others who you are.")
+    answer = httpx.post(f"{light_server.url}api/rooms/tea/people", json={"name": "x" * 10_000})
+    assert answer.status_code == 400 and answer.json()["error"].count(".") == 1

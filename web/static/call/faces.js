@@ -1,0 +1,128 @@
+/** The row of avatars one can wear, and making one on the way in. */
+
+import { byId, icon, make, paint } from "./dom.js";
+
+const LARGEST_PHOTO = 10_000_000; // bytes, as the server
+
+export class Faces {
+  #door;
+  #lists;
+  #onchoose;
+  #pictures = new Map();
+  records = [];
+  chosen = "";
+  loaded = false;
+
+  /**
+   * @param {import("./door.js").Door} door
+   * @param {{list: HTMLElement, listen: boolean}[]} lists where they are shown, and whether "listen only" is among them
+   * @param {(id: string) => void} onchoose "" is listening only
+   */
+  constructor(door, lists, onchoose) {
+    this.#door = door;
+    this.#lists = lists;
+    this.#onchoose = onchoose;
+    byId("making-cancel").addEventListener("click", () => byId("making").close());
+    byId("making-form").addEventListener("submit", (event) => (event.preventDefault(), this.#make()));
+  }
+
+  async load(owner, wanted) {
+    this.records = await this.#door.avatars(owner);
+    this.loaded = true;
+    const known = this.records.some(({ id }) => id === wanted);
+    this.choose(known ? wanted : (this.records[0]?.id ?? ""), { quiet: true });
+  }
+
+  choose(id, { quiet = false } = {}) {
+    this.chosen = id;
+    this.render();
+    if (!quiet) this.#onchoose(id);
+  }
+
+  name(id) {
+    return this.records.find((record) => record.id === id)?.name ?? "";
+  }
+
+  render() {
+    for (const { list, listen } of this.#lists) {
+      const focused = list.contains(document.activeElement) ? document.activeElement.dataset.id : null;
+      const items = this.records.map((record) => this.#face(record));
+      if (listen) items.push(this.#plain("", "Listen only", "headphones"));
+      items.push(this.#plain("new", "New", "plus"));
+      list.replaceChildren(...items);
+      if (focused !== null) list.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus();
+    }
+  }
+
+  #face({ id, name }) {
+    const canvas = make("canvas", { width: 128, height: 128 });
+    canvas.setAttribute("aria-hidden", "true");
+    this.draw(id, canvas);
+    return this.#item(id, name, canvas);
+  }
+
+  #plain(id, name, drawing) {
+    return this.#item(id, name, make("span", { className: "face-plain" }, icon(drawing)));
+  }
+
+  #item(id, name, picture) {
+    const button = make("button", { type: "button" }, picture, make("span", { className: "face-name", textContent: name }));
+    button.dataset.id = id;
+    if (id !== "new") button.setAttribute("aria-pressed", String(id === this.chosen));
+    button.addEventListener("click", () => (id === "new" ? this.#ask() : this.choose(id)));
+    return make("li", {}, button);
+  }
+
+  async draw(id, canvas) {
+    if (!this.#pictures.has(id)) this.#pictures.set(id, this.#door.preview(id).then(createImageBitmap).catch(() => null));
+    canvas.dataset.avatar = id;
+    const picture = await this.#pictures.get(id);
+    if (!picture) this.#pictures.delete(id);
+    else if (canvas.dataset.avatar === id) paint(canvas, picture);
+    return Boolean(picture);
+  }
+
+  // ----------------------------------------------------------------------------- a new one
+
+  #ask() {
+    byId("making-form").reset();
+    this.#busy(false);
+    byId("making-problem").textContent = "";
+    byId("making").showModal();
+  }
+
+  #busy(on) {
+    byId("making-progress").hidden = !on;
+    byId("making-go").disabled = on;
+  }
+
+  async #make() {
+    const [photo] = byId("making-photo").files;
+    const problem = byId("making-problem");
+    if (!photo) return void (problem.textContent = "Choose a photo first.");
+    if (photo.size > LARGEST_PHOTO) return void (problem.textContent = "This file is larger than 10 MB. Use a smaller version of the photo.");
+    if (!byId("making-consent").checked) return void (problem.textContent = "Without this agreement no avatar can be made.");
+    problem.textContent = "";
+    this.#busy(true);
+    try {
+      const record = await this.#door.makeAvatar({
+        photo,
+        name: byId("who").value.trim() || "My avatar",
+        statement: byId("making-statement").textContent,
+        onprogress: ({ progress }) => this.#progress(progress),
+      });
+      this.records = [record, ...this.records];
+      byId("making").close();
+      this.choose(record.id);
+    } catch (error) {
+      problem.textContent = error.message;
+    }
+    this.#busy(false);
+  }
+
+  #progress(share) {
+    const percent = Math.round(share * 100);
+    byId("making-progress").setAttribute("aria-valuenow", String(percent));
+    byId("making-progress").firstElementChild.style.transform = `scaleX(${percent / 100})`;
+  }
+}

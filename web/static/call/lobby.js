@@ -1,0 +1,152 @@
+/** Before the call: who one is, what one looks like, whether one is heard and hears. */
+
+import { askForToken } from "../app/access.js";
+import { recall, remember } from "../app/preferences.js";
+import { byId, notice } from "./dom.js";
+import { MicrophoneCheck, chosenMicrophone, chosenSpeaker, keepMicrophone, keepSpeaker, listDevices } from "./devices.js";
+import { chime } from "./sounds.js";
+
+export class Lobby {
+  #door;
+  #faces;
+  #join;
+  #check = new MicrophoneCheck();
+  #info = null;
+  element = byId("view-lobby");
+
+  /**
+   * @param {import("./door.js").Door} door
+   * @param {import("./faces.js").Faces} faces
+   * @param {(entry: object, options: object) => Promise<void>} join
+   */
+  constructor(door, faces, join) {
+    this.#door = door;
+    this.#faces = faces;
+    this.#join = join;
+    byId("who").value = recall("who");
+    byId("who").addEventListener("input", () => problem("who"));
+    byId("lobby-form").addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
+    byId("lobby-retry").addEventListener("click", () => this.enter());
+    byId("microphones").addEventListener("change", ({ target }) => (keepMicrophone(target.value), this.#listen()));
+    byId("speakers").addEventListener("change", ({ target }) => keepSpeaker(target.value));
+    byId("test-sound").addEventListener("click", () => chime("test", { always: true, speaker: byId("speakers").value }));
+    navigator.mediaDevices?.addEventListener?.("devicechange", () => this.#list());
+  }
+
+  get title() {
+    return byId("lobby-title");
+  }
+
+  async enter() {
+    notice(byId("lobby-problem"));
+    byId("lobby-retry").hidden = false;
+    try {
+      this.#info = await this.#look();
+    } catch (error) {
+      this.#info = null;
+      byId("join").disabled = true;
+      notice(byId("lobby-problem"), error.message);
+      return;
+    }
+    byId("join").disabled = false;
+    this.#describe();
+    if (this.#info.watch_only) return;
+    try {
+      if (!this.#faces.loaded) await this.#faces.load(this.#info.owner, recall("face"));
+    } catch (error) {
+      notice(byId("lobby-problem"), error.message);
+    }
+    this.faceChosen(this.#faces.chosen);
+  }
+
+  leave() {
+    this.#check.close();
+  }
+
+  /** The access token opens what an invitation does not. */
+  async #look() {
+    for (;;) {
+      try {
+        return await this.#door.look();
+      } catch (error) {
+        if (!["token", "invitation-needed"].includes(error.code)) throw error;
+        const token = await askForToken();
+        if (!token) throw error;
+        this.#door.token = token;
+      }
+    }
+  }
+
+  #describe() {
+    const { title, people, seats, locked, recording, watch_only: watches } = this.#info;
+    byId("room-title").textContent = title;
+    document.title = `${title} · Vis-à-vis`;
+    this.title.textContent = watches ? `Watch “${title}”` : `Join “${title}”`;
+    byId("join").textContent = watches ? "Watch" : "Join";
+    const here = people.length === 0 ? "Nobody is in the call yet." : `In the call: ${people.join(", ")}.`;
+    const full = people.length >= seats ? ` All ${seats} places are taken.` : "";
+    byId("lobby-who").textContent = here + full + (locked ? " The host has locked it." : "");
+    byId("agree-field").hidden = !recording || watches;
+    this.element.classList.toggle("watches", watches);
+    for (const id of ["faces-field", "device-check"]) byId(id).hidden = watches;
+    byId("mirror-words").textContent = watches ? "You see and hear the call. Nobody sees or hears you." : "Your camera stays off. Others see your avatar.";
+  }
+
+  /** @param {string} id "" is listening only */
+  faceChosen(id) {
+    const listens = !id;
+    byId("mirror").dataset.shows = listens ? "empty" : "avatar";
+    byId("face-words").textContent = listens ? "You hear everybody, and can write. Nobody sees or hears you." : "Others see this face, saying what you say.";
+    for (const part of byId("device-check").children) if (part.id !== "speaker-check") part.hidden = listens;
+    if (listens) return this.#check.close();
+    remember("face", id);
+    this.#faces.draw(id, byId("preview"));
+    if (!this.element.hidden && !this.#check.stream) this.#listen();
+  }
+
+  async #listen() {
+    try {
+      await this.#check.open(chosenMicrophone());
+      notice(byId("lobby-problem"));
+    } catch (error) {
+      byId("lobby-retry").hidden = true;
+      notice(byId("lobby-problem"), error.message);
+    }
+    this.#list();
+  }
+
+  async #list() {
+    await listDevices(byId("microphones"), "audioinput", chosenMicrophone());
+    const speakers = await listDevices(byId("speakers"), "audiooutput", chosenSpeaker());
+    byId("speakers").disabled = !speakers || !("setSinkId" in HTMLMediaElement.prototype);
+  }
+
+  async #submit() {
+    const name = byId("who").value.trim();
+    const agreed = byId("agree").checked || byId("agree-field").hidden;
+    problem("who", name ? "" : "Tell the others who you are.");
+    problem("agree", agreed ? "" : "Without this agreement you cannot come in while it is recorded.");
+    if (!name) return byId("who").focus();
+    if (!agreed) return byId("agree").focus();
+    remember("who", name);
+    const part = this.#info?.watch_only || !this.#faces.chosen ? "listener" : "avatar";
+    byId("join").disabled = true;
+    notice(byId("lobby-problem"));
+    try {
+      const microphone = part === "avatar" ? (this.#check.stream ?? (await this.#check.open(chosenMicrophone()))) : null;
+      this.#check.take();
+      await this.#join({ name, part, agrees: agreed }, { microphone, muted: false, wishes: { avatar_id: this.#faces.chosen } });
+    } catch (error) {
+      byId("lobby-retry").hidden = true;
+      notice(byId("lobby-problem"), error.message);
+      if (part === "avatar" && !this.#check.stream) this.#listen();
+      this.#look().then((info) => ((this.#info = info), this.#describe()), () => {});
+    }
+    byId("join").disabled = false;
+  }
+}
+
+function problem(id, sentence = "") {
+  byId(`${id}-problem`).textContent = sentence;
+  byId(id).setAttribute("aria-invalid", String(Boolean(sentence)));
+}
