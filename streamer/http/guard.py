@@ -205,7 +205,7 @@ class Guard:
         limits, path = self._config.limits, _route_path(scope)
         if path == "/api/avatars":
             return limits.photo_bytes + FORM_SLACK
-        if path in ("/api/offer", "/offer") or path.startswith("/api/whep/"):
+        if path in ("/api/offer", "/offer") or path.startswith(("/api/whep/", "/sessions/")):
             return 2 * limits.offer_bytes + JSON_SLACK  # escapes can double a text
         return SMALL_BODY
 

@@ -41,13 +41,13 @@ Mood = Annotated[
 Id = Annotated[str, Field(max_length=_ID)]
 
 
-class _In(BaseModel):
+class Incoming(BaseModel):
     """What clients send; they are free to send more than we read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-class _Out(BaseModel):
+class Outgoing(BaseModel):
     """What is answered."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
@@ -56,7 +56,7 @@ class _Out(BaseModel):
 # ---------------------------------------------------------------------- what comes in
 
 
-class SessionOptions(_In):
+class SessionOptions(Incoming):
     """``request_data`` of an offer: what a viewer wants of its session."""
 
     avatar_id: Id | None = Field(None, description="The newest avatar if left out.")
@@ -74,7 +74,7 @@ class SessionOptions(_In):
     )
 
 
-class Offer(_In):
+class Offer(Incoming):
     """An offer, in the shape of Pipecat's SmallWebRTC."""
 
     sdp: str
@@ -100,7 +100,7 @@ class Offer(_In):
         )
 
 
-class Candidate(_In):
+class Candidate(Incoming):
     """One ICE candidate, as browsers write it."""
 
     candidate: str = Field("", max_length=_CANDIDATE)
@@ -112,7 +112,7 @@ class Candidate(_In):
     )
 
 
-class Candidates(_In):
+class Candidates(Incoming):
     """Candidates that were found after the offer was sent."""
 
     pc_id: Id
@@ -125,7 +125,7 @@ def _agreed(value: str) -> str:
     return value
 
 
-class PhotoForm(_In):
+class PhotoForm(Incoming):
     """The fields beside the photo of ``POST /api/avatars``."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -144,14 +144,14 @@ class PhotoForm(_In):
 # ---------------------------------------------------------------------- what is answered
 
 
-class ErrorAnswer(_Out):
+class ErrorAnswer(Outgoing):
     """Every error: one sentence for a person, a code for programs."""
 
     code: str = Field(description="Words joined by hyphens; stays when the sentence changes.")
     error: str = Field(description="One sentence.")
 
 
-class Stream(_Out):
+class Stream(Outgoing):
     """Another participant, and the sections (mid) that show it; null while there is none."""
 
     id: str
@@ -159,7 +159,7 @@ class Stream(_Out):
     video: str | None
 
 
-class Answer(_Out):
+class Answer(Outgoing):
     """The answer to an offer."""
 
     sdp: str
@@ -169,20 +169,20 @@ class Answer(_Out):
     streams: list[Stream] = Field([], description="Whose feeds are in which sections.")
 
 
-class Done(_Out):
+class Done(Outgoing):
     """Taken, with nothing more to say."""
 
     status: Literal["success"] = "success"
 
 
-class Percentiles(_Out):
+class Percentiles(Outgoing):
     """Of the last seconds; null before there are any."""
 
     p50: float | None
     p95: float | None
 
 
-class SessionFigures(_Out):
+class SessionFigures(Outgoing):
     """One live session."""
 
     model_config = ConfigDict(extra="allow")
@@ -207,7 +207,7 @@ class SessionFigures(_Out):
     sound_lead_ms: int
 
 
-class Sessions(_Out):
+class Sessions(Outgoing):
     """Every live session, and how many there can be."""
 
     sessions: list[SessionFigures]
@@ -217,7 +217,7 @@ class Sessions(_Out):
     effort: str
 
 
-class Avatar(_Out):
+class Avatar(Outgoing):
     """One avatar; nothing of the consent but that it exists is told."""
 
     id: str
@@ -231,7 +231,7 @@ class Avatar(_Out):
     notes: tuple[str, ...]
 
 
-class Photos(_Out):
+class Photos(Outgoing):
     """What a new avatar may be made from."""
 
     formats: tuple[str, ...] = Field(description="What this server can open: JPEG, HEIC, ...")
@@ -239,14 +239,14 @@ class Photos(_Out):
     max_pixels: int
 
 
-class Avatars(_Out):
+class Avatars(Outgoing):
     """Every avatar, newest first."""
 
     avatars: list[Avatar]
     photos: Photos
 
 
-class Health(_Out):
+class Health(Outgoing):
     """Whether sessions can begin."""
 
     status: Literal["ok", "starting"]
