@@ -212,7 +212,8 @@ class Guard:
         if path == "/api/avatars" or (in_room and path.endswith("/avatars")):
             return limits.photo_bytes + FORM_SLACK
         in_room = in_room and (path.endswith("/offer") or "/whep/" in path)
-        if path in ("/api/offer", "/offer") or path.startswith("/api/whep/") or in_room:
+        offered = path in ("/api/offer", "/offer")
+        if offered or path.startswith(("/api/whep/", "/sessions/")) or in_room:
             return 2 * limits.offer_bytes + JSON_SLACK  # escapes can double a text
         return SMALL_BODY
 

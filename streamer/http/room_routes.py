@@ -43,20 +43,20 @@ class _Out(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class NewRoom(_In):
+class NewRoom(Incoming):
     """A call to be opened; its address is made of its title."""
 
     title: str = _NAME
 
 
-class Opened(_Out):
+class Opened(Outgoing):
     """A call that is open."""
 
     name: str
     title: str
 
 
-class BeforeTheDoor(_Out):
+class BeforeTheDoor(Outgoing):
     """What somebody may know before they join."""
 
     name: str
@@ -70,14 +70,14 @@ class BeforeTheDoor(_Out):
     owner: bool
 
 
-class Invite(_In):
+class Invite(Incoming):
     """An invitation to be made."""
 
     purpose: Literal["join", "watch"] = "join"
     lasts_s: float | None = Field(None, ge=60, allow_inf_nan=False)
 
 
-class Invitation(_Out):
+class Invitation(Outgoing):
     """An invitation, and the page it opens below the server's address."""
 
     ticket: str
@@ -85,7 +85,7 @@ class Invitation(_Out):
     path: str
 
 
-class Enter(_In):
+class Enter(Incoming):
     """Somebody who wants to come in, or to come back to the seat they had."""
 
     name: str = _NAME
@@ -94,7 +94,7 @@ class Enter(_In):
     seat: str = Field("", max_length=_TICKET)
 
 
-class Seat(_Out):
+class Seat(Outgoing):
     """A seat: the ticket is the bearer of everything that its holder does."""
 
     id: str
@@ -104,7 +104,7 @@ class Seat(_Out):
     title: str
 
 
-class RoomOffer(_In):
+class RoomOffer(Incoming):
     """An offer of somebody who has a seat."""
 
     sdp: str
@@ -128,7 +128,7 @@ class RoomOffer(_In):
         )
 
 
-class RoomAnswer(_Out):
+class RoomAnswer(Outgoing):
     """The answer to an offer."""
 
     sdp: str
@@ -136,7 +136,7 @@ class RoomAnswer(_Out):
     pc_id: str
 
 
-class Recordings(_Out):
+class Recordings(Outgoing):
     """The recordings of a call that this bearer may fetch."""
 
     recordings: list[dict[str, Any]]

@@ -42,19 +42,19 @@ Mood = Annotated[
 Id = Annotated[str, Field(max_length=_ID)]
 
 
-class _In(BaseModel):
+class Incoming(BaseModel):
     """What clients send; they are free to send more than we read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-class _Out(BaseModel):
+class Outgoing(BaseModel):
     """What is answered."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
-class Viewed(_Out):
+class Viewed(Outgoing):
     """What a page that watches has to know of the picture."""
 
     live: bool
@@ -66,7 +66,7 @@ class Viewed(_Out):
 # ---------------------------------------------------------------------- what comes in
 
 
-class SessionOptions(_In):
+class SessionOptions(Incoming):
     """``request_data`` of an offer: what a viewer wants of its session."""
 
     avatar_id: Id | None = Field(default=None, description="The newest avatar if left out.")
@@ -106,7 +106,7 @@ class SessionOptions(_In):
         return read_view(self.canvas, self.framing, self.background, files=False)
 
 
-class Offer(_In):
+class Offer(Incoming):
     """An offer, in the shape of Pipecat's SmallWebRTC."""
 
     sdp: str
@@ -142,7 +142,7 @@ class Offer(_In):
         )
 
 
-class Candidate(_In):
+class Candidate(Incoming):
     """One ICE candidate, as browsers write it."""
 
     candidate: str = Field(default="", max_length=_CANDIDATE)
@@ -154,7 +154,7 @@ class Candidate(_In):
     )
 
 
-class Candidates(_In):
+class Candidates(Incoming):
     """Candidates that were found after the offer was sent."""
 
     pc_id: Id
@@ -167,7 +167,7 @@ def _agreed(value: str) -> str:
     return value
 
 
-class PhotoForm(_In):
+class PhotoForm(Incoming):
     """The fields beside the photo of ``POST /api/avatars``."""
 
     model_config = ConfigDict(str_strip_whitespace=True)
@@ -183,7 +183,7 @@ class PhotoForm(_In):
     )
 
 
-class Rename(_In):
+class Rename(Incoming):
     """Another name for an avatar."""
 
     name: str = Field(min_length=1, max_length=100_000)
@@ -192,14 +192,14 @@ class Rename(_In):
 # ---------------------------------------------------------------------- what is answered
 
 
-class ErrorAnswer(_Out):
+class ErrorAnswer(Outgoing):
     """Every error: one sentence for a person, a code for programs."""
 
     code: str = Field(description="Words joined by hyphens; stays when the sentence changes.")
     error: str = Field(description="One sentence.")
 
 
-class Stream(_Out):
+class Stream(Outgoing):
     """Another participant, and the sections (mid) that show it; null while there is none."""
 
     id: str
@@ -207,7 +207,7 @@ class Stream(_Out):
     video: str | None
 
 
-class Answer(_Out):
+class Answer(Outgoing):
     """The answer to an offer."""
 
     sdp: str
@@ -219,20 +219,20 @@ class Answer(_Out):
     streams: list[Stream] = Field(default=[], description="Whose feeds are in which sections.")
 
 
-class Done(_Out):
+class Done(Outgoing):
     """Taken, with nothing more to say."""
 
     status: Literal["success"] = "success"
 
 
-class Percentiles(_Out):
+class Percentiles(Outgoing):
     """Of the last seconds; null before there are any."""
 
     p50: float | None
     p95: float | None
 
 
-class SessionFigures(_Out):
+class SessionFigures(Outgoing):
     """One live session."""
 
     model_config = ConfigDict(extra="allow")
@@ -257,7 +257,7 @@ class SessionFigures(_Out):
     sound_lead_ms: int
 
 
-class Sessions(_Out):
+class Sessions(Outgoing):
     """Every live session, and how many there can be."""
 
     sessions: list[SessionFigures]
@@ -267,7 +267,7 @@ class Sessions(_Out):
     effort: str
 
 
-class Avatar(_Out):
+class Avatar(Outgoing):
     """One avatar; nothing of the consent but that it exists is told."""
 
     id: str
@@ -281,7 +281,7 @@ class Avatar(_Out):
     notes: tuple[str, ...]
 
 
-class Photos(_Out):
+class Photos(Outgoing):
     """What a new avatar may be made from."""
 
     formats: tuple[str, ...] = Field(description="What this server can open: JPEG, HEIC, ...")
@@ -289,14 +289,14 @@ class Photos(_Out):
     max_pixels: int
 
 
-class Avatars(_Out):
+class Avatars(Outgoing):
     """Every avatar, newest first."""
 
     avatars: list[Avatar]
     photos: Photos
 
 
-class Health(_Out):
+class Health(Outgoing):
     """Whether sessions can begin."""
 
     status: Literal["ok", "starting"]

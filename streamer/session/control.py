@@ -72,27 +72,36 @@ class ControlChannel:
             if self._in_second == MAX_PER_SECOND + 1:
                 self.error("Too many messages; some were not read.")
             return
+        self.take(text)
+
+    def take(self, text: object) -> None:
+        """Act on one message that is not one too many."""
         message = _parse(text)
         if message is None:
             self.error("The message is not a JSON object of at most 16 KB with a type.")
         elif message["type"] == "ping":
             self._pong(message.get("t"))
-        elif (command := self._commands.get(message["type"])) is not None:
-            self._act(command, message)
-        else:
-            self.error("There is no message of this type.")
+        elif (sentence := self.act(message["type"], message)) is not None:
+            self.error(sentence)
 
-    def _act(self, command: Command, message: dict[str, Any]) -> None:
-        """Run a command; whatever it raises would end the whole connection."""
+    def act(self, kind: str, message: dict[str, Any]) -> str | None:
+        """Run a command; return what is wrong with it.
+
+        Whatever it raises would end the whole connection.
+        """
+        command = self._commands.get(kind)
+        if command is None:
+            return "There is no message of this type."
         try:
             command(message)
         except VisavisError as error:
-            self.error(str(error))
+            return str(error)
         except (ArithmeticError, ValueError, TypeError):
-            self.error("The message has a value that cannot be used.")
+            return "The message has a value that cannot be used."
         except Exception:
             logger.exception("a control message could not be handled")
-            self.error("Something went wrong with this message.")
+            return "Something went wrong with this message."
+        return None
 
     def _pong(self, stamp: object) -> None:
         number = isinstance(stamp, int | float) and not isinstance(stamp, bool)

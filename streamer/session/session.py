@@ -14,11 +14,13 @@ from aiortc import RTCDataChannel, RTCRtpTransceiver
 from numpy.typing import NDArray
 
 from visavis.models.motion.flow import MANNERS
-from visavis.streamer.errors import Conflict, VisavisError
+from visavis.streamer.errors import BadRequest, Conflict, VisavisError
+from visavis.streamer.integrations import rtvi
 from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
 from visavis.streamer.session import motion_channel
+from visavis.streamer.session.chat import ChatChannel
 from visavis.streamer.session.context import Avatar, SessionContext
 from visavis.streamer.session.control import ControlChannel
 from visavis.streamer.session.guest import Guest
@@ -100,6 +102,9 @@ class Session(Peer):
         self._media = media if ahead is None else media.model_copy(update={"look_ahead_ms": ahead})
         commands = {**self._commands(), **(guest.commands if guest is not None else {})}
         self._control = ControlChannel(commands, self._clock)
+        self._chat = ChatChannel(
+            self._commands(), self._clock, lambda: self.end_soon("The viewer hung up.", "hangup")
+        )
         self._motion = MotionChannel()
         self._heard: HeardSound | None = None  # the other side's sound, if the viewer sends it
         self._path = MediaPath(self._media, self._clock, self._to_models, context.phases)
@@ -237,6 +242,8 @@ class Session(Peer):
             if self._guest is not None:
                 self._guest.opened()
             self._tell_streams()
+        elif channel.label == rtvi.LABEL:
+            self._chat.attach(channel)
         elif channel.label == motion_channel.LABEL:
             self._motion.attach(channel)
             self._share_motion()
@@ -306,11 +313,22 @@ class Session(Peer):
         limits = self._context.config.limits
         if 0 < limits.session_max_s < age_s:
             self.end_soon("The session has reached its longest time.", "lifetime")
-        elif self._control.silent_s > limits.idle_timeout_s:
+        elif self._silent_s > limits.idle_timeout_s:
             self.end_soon("The viewer has gone silent.", "idle")
         else:
             self._figures.sound(self._path.timeline)
             self._control.send({"type": "stats", **self.figures()})
+
+    @property
+    def _silent_s(self) -> float:
+        """Seconds since the viewer last said anything; 0 for one that has no channel to say it."""
+        channels = [c for c in (self._control, self._chat) if c.attached.is_set()]
+        return min((c.silent_s for c in channels), default=0.0)
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Tell an event on whatever channel the viewer has."""
+        self._control.send(message)
+        self._chat.event(message)
 
     # ------------------------------------------------------------------ media
 
@@ -327,6 +345,7 @@ class Session(Peer):
         self._slot.pcm(position, samples)
         if self._guest is not None:
             self._guest.spoke(at, samples)
+        self._chat.sound(position, samples)
 
     async def _pace(self) -> None:
         """Keep media time going and release frames at their ticks."""
@@ -339,6 +358,7 @@ class Session(Peer):
                 if self._slot is not None:
                     self._slot.tick(due)
                 frame = due + 1
+                self._chat.shown(path.media_time())
             now, start = self._clock.now(), path.timeline.start
             block = max(block + 1, int((now - start) / BLOCK_S))
             tick = max(now, path.release(path.start_of(frame)))
@@ -376,7 +396,7 @@ class Session(Peer):
         """Tell the viewer that the worker was lost or is back."""
         if state == "lost" and self.feed is not None:
             self.feed.start_over()
-        self._control.send({"type": "worker", "state": state})
+        self._tell({"type": "worker", "state": state})
 
     def on_slot_failed(self, reason: str) -> None:
         """End: the models cannot be brought back."""
@@ -392,11 +412,12 @@ class Session(Peer):
             self.avatar = wanted
             if self._guest is not None:
                 self._guest.wears(wanted.id)
-            self._control.send({"type": "avatar", "id": avatar_id, "state": "ready"})
+            self._tell({"type": "avatar", "id": avatar_id, "state": "ready"})
         else:
             logger.warning("avatar %s could not be loaded: %s", avatar_id, error)
             slot.spec = replace(slot.spec, bundle=self.avatar.bundle)
-            self._control.error("This avatar cannot be loaded; make it again from its photo.")
+            for channel in (self._control, self._chat):
+                channel.error("This avatar cannot be loaded; make it again from its photo.")
 
     # ------------------------------------------------------------------ what the viewer says
 
@@ -415,6 +436,7 @@ class Session(Peer):
             self._path.timeline.hush(self._sound.position)
         if self._slot is not None:
             self._slot.interrupt()
+        self._chat.hushed()
 
     def _mute(self, message: dict[str, Any]) -> None:
         self._path.muted = message.get("on") is True
@@ -447,25 +469,19 @@ class Session(Peer):
         mood, style = message.get("mood", self._wishes.mood), message.get("style", 1.0)
         number = isinstance(style, int | float) and not isinstance(style, bool)
         if mood not in MANNERS:
-            self._control.error(f"The mood must be one of {', '.join(MANNERS)}.")
-        elif not number or not 0 <= style <= MOST_STYLE:
-            self._control.error("The style must be a number from 0 to 2.")
-        else:
-            self._wishes = replace(self._wishes, mood=mood, style=float(style))
-            if self._slot is not None:
-                self._slot.manner(mood, float(style))
+            raise BadRequest(f"The mood must be one of {', '.join(MANNERS)}.")
+        if not number or not 0 <= style <= MOST_STYLE:
+            raise BadRequest("The style must be a number from 0 to 2.")
+        self._wishes = replace(self._wishes, mood=mood, style=float(style))
+        if self._slot is not None:
+            self._slot.manner(mood, float(style))
 
     def _switch(self, message: dict[str, Any]) -> None:
-        try:
-            avatar = self._context.find_avatar(str(message.get("id", "")))
-        except VisavisError as error:
-            self._control.error(str(error))
-            return
+        avatar = self._context.find_avatar(str(message.get("id", "")))
         if self._slot is None:
-            self._control.error("The session is still starting; try again.")
-            return
+            raise Conflict("The session is still starting; try again.")
         self._next_avatar = avatar
-        self._control.send({"type": "avatar", "id": avatar.id, "state": "loading"})
+        self._tell({"type": "avatar", "id": avatar.id, "state": "loading"})
         self._slot.show(avatar.id, avatar.bundle)
 
     # ------------------------------------------------------------------ figures, end
@@ -521,7 +537,8 @@ class Session(Peer):
         """Tell the viewer and those who watch why this ends."""
         self.begun.set()  # nobody need wait any longer
         self._control.send({"type": "ended", "reason": reason, "cause": cause})
-        await self._control.flush(_FLUSH_S)
+        self._chat.bye(reason, cause)
+        await asyncio.gather(self._control.flush(_FLUSH_S), self._chat.flush(_FLUSH_S))
         over = "The session that was watched is over."
         await asyncio.gather(*(viewer.end(over, "watch") for viewer in list(self.viewers)))
 
@@ -537,6 +554,7 @@ class Session(Peer):
             if self._guest is not None:
                 self._guest.gone(self)
             self._control.detach()
+            self._chat.detach()
             self._motion.detach()
         finally:
             self._context.metrics.ended.labels(cause).inc()

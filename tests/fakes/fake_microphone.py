@@ -101,6 +101,8 @@ class Viewer:
     picture_first: bool = False  # the order of the offer's sections
     request: dict[str, Any] = field(default_factory=dict)
     alter: Callable[[str], str] = lambda sdp: sdp
+    channel: str = "control"
+    path: str = "/api/offer"
     frames: list[Seen] = field(default_factory=list)
     sounds: list[Heard] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -116,7 +118,7 @@ class Viewer:
         self.pc = MediaConnection(
             Binding()
         )  # for machines that have nothing but the loopback device
-        self.control = self.pc.createDataChannel("control", ordered=True)
+        self.control = self.pc.createDataChannel(self.channel, ordered=True)
         self.control.on("message", self._message)
         self._tasks: list[asyncio.Task[None]] = []
         self._spied: list[Any] = []
@@ -152,7 +154,7 @@ class Viewer:
         await self.pc.setLocalDescription(await self.pc.createOffer())
         wishes = {"avatar_id": self.avatar} if self.avatar else {}
         return await self.http.post(
-            "/api/offer",
+            self.path,
             json={
                 "sdp": self.alter(self.pc.localDescription.sdp),
                 "type": "offer",
