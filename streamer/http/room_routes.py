@@ -43,20 +43,20 @@ class _Out(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class NewRoom(Incoming):
+class NewRoom(_In):
     """A call to be opened; its address is made of its title."""
 
     title: str = _NAME
 
 
-class Opened(Outgoing):
+class Opened(_Out):
     """A call that is open."""
 
     name: str
     title: str
 
 
-class BeforeTheDoor(Outgoing):
+class BeforeTheDoor(_Out):
     """What somebody may know before they join."""
 
     name: str
@@ -70,14 +70,14 @@ class BeforeTheDoor(Outgoing):
     owner: bool
 
 
-class Invite(Incoming):
+class Invite(_In):
     """An invitation to be made."""
 
     purpose: Literal["join", "watch"] = "join"
     lasts_s: float | None = Field(None, ge=60, allow_inf_nan=False)
 
 
-class Invitation(Outgoing):
+class Invitation(_Out):
     """An invitation, and the page it opens below the server's address."""
 
     ticket: str
@@ -85,7 +85,7 @@ class Invitation(Outgoing):
     path: str
 
 
-class Enter(Incoming):
+class Enter(_In):
     """Somebody who wants to come in, or to come back to the seat they had."""
 
     name: str = _NAME
@@ -94,7 +94,7 @@ class Enter(Incoming):
     seat: str = Field("", max_length=_TICKET)
 
 
-class Seat(Outgoing):
+class Seat(_Out):
     """A seat: the ticket is the bearer of everything that its holder does."""
 
     id: str
@@ -104,7 +104,7 @@ class Seat(Outgoing):
     title: str
 
 
-class RoomOffer(Incoming):
+class RoomOffer(_In):
     """An offer of somebody who has a seat."""
 
     sdp: str
@@ -128,7 +128,7 @@ class RoomOffer(Incoming):
         )
 
 
-class RoomAnswer(Outgoing):
+class RoomAnswer(_Out):
     """The answer to an offer."""
 
     sdp: str
@@ -136,7 +136,7 @@ class RoomAnswer(Outgoing):
     pc_id: str
 
 
-class Recordings(Outgoing):
+class Recordings(_Out):
     """The recordings of a call that this bearer may fetch."""
 
     recordings: list[dict[str, Any]]
