@@ -57,7 +57,7 @@ def settings(config: Config) -> Iterator[Setting]:
     shorter = {long: short for short, long in SHORT.items()}
     for variable, place in variables().items():
         name = place[-1]
-        section: BaseModel = config if name == place[0] else getattr(config, place[0])
+        section: BaseModel = config if len(place) == 1 else getattr(config, place[0])
         field = type(section).model_fields[name]
         secret = field.repr is False
         default = field.get_default(call_default_factory=True, validated_data={})

@@ -43,7 +43,7 @@ async function stay() {
 /** Show the session until it is lost. @returns {Promise<boolean>} whether there was a picture */
 async function once() {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(`/api/views/${encodeURIComponent(id)}`, { headers });
+  const answer = await fetch(`../api/views/${encodeURIComponent(id)}`, { headers });
   if (!answer.ok) return false;
   const { transparent } = await answer.json();
   const watching = await watch(id, headers);
