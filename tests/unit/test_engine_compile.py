@@ -83,7 +83,7 @@ def test_the_background_process_builds_the_same_plan(tmp_path: Path) -> None:
 
 def test_the_command_builds_and_prints_the_path(tmp_path: Path) -> None:
     graph, out = small_network(tmp_path / "small.onnx"), tmp_path / "plans"
-    command = [sys.executable, "-m", "visavis.streamer.commands.main", "build", "--target", "sm86"]
+    command = [sys.executable, "-m", "visavis.streamer.cli.main", "build", "--target", "sm86"]
     done = subprocess.run(
         [*command, "--graph", str(graph), "-o", str(out)],
         capture_output=True,

@@ -19,7 +19,7 @@ from tests.unit.motion_sounds import AH, RATE, vowel, vowel_and_silence
 from visavis.engines.onnx_engine import OnnxEngine
 from visavis.models.coefficients import ARKIT, COEFFICIENTS, COUNT, INDEX
 from visavis.models.motion.stream import MOTION_GRAPH, MotionStream
-from visavis.streamer.commands.main import app
+from visavis.streamer.cli.main import app
 from visavis.streamer.commands.motion import MotionSettings, open_motion, timecode, write_motion
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.worker.motion_models import load_motion

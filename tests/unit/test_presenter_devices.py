@@ -380,7 +380,7 @@ sys.platform = {platform!r}
 for name in ("fcntl", "termios", "tty", "pty", "resource", "grp", "pwd"):
     sys.modules[name] = None
 sys.modules["sounddevice"] = sys.modules["pyvirtualcam"] = None
-from visavis.streamer.commands.main import main
+from visavis.streamer.cli.main import main
 for words in (["present", "--help"], ["record", "--help"], ["present", "--list"]):
     sys.argv = ["visavis", *words]
     try:

@@ -212,7 +212,7 @@ def test_help_works_on_windows() -> None:
     said = run_elsewhere(
         WINDOWS
         + """
-from visavis.streamer.commands.main import main
+from visavis.streamer.cli.main import main
 sys.argv = ["visavis", "--help"]
 try:
     main()

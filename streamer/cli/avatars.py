@@ -1,0 +1,78 @@
+"""``visavis enroll`` and ``visavis avatars``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from visavis.streamer.cli.options import (
+    ConfigOption,
+    ConsentOption,
+    DataOption,
+    agreed,
+    load,
+    progress_bar,
+    read_photo,
+)
+from visavis.streamer.errors import BadRequest
+
+
+def enroll(
+    photo: Annotated[Path, typer.Argument(help="One face: JPEG, PNG, WEBP, HEIC, AVIF.")],
+    name: Annotated[str, typer.Option(help="What to call the avatar.")],
+    consent: ConsentOption = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make an avatar from one photo and print its id."""
+    from visavis.streamer.commands.enroll import enrol_into_store
+
+    settings = load(config, data)
+    consent = consent or agreed()
+    with progress_bar("Enrolling", 1.0) as (bar, task):
+        record = enrol_into_store(
+            settings,
+            read_photo(photo, settings),
+            name,
+            consent,
+            lambda done, stage: bar.update(task, completed=done, description=stage),
+        )
+    for note in record.notes:
+        sys.stderr.write(f"note: {note}\n")
+    typer.echo(record.id)
+
+
+def avatars(
+    action: Annotated[str, typer.Argument(help="list, show or erase")] = "list",
+    avatar_id: Annotated[str, typer.Argument(metavar="[ID]")] = "",
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List the avatars, show one, or erase one and everything kept of it."""
+    from dataclasses import asdict
+
+    from visavis.streamer.avatars.store import AvatarStore
+
+    settings = load(config, data)
+    store = AvatarStore(settings.data_dir, settings.limits, settings.media.size)
+    if action == "list":
+        table = Table()
+        table.add_column("id", no_wrap=True, min_width=32)  # to be copied whole
+        for column in ("name", "status", "created"):
+            table.add_column(column)
+        for record in store.list():
+            table.add_row(record.id, record.name, record.status, (record.created or "")[:10])
+        Console().print(table)
+    elif action == "show" and avatar_id:
+        typer.echo(json.dumps(asdict(store.get(avatar_id)), indent=2, ensure_ascii=False))
+    elif action == "erase" and avatar_id:
+        store.erase(avatar_id)
+        typer.echo(f"Erased {avatar_id}.")
+    else:
+        raise BadRequest("Use: visavis avatars, visavis avatars show ID or avatars erase ID.")
