@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 import socket
 from typing import Any, Final, cast
 
@@ -21,6 +20,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from visavis.streamer.http.tls import Certificate
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 _UNSENT_MS: Final = 30_000  # that a client may leave an answer unread
 _KEPT_FILES: Final = 40  # of a process: models, worker, avatars, listening sockets
@@ -209,6 +213,8 @@ def affordable_connections(wanted: int) -> int:
     The soft limit is raised to the hard one first: servers are told to by systemd's documentation,
     since the low soft limit only protects programs that use select(2).
     """
+    if resource is None:
+        return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):  # macOS refuses "unlimited"

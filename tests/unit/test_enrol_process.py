@@ -98,7 +98,7 @@ def test_the_child_gets_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_what_is_no_picture_starts_no_child(tmp_path: Path) -> None:
     with pytest.raises(PhotoRefused):
-        enrol_photo_sync(b"GIF89a", tmp_path / "x", size=512, timeout_s=5, module="no.such.module")
+        enrol_photo_sync(b"%PDF-1.7", tmp_path / "x", size=512, timeout_s=5, module="no.such")
 
 
 def test_a_parent_that_is_killed_leaves_no_face(tmp_path: Path) -> None:
