@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from visavis.streamer.media.timeline import RATE
 from visavis.streamer.presenter import sounddevices
 from visavis.streamer.presenter.errors import DeviceError
+from visavis.streamer.presenter.pulse import listens_to_ourselves
 from visavis.streamer.presenter.sources import Block
 
 BLOCK = RATE // 100
@@ -92,7 +93,10 @@ class Microphone:
 
     @staticmethod
     def _refuse_ourselves(audio: Any, device: int) -> None:
-        if sounddevices.OUR_NAME.lower() in str(audio.query_devices(device)["name"]).lower():
+        name = str(audio.query_devices(device)["name"]).lower()
+        # PortAudio knows PulseAudio's default by these names only, whatever it is.
+        ours = name in ("default", "pulse") and listens_to_ourselves()
+        if ours or sounddevices.OUR_NAME.lower() in name:
             raise DeviceError("The microphone chosen is the avatar's own; choose a real one.")
 
     def _lose(self, now: float, reason: str) -> None:

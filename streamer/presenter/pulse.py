@@ -139,6 +139,14 @@ def pactl(*words: str) -> str:
     return done.stdout.strip()
 
 
+def listens_to_ourselves() -> bool:
+    """Whether the system's default microphone is the one that we make."""
+    try:
+        return pactl("get-default-source") in (SOURCE, f"{SINK}.monitor")
+    except (DeviceError, MissingPart):
+        return False  # no PulseAudio here, or one that does not say
+
+
 class VirtualMicrophone:
     """A null sink and a source on top of its monitor, which programs list as a microphone.
 

@@ -95,14 +95,3 @@ def test_a_stage_outlives_its_sessions(
     until(stage, SHOWING, 40)
     before = stage.evaluate(COUNT)
     wait_for(lambda: stage.evaluate(COUNT) != before, "new pictures")
-
-
-@pytest.mark.browser
-def test_who_has_no_token_sees_nothing(
-    second_server: Callable[..., Serving], open_page: Callable[..., Page]
-) -> None:
-    guarded = second_server(VISAVIS_TOKEN="a-long-token-for-this-test")
-    page = open_page(f"{guarded.url}stage/{STAGE}")
-    page.wait_for_timeout(500)
-    assert not page.evaluate(SHOWING)
-    assert all("401" in words for words in page.complaints)

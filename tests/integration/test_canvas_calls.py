@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.fakes.fake_microphone import Viewer
 from tests.integration.conftest import StartServer
 from tests.integration.test_watch import seeing
@@ -29,22 +27,32 @@ async def test_a_call_on_a_canvas_and_its_stage(start_server: StartServer) -> No
         assert page.status_code == 200 and "AI avatar" in page.text
 
 
-@pytest.mark.parametrize(
-    ("wish", "says"),
-    [
-        ({"canvas": "640x480"}, "canvas"),
-        ({"canvas": "512x512", "framing": "feet"}, "framing"),
-        ({"canvas": "512x512", "background": "/etc/hostname"}, "background"),
-        ({"canvas": "512x512", "background": "~/me.png"}, "background"),
-        ({"stage": "no spaces, please"}, "stage"),
-        ({"canvas": 7}, "canvas"),
-    ],
+WRONG: tuple[tuple[dict[str, object], str], ...] = (
+    ({"canvas": "640x480"}, "canvas"),
+    ({"canvas": "512x512", "framing": "feet"}, "framing"),
+    ({"canvas": "512x512", "background": "/etc/hostname"}, "background"),
+    ({"canvas": "512x512", "background": "~/me.png"}, "background"),
+    ({"stage": "no spaces, please"}, "stage"),
+    ({"canvas": 7}, "canvas"),
 )
-async def test_wishes_that_cannot_be_granted(
-    start_server: StartServer, wish: dict[str, object], says: str
-) -> None:
+
+
+async def test_wishes_that_cannot_be_granted(start_server: StartServer) -> None:
     async with start_server() as live:
-        viewer = Viewer(live.http, None, request=wish)
-        response = await viewer.offer()
-        assert response.status_code == 400 and says in response.json()["error"]
-        await viewer.close()
+        for wish, says in WRONG:
+            viewer = Viewer(live.http, None, request=wish)
+            response = await viewer.offer()
+            assert response.status_code == 400 and says in response.json()["error"], wish
+            await viewer.close()
+
+
+async def test_a_stage_is_a_page_for_everybody_and_a_picture_for_who_has_the_token(
+    start_server: StartServer,
+) -> None:
+    token = "a-long-token-for-this-test"
+    async with start_server(token=token) as live:
+        assert (await live.http.get("/stage/studio-1")).status_code == 200
+        assert (await live.http.get("/api/views/studio-1")).status_code == 401
+        known = {"authorization": f"Bearer {token}"}
+        answer = await live.http.get("/api/views/studio-1", headers=known)
+        assert answer.status_code == 404

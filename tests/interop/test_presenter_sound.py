@@ -56,7 +56,7 @@ def test_the_virtual_microphone_is_late_by_what_is_said(
     """Also recorded: the file's picture brightens with its sound."""
     film = tmp_path / "talk.mp4"
     process = server.run(
-        "tests.fakes.present_process", "--bundle", bundle, "--seconds", "9", "--record", str(film)
+        "tests.fakes.present_process", "--bundle", bundle, "--seconds", "7", "--record", str(film)
     )
     wait_for(lambda: OURS in server.sources(), "the virtual microphone")
     clicks = Clicks(server, BURST)
@@ -76,7 +76,7 @@ def test_the_virtual_microphone_is_late_by_what_is_said(
         said["late"],
         said["shown"],
     )
-    assert len(late) >= 5
+    assert len(late) >= 4
     measured = float(np.median(late[1:]))
     assert abs(measured - said["delay_ms"]) < 60, (measured, said["delay_ms"])
     assert said["problems"] == []
@@ -98,11 +98,11 @@ def check_film(film: Path) -> None:
     loud = np.flatnonzero(sound > 0.25) / RATE
     starts = [t for i, t in enumerate(loud) if i == 0 or t - loud[i - 1] > 0.3]
     apart = [1e3 * (min(lit, key=lambda seen: abs(seen - t)) - t) for t in starts[1:]]
-    assert len(apart) >= 4 and np.abs(np.median(apart)) < 45, apart  # a frame is 40 ms
+    assert len(apart) >= 3 and np.abs(np.median(apart)) < 45, apart  # a frame is 40 ms
 
 
 def test_a_sound_server_that_dies_is_found_again(server: SoundServer, bundle: str) -> None:
-    process = server.run("tests.fakes.present_process", "--bundle", bundle, "--seconds", "14")
+    process = server.run("tests.fakes.present_process", "--bundle", bundle, "--seconds", "10")
     wait_for(lambda: OURS in server.sources(), "the virtual microphone")
     time.sleep(1.0)  # so that it is in use
     server.kill()

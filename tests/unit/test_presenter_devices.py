@@ -144,6 +144,21 @@ def test_the_avatar_does_not_listen_to_itself(audio: FakeAudio) -> None:
     assert "own" in microphone.problem and not audio.streams
 
 
+def test_the_avatar_is_not_the_system_s_default_microphone(
+    audio: FakeAudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audio.devices[0]["name"] = "default"
+    said = ["visavis_mic"]
+    monkeypatch.setattr(pulse, "pactl", lambda *words: said[0])
+    microphone = Microphone("", threading.Event())
+    microphone.take(0.0)
+    assert "own" in microphone.problem and not audio.streams
+    said[0] = "alsa_input.pci"
+    microphone.take(3.0)
+    assert len(audio.streams) == 1
+    microphone.close()
+
+
 def test_a_name_that_is_none_and_no_device_at_all(audio: FakeAudio) -> None:
     microphone = Microphone("Yeti", threading.Event())
     microphone.take(0.0)
