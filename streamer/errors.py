@@ -71,6 +71,13 @@ class Conflict(VisavisError):
     usual_code = "conflict"
 
 
+class PreconditionFailed(VisavisError):
+    """The client speaks of a state that is over."""
+
+    status = 412
+    usual_code = "precondition-failed"
+
+
 class TooLarge(VisavisError):
     """The upload exceeds a stated limit."""
 

@@ -34,7 +34,8 @@ JSON_SLACK: Final = 16 * 1024  # JSON around an offer
 SMALL_BODY: Final = 64 * 1024
 # What a browser loads before it can know a token; everything else asks for it.
 OPEN_PATHS: Final = frozenset({"/", "/call", "/client.js", "/healthz", "/visavis-ca.crt"})
-OPEN_FOLDERS: Final = ("/static/", "/stage/", "/call/")
+# A view id is what lets one watch, and nothing else: whoever is given one needs no token.
+OPEN_FOLDERS: Final = ("/static/", "/stage/", "/call/", "/api/whep/")
 SELF_GUARDED: Final = "/api/rooms/"  # an invitation or a seat opens these; see room_routes
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, 7.4.1
@@ -212,7 +213,7 @@ class Guard:
         if path == "/api/avatars" or (in_room and path.endswith("/avatars")):
             return limits.photo_bytes + FORM_SLACK
         in_room = in_room and (path.endswith("/offer") or "/whep/" in path)
-        offered = path in ("/api/offer", "/offer")
+        offered = path in ("/api/offer", "/offer", "/api/whip")
         if offered or path.startswith(("/api/whep/", "/sessions/")) or in_room:
             return 2 * limits.offer_bytes + JSON_SLACK  # escapes can double a text
         return SMALL_BODY

@@ -1,10 +1,10 @@
-"""Sessions over HTTP: offers, candidates, WHEP, figures, hanging up."""
+"""Sessions over HTTP: offers, candidates, figures, hanging up."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from visavis.streamer.http.answers import DESCRIBED
 from visavis.streamer.http.schemas import Answer, Candidates, Done, Offer, Sessions, Viewed
@@ -12,18 +12,7 @@ from visavis.streamer.http.services import Served
 from visavis.streamer.session.trace import MAX_SECONDS
 
 router = APIRouter(tags=["sessions"], responses=DESCRIBED)
-_JSON, _SDP = "application/json", "application/sdp"
-_FRAGMENT = "application/trickle-ice-sdpfrag"
-
-
-def _text(media: str) -> dict[str, Any]:
-    """Describe a body that is text, so that ``/openapi.json`` knows it too."""
-    content = {media: {"schema": {"type": "string"}}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _answers_sdp(status: int, words: str) -> dict[int | str, dict[str, Any]]:
-    return {status: {"description": words, "content": {_SDP: {"schema": {"type": "string"}}}}}
+_JSON = "application/json"
 
 
 @router.post("/api/offer")
@@ -39,41 +28,6 @@ async def trickle(served: Served, body: Candidates) -> Done:
     found = [candidate.model_dump() for candidate in body.candidates]
     await served.sessions.add_candidates(body.pc_id, found)
     return Done()
-
-
-@router.post(
-    "/api/whep/{pc_id}",
-    status_code=201,
-    response_class=Response,
-    openapi_extra=_text(_SDP),
-    responses=_answers_sdp(201, "The answer; Location says where to hang up."),
-)
-async def whep(served: Served, request: Request, pc_id: str) -> Response:
-    """Watch a session as WHEP has it: an offer's SDP to an answer's, and where to hang up."""
-    sdp = (await request.body()).decode("utf-8", "replace")
-    viewer, answer = await served.sessions.watch(pc_id, sdp)
-    return Response(answer, 201, {"location": viewer.id}, media_type=_SDP)
-
-
-@router.patch(
-    "/api/whep/{pc_id}",
-    status_code=204,
-    response_class=Response,
-    openapi_extra=_text(_FRAGMENT),
-)
-async def whep_trickle(served: Served, request: Request, pc_id: str) -> Response:
-    """Add candidates: an SDP fragment with ``a=candidate`` lines."""
-    lines = (await request.body()).decode("utf-8", "replace").splitlines()
-    found = [{"candidate": ln[2:].strip()} for ln in lines if ln.startswith("a=candidate:")]
-    await served.sessions.add_candidates(pc_id, found)
-    return Response(status_code=204)
-
-
-@router.delete("/api/whep/{pc_id}", status_code=204, response_class=Response)
-async def whep_hang_up(served: Served, pc_id: str) -> Response:
-    """Stop watching."""
-    await served.sessions.end(pc_id, "The viewer hung up.")
-    return Response(status_code=204)
 
 
 @router.get("/api/views/{view_id}")

@@ -98,6 +98,16 @@ class SessionManager:
         if request.watch is not None:
             return _answered(*await self._watch(request.watch, offer))
         signaling.need(offer, "audio", "video")
+        return _answered(*await self._begin(request, offer))
+
+    async def publish(self, request: OfferRequest) -> tuple[Session, str]:
+        """Begin a session whose client only speaks (WHIP); return it and the answer.
+
+        Raises:
+            VisavisError: whatever is wrong, in one sentence.
+        """
+        offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        signaling.need(offer, "audio")
         return await self._begin(request, offer)
 
     async def join(self, request: OfferRequest, guest: Guest) -> tuple[Session, dict[str, Any]]:
@@ -108,12 +118,20 @@ class SessionManager:
         """
         offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
         signaling.need(offer, "audio", "video")
-        answer = await self._begin(request, offer, guest)
-        return self._get(answer["pc_id"]), answer
+        session, answer = await self._begin(request, offer, guest)
+        return session, _answered(session, answer)
+
+    def peer(self, peer_id: str) -> Peer:
+        """Return a session or viewer by the id that controls it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._peer(peer_id) or self._get(peer_id)
 
     async def _begin(
         self, request: OfferRequest, offer: Offer, guest: Guest | None = None
-    ) -> dict[str, Any]:
+    ) -> tuple[Session, str]:
         size = request.size or self._context.config.media.size
         avatar = self._context.find_avatar(request.avatar_id)
         await self._enter(request.pc_id, size)
@@ -134,7 +152,7 @@ class SessionManager:
         self._context.metrics.started.inc()
         self._journal("session-start", avatar.id, session.id)
         try:
-            return _answered(session, await session.answer(offer))
+            return session, await session.answer(offer)
         except BaseException:
             await session.end("The offer could not be answered.", "refused")
             raise
@@ -229,7 +247,7 @@ class SessionManager:
         Raises:
             NotFound: there is no such session.
         """
-        await (self._peer(session_id) or self._get(session_id)).add_candidates(candidates)
+        await self.peer(session_id).add_candidates(candidates)
 
     async def record(self, session_id: str, seconds: float) -> str:
         """Record the frames of a session as a Chrome trace.

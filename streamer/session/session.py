@@ -131,7 +131,7 @@ class Session(Peer):
         """
         first = self.feed is None
         if first:
-            self.feed = self._make_feed(offer)
+            self.feed = self.own_feed = self._make_feed(offer)
         sdp = await super().answer(offer)
         if first:
             self._run(self._open_slot(self.feed.codec))  # type: ignore[union-attr]
@@ -139,8 +139,9 @@ class Session(Peer):
 
     def _make_feed(self, offer: Offer) -> Feed:
         """Return the feed, in the codec which the first picture section will have."""
-        wanted, video = self._media.video_codec.upper(), offer.served("video")
-        codecs = [name.upper() for name in video[0].codecs] if video else [wanted]
+        wanted = self._media.video_codec.upper()
+        shown = [s for s in offer.served("video") if s.direction != "sendonly"]
+        codecs = [name.upper() for name in shown[0].codecs] if shown else [wanted]
         return Feed(
             wanted if wanted in codecs else codecs[0],
             self._media.fps,
@@ -156,8 +157,11 @@ class Session(Peer):
     def role_of(self, section: Section, nth: int) -> Role:
         """The first of each kind is the session's own; others' feeds get the rest.
 
-        A second audio section that the viewer only sends in is the other side's sound.
+        A second audio section that the viewer only sends in is the other side's sound. A camera
+        is of no use.
         """
+        if section.kind == "video" and section.direction == "sendonly":
+            return Role.DROPPED
         if nth == 0:
             return Role.OWN
         if section.direction == "sendonly":
@@ -186,7 +190,6 @@ class Session(Peer):
             bitrate=self._estimated,
         )
         lane.attach(transceiver.sender, codecs[0].name)
-        lane.show(self.feed)
         return lane
 
     def _send_raw(self, transceiver: RTCRtpTransceiver, clock_rate: int) -> None:

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import ipaddress
 import logging
 import random
 import socket
+import struct
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +37,7 @@ UNANSWERED = 6  # such questions until consent has run out (RFC 7675: 30 s)
 _OVERLAP_S = 1.0  # that the old pair is still listened to after a restart
 _RECEIVE_BUFFER = 1 << 20  # bytes in the kernel
 _LOOPBACK = ("127.0.0.1", "::1")
+_ATTACH_FILTER = 26  # SO_ATTACH_FILTER of Linux, which Python does not name
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,18 @@ class Binding:
     """Where media sockets are bound.
 
     Attributes:
-        loopback_only: reachable from this machine alone, as its HTTP server is.
+        loopback_only: reachable from this machine alone, as its HTTP server is. Its other
+            addresses are bound all the same, since some clients (libnice, Firefox) do not pair
+            them with 127.0.0.1, but the kernel lets nothing in there that comes from outside.
     """
 
     loopback_only: bool = False
 
     def addresses(self, found: Iterable[str]) -> list[str]:
         """Return the addresses to bind, of those that the machine has."""
-        return [*dict.fromkeys([*(() if self.loopback_only else found), *_LOOPBACK])]
+        return [*dict.fromkeys([*found, *_LOOPBACK])]
 
-    @staticmethod
-    def open(address: str) -> socket.socket:
+    def open(self, address: str) -> socket.socket:
         """Return a bound socket.
 
         Raises:
@@ -62,12 +67,38 @@ class Binding:
         sock = socket.socket(family, socket.SOCK_DGRAM)
         try:
             sock.setblocking(False)
+            if self.loopback_only and address not in _LOOPBACK:
+                _refuse_outsiders(sock)
             sock.bind((address, 0))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         except OSError:
             sock.close()
             raise
         return sock
+
+
+def _refuse_outsiders(sock: socket.socket) -> None:
+    """Have the kernel drop what did not come over the loopback device.
+
+    What a program sends to another address of its own machine comes that way too.
+
+    Raises:
+        OSError: this system cannot do it; the socket must not be used.
+    """
+    if not sys.platform.startswith("linux"):
+        raise OSError("only the loopback addresses can be kept from other machines here")
+    device = socket.if_nametoindex("lo")
+    program = b"".join(
+        struct.pack("HBBI", *instruction)
+        for instruction in (
+            (0x20, 0, 0, 0xFFFFF008),  # ld [ifindex]: SKF_AD_OFF + SKF_AD_IFINDEX
+            (0x15, 0, 1, device),  # jeq the loopback device's, or go one further
+            (0x06, 0, 0, 0xFFFFFFFF),  # take all of it
+            (0x06, 0, 0, 0),  # take nothing
+        )
+    )
+    code = ctypes.create_string_buffer(program)
+    sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", 4, ctypes.addressof(code)))
 
 
 class _Socket(StunProtocol):

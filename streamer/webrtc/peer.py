@@ -140,6 +140,7 @@ class Peer:
         self._generation = 0  # of ICE
         self._fingerprints: frozenset[str] = frozenset()
         self._slots: dict[str, _Slot] = {}
+        self.own_feed: Feed | None = None  # what the peer's own sections show
         self._feeds: dict[str, Feed] = {}
         self._told: tuple[list[Stream], Missing] = ([], Missing(0, 0))
         self._named = 0  # candidates taken
@@ -153,7 +154,7 @@ class Peer:
     # ------------------------------------------------------------------ what a subclass says
 
     def role_of(self, section: Section, nth: int) -> Role:
-        """Return what the ``nth`` section of its kind (from 0) is for."""
+        """Return what the ``nth`` section of its kind (from 0) that is of any use is for."""
         raise NotImplementedError
 
     def place(self, section: Section, role: Role, transceiver: RTCRtpTransceiver) -> Lane | None:
@@ -245,12 +246,12 @@ class Peer:
     def _roles(self, added: list[Section]) -> dict[str, Role]:
         nth = {kind: 0 for kind in signaling.KINDS}
         for slot in self._slots.values():
-            nth[slot.transceiver.kind] += 1
-        roles = {}
+            nth[slot.transceiver.kind] += slot.role is not Role.DROPPED
+        roles: dict[str, Role] = {}
         for section in added:
             if section.kind in nth:
-                roles[section.mid] = self.role_of(section, nth[section.kind])
-                nth[section.kind] += 1
+                role = roles[section.mid] = self.role_of(section, nth[section.kind])
+                nth[section.kind] += role is not Role.DROPPED
         return roles
 
     def _add(self, section: Section, role: Role) -> None:
@@ -289,11 +290,16 @@ class Peer:
                 self._generation += 1
                 self._named = 0
 
-    async def restart(self, username: str, password: str) -> tuple[str, str, list[str]]:
+    @property
+    def remote_username(self) -> str:
+        """The client's ICE user name fragment."""
+        return next((a.remote_username or "" for a in self._connection.agents), "")
+
+    async def restart(self, username: str, password: str) -> tuple[str, str, str, list[str]]:
         """Restart ICE of a bundled connection without an offer, as WHIP and WHEP do.
 
         Returns:
-            User name fragment, password and candidate lines of this side.
+            User name fragment, password, mid and candidate lines of this side.
 
         Raises:
             Conflict: there is no one connection that could restart.
@@ -311,7 +317,7 @@ class Peer:
             self._generation += 1
             self._named = 0
             lines = [f"a=candidate:{c.to_sdp()}" for c in agent.local_candidates]
-            return agent.local_username, agent.local_password, lines
+            return agent.local_username, agent.local_password, next(iter(self._slots), "0"), lines
 
     async def add_candidates(self, candidates: list[Any]) -> None:
         """Take trickled candidates: those that can be used, are new, and within the limit."""
@@ -374,6 +380,9 @@ class Peer:
 
     def _assign(self) -> None:
         """Bring sections and wishes together, moving nobody who is shown already."""
+        for slot in self._slots.values():
+            if slot.role is Role.OWN and slot.lane is not None:
+                slot.lane.show(self.own_feed if slot.sends else None)
         feeds = self._feeds = {name: f for name, f in self._feeds.items() if not f.ended}
         free = [slot for slot in self._slots.values() if slot.role is Role.FREE and slot.lane]
         shown: set[tuple[str, str]] = set()

@@ -103,6 +103,7 @@ class Viewer:
     alter: Callable[[str], str] = lambda sdp: sdp
     channel: str = "control"
     path: str = "/api/offer"
+    understand: Callable[[str], str] = lambda sdp: sdp
     frames: list[Seen] = field(default_factory=list)
     sounds: list[Heard] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -208,7 +209,8 @@ class Viewer:
             if transceiver.receiver not in self._spied:
                 self._spied.append(transceiver.receiver)
                 self._spy(transceiver.kind, transceiver.receiver)
-        await self.pc.setRemoteDescription(RTCSessionDescription(body["sdp"], body["type"]))
+        answer = self.understand(body["sdp"])
+        await self.pc.setRemoteDescription(RTCSessionDescription(answer, body["type"]))
         return dict(body)
 
     def _spy(self, kind: str, receiver: Any) -> None:

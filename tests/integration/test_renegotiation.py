@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -149,6 +151,42 @@ async def test_any_order_bundled_or_not(
         )
         await watcher.until(lambda: any(s.peak > 3000 for s in watcher.sounds))
         await asyncio.gather(viewer.close(), watcher.close())
+
+
+def permuted(sdp: str, order: tuple[int, ...]) -> str:
+    """Return a description with its sections, and its bundle, in another order."""
+    head, *blocks = re.split(r"^(?=m=)", sdp, flags=re.MULTILINE)
+    blocks = [blocks[place] for place in order]
+    mids = [re.search(r"^a=mid:(\S+)", block, re.MULTILINE)[1] for block in blocks]  # type: ignore[index]
+    return re.sub(r"BUNDLE.*", f"BUNDLE {' '.join(mids)}", head) + "".join(blocks)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_every_order_of_audio_video_and_data(
+    start_server: StartServer, order: tuple[int, ...]
+) -> None:
+    back = tuple(order.index(place) for place in range(3))
+    async with start_server() as live:
+
+        def turn(viewer: Viewer) -> Viewer:
+            viewer.alter = lambda sdp: permuted(sdp, order)
+            viewer.understand = lambda sdp: permuted_sections(sdp, back)
+            return viewer
+
+        viewer = turn(Viewer(live.http, FakeMicrophone(beeps(60))))
+        await viewer.connect()
+        await viewer.send(type="ping", t=1)
+        await viewer.until(lambda: viewer.of("pong") and len(viewer.frames) > 5)
+        watcher = turn(Viewer(live.http, None, request={"watch": viewer.view_id}))
+        await watcher.connect()
+        await watcher.until(lambda: len(watcher.frames) > 5)
+        await asyncio.gather(viewer.close(), watcher.close())
+
+
+def permuted_sections(sdp: str, order: tuple[int, ...]) -> str:
+    """Return an answer with its sections in the order of the offer that was made."""
+    head, *blocks = re.split(r"^(?=m=)", sdp, flags=re.MULTILINE)
+    return head + "".join(blocks[place] for place in order)
 
 
 async def test_a_bad_offer_leaves_the_connection_as_it_was(start_server: StartServer) -> None:

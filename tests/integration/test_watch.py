@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from urllib.parse import urljoin
 
 from tests.fakes.fake_microphone import FakeMicrophone, Viewer, beeps
 from tests.integration.conftest import Live, StartServer
@@ -51,36 +49,6 @@ async def test_any_number_of_viewers_cost_one_encoding(start_server: StartServer
             while live.services.sessions._viewers:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await asyncio.gather(*(w.close() for w in watchers))
-
-
-async def test_whep(start_server: StartServer) -> None:
-    async with start_server(limits={"max_sessions": 2, "max_viewers": 1}) as live:
-        first = await seeing(live)
-        post = live.http.post
-        made: list[str] = []
-
-        async def as_whep(url: str, **options: object) -> object:
-            body = options["json"]
-            assert isinstance(body, dict)
-            kind = {"content-type": "application/sdp"}
-            response = await post(f"/api/whep/{first.view_id}", content=body["sdp"], headers=kind)
-            if response.status_code != 201:
-                return response
-            made.append(urljoin(f"/api/whep/{first.pc_id}", response.headers["location"]))
-            body = {"sdp": response.text, "type": "answer", "pc_id": made[-1].rsplit("/", 1)[1]}
-            response.status_code, response._content = 200, json.dumps(body).encode()
-            return response
-
-        live.http.post = as_whep  # type: ignore[assignment, method-assign]
-        watcher = await seeing(live)
-        refused = Viewer(live.http, None)
-        response = await refused.offer()
-        assert response.status_code == 503 and "watchers already" in response.json()["error"]
-        assert (await live.http.patch(made[0], content="a=ice-ufrag:x")).status_code == 204
-        assert (await live.http.delete(made[0])).status_code == 204
-        assert not live.services.sessions._viewers
-        assert (await live.http.delete(made[0])).status_code == 204, "twice is no error"
-        await asyncio.gather(first.close(), watcher.close(), refused.close())
 
 
 async def test_what_cannot_be_watched_is_said(start_server: StartServer) -> None:
