@@ -17,8 +17,15 @@ from visavis.streamer import __version__
 from visavis.streamer.avatars.enrolment import compile_once
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
+from visavis.streamer.http import (
+    agent_routes,
+    pages,
+    pipecat_routes,
+    room_routes,
+    sessions,
+    status,
+)
 from visavis.streamer.http import avatars as avatar_routes
-from visavis.streamer.http import pages, pipecat_routes, room_routes, sessions, status
 from visavis.streamer.http.answers import handle_errors
 from visavis.streamer.http.guard import Guard, check_exposure, is_loopback
 from visavis.streamer.http.services import Services, find_avatar
@@ -88,7 +95,8 @@ def create_app(
     app.state.services = services
     app.state.failure = ""
     app.state.starts = pipecat_routes.Starts()
-    for part in (sessions, pipecat_routes, avatar_routes, room_routes, status, pages):
+    routes = (sessions, pipecat_routes, agent_routes, avatar_routes, room_routes, status, pages)
+    for part in routes:
         app.include_router(part.router)
     app.include_router(room_routes.page)
     app.mount("/static", pages.Static(), name="static")
