@@ -17,8 +17,8 @@ from visavis.streamer import __version__
 from visavis.streamer.avatars.enrolment import compile_once
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
-from visavis.streamer.http import avatars as avatar_routes
 from visavis.streamer.http import (
+    agent_routes,
     pages,
     pipecat_routes,
     room_routes,
@@ -26,6 +26,7 @@ from visavis.streamer.http import (
     status,
     whip_routes,
 )
+from visavis.streamer.http import avatars as avatar_routes
 from visavis.streamer.http.answers import handle_errors
 from visavis.streamer.http.guard import Guard, check_exposure, is_loopback
 from visavis.streamer.http.services import Services, find_avatar
@@ -99,6 +100,7 @@ def create_app(
         sessions,
         whip_routes,
         pipecat_routes,
+        agent_routes,
         avatar_routes,
         room_routes,
         status,

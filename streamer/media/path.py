@@ -109,6 +109,13 @@ class MediaPath:
         self.timeline.push(source_time, samples, self._clock.now())
         self._feed()
 
+    def speak(self, samples: NDArray[np.int16]) -> None:
+        """Take sound that is to be heard next, at 48 kHz, from something that has no clock."""
+        if self.live:
+            silent = np.zeros_like(samples) if self.muted else samples
+            self.timeline.extend(silent, self._clock.now())
+            self._feed()
+
     def fill(self) -> None:
         """Make up what is missing now."""
         self.timeline.fill(self._clock.now())

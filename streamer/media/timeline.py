@@ -98,6 +98,28 @@ class Timeline:
         self._least_late = None
         return position
 
+    def change_source(self) -> None:
+        """Take that what comes next has a clock of its own: it is placed anew."""
+        self._offset = None
+        self._owed = self._applied = 0
+        self._least_late = None
+
+    def pass_over(self, position: int) -> None:
+        """Make up everything before a media time: what came there now would never be heard."""
+        if position > self.written:
+            self._conceal(position - self.written)
+
+    def extend(self, samples: NDArray[np.int16], now: float) -> None:
+        """Write sound that has no clock of its own after what is there; nothing of it is refused.
+
+        Args:
+            samples: mono int16 at 48 kHz.
+            now: monotonic seconds.
+        """
+        self._heard_at = now
+        self._append(samples)
+        self._arrivals.append((self.written, now))
+
     def push(self, source_time: int, samples: NDArray[np.int16], now: float) -> None:
         """Write sound.
 

@@ -52,17 +52,19 @@ class ChatChannel(ControlChannel):
             else:
                 self.send(rtvi.refusal(action.id, sentence))
 
-    def sound(self, position: int, samples: NDArray[np.int16]) -> None:
+    def sound(self, position: int, samples: NDArray[np.int16], *, user: bool = True) -> None:
         """Take sound at 16 kHz, after the models have it.
 
         Args:
             position: media time of the first sample.
             samples: mono.
+            user: it is the client's own, not an agent's.
         """
         if not self.attached.is_set():
             return
         for change in self._speaking.push(position, samples):
-            self.send(rtvi.speaking("user", change[1]))
+            if user:
+                self.send(rtvi.speaking("user", change[1]))
             self._changes.append(change)
 
     def shown(self, media_s: float | None) -> None:

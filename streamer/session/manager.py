@@ -238,6 +238,14 @@ class SessionManager:
             await viewer.end("The offer could not be answered.", "refused")
             raise
 
+    def session(self, session_id: str) -> Session:
+        """Return a session by the id that controls it.
+
+        Raises:
+            NotFound: there is none.
+        """
+        return self._get(session_id)
+
     def _peer(self, peer_id: str) -> Peer | None:
         return self._sessions.get(peer_id) or self._viewers.get(peer_id)
 

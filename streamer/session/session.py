@@ -19,7 +19,9 @@ from visavis.streamer.integrations import rtvi
 from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
+from visavis.streamer.media.timeline import RATE
 from visavis.streamer.session import motion_channel
+from visavis.streamer.session.agent import BLOCK, MAX_BEHIND, AgentVoice
 from visavis.streamer.session.chat import ChatChannel
 from visavis.streamer.session.context import Avatar, SessionContext
 from visavis.streamer.session.control import ControlChannel
@@ -115,6 +117,7 @@ class Session(Peer):
         self._sound = SoundRelease(self._clock, self._path.read, self._path.release_sound)
         self._microphone: AudioIn | None = None
         self._next_avatar: Avatar | None = None
+        self._agent: AgentVoice | None = None  # speaks in place of the microphone
 
     @property
     def state(self) -> str:
@@ -177,7 +180,7 @@ class Session(Peer):
             tap_receiver(receiver, AudioIn(codecs, self._heard.put).take)
             return None
         if section.kind == "audio":
-            self._microphone = AudioIn(codecs, self._path.sound, self._clock.now)
+            self._microphone = AudioIn(codecs, self._spoken, self._clock.now)
             tap_receiver(receiver, self._microphone.take)
             if codecs[0].name.lower() != "opus":
                 self._send_raw(transceiver, codecs[0].clockRate)
@@ -348,12 +351,58 @@ class Session(Peer):
         self._slot.pcm(position, samples)
         if self._guest is not None:
             self._guest.spoke(at, samples)
-        self._chat.sound(position, samples)
+        self._chat.sound(position, samples, user=self._agent is None)
+
+    def _spoken(self, source_time: int, samples: NDArray[np.int16]) -> None:
+        """Take the microphone: the avatar's voice or, beside an agent, the one who listens."""
+        if self._agent is None:
+            self._path.sound(source_time, samples)
+        elif self._heard is not None:
+            self._heard.put(source_time, samples)
+
+    def join_agent(self, voice: AgentVoice) -> None:
+        """Let a program speak in place of the microphone, which is what the avatar listens to now.
+
+        Raises:
+            Conflict: another one does, or the session is over.
+        """
+        if self.over:
+            raise Conflict("This session has ended.")
+        if self._agent is not None:
+            raise Conflict("Another agent speaks in this session.", code="agent-there")
+        self._agent, self._heard = voice, self._heard or HeardSound()
+        voice.caption = lambda text: self._tell({"type": "caption", "text": text})
+
+    def leave_agent(self, voice: AgentVoice) -> None:
+        """Let the microphone speak again."""
+        if self._agent is voice:
+            self.interrupt()
+            self._agent = None
+            self._path.timeline.change_source()
+
+    def _speak(self) -> None:
+        """Put what the agent says on the timeline, at the pace of a microphone."""
+        voice, timeline = self._agent, self._path.timeline
+        if voice is None:
+            return
+        due = timeline.due(self._clock.now())
+        if due - timeline.written > MAX_BEHIND * BLOCK:  # this process has stood still
+            timeline.pass_over(due - BLOCK)
+        for _ in range((due - timeline.written) // BLOCK):
+            samples, sound = voice.block()
+            self._path.speak(samples)
+            voice.placed(timeline.written - BLOCK, sound)
+        voice.shown(self._seen())
+
+    def _seen(self) -> int:
+        """Return the media time whose picture is shown now, in samples."""
+        return round((self._path.media_time() or 0.0) * RATE)
 
     async def _pace(self) -> None:
         """Keep media time going and release frames at their ticks."""
         path, block, frame = self._path, 0, 0
         while True:
+            self._speak()
             path.fill()
             self._keyframes.poll()
             due = path.due_frame()
@@ -435,6 +484,8 @@ class Session(Peer):
 
     def interrupt(self) -> None:
         """Barge-in: sound, coefficients and pictures on their way are dropped at once."""
+        if self._agent is not None:
+            self._agent.clear(self._sound.position if self._is_heard() else self._seen())
         if self._path.live:
             self._path.timeline.hush(self._sound.position)
         if self._slot is not None:
@@ -541,6 +592,8 @@ class Session(Peer):
         self.begun.set()  # nobody need wait any longer
         self._control.send({"type": "ended", "reason": reason, "cause": cause})
         self._chat.bye(reason, cause)
+        if self._agent is not None:
+            self._agent.tell({"type": "ended", "reason": reason, "cause": cause})
         await asyncio.gather(self._control.flush(_FLUSH_S), self._chat.flush(_FLUSH_S))
         over = "The session that was watched is over."
         await asyncio.gather(*(viewer.end(over, "watch") for viewer in list(self.viewers)))
