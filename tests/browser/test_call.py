@@ -26,6 +26,7 @@ from tests.browser.serving import Serving
 from tests.browser.test_live import mouth_box
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=20_000)  # three browsers decode beside the server, on two cores perhaps
 WATCH_S = 10.5  # one whole round of everybody's turns
 HEARD = 0.01  # root mean square, full scale 1
 FOLLOWS = 0.4  # as in test_live

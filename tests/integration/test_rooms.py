@@ -215,6 +215,31 @@ async def test_a_reload_keeps_id_and_seat(start_server: StartServer) -> None:
         await close(ada, again)
 
 
+async def test_a_tab_that_sleeps_costs_nobody_else_and_may_come_back(
+    start_server: StartServer,
+) -> None:
+    limits, rooms = {"idle_timeout_s": 3.0}, {"away_s": 2.0}
+    async with start_server(avatars=AVATARS, limits=limits, rooms=rooms) as live:
+        ada, ben = await call_of(live, "Ada", "Ben")
+
+        async def stay_awake() -> None:
+            while True:
+                await ada.send(type="ping", t=1)
+                await ada.nothing_more(0.5)
+
+        awake = asyncio.create_task(stay_awake())
+        await ada.until(lambda: ada.of("leave"), 30)
+        assert "away" in [m["person"]["presence"] for m in ada.of("person")]
+        assert ada.of("leave")[0]["reason"] == "lost" and not ada.of("ended")
+        again = person(live, "Ben", 1)
+        again.seat = ben.seat
+        await again.join()
+        assert again.id == ben.id and not again.people()[ben.id]["host"]
+        await ada.until(lambda: len(ada.pictures(ben.id)) > 2)
+        awake.cancel()
+        await close(ada, ben, again)
+
+
 async def test_the_same_seat_twice_ends_the_older_connection(start_server: StartServer) -> None:
     async with start_server(avatars=AVATARS) as live:
         (ada,) = await call_of(live, "Ada")

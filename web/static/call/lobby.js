@@ -48,14 +48,15 @@ export class Lobby {
       notice(byId("lobby-problem"), error.message);
       return;
     }
-    byId("join").disabled = false;
     this.#describe();
+    byId("join").disabled = !this.#info.watch_only; // until it is known which face one wears
     if (this.#info.watch_only) return;
     try {
       if (!this.#faces.loaded) await this.#faces.load(this.#info.owner, recall("face"));
     } catch (error) {
       notice(byId("lobby-problem"), error.message);
     }
+    byId("join").disabled = false;
     this.faceChosen(this.#faces.chosen);
   }
 

@@ -1,5 +1,6 @@
 /** The page of a call: the door, the lobby, the room, and what is left afterwards. */
 
+import { askForToken } from "../app/access.js";
 import { recall } from "../app/preferences.js";
 import { RoomCall } from "./call.js";
 import { Controls } from "./controls.js";
@@ -113,6 +114,19 @@ function rated(value, { rttMs, loss }) {
   pill.dataset.value = value;
 }
 
+/** Open a room; only who knows the access token may, where there is one. */
+async function opened(title) {
+  for (;;) {
+    try {
+      return await door.open(title);
+    } catch (error) {
+      const token = error.code === "token" ? await askForToken() : "";
+      if (!token) throw error;
+      door.token = token;
+    }
+  }
+}
+
 async function keepAwake() {
   const wanted = call.state === "live" && document.visibilityState === "visible";
   if (wanted && !wakeLock) wakeLock = await navigator.wakeLock?.request("screen").catch(() => null);
@@ -149,7 +163,7 @@ byId("door-form").addEventListener("submit", async (event) => {
   byId("door-problem").textContent = title ? "" : "Give the call a name.";
   if (!title) return byId("door-name").focus();
   try {
-    const { name } = await door.open(title);
+    const { name } = await opened(title);
     location.href = new URL(name, door.address).href;
   } catch (error) {
     byId("door-problem").textContent = error.message;

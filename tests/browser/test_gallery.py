@@ -1,0 +1,118 @@
+"""The gallery: rename, save as a file, take in again; and what to change before a photo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.serving import Serving
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+SIDE = 96  # px of the copy that advice.js looks at
+
+_JUDGE = """([now, last]) => import("/static/app/advice.js").then(({ judge }) =>
+  judge(Float32Array.from(now), last && Float32Array.from(last)))"""
+
+
+def test_rename_in_the_gallery(light_server: Serving, open_page: OpenPage) -> None:
+    page = open_page(light_server.url)
+    page.get_by_role("button", name="Rename Mirrored").click()
+    page.fill("#rename-input", "Marlene")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Marlene")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name="Marlene")).to_be_visible()
+    page.get_by_role("button", name="Rename Marlene").click()
+    page.fill("#rename-input", "Mirrored")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("link", name="Marlene")).to_be_visible()
+    page.get_by_role("button", name="Rename Marlene").click()
+    page.fill("#rename-input", "Mirrored")
+    page.get_by_role("dialog").get_by_role("button", name="Rename").click()
+    expect(page.get_by_role("link", name="Mirrored")).to_be_visible()
+    assert page.complaints == []
+
+
+def test_an_avatar_goes_out_as_a_file_and_comes_in_again(
+    server: Serving, avatars: tuple[str, str], open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(server.url)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save Eileen as a file").click()
+    assert download.value.suggested_filename == "Eileen.vav"
+    path = tmp_path / "Eileen.vav"
+    download.value.save_as(path)
+
+    page.get_by_role("link", name="New avatar").click()
+    page.set_input_files("#file", path)
+    expect(page.locator("#unseen-why")).to_contain_text("saved as a file")
+    page.fill("#name", "Eileen again")
+    page.get_by_role("button", name="Make the avatar").click()
+    expect(page.locator("#consent-problem")).to_contain_text("Without this agreement")
+    page.check("#consent")
+    page.get_by_role("button", name="Make the avatar").click()
+    expect(page.locator("#stage-name")).to_have_text("Eileen again", timeout=60_000)
+    avatar = page.evaluate("location.hash").removeprefix("#avatar=")
+    assert httpx.delete(f"{server.url}api/avatars/{avatar}").status_code == 204
+
+
+def face(light: float, *, around: float = 140, side: float = 0.0, sharp: float = 20) -> list[float]:
+    """Something like a lit face before a wall, as luma."""
+    rng = np.random.default_rng(0)
+    picture = np.full((SIDE, SIDE), around)
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE
+    inside = ((x - 0.5) / 0.26) ** 2 + ((y - 0.45) / 0.35) ** 2 < 1
+    lit = light * (1 + side * np.sign(x - 0.5)) + rng.normal(0, sharp, (SIDE, SIDE))
+    picture[inside] = lit[inside]
+    return [float(value) for value in np.clip(picture, 0, 255).ravel()]
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (face(130), ""),
+        (face(30), "too dark"),
+        (face(40, around=220), "from behind"),
+        (face(240, sharp=6), "too bright"),
+        (face(120, side=0.4), "from one side"),
+        (face(130, sharp=0.5), "blurred"),
+    ],
+)
+def test_what_is_wrong_with_the_light_is_said_before_the_photo(
+    light_server: Serving, open_page: OpenPage, now: list[float], words: str
+) -> None:
+    page = open_page(light_server.url)
+    said = page.evaluate(_JUDGE, [now, None])
+    assert (words in said) if words else said == ""
+    if not words:
+        moved = [value + 20 for value in now]
+        assert "Hold still" in page.evaluate(_JUDGE, [now, moved])
+
+
+def test_advice_appears_with_the_camera_and_goes_with_it(
+    light_server: Serving, open_page: OpenPage
+) -> None:
+    page = open_page(light_server.url + "#new")
+    page.click("#use-camera")
+    expect(page.locator("#advice")).not_to_be_empty()
+    page.click("#close-camera")
+    expect(page.locator("#advice")).to_be_empty()
+    assert page.complaints == []
+
+
+def test_a_file_that_only_looks_like_an_avatar_is_refused(
+    server: Serving, open_page: OpenPage
+) -> None:
+    page = open_page(server.url + "#new")
+    bad = {"name": "x.vav", "mimeType": "application/zip", "buffer": b"PK\x03\x04 and no more"}
+    page.set_input_files("#file", bad)
+    page.fill("#name", "Nobody")
+    page.check("#consent")
+    page.get_by_role("button", name="Make the avatar").click()
+    expect(page.locator("#refused-reason")).to_contain_text("no identity", timeout=60_000)
