@@ -23,6 +23,7 @@ BLOCK: Final = RATE // 50  # two to a frame, so that frames end where blocks do
 MAX_AHEAD_S: Final = 60.0  # of sound that may wait: a paragraph
 MOST_SEGMENTS: Final = 256  # that wait
 MOST_CAPTIONS: Final = 256
+AHEAD: Final = 3 * BLOCK  # of the clock: sound may leave 50 ms before its picture, and loops stall
 MAX_BEHIND: Final = 2  # blocks; what is written later than that is written for nobody
 
 Event = dict[str, Any]

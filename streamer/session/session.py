@@ -21,7 +21,7 @@ from visavis.streamer.media.keyframes import KeyframeGate
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
 from visavis.streamer.media.timeline import RATE
 from visavis.streamer.session import motion_channel
-from visavis.streamer.session.agent import BLOCK, MAX_BEHIND, AgentVoice
+from visavis.streamer.session.agent import AHEAD, BLOCK, MAX_BEHIND, AgentVoice
 from visavis.streamer.session.chat import ChatChannel
 from visavis.streamer.session.context import Avatar, SessionContext
 from visavis.streamer.session.control import ControlChannel
@@ -385,7 +385,7 @@ class Session(Peer):
         voice, timeline = self._agent, self._path.timeline
         if voice is None:
             return
-        due = timeline.due(self._clock.now())
+        due = timeline.due(self._clock.now()) + AHEAD
         if due - timeline.written > MAX_BEHIND * BLOCK:  # this process has stood still
             timeline.pass_over(due - BLOCK)
         for _ in range((due - timeline.written) // BLOCK):
