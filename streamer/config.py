@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,12 +94,6 @@ def _address(value: str) -> str:
         raise ValueError("must be addresses such as 203.0.113.7") from None
 
 
-def _ice_url(value: str) -> str:
-    if not re.fullmatch(r"(stun|turn|turns):[^\s/@?]+(\?transport=(udp|tcp))?", value):
-        raise ValueError("must be addresses such as turn:turn.example.org:3478?transport=udp")
-    return value
-
-
 def _prefix(value: str) -> str:
     if value and (not value.startswith("/") or "//" in value or set(value) & set("?#%\\ ")):
         raise ValueError("must be a path such as /avatars")
@@ -118,7 +111,6 @@ Seconds = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_split)]
 Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_split)]
-IceUrls = Annotated[tuple[Annotated[str, AfterValidator(_ice_url)], ...], BeforeValidator(_split)]
 FilePath = Annotated[Path, AfterValidator(_path)]
 
 
@@ -223,7 +215,7 @@ class LimitsConfig(_Section):
 
 
 class IceConfig(_Section):
-    """How viewers reach the media; none of it leads to anybody else unless it is set."""
+    """How viewers reach the media. Nobody is ever asked for this machine's address."""
 
     advertise: Addresses = ()
     """Addresses offered to viewers as well: what a router or container host passes on to here."""
@@ -231,22 +223,12 @@ class IceConfig(_Section):
     """Lowest UDP port for media; 0 is any."""
     udp_port_max: Int = Field(default=0, ge=0, le=65_535)
     """Highest UDP port for media."""
-    stun: IceUrls = ()
-    """STUN servers of your own, asked for this machine's address at every session."""
-    turn: IceUrls = ()
-    """TURN servers of your own, for viewers that cannot reach this machine."""
-    turn_username: str = Field(default="", max_length=512)
-    """Name for the TURN servers."""
-    turn_password: str = Field(default="", max_length=512, repr=False)
-    """Password for the TURN servers."""
 
     @model_validator(mode="after")
     def _whole_range(self) -> IceConfig:
         low, high = self.udp_port_min, self.udp_port_max
         if (low or high) and not 1024 <= low <= high:
             raise ValueError("needs udp_port_min of 1024 or more, and udp_port_max not below it")
-        if self.turn and not (self.turn_username and self.turn_password):
-            raise ValueError("needs turn_username and turn_password where turn is set")
         return self
 
 

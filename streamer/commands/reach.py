@@ -24,7 +24,7 @@ def offered(config: Config, gathered: list[str]) -> Iterator[Check]:
         gathered: the addresses of a session's own candidates.
     """
     beyond = sorted({a for a in gathered if not a.startswith("127.") and a != "::1"})
-    extra = [*config.ice.advertise, *(f"by way of {url}" for url in config.ice.turn)]
+    extra = config.ice.advertise
     if beyond or extra:
         low, high = config.ice.udp_port_min, config.ice.udp_port_max
         ports = f", UDP ports {low}-{high}" if high else ""

@@ -193,7 +193,7 @@ def _services(
         metrics=metrics,
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
-        binding=Binding(loopback_only=is_loopback(config.server.host)),
+        binding=_binding(config),
     )
     scribe = ThreadPoolExecutor(1, "audit")
 
@@ -232,6 +232,17 @@ async def _end_erased(services: Services, clock: Clock) -> None:
             await services.sessions.end_erased(services.avatars.missing)
         except Exception:  # a disk that does not answer this time is asked again
             logger.exception("looking for erased avatars failed")
+
+
+def _binding(config: Config) -> Binding:
+    """Return where media is bound: as far as the HTTP server is reachable, itself or by a proxy."""
+    server, ice = config.server, config.ice
+    elsewhere = bool(server.host_names or server.root_path or ice.advertise)
+    return Binding(
+        loopback_only=is_loopback(server.host) and not elsewhere,
+        ports=(ice.udp_port_min, ice.udp_port_max),
+        advertise=ice.advertise,
+    )
 
 
 def _count_refusals(metrics: Metrics) -> Callable[[int], None]:

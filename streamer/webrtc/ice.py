@@ -48,9 +48,13 @@ class Binding:
         loopback_only: reachable from this machine alone, as its HTTP server is. Its other
             addresses are bound all the same, since some clients (libnice, Firefox) do not pair
             them with 127.0.0.1, but the kernel lets nothing in there that comes from outside.
+        ports: lowest and highest UDP port; any if both are 0.
+        advertise: addresses offered besides, which somebody passes on to this machine port by port.
     """
 
     loopback_only: bool = False
+    ports: tuple[int, int] = (0, 0)
+    advertise: tuple[str, ...] = ()
 
     def addresses(self, found: Iterable[str]) -> list[str]:
         """Return the addresses to bind, of those that the machine has."""
@@ -69,12 +73,43 @@ class Binding:
             sock.setblocking(False)
             if self.loopback_only and address not in _LOOPBACK:
                 _refuse_outsiders(sock)
-            sock.bind((address, 0))
+            self._bind(sock, address)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         except OSError:
             sock.close()
             raise
         return sock
+
+    def _bind(self, sock: socket.socket, address: str) -> None:
+        low, high = self.ports
+        ports = list(range(low, high + 1))
+        random.shuffle(ports)  # a viewer's next session is not where its last one was
+        for port in ports[:-1]:
+            with contextlib.suppress(OSError):
+                sock.bind((address, port))
+                return
+        sock.bind((address, ports[-1]))
+
+    def advertised(self, candidate: Candidate) -> list[Candidate]:
+        """Return what stands for a candidate of ours where others reach this machine."""
+        if ipaddress.ip_address(candidate.host).is_loopback and not self.loopback_only:
+            return []
+        version = ipaddress.ip_address(candidate.host).version
+        return [
+            Candidate(
+                foundation=candidate_foundation("srflx", "udp", address),
+                component=candidate.component,
+                transport="udp",
+                priority=candidate_priority(candidate.component, "srflx"),
+                host=address,
+                port=candidate.port,
+                type="srflx",
+                related_address=candidate.host,
+                related_port=candidate.port,
+            )
+            for address in self.advertise
+            if ipaddress.ip_address(address).version == version
+        ]
 
 
 def _refuse_outsiders(sock: socket.socket) -> None:
@@ -181,7 +216,7 @@ class IceConnection(Connection):
                 port=port,
                 type="host",
             )
-            found.append(protocol.local_candidate)
+            found += [protocol.local_candidate, *self._binding.advertised(protocol.local_candidate)]
             self._protocols.append(protocol)
         return [*found, *await super().get_component_candidates(component, [], timeout)]
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -60,6 +61,7 @@ def test_bad_files_are_named_in_one_sentence(tmp_path: Path, toml: str, sentence
     assert "\n" not in str(caught.value).strip()
 
 
+@settings_of_hypothesis(deadline=None)  # a loaded machine is no fault
 @given(st.dictionaries(st.sampled_from(["server.port", "media.fps", "media.size"]), st.text()))
 def test_any_text_is_a_config_or_a_sentence(values: dict[str, str]) -> None:
     try:
@@ -131,7 +133,7 @@ def test_every_setting_is_described() -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    config = load_config(environ={"VISAVIS_TOKEN": "x" * 16, "VISAVIS_ICE_TURN_PASSWORD": "y" * 9})
+    config = load_config(environ={"VISAVIS_TOKEN": "x" * 16})
     shown = [row.value for row in settings(config)]
-    assert shown.count("(set)") == 2 and not {"x" * 16, "y" * 9} & set(shown)
-    assert "x" * 16 not in repr(config) and "y" * 9 not in repr(config)
+    assert shown.count("(set)") == 1 and "x" * 16 not in shown
+    assert "x" * 16 not in repr(config)
