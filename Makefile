@@ -16,6 +16,8 @@ apt = { command -v apt-get >/dev/null 2>&1 && echo "installing $(1) ($(2))" \
 	|| { $(SUDO) apt-get update -q >/dev/null 2>&1 \
 	&& $(SUDO) apt-get install -y -q --no-install-recommends $(1) >/dev/null 2>&1; }; }; } \
 	|| { echo "Missing: $(2). Install it with: apt-get install $(1) (or your system's equivalent)"; false; }
+GSTREAMER = python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-tools \
+	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-libav
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
 
 .PHONY: run test test-gpu lint types fuzz clean
@@ -75,4 +77,9 @@ $(VENV)/.test: $(VENV)/.run
 	@# Where PipeWire stands in for PulseAudio already, installing PulseAudio would remove that.
 	@command -v pactl >/dev/null 2>&1 || $(call apt,pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 libpulse0,PulseAudio and PortAudio for the presenter tests) || true
 	@{ command -v pw-v4l2 && command -v gst-launch-1.0; } >/dev/null 2>&1 || $(call apt,pipewire pipewire-bin pipewire-v4l2 wireplumber gstreamer1.0-pipewire gstreamer1.0-tools gstreamer1.0-plugins-base dbus,PipeWire for the virtual camera tests) || true
+	@# Stock WebRTC clients: GStreamer's by the system's Python, two of Node's, two players.
+	@gst-inspect-1.0 nicesrc >/dev/null 2>&1 && gst-inspect-1.0 webrtcbin >/dev/null 2>&1 && /usr/bin/python3 -c 'import gi' 2>/dev/null || $(call apt,$(GSTREAMER),GStreamer for tests/interop) || true
+	@{ command -v node && command -v npm; } >/dev/null 2>&1 || $(call apt,nodejs npm,Node.js for tests/interop) || true
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix tests/interop \
+		|| echo "Missing: the npm packages of tests/interop. Install them with: npm ci --prefix tests/interop"
 	@touch $@

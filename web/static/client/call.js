@@ -8,7 +8,7 @@ const SWITCH_LIMIT_MS = 10_000;
 const BACKOFF_MS = [300, 1000, 2000, 4000, 8000];
 const RECONNECT_ATTEMPTS = 20;
 // Why the server may end a call that its user still wants: a laptop slept, a worker was slow to load.
-const RESTORABLE = ["connection", "idle", "timeout", "avatar", "worker", "error"];
+const RESTORABLE = ["connection", "idle", "timeout", "lifetime", "avatar", "worker", "error"];
 const FAULTS = 3; // so many in a row without one picture, and it is no use
 
 /** A live call with an avatar. States: idle, microphone, connecting, live, waiting, reconnecting, ended, failed. */
