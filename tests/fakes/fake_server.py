@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from visavis.streamer.avatars.record import AvatarRecord, new_record, record_bytes
-from visavis.streamer.commands.main import main
+from visavis.streamer.cli.main import main
 from visavis.streamer.http import serve
 from visavis.streamer.http.app import create_app
 
