@@ -1,0 +1,1 @@
+"""Trains what paints the inside of a mouth; needs torch."""
