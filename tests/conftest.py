@@ -15,11 +15,7 @@ collect_ignore = ["gpu"]  # `make test-gpu` names it
 if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
     collect_ignore.append("unit/test_engine_compile.py")
 if importlib.util.find_spec("torch") is None:
-    collect_ignore += [
-        "unit/test_engine_torch.py",
-        "unit/test_painting_training.py",
-        "unit/test_refine_torch.py",
-    ]
+    collect_ignore += ["unit/test_engine_torch.py", "unit/test_refine_torch.py"]
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,7 @@ _MAGIC = "visavis-identity"
 _LARGEST_ARRAY = 32 << 20  # bytes
 _LARGEST_FILE = 64 << 20
 _LARGEST_META = 1 << 20
-# Arrays that older bundles of this version lack.
-_LATER = ("frames", "painted", "painted_places", "painted_colours")
+_LATER = ("frames",)  # arrays that older bundles of this version lack
 
 
 @dataclass(frozen=True)
@@ -90,12 +89,6 @@ class Identity:
         expression: ``(57,)`` what of the photo's expression ``rest`` lacks, in the basis's order.
         frames: ``(S, S)`` uint8, how far each pixel of the photo is the frame of glasses; empty
             without any (and in bundles of before frames were looked for).
-        painted: ``(h, w, 3)`` uint8, the inside of the mouth as it was painted at enrolment; empty
-            where nothing was (and in bundles of before that).
-        painted_places: ``(V, 4)`` float32, for each vertex column and row in ``painted``, the light
-            that its pixels already have, and which of ``painted_colours`` they are told from; all
-            -1 where a vertex has none.
-        painted_colours: ``(P, 3)`` float32, the painted parts' mean colours.
         basis_version: of the face basis that ``rest`` belongs to.
         version: of this format.
     """
@@ -121,13 +114,6 @@ class Identity:
     rest: NDArray[np.float32]
     expression: NDArray[np.float32]
     frames: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
-    painted: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 3), np.uint8))
-    painted_places: NDArray[np.float32] = field(
-        default_factory=lambda: np.zeros((0, 4), np.float32)
-    )
-    painted_colours: NDArray[np.float32] = field(
-        default_factory=lambda: np.zeros((0, 3), np.float32)
-    )
     basis_version: int = BASIS_VERSION
     version: int = IDENTITY_VERSION
 

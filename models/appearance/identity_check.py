@@ -22,7 +22,6 @@ _FAR = 4.0  # times the picture's size: a vertex may lie outside the frame, but 
 _LARGEST_CM = 200.0
 _SCALE = (0.05, 500.0)  # px a cm
 _NOTES, _NOTE = 50, 2_000
-_PAINTED, _BANDS = 2048, 8  # px a side; bands
 _UNIT = 1e-2  # how far a rotation's rows may be from orthonormal
 
 
@@ -33,12 +32,7 @@ def check_identity(identity: Unchecked) -> None:
         IdentityError: one sentence for the user.
     """
     try:
-        fits = (
-            _plain_values(identity)
-            and _shapes(identity)
-            and _values(identity)
-            and _painting(identity)
-        )
+        fits = _plain_values(identity) and _shapes(identity) and _values(identity)
     except (TypeError, ValueError, AttributeError, OverflowError, IndexError):
         fits = False
     if not fits:
@@ -115,32 +109,6 @@ def _values(identity: Unchecked) -> bool:
     proper = np.abs(turn @ turn.T - np.eye(3)).max() <= _UNIT and np.linalg.det(turn) > 0
     side = identity.lids.shape[1]
     return bool(proper) and all(_eye(eye, side, identity.size) for eye in identity.eyes)
-
-
-def _painting(identity: Unchecked) -> bool:
-    """Say whether the painted mouth is whole: nothing at all, or three arrays that fit."""
-    painted, places, colours = (
-        identity.painted, identity.painted_places, identity.painted_colours,
-    )  # fmt: skip
-    if painted.dtype != np.uint8 or places.dtype != np.float32 or colours.dtype != np.float32:
-        return False
-    if painted.size == 0:
-        return bool(places.size == 0 and colours.size == 0)
-    shapes = (
-        painted.ndim == 3
-        and painted.shape[2] == 3
-        and all(2 <= side <= _PAINTED for side in painted.shape[:2])
-        and places.shape == (len(identity.rest), 4)
-        and colours.ndim == 2
-        and colours.shape[1] == 3
-        and 1 <= len(colours) <= _BANDS
-    )
-    if not shapes:
-        return False
-    used = places[places[:, 3] >= 0]
-    within = (used >= 0) & (used < (painted.shape[1], painted.shape[0], 2.0, len(colours)))
-    whole = (used[:, 3] == np.rint(used[:, 3])).all() and np.isfinite(places).all()
-    return bool(within.all() and whole and (colours >= 0).all() and (colours <= 255).all())
 
 
 def _eye(eye: Unchecked, side: int, size: int) -> bool:

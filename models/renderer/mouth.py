@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numba import njit
@@ -13,7 +11,6 @@ from visavis.models.appearance.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
 from visavis.models.renderer.expression import Expression, smoothstep
 from visavis.models.renderer.geometry import HeadPose, Rig
-from visavis.models.renderer.painted import apply_painted, painted_mouth
 from visavis.models.renderer.teeth import apply_photo_teeth, photo_teeth, tooth_relief
 from visavis.models.renderer.throat import Throat
 from visavis.models.renderer.warp import FAR, rasterise
@@ -161,37 +158,6 @@ def vertex_normals(points: Floats, tris: NDArray[np.int32]) -> Floats:
     return normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9)
 
 
-@dataclass(frozen=True)
-class _Ring:
-    """The upper lip's edge in one frame: pixels at the seam's stations, and its middle's depth."""
-
-    x: Floats
-    y: Floats
-    front: np.float32
-
-
-@dataclass(frozen=True)
-class Inside:
-    """The inside of the mouth in one frame.
-
-    Attributes:
-        vertices: ``(N, 3)`` pixels and depth of what is drawn; tongue and throat come last.
-        used: vertices of the face basis that come before them.
-        light: ``(N,)`` how much light reaches each vertex, 0-1.
-    """
-
-    vertices: Floats
-    used: NDArray[np.int64]
-    light: Floats
-
-
-def _entering(expression: Expression) -> tuple[np.float32, ...]:
-    """Return the gap from which light enters, the gap over which it comes, and how much does."""
-    gate = 1 - _TUCKED * expression.tuck
-    let_in = 1 - _ROUND_DARK * smoothstep(*_ROUND, expression.round)
-    return tuple(np.float32(v) for v in (_THIN[0] * gate, (_THIN[1] - _THIN[0]) * gate, let_in))
-
-
 class MouthPainter:
     """Paints the inside of one identity's mouth."""
 
@@ -221,24 +187,15 @@ class MouthPainter:
             self._thin[:] = self._thin.mean()
         self._rim = np.array([*_RIM_SKIN, *_RIM_INSIDE], np.float32)
         self._teeth = photo_teeth(basis, identity)
-        self._painted = painted_mouth(identity, used)
         count = len(used) + len(self._throat.base)
-        plain = self._teeth is None and self._painted is None
-        self._values = np.zeros((count, 3 if plain else 6), np.float32)
+        self._values = np.zeros((count, 3 if self._teeth is None else 6), np.float32)
+        if self._teeth is not None:
+            self._values[: len(used), 3:] = self._teeth.lookup[used]
+            # The photo brings the shading between its teeth; twice would be stripes.
+            tooth = self._teeth.lookup[used, 2] > 0
+            light[tooth] = 0.75 + 0.25 * light[tooth]
         self._base = np.concatenate([base, self._throat.base])
         self._light = np.concatenate([light, self._throat.light])
-        if self._painted is not None:
-            rows = self._painted.rows
-            self._values[rows, 3:] = self._painted.lookup
-            self._base[rows] = self._painted.base
-            self._light[rows] = self._painted.light
-        if self._teeth is not None:
-            # The photo's own pixels win; they bring the shading between its teeth, which would
-            # be stripes if it came twice.
-            tooth = np.flatnonzero(self._teeth.lookup[used, 2] > 0)
-            self._values[tooth, 3:] = self._teeth.lookup[used][tooth]
-            self._base[tooth] = base[tooth]
-            self._light[tooth] = 0.75 + 0.25 * light[tooth]
         self._vertices = np.zeros((count, 3), np.float32)
         # A mouth that is closed in the photo brings its own line.
         self._seam_dark = np.float32(_SEAM_DARK * min(1.0, max(0.0, identity.opening - 0.1) / 0.2))
@@ -251,10 +208,6 @@ class MouthPainter:
         apply_photo_teeth(
             np.zeros((1, 1, 6), np.float32), np.zeros((2, 2, 4), np.uint8), np.ones(3, np.float32)
         )
-        apply_painted(
-            np.zeros((1, 1, 6), np.float32), np.zeros((2, 2, 3), np.uint8),
-            np.ones((1, 3), np.float32),
-        )  # fmt: skip
         line = np.zeros((2, 2), np.float32)
         strength = np.zeros(2, np.float32)
         _draw_seam(np.zeros((1, 1, 3), np.uint8), line, strength, np.float32(1), 0, 0, 1, 1)
@@ -352,44 +305,35 @@ class MouthPainter:
         vertices[len(self._used) :] = self._throat.points(
             points, model, pose, expression.jaw, expression.tongue
         )
+        gate = 1 - _TUCKED * expression.tuck
+        let_in = 1 - _ROUND_DARK * smoothstep(*_ROUND, expression.round)
+        terms = tuple(
+            np.float32(v) for v in (_THIN[0] * gate, (_THIN[1] - _THIN[0]) * gate, let_in)
+        )
         thin = self._thin * np.float32(1.0 + _THIN_ROUND * expression.round)
-        ring, terms = self._ring(points), _entering(expression)
-        gaps = np.maximum(seam.gap(model), 0)
+        ring = points[seam.upper]
+        order = np.argsort(ring[:, 0], kind="stable")
+        ring_x = seam.read_upper @ ring[:, 0]
+        ring_y = seam.read_upper @ ring[:, 1]
+        front = np.float32(ring[order[len(order) // 2], 2])
         _shade(
-            vertices, self._base, self._light, self._warm, ring.front, np.float32(rig.scale),
-            ring.x, ring.y, gaps, thin, terms, self._values,
-        )  # fmt: skip
+            vertices,
+            self._base,
+            self._light,
+            self._warm,
+            front,
+            np.float32(rig.scale),
+            ring_x,
+            ring_y,
+            np.maximum(seam.gap(model), 0),
+            thin,
+            terms,
+            self._values,
+        )
         interior = self._rasterise(vertices, coverage.shape, left, top)
         near = cv2.GaussianBlur(coverage, (0, 0), max(0.6, _RIM * rig.unit))
         _mix(out, interior, coverage, near, thin, self._rim, left, top)
         return interior
-
-    def _ring(self, points: Floats) -> _Ring:
-        seam = self._rig.lips
-        ring = points[seam.upper]
-        order = np.argsort(ring[:, 0], kind="stable")
-        return _Ring(
-            seam.read_upper @ ring[:, 0],
-            seam.read_upper @ ring[:, 1],
-            np.float32(ring[order[len(order) // 2], 2]),
-        )
-
-    def inside(self, points: Floats, expression: Expression) -> Inside:
-        """Say where the inside of the mouth was in the frame that was painted last.
-
-        Args:
-            points: ``(V, 3)`` that frame's vertices in pixels.
-            expression: what its face did.
-        """
-        count, one = len(self._vertices), np.ones(3, np.float32)
-        out = np.zeros((count, 3), np.float32)
-        ring, far = self._ring(points), np.full(len(self._rig.lips.stations), 1e3, np.float32)
-        _shade(
-            self._vertices, np.ones((count, 3), np.float32), np.ones(count, np.float32), one,
-            ring.front, np.float32(self._rig.scale), ring.x, ring.y, far, one,
-            _entering(expression), out,
-        )  # fmt: skip
-        return Inside(self._vertices.copy(), self._used.copy(), out[:, 0])
 
     def _rasterise(self, vertices: Floats, shape: tuple[int, ...], left: int, top: int) -> Floats:
         """Draw the lit vertices' triangles on a grid of ``_FINE`` samples per pixel."""
@@ -400,10 +344,7 @@ class MouthPainter:
         fine = vertices * np.array([_FINE, _FINE, 1], np.float32)
         fine[:, :2] += 0.5 * (_FINE - 1)
         rasterise(self._local, fine, self._values, depth, interior, left * _FINE, top * _FINE)
-        if interior.shape[2] == 3:
+        if self._teeth is None:
             return interior
-        if self._teeth is not None:
-            apply_photo_teeth(interior, self._teeth.texture, self._teeth.colour)
-        if self._painted is not None:
-            apply_painted(interior, self._painted.texture, self._painted.colours)
+        apply_photo_teeth(interior, self._teeth.texture, self._teeth.colour)
         return np.ascontiguousarray(interior[..., :3])

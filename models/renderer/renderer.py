@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import cv2
@@ -18,7 +18,7 @@ from visavis.models.renderer.expression import Expression
 from visavis.models.renderer.eyes import EyePainter
 from visavis.models.renderer.frames import FramePainter
 from visavis.models.renderer.geometry import HeadPose, Rig, head_pose
-from visavis.models.renderer.mouth import Inside, MouthPainter, vertex_normals
+from visavis.models.renderer.mouth import MouthPainter, vertex_normals
 from visavis.models.renderer.pictures import IdentityPictures, pictures_at
 from visavis.models.renderer.refiner import (
     Drawn,
@@ -73,23 +73,6 @@ def _from(pixel: int, first: int, every: int) -> int:
 def tris_centre(tris: NDArray[np.int32], points: Floats) -> Floats:
     """Return the triangles' centres."""
     return points[tris].mean(1)
-
-
-@dataclass(frozen=True)
-class InsideView:
-    """One frame and the inside of its mouth.
-
-    Attributes:
-        frame: ``(S, S, 3)`` uint8 RGB.
-        hole: ``(S, S)`` float32, how far each pixel shows the inside, 0-1.
-        points: ``(V, 3)`` vertices of the face basis in pixels.
-        inside: what is behind the lips.
-    """
-
-    frame: Image
-    hole: Floats
-    points: Floats
-    inside: Inside
 
 
 class Renderer:
@@ -163,7 +146,6 @@ class Renderer:
         bands = -(-int(self._person[3] - self._person[1]) // _BAND)
         self._spans = np.zeros((bands, 2), np.int64)
         self._refiner = refiner
-        self._open: tuple[Box, Image] | None = None
         self.warm_up()
 
     def _pose(self, coefficients: Floats) -> HeadPose:
@@ -258,7 +240,6 @@ class Renderer:
         self._paint_eyes(eyes, points, pose, expression)
         self._frames.paint(self._out, pose)
         interior = None
-        self._open = mouth
         if mouth is not None:
             (x0, y0, _, _), coverage = mouth
             interior = self._mouth.paint(
@@ -271,22 +252,6 @@ class Renderer:
             drawn = Drawn(self._out, photo, self._source, inside, unit)
             refine_frame(self._refiner, drawn)
         return self._out
-
-    def look_inside(self, coefficients: Floats) -> InsideView | None:
-        """Draw a frame and say where the inside of its mouth is; None where the lips are closed.
-
-        Raises:
-            ValueError: the vector is of another length.
-        """
-        frame = self.render(coefficients).copy()
-        if self._open is None:
-            return None
-        (x0, y0, x1, y1), covered = self._open
-        hole = np.zeros((self.size, self.size), np.float32)
-        hole[y0:y1, x0:x1] = 1.0 - covered / np.float32(FULL)
-        expression = self._rig.map(self._vector(coefficients))
-        points = self._rig.points.copy()
-        return InsideView(frame, hole, points, self._mouth.inside(points, expression))
 
     @cached_property
     def _opacity(self) -> Image:

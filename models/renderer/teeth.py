@@ -41,11 +41,11 @@ class PhotoTeeth:
     colour: Floats
 
 
-def tooth_places(basis: FaceBasis, name: str) -> tuple[NDArray[np.int64], Floats]:
-    """Return a row's vertices ``(N,)`` and where each lies in its own tooth, ``(N, 2)``.
+def tooth_relief(basis: FaceBasis, name: str) -> Floats:
+    """Return the light ``(N,)`` on the vertices of a row of teeth.
 
-    The first place is -1 at the tooth's edge on the subject's right, 0 in its middle and 1 at the
-    other edge; the second is 0 at the biting edge and 1 in the gum.
+    Each tooth darkens towards its neighbours, and the row towards the back, as a row does whose
+    light comes through the lips. The kit's smooth arch alone reads as one white band.
     """
     tris, members = basis.part(name), basis.part_vertices(name)
     number = np.full(len(basis.neutral), -1)
@@ -53,8 +53,8 @@ def tooth_places(basis: FaceBasis, name: str) -> tuple[NDArray[np.int64], Floats
     pairs = number[np.concatenate([tris[:, [0, 1]], tris[:, [1, 2]]])]
     links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(members),) * 2)
     label = connected_components(links, directed=False)[1]
-    at = basis.neutral[members, :2] * (1.0, 1.0 if name.startswith("upper") else -1.0)
-    place = np.zeros((len(members), 2), np.float32)
+    at = basis.neutral[members]
+    light = np.ones(len(members), np.float32)
     for tooth in np.unique(label):
         rows = np.flatnonzero(label == tooth)
         if abs(at[rows, 0].mean()) < 0.2:  # the kit's two middle incisors are one piece
@@ -62,22 +62,13 @@ def tooth_places(basis: FaceBasis, name: str) -> tuple[NDArray[np.int64], Floats
         else:
             groups = [rows]
         for group in groups:
-            low, high = at[group].min(0), at[group].max(0)
-            place[group] = (at[group] - low) / np.maximum(high - low, 1e-3) * (2, 1) - (1, 0)
-    return members, place
-
-
-def tooth_relief(basis: FaceBasis, name: str) -> Floats:
-    """Return the light ``(N,)`` on the vertices of a row of teeth.
-
-    Each tooth darkens towards its neighbours, and the row towards the back, as a row does whose
-    light comes through the lips. The kit's smooth arch alone reads as one white band.
-    """
-    members, place = tooth_places(basis, name)
-    t = np.clip((np.abs(place[:, 0]) - _TOOTH_EDGE) / (1 - _TOOTH_EDGE), 0, 1)
-    light = 1 - _TOOTH_SHADE * t * t
+            place = np.abs(at[group, 0])
+            low, high = place.min(), place.max()
+            u = np.abs(2 * (place - low) / max(high - low, 1e-3) - 1)
+            t = np.clip((u - _TOOTH_EDGE) / (1 - _TOOTH_EDGE), 0, 1)
+            light[group] = 1 - _TOOTH_SHADE * t * t
     near, far = _ROW_BACK[name]
-    back = np.clip((np.abs(basis.neutral[members, 0]) - near) / (far - near), 0, 1)
+    back = np.clip((np.abs(at[:, 0]) - near) / (far - near), 0, 1)
     return (light * (1 - _ROW_SHADE * back)).astype(np.float32)
 
 
@@ -124,13 +115,12 @@ def photo_teeth(basis: FaceBasis, identity: Identity) -> PhotoTeeth | None:
 def apply_photo_teeth(interior, texture, colour):
     """Scale teeth pixels by the photo's teeth over their mean colour, in place.
 
-    ``interior`` is ``(h, w, 6)``: red, green, blue, texture column, row and 1 where it is such a
-    tooth.
+    ``interior`` is ``(h, w, 6)``: red, green, blue, texture column, row and how far it is tooth.
     """
     rows, columns = texture.shape[0], texture.shape[1]
     for j in range(interior.shape[0]):
         for i in range(interior.shape[1]):
-            if interior[j, i, 5] < 0.5 or interior[j, i, 5] > 1.5:
+            if interior[j, i, 5] < 0.5:
                 continue
             x = min(max(interior[j, i, 3], np.float32(0)), np.float32(columns - 2))
             y = min(max(interior[j, i, 4], np.float32(0)), np.float32(rows - 2))

@@ -16,12 +16,12 @@ from visavis.models.renderer.geometry import HeadPose, Rig
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
-TONGUE_ACROSS, TONGUE_ALONG = 11, 10  # vertices of the tongue
+_ACROSS, _ALONG = 11, 10  # vertices of the tongue
 _WIDTH, _LENGTH = 1.7, 3.4  # cm: half width, length
 _BEHIND, _BELOW = 0.30, 0.35  # cm from the lower incisors' edge to the tip
 _DOME = 0.85  # cm that the back lies higher than the tip
 _SIDES = 0.45  # cm that the sides lie lower than the middle
-TONGUE_RISE = 1.1  # cm at jawOpen 1: the jaw drops further than the tongue
+_RISE = 1.1  # cm at jawOpen 1: the jaw drops further than the tongue
 _OUT = (1.5, 0.75)  # cm forward and up at tongueOut 1
 _TIP_GROOVE = 0.14  # of the light is missing in the middle line
 _ROWS = 7  # of the bag between upper and lower lip
@@ -33,20 +33,6 @@ def grid_triangles(rows: int, columns: int, first: int = 0) -> Ints:
     at = first + np.arange(rows * columns).reshape(rows, columns)
     a, b, c, d = at[:-1, :-1].ravel(), at[:-1, 1:].ravel(), at[1:, :-1].ravel(), at[1:, 1:].ravel()
     return np.concatenate([np.stack([a, c, b], 1), np.stack([b, c, d], 1)]).astype(np.int32)
-
-
-def tongue_shape() -> Floats:
-    """Return the tongue's vertices in cm from the lower incisors' edge, tip first, ``(T, 3)``."""
-    across = np.linspace(-1, 1, TONGUE_ACROSS, dtype=np.float32)
-    along = np.linspace(0, 1, TONGUE_ALONG, dtype=np.float32) ** 1.3
-    v, u = np.meshgrid(along, across, indexing="ij")
-    taper = np.sqrt(np.clip(v * 3.0 + 0.12, 0, 1))
-    return np.stack([
-        _WIDTH * u * taper * (0.72 + 0.28 * v),
-        _DOME * np.sin(np.minimum(v, 0.85) / 0.85 * np.pi / 2) - _SIDES * u**2 - _BELOW
-        - 0.5 * (1 - v) ** 8,
-        -_BEHIND - _LENGTH * v - 0.25 * u**2,
-    ], -1).reshape(-1, 3).astype(np.float32)  # fmt: skip
 
 
 class Throat:
@@ -65,17 +51,22 @@ class Throat:
         front = lower[np.abs(basis.neutral[lower, 0]) < 0.5]
         top = rig.rest[front, 1] > rig.rest[front, 1].max() - 0.25
         self._edge = front[top]
-        self._tongue = tongue_shape()
-        along = np.linspace(0, 1, TONGUE_ALONG, dtype=np.float32) ** 1.3
-        v, u = np.meshgrid(
-            along, np.linspace(-1, 1, TONGUE_ACROSS, dtype=np.float32), indexing="ij"
-        )
+        across = np.linspace(-1, 1, _ACROSS, dtype=np.float32)
+        along = np.linspace(0, 1, _ALONG, dtype=np.float32) ** 1.3
+        v, u = np.meshgrid(along, across, indexing="ij")
+        taper = np.sqrt(np.clip(v * 3.0 + 0.12, 0, 1))
+        self._tongue = np.stack([
+            _WIDTH * u * taper * (0.72 + 0.28 * v),
+            _DOME * np.sin(np.minimum(v, 0.85) / 0.85 * np.pi / 2) - _SIDES * u**2 - _BELOW
+            - 0.5 * (1 - v) ** 8,
+            -_BEHIND - _LENGTH * v - 0.25 * u**2,
+        ], -1).reshape(-1, 3).astype(np.float32)  # fmt: skip
         self._along = v.reshape(-1)
         columns = len(rig.lips.stations)
         self._stations = rig.lips.stations
         count = self._tongue.shape[0]
         self.triangles = np.concatenate(
-            [grid_triangles(TONGUE_ALONG, TONGUE_ACROSS), grid_triangles(_ROWS, columns, count)]
+            [grid_triangles(_ALONG, _ACROSS), grid_triangles(_ROWS, columns, count)]
         )
         t = np.linspace(0, 1, _ROWS, dtype=np.float32)[:, None]
         s = self._stations[None]
@@ -116,7 +107,7 @@ class Throat:
         rig, count = self._rig, len(self._tongue)
         tongue = self._tongue + model[self._edge].mean(0)
         forward = 1.0 - self._along
-        tongue[:, 1] += TONGUE_RISE * jaw + _OUT[1] * out * forward
+        tongue[:, 1] += _RISE * jaw + _OUT[1] * out * forward
         tongue[:, 2] += _OUT[0] * out * forward
         rig.move(rig.project(tongue), self._weight, pose, self._points[:count])
         seam = rig.lips

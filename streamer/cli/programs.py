@@ -28,7 +28,7 @@ def bench(
 
 def train(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(help="motion, renderer, painting or basis")] = "--help",
+    which: Annotated[str, typer.Argument(help="motion, renderer or basis")] = "--help",
 ) -> None:
     """Train what ships; ``train WHICH --help`` lists options. Needs the extra train."""
     if which == "--help":
@@ -38,7 +38,6 @@ def train(
         "motion": "visavis.models.motion.training.train",
         "basis": "visavis.models.appearance.training.build_basis",
         "renderer": "visavis.models.renderer.training.relight.command",
-        "painting": "visavis.models.appearance.painting.training.command",
     }
     _delegate("training", modules, which, context.args)
 

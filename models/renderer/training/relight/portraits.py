@@ -109,20 +109,6 @@ def _open_model(renderer: Renderer, expression: Expression, seen: Floats) -> Flo
     return model
 
 
-def open_expression(renderer: Renderer, identity: Identity, seen: Floats) -> None:
-    """Let a renderer draw a portrait's own expression whatever it is asked for.
-
-    Args:
-        renderer: changed in place.
-        identity: of the portrait.
-        seen: ``(V, 2)`` pixels where the portrait's vertices are seen.
-    """
-    expression = _own_expression(renderer, identity)
-    model = _open_model(renderer, expression, seen)
-    renderer._rig.map = lambda _, own=expression: own  # type: ignore[assignment]
-    renderer._rig.express = lambda _, shown=model: shown  # type: ignore[method-assign]
-
-
 def _meet_teeth(model: Floats, basis: FaceBasis, renderer: Renderer, edge: float) -> None:
     """Hang the upper teeth where the portrait's are, if that is not far."""
     rig = renderer._rig

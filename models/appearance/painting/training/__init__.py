@@ -1,1 +1,0 @@
-"""Trains what paints the inside of a mouth; needs torch."""
