@@ -175,6 +175,7 @@ def assemble(layers: Layers, points: Floats, fit: Fit, geometry: Geometry) -> Id
         source=geometry.source,
         rest=geometry.rest,
         expression=geometry.lost,
+        kept=geometry.kept,
     )
 
 

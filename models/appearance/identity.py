@@ -21,7 +21,7 @@ _MAGIC = "visavis-identity"
 _LARGEST_ARRAY = 32 << 20  # bytes
 _LARGEST_FILE = 64 << 20
 _LARGEST_META = 1 << 20
-_LATER = ("frames",)  # arrays that older bundles of this version lack
+_LATER = ("frames", "kept")  # arrays that older bundles of this version lack
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ class Identity:
         source: ``(V, 2)`` pixels where the photo shows each vertex.
         rest: ``(V, 3)`` neutral face in model cm.
         expression: ``(57,)`` what of the photo's expression ``rest`` lacks, in the basis's order.
+        kept: ``(57,)`` what of the photo's smile ``rest`` has; empty in bundles of before any
+            of it was kept.
         frames: ``(S, S)`` uint8, how far each pixel of the photo is the frame of glasses; empty
             without any (and in bundles of before frames were looked for).
         basis_version: of the face basis that ``rest`` belongs to.
@@ -113,6 +115,7 @@ class Identity:
     source: NDArray[np.float32]
     rest: NDArray[np.float32]
     expression: NDArray[np.float32]
+    kept: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     frames: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
     basis_version: int = BASIS_VERSION
     version: int = IDENTITY_VERSION

@@ -81,6 +81,7 @@ def _shapes(identity: Unchecked) -> bool:
         "source": (np.float32, (v, 2)),
         "rest": (np.float32, (v, 3)),
         "expression": (np.float32, (_EXPRESSIONS,)),
+        "kept": (np.float32, (_EXPRESSIONS,) if identity.kept.size else (0,)),
     }
     square = patch[0] == patch[1] and 1 <= patch[0] <= s
     return (
@@ -100,6 +101,7 @@ def _values(identity: Unchecked) -> bool:
         (identity.source, far),
         (identity.rest, _LARGEST_CM),
         (identity.expression, 10.0),
+        (identity.kept, 1.0 + _UNIT),
         (identity.rotation, 1.0 + _UNIT),
     )
     # NaN compares false, so this refuses it as well.

@@ -47,6 +47,7 @@ class Geometry:
         source: ``(V, 2)`` pixels of the photo where each vertex is seen.
         rest: ``(V, 3)`` neutral face in model cm.
         lost: ``(57,)`` the photo's expression that ``rest`` lacks.
+        kept: ``(57,)`` what of its smile ``rest`` has, 0 where the shape is no smile's.
         smile: strength of the photo's mouth expression, 0-1.
         opening: inner-lip gap in the photo, cm.
     """
@@ -54,6 +55,7 @@ class Geometry:
     source: Floats
     rest: Floats
     lost: Floats
+    kept: Floats
     smile: float
     opening: float
 
@@ -143,11 +145,6 @@ def _calm(names: tuple[str, ...], expression: Floats) -> tuple[Floats, float]:
     return np.where(smiles, smile, factor * expression).astype(np.float64), strength
 
 
-def smile_at_rest(lost: Floats) -> Floats:
-    """Return what of the smile's shapes stayed in a rest geometry that ``lost`` the others."""
-    return np.where(lost > 0, _SLIGHT + _SMILE_KEPT / (1 - _SMILE_KEPT) * lost, 0.0)
-
-
 def neutralise(basis: FaceBasis, fit: Fit) -> Geometry:
     """Compute the photo's geometry and the rest geometry."""
     base = basis.neutral + np.tensordot(fit.identity, basis.identity, 1).astype(np.float32)
@@ -166,7 +163,9 @@ def neutralise(basis: FaceBasis, fit: Fit) -> Geometry:
     _close_lips(seam, rest)
     _place_teeth(basis, rest, base)
     lost = (fit.expression - calm).astype(np.float32)
-    return Geometry(fit.project(seen).astype(np.float32), rest, lost, strength, opening)
+    smiles = np.array([n.startswith(_SMILES) for n in basis.expression_names])
+    kept = np.where(smiles, calm, 0.0).astype(np.float32)
+    return Geometry(fit.project(seen).astype(np.float32), rest, lost, kept, strength, opening)
 
 
 def _residual_field(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from visavis.models.appearance.basis import FaceBasis
 from visavis.models.appearance.fit import OVAL
 from visavis.models.appearance.identity import Identity
-from visavis.models.appearance.neutral import lid_seam, lip_seam, smile_at_rest
+from visavis.models.appearance.neutral import lid_seam, lip_seam
 from visavis.models.appearance.seam import Seam
 from visavis.models.coefficients import INDEX
 from visavis.models.renderer.attached import GRID, head_share
@@ -250,7 +250,8 @@ class Rig:
         self._blinks = tuple(b[v] for b, v in zip(blinks, self._blink_vertices, strict=True))
         self._prepare_rounding(basis)
         smiles = [n.startswith(_SMILES) for n in basis.expression_names]
-        self._smile = (smile_at_rest(identity.expression) * smiles).astype(np.float32)
+        self._smile = np.array(smiles, np.float32)
+        self._smile *= identity.kept if identity.kept.size else 0.0
 
     def _fit_mouth(self, basis: FaceBasis, expression: Floats) -> None:
         """Let a small mouth widen and narrow by less, in place: in proportion it does as much."""

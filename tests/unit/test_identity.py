@@ -10,7 +10,10 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from visavis.models.appearance.basis import load_basis
 from visavis.models.appearance.identity import IDENTITY_VERSION, Identity, IdentityError
+from visavis.models.coefficients import INDEX, neutral
+from visavis.models.renderer.geometry import Rig
 
 
 def rewritten(identity: Identity, change) -> bytes:
@@ -53,6 +56,22 @@ def test_round_trip_is_exact(astronaut_identity, tmp_path):
         else:
             assert got == want, field.name
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_bundle_of_before_smiles_were_kept_rests_without_one(astronaut_identity):
+    older = rewritten(astronaut_identity, lambda name, data: data if name != "kept.npy" else None)
+    identity = Identity.from_bytes(older)
+    assert identity.kept.size == 0
+    smile = {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.5}
+    vector = neutral()
+    vector[[INDEX[n] for n in smile]] = list(smile.values())
+    wide, narrow = (
+        Rig(load_basis(), person, 256).express(Rig(load_basis(), person, 256).map(vector)).copy()
+        for person in (identity, astronaut_identity)
+    )
+    corners = load_basis().landmarks[[61, 291]]
+    # The same rest here, so what is not known to be kept comes on top of it.
+    assert np.ptp(wide[corners, 0]) > np.ptp(narrow[corners, 0])
 
 
 def test_missing_file_is_one_sentence(tmp_path):
@@ -139,6 +158,8 @@ ARRAYS = {
     "no vertices": ("rest", lambda a: a[:0]),
     "one expression": ("expression", lambda a: a[:1]),
     "teeth of another size": ("teeth", lambda a: np.zeros((9, 9, 4), np.uint8)),
+    "half of a smile": ("kept", lambda a: a[:20]),
+    "more than a smile": ("kept", lambda a: a + 3),
     "frames of another size": ("frames", lambda a: np.zeros((9, 9), np.uint8)),
     "lids larger than the picture": ("lids", lambda a: np.zeros((2, 900, 900, 3), np.uint8)),
     "lids that are oblong": ("lids", lambda a: a[:, :20]),
