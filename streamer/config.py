@@ -133,6 +133,8 @@ class ServerConfig(_Section):
     """Web pages' origins, besides the server's own, that may use it."""
     host_names: Texts = ()
     """Host names it answers to besides localhost, this machine's name and addresses."""
+    push_to: Texts = ()
+    """Beginnings of WHIP addresses that sessions may be pushed to, besides this machine's own."""
     trusted_proxies: Networks = ("127.0.0.1", "::1")
     """Whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     root_path: Annotated[str, AfterValidator(_prefix)] = ""

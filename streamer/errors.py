@@ -99,6 +99,13 @@ class Unprocessable(VisavisError):
     usual_code = "refused"
 
 
+class BadGateway(VisavisError):
+    """Another server, which somebody asked to have spoken to, did not do its part."""
+
+    status = 502
+    usual_code = "bad-gateway"
+
+
 class AtCapacity(VisavisError):
     """No slot is free; try again after ``retry_after_s``."""
 

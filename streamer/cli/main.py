@@ -18,6 +18,7 @@ from visavis.streamer.cli.doctor import doctor, settings
 from visavis.streamer.cli.motion import motion
 from visavis.streamer.cli.present import add_presenter
 from visavis.streamer.cli.programs import PASSED_ON, bench, train
+from visavis.streamer.cli.push import push
 from visavis.streamer.cli.render import render
 from visavis.streamer.cli.serve import certificate, serve
 from visavis.streamer.errors import VisavisError
@@ -85,6 +86,7 @@ for _command in (
     avatars,
     render,
     motion,
+    push,
     doctor,
     settings,
     certificate,

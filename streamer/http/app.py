@@ -21,6 +21,7 @@ from visavis.streamer.http import (
     agent_routes,
     pages,
     pipecat_routes,
+    push_routes,
     room_routes,
     sessions,
     status,
@@ -99,6 +100,7 @@ def create_app(
     for part in (
         sessions,
         whip_routes,
+        push_routes,
         pipecat_routes,
         agent_routes,
         avatar_routes,

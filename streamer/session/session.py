@@ -14,7 +14,7 @@ from aiortc import RTCDataChannel, RTCRtpTransceiver
 from numpy.typing import NDArray
 
 from visavis.models.motion.flow import MANNERS
-from visavis.streamer.errors import BadRequest, Conflict, VisavisError
+from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, VisavisError
 from visavis.streamer.integrations import rtvi
 from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
@@ -28,6 +28,7 @@ from visavis.streamer.session.control import ControlChannel
 from visavis.streamer.session.guest import Guest
 from visavis.streamer.session.motion_channel import MotionChannel, MotionFrame
 from visavis.streamer.session.options import MOST_STYLE, Wishes
+from visavis.streamer.session.push import Push
 from visavis.streamer.session.stats import SessionFigures
 from visavis.streamer.session.trace import Tracer, chrome_trace_json
 from visavis.streamer.session.viewer import Viewer
@@ -52,6 +53,7 @@ logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for
 _TELL_S = 3.0  # that a session which cannot be waits for the viewer to connect
 _FLUSH_S = 0.2
+_MOST_PUSHES = 4
 
 
 class Session(Peer):
@@ -71,6 +73,7 @@ class Session(Peer):
     Attributes:
         feed: the picture and sound, encoded once; None before the first offer was taken.
         viewers: those who watch.
+        pushes: endpoints that the session is pushed to.
         begun: set when the session goes live or ends.
     """
 
@@ -94,6 +97,7 @@ class Session(Peer):
         self.size = size
         self.feed: Feed | None = None
         self.viewers: set[Viewer] = set()
+        self.pushes: dict[str, Push] = {}
         self.begun = asyncio.Event()
         self._context = context
         self._ended = ended
@@ -549,6 +553,27 @@ class Session(Peer):
             "sound_lead_ms": round(1e3 * self._path.lead_s),
         }
 
+    def push(self, url: str, token: str) -> Push:
+        """Begin to push the feed to a WHIP endpoint.
+
+        Raises:
+            BadRequest, Forbidden: the address cannot or may not be pushed to.
+            AtCapacity: the session is pushed to too many already.
+            Conflict: it is not live.
+        """
+        if self.feed is None or not self.live:
+            raise Conflict("This session has not begun yet; try again in a moment.")
+        if len(self.pushes) >= _MOST_PUSHES:
+            raise AtCapacity(f"This session is pushed to {_MOST_PUSHES} places already.")
+        allowed = self._context.config.server.push_to
+
+        def over(ended: Push) -> None:
+            self.pushes.pop(ended.id, None)
+
+        made = Push(self._context.peers, self.feed, url, token, allowed, over)
+        self.pushes[made.id] = made
+        return made
+
     async def record(self, seconds: float) -> str:
         """Record frames for a while; return them as a Chrome trace.
 
@@ -596,7 +621,10 @@ class Session(Peer):
             self._agent.tell({"type": "ended", "reason": reason, "cause": cause})
         await asyncio.gather(self._control.flush(_FLUSH_S), self._chat.flush(_FLUSH_S))
         over = "The session that was watched is over."
-        await asyncio.gather(*(viewer.end(over, "watch") for viewer in list(self.viewers)))
+        await asyncio.gather(
+            *(viewer.end(over, "watch") for viewer in list(self.viewers)),
+            *(push.end() for push in list(self.pushes.values())),
+        )
 
     def release(self, cause: str) -> None:
         """Give the slot in the worker and the place back."""

@@ -499,7 +499,7 @@ class _logged(contextlib.AbstractContextManager[None]):
 _MOST_NAMED = 256  # candidates that are looked at in one message
 
 
-def prefer(transceiver: RTCRtpTransceiver, codec: str) -> None:
+def prefer(transceiver: RTCRtpTransceiver, codec: str, *, nothing_else: bool = False) -> None:
     """Send as this codec if the offer has it, whatever the offer puts first.
 
     H.264 costs two thirds (512 px) to half (256 px) of what VP8 does, and its encoder takes a new
@@ -507,4 +507,8 @@ def prefer(transceiver: RTCRtpTransceiver, codec: str) -> None:
     """
     codecs = RTCRtpSender.getCapabilities(transceiver.kind).codecs
     name = f"{transceiver.kind}/{codec}".lower()
-    transceiver.setCodecPreferences(sorted(codecs, key=lambda c: c.mimeType.lower() != name))
+    wanted = [c for c in codecs if c.mimeType.lower() == name]
+    rest = [c for c in codecs if c not in wanted]
+    if nothing_else:
+        rest = [c for c in rest if c.mimeType.lower() == "video/rtx"]
+    transceiver.setCodecPreferences(wanted + rest)
