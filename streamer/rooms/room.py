@@ -12,6 +12,7 @@ from visavis.streamer.rooms.people import Chat, Part, Person, Presence, Quality,
 
 Tell = Callable[[dict[str, Any], str], None]
 Note = Callable[[str, str], None]
+_JOINS_S = 20.0  # within which who has entered must be connected
 _TOO_FAST = "That was too much at once; some of it was not passed on."
 _HOST_ONLY = "Only the host of the call can do that."
 
@@ -209,8 +210,11 @@ class Room:
         """Give up the seats of those who have been away too long."""
         now = self._now()
         for person in list(self.people.values()):
-            gone = person.presence is not Presence.LIVE
-            if gone and now - person.since > self.limits.away_s:
+            if person.presence is Presence.LIVE:
+                continue
+            joins = person.presence is Presence.JOINING
+            most = max(_JOINS_S, self.limits.away_s) if joins else self.limits.away_s
+            if now - person.since > most:
                 self.leave(person.id, "lost")
 
     # ------------------------------------------------------------------ what people do

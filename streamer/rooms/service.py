@@ -29,7 +29,7 @@ from visavis.streamer.session.manager import OfferRequest, SessionManager
 logger = logging.getLogger(__name__)
 _POLL_S = 0.25
 _ID_BYTES = 9
-_NO_ROOM = "There is no such call any more."
+_WATCHER = "w."  # begins the ids of watchers, so that their seats are never more than that
 _OVER = "This call has ended."
 _AT_THE_DOOR = (Purpose.JOIN, Purpose.WATCH, Purpose.SEAT)
 
@@ -269,10 +269,10 @@ class Rooms:
         old = self._old_seat(name, entry.seat)
         meeting = self._meeting_for(name, Credentials(False, old) if old else shown)
         room = meeting.room
-        watches = shown.is_for(Purpose.WATCH) and old is None
+        watches = old.holder.startswith(_WATCHER) if old else shown.is_for(Purpose.WATCH)
         part = Part.WATCHER if watches else entry.part
         link = shown.ticket.holder if shown.ticket is not None and old is None else ""
-        who = old.holder if old is not None else secrets.token_urlsafe(_ID_BYTES)
+        who = old.holder if old else (_WATCHER * watches) + secrets.token_urlsafe(_ID_BYTES)
         host = (old.host if old is not None else shown.owner) and not room.has_host
         person = room.enter(who, called, part, host=host, agrees=entry.agrees, link=link)
         meeting.member(person)
@@ -319,7 +319,7 @@ class Rooms:
         if ticket is None or not shown.is_for(Purpose.SEAT):
             raise Forbidden("Join the call first.")
         if meeting is None or meeting.room.sitting != ticket.sitting:
-            raise NotFound(_NO_ROOM, code="unknown-room")
+            raise NotFound("There is no such call any more.", code="unknown-room")
         return meeting, meeting.member(meeting.room.find(ticket.holder))
 
     async def leave(self, name: str, shown: Credentials) -> None:

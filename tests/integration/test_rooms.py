@@ -220,7 +220,7 @@ async def test_a_tab_that_sleeps_costs_nobody_else_and_may_come_back(
 ) -> None:
     limits, rooms = {"idle_timeout_s": 3.0}, {"away_s": 2.0}
     async with start_server(avatars=AVATARS, limits=limits, rooms=rooms) as live:
-        ada, ben = await call_of(live, "Ada", "Ben")
+        (ada,) = await call_of(live, "Ada")
 
         async def stay_awake() -> None:
             while True:
@@ -228,6 +228,8 @@ async def test_a_tab_that_sleeps_costs_nobody_else_and_may_come_back(
                 await ada.nothing_more(0.5)
 
         awake = asyncio.create_task(stay_awake())
+        ben = person(live, "Ben", 1)
+        await ben.join()
         await ada.until(lambda: ada.of("leave"), 30)
         assert "away" in [m["person"]["presence"] for m in ada.of("person")]
         assert ada.of("leave")[0]["reason"] == "lost" and not ada.of("ended")
@@ -308,6 +310,10 @@ async def test_invitations_open_a_guarded_server(start_server: StartServer) -> N
         await wim.join()
         assert {p["part"] for p in wim.people().values()} == {"avatar", "watcher"}
         await wim.until(lambda: len(wim.pictures(ben.id)) > 5)
+        await wim.leave()
+        for bearer in (links["watch"], wim.seat):  # back, and asking for more
+            answer = await wim.post("/people", bearer, name="Wim", part="avatar", seat=wim.seat)
+            assert answer.json()["part"] == "watcher" and answer.json()["id"] == wim.id
         await close(ada, ben, wim)
 
 

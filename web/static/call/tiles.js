@@ -91,7 +91,10 @@ export class Tiles {
     element.querySelector(".tile-muted").toggleAttribute("hidden", !person.muted);
     element.querySelector(".tile-hand").hidden = !person.hand;
     element.setAttribute("aria-label", inWords(person, me));
-    const words = STATE_WORDS[person.presence] ?? (me ? "" : (LINE_WORDS[person.quality] ?? ""));
+    const line = element.querySelector(".tile-line");
+    line.textContent = me ? "" : (LINE_WORDS[person.quality] ?? ""); // one's own is said above
+    line.hidden = !line.textContent;
+    const words = STATE_WORDS[person.presence] ?? "";
     this.#cover(person.id, person.presence === "joining" && tile.seen ? "" : words, person.presence === "away");
   }
 
