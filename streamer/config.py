@@ -237,17 +237,17 @@ class IceConfig(_Section):
 class RoomsConfig(_Section):
     """Calls of several people."""
 
-    people: Int = Field(8, ge=2, le=15)
+    people: Int = Field(default=8, ge=2, le=15)
     """Seats in one call."""
-    watchers: Int = Field(8, ge=0, le=1000)
+    watchers: Int = Field(default=8, ge=0, le=1000)
     """People who may watch one call besides."""
-    rooms: Int = Field(32, ge=1, le=1000)
+    rooms: Int = Field(default=32, ge=1, le=1000)
     """Calls that are open at the same time."""
-    invitation_s: Seconds = Field(3600.0, ge=60, le=30 * 86_400)
+    invitation_s: Seconds = Field(default=3600.0, ge=60, le=30 * 86_400)
     """How long an invitation lasts where nothing else is said."""
-    seat_s: Seconds = Field(12 * 3600.0, ge=60, le=30 * 86_400)
+    seat_s: Seconds = Field(default=12 * 3600.0, ge=60, le=30 * 86_400)
     """Within which somebody may come back to the seat they had."""
-    away_s: Seconds = Field(20.0, ge=1, le=3600)
+    away_s: Seconds = Field(default=20.0, ge=1, le=3600)
     """How long a seat is kept for somebody whose connection is gone."""
 
 

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import numpy as np
 from fastapi import APIRouter, WebSocket
@@ -83,10 +83,10 @@ def read(text: str) -> Append | Flush | Clear | Text:
         BadRequest: it cannot be used; the sentence says why.
     """
     try:
-        values = json.loads(text)
+        values: Any = json.loads(text)
     except (ValueError, RecursionError):
         raise BadRequest("The message is not valid JSON.", code="not-json") from None
-    kind = values.get("type") if isinstance(values, dict) else None
+    kind: Any = cast(dict[str, Any], values).get("type") if isinstance(values, dict) else None
     model = _MESSAGES.get(kind) if isinstance(kind, str) else None
     if model is None:
         raise BadRequest(f"The type of a message is one of {', '.join(_MESSAGES)}.")

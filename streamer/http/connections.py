@@ -26,6 +26,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
+_EARLY_BYTES: Final = 256 * 1024  # what asyncio decrypts at a time, at most
 _UNSENT_MS: Final = 30_000  # that a client may leave an answer unread
 _KEPT_FILES: Final = 40  # of a process: models, worker, avatars, listening sockets
 _SHARE: Final = 0.5  # of the remaining descriptors that HTTP may have; sessions need the others
@@ -101,6 +102,7 @@ class BoundedProtocol(H11Protocol):
         self._handshake: asyncio.Task[None] | None = None
         self._raw: asyncio.Transport | None = None  # below TLS
         self._ready = False  # uvicorn knows of the connection
+        self._early = bytearray()  # came before that
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -134,11 +136,16 @@ class BoundedProtocol(H11Protocol):
         self._raw = transport
         super().connection_made(transport)
         self._ready = True
+        if self._early:
+            early, self._early = bytes(self._early), bytearray()
+            self.data_received(early)
 
     def data_received(self, data: bytes) -> None:
         """Read on, with the clock running for as long as the header is not whole."""
-        if not self._ready:
-            self.drop()
+        if not self._ready:  # a client may send its request along with the end of its handshake
+            self._early += data
+            if len(self._early) > _EARLY_BYTES:
+                self.drop()
             return
         super().data_received(data)
         self._look(begun=True)

@@ -89,10 +89,11 @@ class SessionOptions(Incoming):
         "bust"
     )
     background: Annotated[str, Field(max_length=16)] = Field(
-        "own", description="Of a canvas: own, blur, transparent, or a colour such as #3366aa."
+        default="own",
+        description="Of a canvas: own, blur, transparent, or a colour such as #3366aa.",
     )
     stage: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]{1,64})?$")] = Field(
-        "", description="A name of one's own under which /stage/NAME shows it."
+        default="", description="A name of one's own under which /stage/NAME shows it."
     )
 
     def view(self) -> View | None:

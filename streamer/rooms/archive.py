@@ -29,7 +29,7 @@ class Archive:
         data_dir: Path,
         fps: int,
         now: Callable[[], float],
-        note: Callable[[str, str], None],
+        note: Callable[[str, str], object],
     ) -> None:
         self._recordings = Recordings(data_dir)
         self._fps, self._now, self._note = fps, now, note

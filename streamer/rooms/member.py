@@ -47,6 +47,7 @@ class Connection(Protocol):
 
     async def answer(self, offer: Offer) -> str:
         """Take an offer in place; return the answer's SDP."""
+        ...
 
     async def add_candidates(self, candidates: list[Any]) -> None:
         """Take trickled candidates."""

@@ -11,7 +11,7 @@ from visavis.streamer.rooms.limits import Allowance, RoomLimits
 from visavis.streamer.rooms.people import Chat, Part, Person, Presence, Quality, chat_text
 
 Tell = Callable[[dict[str, Any], str], None]
-Note = Callable[[str, str], None]
+Note = Callable[[str, str], object]
 _JOINS_S = 20.0  # within which who has entered must be connected
 _TOO_FAST = "That was too much at once; some of it was not passed on."
 _HOST_ONLY = "Only the host of the call can do that."

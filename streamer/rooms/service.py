@@ -56,7 +56,7 @@ class Rooms:
         *,
         limits: RoomLimits,
         wall: Callable[[], float],
-        note: Callable[[str, str], None],
+        note: Callable[[str, str], object],
     ) -> None:
         self.limits = limits
         self._connector = Connector(context, sessions)

@@ -17,6 +17,7 @@ class Guest(Protocol):
     @property
     def commands(self) -> Mapping[str, Command]:
         """What the channel ``control`` takes besides; by message type."""
+        ...
 
     def opened(self) -> None:
         """Take that the channel ``control`` is open."""

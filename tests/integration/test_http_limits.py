@@ -30,7 +30,7 @@ def serve_with(tmp_path: Path) -> Iterator[Callable[..., tuple[int, Path]]]:
 
     def start(descriptors: int, *settings: str) -> tuple[int, Path]:
         log = tmp_path / "log"
-        command = [sys.executable, "-m", "tests.fakes.fake_server", str(tmp_path)]
+        command = [sys.executable, "-m", "tests.fakes.bounded_server", str(tmp_path)]
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [*command, str(descriptors), *settings],

@@ -116,7 +116,7 @@ def proxied(
     folder, port = tmp_path / "proxy", free_port()
     folder.mkdir(mode=0o777)
     (tmp_path / "data").mkdir()
-    server = [sys.executable, "-m", "tests.fakes.fake_server", str(tmp_path / "data"), "4096"]
+    server = [sys.executable, "-m", "tests.fakes.bounded_server", str(tmp_path / "data"), "4096"]
     settings = [f"server.host_names={NAME}", f"server.root_path={prefix}"]
     home = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     with contextlib.ExitStack() as stack:

@@ -35,6 +35,34 @@ async def test_pages_come_over_https(start_server: StartServer, tmp_path: Path) 
             await live.http.get(f"https://127.0.0.1:{live.port}/")
 
 
+async def test_a_request_may_come_along_with_the_end_of_the_handshake(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    """TLS 1.3 clients send both in one packet; the request is there before uvicorn is."""
+    async with start_server(tls_self_signed=True) as live:
+        context = ssl.create_default_context(cafile=str(tmp_path / "tls" / "authority.crt"))
+        for _ in range(20):
+            heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = context.wrap_bio(heard, said, server_hostname="localhost")
+            reader, writer = await asyncio.open_connection("127.0.0.1", live.port)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            writer.write(said.read())
+            while True:
+                heard.write(await asyncio.wait_for(reader.read(65_536), 10))
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    client.do_handshake()
+                    break
+            client.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            writer.write(said.read())  # Finished and the request
+            answer = b""
+            while b"HTTP/1.1 200" not in answer:
+                heard.write(await asyncio.wait_for(reader.read(65_536), 10))
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    answer += client.read(65_536)
+            writer.close()
+
+
 async def test_without_tls_there_is_no_authority(start_server: StartServer) -> None:
     async with start_server() as live:
         answer = await live.http.get("/visavis-ca.crt")
