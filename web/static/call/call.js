@@ -175,7 +175,7 @@ export class RoomCall {
   }
 
   async #beforeNextAttempt(error, run, again, attempt) {
-    if (error.code === "server-full") {
+    if (error.retryAfterS > 0 && error.code !== "room-full") { // no room for another avatar just now
       for (let left = error.retryAfterS; left > 0; left -= 1) {
         this.#set("waiting", `${error.message} Trying again in ${left} s.`);
         await sleep(1000, run.signal);

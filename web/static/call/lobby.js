@@ -12,6 +12,7 @@ export class Lobby {
   #join;
   #check = new MicrophoneCheck();
   #info = null;
+  #unheard = false; // the microphone could not be opened
   element = byId("view-lobby");
 
   /**
@@ -108,8 +109,10 @@ export class Lobby {
   async #listen() {
     try {
       await this.#check.open(chosenMicrophone());
-      notice(byId("lobby-problem"));
+      if (this.#unheard) notice(byId("lobby-problem")); // what else is wrong stays said
+      this.#unheard = false;
     } catch (error) {
+      this.#unheard = true;
       byId("lobby-retry").hidden = true;
       notice(byId("lobby-problem"), error.message);
     }
