@@ -84,6 +84,16 @@ async def test_every_order_that_chromium_offers(
                 await asyncio.sleep(0.05)
 
 
+async def test_chromium_restarts_ice_and_adds_sections_in_place(
+    start_server: StartServer, player_page: str
+) -> None:
+    async with start_server(allowed_origins=(player_page,)) as live, page_of(player_page) as page:
+        seen = await page.evaluate("(a) => renegotiate(a)", f"{live.url}/")
+        assert len(set(seen["ids"])) == 1 and seen["moved"], seen
+        assert (seen["state"], seen["channel"]) == ("connected", "open")
+        assert seen["frames"] > 60 and seen["longest"] < 0.2, seen
+
+
 @pytest.mark.parametrize("bundle", [True, False])
 async def test_whep_by_plain_webrtc(
     start_server: StartServer, player_page: str, bundle: bool

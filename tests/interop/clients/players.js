@@ -66,6 +66,61 @@ window.eyevinn = {
   },
 };
 
+/** Begin a call, restart ICE and add sections in the middle of it; returns what that did. */
+window.renegotiate = async function (base) {
+  const pc = new RTCPeerConnection();
+  const video = element();
+  const stream = (video.srcObject = new MediaStream());
+  pc.ontrack = ({ track }) => stream.addTrack(track);
+  pc.addTransceiver("audio", { direction: "recvonly" });
+  pc.addTransceiver("video", { direction: "recvonly" });
+  const control = pc.createDataChannel("control");
+  let pc_id;
+  const offer = async () => {
+    await pc.setLocalDescription(await pc.createOffer());
+    while (pc.iceGatheringState !== "complete") await sleep(5);
+    const { sdp } = pc.localDescription;
+    const body = JSON.stringify({ sdp, type: "offer", pc_id, request_data: { size: 256 } });
+    const response = await fetch(`${base}api/offer`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.error);
+    await pc.setRemoteDescription({ type: "answer", sdp: answer.sdp });
+    return answer;
+  };
+  const pair = async () => {
+    const stats = await pc.getStats();
+    const id = [...stats.values()].find((s) => s.type === "transport").selectedCandidatePairId;
+    return stats.get(stats.get(id).remoteCandidateId).port;
+  };
+  ({ pc_id } = await offer());
+  await frames(video, 20);
+  const shown = [];
+  const note = (now, { mediaTime }) => (shown.push(mediaTime), video.requestVideoFrameCallback(note));
+  video.requestVideoFrameCallback(note);
+  const first = await pair();
+  const ids = [pc_id];
+  pc.restartIce();
+  ids.push((await offer()).pc_id);
+  await sleep(1500);
+  const second = await pair();
+  for (const kind of ["audio", "video", "video"]) pc.addTransceiver(kind, { direction: "recvonly" });
+  ids.push((await offer()).pc_id);
+  await sleep(800);
+  const added = pc.getTransceivers().slice(2);
+  added[1].stop(); // a section that is given back, and a line that is used again
+  ids.push((await offer()).pc_id);
+  pc.addTransceiver("video", { direction: "recvonly" });
+  ids.push((await offer()).pc_id);
+  await sleep(800);
+  const steps = shown.slice(1).map((time, n) => time - shown[n]);
+  const result = {
+    ids, moved: first !== second, first, second, channel: control.readyState, state: pc.connectionState,
+    frames: shown.length, longest: Math.max(...steps), sections: pc.localDescription.sdp.match(/^m=/gm).length,
+  };
+  pc.close();
+  return result;
+};
+
 /** Connect by plain WebRTC, with sections in the order named and the offer's bundle kept or not. */
 window.plain = async function (base, { order, view, bundle = true, always = false }) {
   const pc = new RTCPeerConnection({ alwaysNegotiateDataChannels: always });

@@ -4,7 +4,7 @@ import { anyOf, sleep } from "./server.js";
 
 const PING_MS = 2000;
 const SILENCE_LIMIT_MS = 6500; // without a word from the server the connection counts as lost
-const DISCONNECTED_LIMIT_MS = 2500; // ICE often heals by itself within this
+const DISCONNECTED_LIMIT_MS = 4000; // ICE heals by itself, or by another way found meanwhile
 const GATHER_LIMIT_MS = 1000;
 const CONNECT_LIMIT_MS = 15_000;
 
@@ -92,8 +92,11 @@ export class Peer {
   }
 
   async #forget(keepalive = false) {
-    if (!this.id) return;
-    const path = `api/sessions/${encodeURIComponent(this.id)}`;
+    if (this.id) await this.#hangUp(this.id, keepalive);
+  }
+
+  async #hangUp(id, keepalive = false) {
+    const path = `api/sessions/${encodeURIComponent(id)}`;
     await this.#server.request(path, { method: "DELETE", keepalive }).catch(() => {}); // gone already
   }
 
@@ -146,10 +149,33 @@ export class Peer {
     const { connectionState } = this.#pc;
     if (connectionState === "failed" || connectionState === "closed") this.#lost();
     if (connectionState === "disconnected") {
+      this.#restartIce();
       const timer = this.#every(DISCONNECTED_LIMIT_MS, () => {
         clearInterval(timer);
         if (this.#pc.connectionState !== "connected") this.#lost();
       });
+    }
+  }
+
+  /** Another network, another address: the same connection finds another way, and nothing ends. */
+  async #restartIce() {
+    const pc = this.#pc;
+    if (pc.signalingState !== "stable") return;
+    try {
+      pc.restartIce();
+      await pc.setLocalDescription(await pc.createOffer());
+      await gathered(pc, this.#gone.signal);
+      const { sdp, type } = pc.localDescription;
+      this.#lateCandidates = [];
+      const json = { sdp, type, pc_id: this.id };
+      const answer = await (await this.#server.request("api/offer", { method: "POST", json })).json();
+      if (this.#over) return;
+      if (answer.pc_id !== this.id) {
+        this.#lost(); // the server had given it up already; this would be another session
+        await this.#hangUp(answer.pc_id);
+      } else await pc.setRemoteDescription({ type: answer.type, sdp: apart(answer.sdp) });
+    } catch {
+      // it counts as lost when it stays disconnected
     }
   }
 
