@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -32,6 +32,16 @@ HEARD = 0.01  # root mean square, full scale 1
 FOLLOWS = 0.4  # as in test_live
 
 
+# A standby takes over within a few frames; what was said meanwhile is kept.
+KEEP_STATES = """(id) => {
+  window.states = [];
+  const words = document.querySelector(`.tile[data-id="${id}"] .tile-state`);
+  const keep = () => window.states.push(words.textContent);
+  const all = { childList: true, characterData: true, subtree: true };
+  new MutationObserver(keep).observe(words, all);
+}"""
+
+
 @pytest.fixture(scope="module")
 def turns(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_turns(tmp_path_factory.mktemp("turns"), 3)
@@ -45,9 +55,11 @@ def trio(playwright: Playwright, chromium: str, turns: list[Path]) -> Iterator[l
 
 
 @pytest.fixture
-def call_server(light_server: Serving) -> Iterator[Serving]:
+def call_server(light_server: Serving, trio: list[Caller]) -> Iterator[Serving]:
     """What is seen is grey and cheap; only who watches mouths needs faces."""
     yield light_server
+    for person in trio:
+        person.page.goto("about:blank")  # a test that failed may have left somebody in a call
     wait_for(lambda: not light_server.sessions(), "every place is free again", 40)
 
 
@@ -59,9 +71,10 @@ def leave(*people: Caller) -> None:
 
 
 def test_three_people_see_and_hear_each_other(
-    server: Serving, avatars: tuple[str, str], trio: list[Caller]
+    second_server: Callable[..., Serving], avatars: tuple[str, str], trio: list[Caller]
 ) -> None:
     """Each sees the others' mouths move with the others' words, and never hears oneself."""
+    server = second_server(VISAVIS_LIMITS_MAX_SESSIONS="4")  # whatever a frame costs here today
     for n, person in enumerate(trio):
         person.open(server.url + "call/three")
         person.join(face=n % 2)
@@ -178,10 +191,10 @@ def test_avatar_and_mood_change_and_a_worker_dies(call_server: Serving, trio: li
     assert call_server.process is not None
     workers = psutil.Process(call_server.process.pid).children(recursive=True)
     busiest = max(workers, key=lambda process: sum(process.cpu_times()[:2]))
+    ben.page.evaluate(KEEP_STATES, ben.id)
     busiest.kill()
-    words = ben.tile(ben).locator(".tile-state")
-    expect(words).to_have_text("Your avatar stumbled; it is back in a moment")
-    expect(words).to_be_hidden(timeout=20_000)
+    until(ben.page, "window.states.join(' ').includes('stumbled')", 20)
+    expect(ben.tile(ben).locator(".tile-state")).to_be_hidden()
     video = f"document.querySelector('.tile[data-id=\"{ben.id}\"] video')"
     count = f"{video}.getVideoPlaybackQuality().totalVideoFrames"
     shown = ada.page.evaluate(count)
