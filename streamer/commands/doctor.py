@@ -327,7 +327,8 @@ def _network(config: Config) -> Iterator[Check]:
 
 
 async def _gather() -> list[str]:
-    from visavis.streamer.webrtc.ice import Binding, IceAgent
+    from visavis.streamer.webrtc.ice_agent import IceAgent
+    from visavis.streamer.webrtc.sockets import Binding
 
     agent = IceAgent(Binding())
     try:

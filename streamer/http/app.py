@@ -39,8 +39,8 @@ from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
-from visavis.streamer.webrtc.ice import Binding
 from visavis.streamer.webrtc.rtcp import WallClock
+from visavis.streamer.webrtc.sockets import Binding
 from visavis.streamer.worker.client import COMMAND
 from visavis.streamer.worker.cores import usable_cores
 from visavis.streamer.worker.pipeline import DRAWN, SlotSpec, WorkerSettings

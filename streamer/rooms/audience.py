@@ -11,7 +11,8 @@ from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.control import ControlChannel
 from visavis.streamer.session.guest import Guest
 from visavis.streamer.webrtc.feed import Feed, Lane
-from visavis.streamer.webrtc.peer import Missing, Peer, Role, Stream
+from visavis.streamer.webrtc.peer import Peer
+from visavis.streamer.webrtc.sections import Missing, Role, Stream
 from visavis.streamer.webrtc.signaling import Section
 
 _FLUSH_S = 0.2

@@ -36,7 +36,8 @@ from visavis.streamer.webrtc import rtcp
 from visavis.streamer.webrtc.connection import codecs_of, tap_receiver
 from visavis.streamer.webrtc.feed import Feed, FeedClock, Lane
 from visavis.streamer.webrtc.microphone import AudioIn, HeardSound
-from visavis.streamer.webrtc.peer import LOOK_S, Missing, Peer, Role, Stream
+from visavis.streamer.webrtc.peer import LOOK_S, Peer
+from visavis.streamer.webrtc.sections import Missing, Role, Stream
 from visavis.streamer.webrtc.signaling import Offer, Section
 from visavis.streamer.webrtc.tracks import (
     AUDIO_BLOCK,

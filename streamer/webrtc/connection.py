@@ -29,7 +29,8 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtension
 from aiortc.rtp import RtpPacket
 
 from visavis.streamer.webrtc.dtls import Certificate, DtlsTransport
-from visavis.streamer.webrtc.ice import Binding, IceAgent
+from visavis.streamer.webrtc.ice_agent import IceAgent
+from visavis.streamer.webrtc.sockets import Binding
 
 logger = logging.getLogger(__name__)
 MADE_FOR = {"aiortc": "1.16", "aioice": "0.13"}
@@ -153,6 +154,21 @@ def left_to_us(transceiver: RTCRtpTransceiver) -> str:
 def accept_extension(transceiver: RTCRtpTransceiver, number: int, uri: str) -> None:
     """Accept a header extension that aiortc does not know, before the answer is made."""
     transceiver._headerExtensions.append(RTCRtpHeaderExtensionParameters(id=number, uri=uri))
+
+
+def prefer(transceiver: RTCRtpTransceiver, codec: str, *, nothing_else: bool = False) -> None:
+    """Send as this codec if the offer has it, whatever the offer puts first.
+
+    H.264 costs two thirds (512 px) to half (256 px) of what VP8 does, and its encoder takes a new
+    bitrate without a keyframe. Sound is encoded once as Opus for all who can take it.
+    """
+    codecs = RTCRtpSender.getCapabilities(transceiver.kind).codecs
+    name = f"{transceiver.kind}/{codec}".lower()
+    wanted = [c for c in codecs if c.mimeType.lower() == name]
+    rest = [c for c in codecs if c not in wanted]
+    if nothing_else:
+        rest = [c for c in rest if c.mimeType.lower() == "video/rtx"]
+    transceiver.setCodecPreferences(wanted + rest)
 
 
 class _Tap:

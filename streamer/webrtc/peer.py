@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiortc import (
     RTCDataChannel,
-    RTCRtpSender,
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
@@ -27,24 +25,27 @@ from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateErr
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import BadRequest, Conflict, VisavisError
+from visavis.streamer.tasks import OwnedTasks, logged
 from visavis.streamer.webrtc import signaling
 from visavis.streamer.webrtc.connection import (
     MediaConnection,
     accept_extension,
     codecs_of,
     drain_receiver,
+    prefer,
 )
 from visavis.streamer.webrtc.feed import Feed, Lane
-from visavis.streamer.webrtc.ice import Binding
 from visavis.streamer.webrtc.negotiation import Negotiation
 from visavis.streamer.webrtc.rtcp import PLAYOUT_DELAY_URI
+from visavis.streamer.webrtc.sections import MediaSection, Missing, Role, Sections, Stream
 from visavis.streamer.webrtc.signaling import Offer, Section
-from visavis.streamer.webrtc.tasks import OwnedTasks
+from visavis.streamer.webrtc.sockets import Binding
 
 logger = logging.getLogger(__name__)
 LOOK_S = 1.0
 UNHEARD_S = 6.0  # that an answer waits for the client's first check
 _NEGOTIATION_S = 10.0  # that one answer may take
+_MOST_NAMED = 256  # candidates that are looked at in one message
 _MOST_CHANNELS = 64  # data channels that a client may open
 _TASKS_S = 2.0  # that a peer's own tasks may take to end
 _UNFIT = (
@@ -63,15 +64,6 @@ _UNFIT = (
 )  # what aiortc raises on offers that are strange in some way
 
 
-class Role(enum.Enum):
-    """What a media section is for."""
-
-    OWN = "own"  # the session's own picture or sound, and the microphone
-    HEARD = "heard"  # the other side's sound, only received
-    FREE = "free"  # for others' feeds
-    DROPPED = "dropped"  # of no use
-
-
 @dataclass(frozen=True)
 class PeerSettings:
     """What every peer of a server shares.
@@ -87,36 +79,6 @@ class PeerSettings:
     limits: LimitsConfig
     binding: Binding
     codec: str
-
-
-class Stream(NamedTuple):
-    """Whose picture and sound are in which sections; None while there is none."""
-
-    id: str
-    audio: str | None
-    video: str | None
-
-
-class Missing(NamedTuple):
-    """How many sections the client would have to add for everybody to be shown."""
-
-    audio: int
-    video: int
-
-
-@dataclass
-class _Slot:
-    """One media section."""
-
-    mid: str
-    role: Role
-    transceiver: RTCRtpTransceiver
-    lane: Lane | None = None
-    shows: str | None = None  # whose feed
-
-    @property
-    def sends(self) -> bool:
-        return self.transceiver.currentDirection in ("sendonly", "sendrecv")
 
 
 class Peer:
@@ -139,10 +101,8 @@ class Peer:
         self._negotiating = asyncio.Lock()
         self._generation = 0  # of ICE
         self._fingerprints: frozenset[str] = frozenset()
-        self._slots: dict[str, _Slot] = {}
+        self._sections = Sections()
         self.own_feed: Feed | None = None  # what the peer's own sections show
-        self._feeds: dict[str, Feed] = {}
-        self._told: tuple[list[Stream], Missing] = ([], Missing(0, 0))
         self._named = 0  # candidates taken
         self._channels = 0  # data channels opened so far
         self._ending: asyncio.Future[None] | None = None
@@ -200,7 +160,7 @@ class Peer:
         async with self._negotiating:
             if self.over:
                 raise Conflict("This session has ended.")
-            first = not self._slots
+            first = not self._sections
             connection = self._connection
             try:
                 async with asyncio.timeout(_NEGOTIATION_S):
@@ -245,7 +205,7 @@ class Peer:
 
     def _roles(self, added: list[Section]) -> dict[str, Role]:
         nth = {kind: 0 for kind in signaling.KINDS}
-        for slot in self._slots.values():
+        for slot in self._sections:
             nth[slot.transceiver.kind] += slot.role is not Role.DROPPED
         roles: dict[str, Role] = {}
         for section in added:
@@ -266,7 +226,8 @@ class Peer:
         prefer(transceiver, self._settings.codec if section.kind == "video" else "opus")
 
     def _fill(self, section: Section, role: Role, transceiver: RTCRtpTransceiver) -> None:
-        slot = self._slots[section.mid] = _Slot(section.mid, role, transceiver)
+        slot = MediaSection(section.mid, role, transceiver)
+        self._sections.add(slot)
         drain_receiver(transceiver.receiver)
         if role is Role.FREE:
             slot.lane = self._lane(section.kind)
@@ -317,7 +278,7 @@ class Peer:
             self._generation += 1
             self._named = 0
             lines = [f"a=candidate:{c.to_sdp()}" for c in agent.local_candidates]
-            return agent.local_username, agent.local_password, next(iter(self._slots), "0"), lines
+            return agent.local_username, agent.local_password, self._sections.first_mid, lines
 
     async def add_candidates(self, candidates: list[Any]) -> None:
         """Take trickled candidates: those that can be used, are new, and within the limit."""
@@ -353,60 +314,22 @@ class Peer:
         Args:
             feeds: by an id that the client is told.
         """
-        self._feeds = dict(feeds)
+        self._sections.wish(feeds)
         self._assign()
 
     @property
     def streams(self) -> list[Stream]:
         """Who is wished, and in which sections each is shown."""
-        where: dict[tuple[str, str], str] = {
-            (slot.shows, slot.transceiver.kind): slot.mid
-            for slot in self._slots.values()
-            if slot.shows is not None
-        }
-        return [
-            Stream(name, where.get((name, "audio")), where.get((name, "video")))
-            for name in self._feeds
-        ]
+        return self._sections.streams
 
     @property
     def missing(self) -> Missing:
         """Sections that the client should add."""
-        streams = self.streams
-        return Missing(
-            sum(stream.audio is None for stream in streams),
-            sum(stream.video is None for stream in streams),
-        )
+        return self._sections.missing
 
     def _assign(self) -> None:
-        """Bring sections and wishes together, moving nobody who is shown already."""
-        for slot in self._slots.values():
-            if slot.role is Role.OWN and slot.lane is not None:
-                slot.lane.show(self.own_feed if slot.sends else None)
-        feeds = self._feeds = {name: f for name, f in self._feeds.items() if not f.ended}
-        free = [slot for slot in self._slots.values() if slot.role is Role.FREE and slot.lane]
-        shown: set[tuple[str, str]] = set()
-        for slot in free:
-            assert slot.lane is not None
-            name = slot.shows
-            if name is not None and (not slot.sends or feeds.get(name) is not slot.lane.feed):
-                slot.shows = None
-                slot.lane.show(None)
-            if slot.shows is not None:
-                shown.add((slot.shows, slot.lane.kind))
-        for name, feed in feeds.items():
-            for slot in free:
-                assert slot.lane is not None
-                key = (name, slot.lane.kind)
-                usable = slot.shows is None and slot.sends and slot.lane.fits(feed)
-                if key not in shown and usable:
-                    slot.shows = name
-                    slot.lane.show(feed)
-                    shown.add(key)
-        told = (self.streams, self.missing)
-        if told != self._told and not self.over:
-            self._told = told
-            self.streams_changed(*told)
+        if self._sections.assign(self.own_feed) and not self.over:
+            self.streams_changed(self.streams, self.missing)
 
     # ------------------------------------------------------------------ connection
 
@@ -415,7 +338,7 @@ class Peer:
         if state == "connected" and not self.live and not self.over:
             self.live = True
             self.connected()
-            for slot in self._slots.values():
+            for slot in self._sections:
                 if slot.lane is not None:
                     slot.lane.request_keyframe()
         elif state in ("failed", "closed"):
@@ -435,9 +358,7 @@ class Peer:
             await self._clock.sleep_until(self._clock.now() + LOOK_S)
             age = self._clock.now() - self.began_at
             if self.live:
-                if any(slot.lane and slot.lane.feed is None and slot.shows for slot in
-                       self._slots.values()):  # fmt: skip
-                    self._assign()  # a feed has ended
+                self._assign()  # a feed may have ended
                 self.look(age)
                 continue
             heard = any(agent.checked for agent in self._connection.agents)
@@ -465,50 +386,19 @@ class Peer:
 
     async def _end(self, reason: str, cause: str) -> None:
         """Every step has a limit, and none keeps the next from being taken."""
-        with _logged("farewell"):
+        with logged("farewell"):
             async with asyncio.timeout(_TASKS_S):
                 await self.farewell(reason, cause)
-        with _logged("tasks"):
+        with logged("tasks"):
             async with asyncio.timeout(_TASKS_S):
                 await self._tasks.cancel()
-        for slot in self._slots.values():
+        for slot in self._sections:
             if slot.lane is not None:
-                with _logged("lane"):
+                with logged("lane"):
                     slot.lane.end()
-        with _logged("release"):
+        with logged("release"):
             self.release(cause)
         await self._connection.shut()
 
     def _failed(self) -> None:
         self.end_soon("Something went wrong in this session.", "error")
-
-
-class _logged(contextlib.AbstractContextManager[None]):
-    """Log what goes wrong in one step of an end, and go on."""
-
-    def __init__(self, step: str) -> None:
-        self._step = step
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        if isinstance(error, Exception):
-            logger.error("ending: %s went wrong", self._step, exc_info=error)
-            return True
-        return False
-
-
-_MOST_NAMED = 256  # candidates that are looked at in one message
-
-
-def prefer(transceiver: RTCRtpTransceiver, codec: str, *, nothing_else: bool = False) -> None:
-    """Send as this codec if the offer has it, whatever the offer puts first.
-
-    H.264 costs two thirds (512 px) to half (256 px) of what VP8 does, and its encoder takes a new
-    bitrate without a keyframe. Sound is encoded once as Opus for all who can take it.
-    """
-    codecs = RTCRtpSender.getCapabilities(transceiver.kind).codecs
-    name = f"{transceiver.kind}/{codec}".lower()
-    wanted = [c for c in codecs if c.mimeType.lower() == name]
-    rest = [c for c in codecs if c not in wanted]
-    if nothing_else:
-        rest = [c for c in rest if c.mimeType.lower() == "video/rtx"]
-    transceiver.setCodecPreferences(wanted + rest)

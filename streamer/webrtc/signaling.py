@@ -13,8 +13,8 @@ from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import BadRequest, TooLarge
-from visavis.streamer.webrtc.ice import acceptable_candidate
 from visavis.streamer.webrtc.rtcp import PLAYOUT_DELAY_URI
+from visavis.streamer.webrtc.sockets import acceptable_candidate
 
 MAX_SECTIONS = 32
 KINDS = ("audio", "video")

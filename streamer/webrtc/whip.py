@@ -17,9 +17,9 @@ from aiortc import RTCSessionDescription
 from aiortc.sdp import SessionDescription
 
 from visavis.streamer.errors import BadGateway, BadRequest, Forbidden
-from visavis.streamer.webrtc.connection import codecs_of, drain_receiver
+from visavis.streamer.webrtc.connection import codecs_of, drain_receiver, prefer
 from visavis.streamer.webrtc.feed import Feed, Lane
-from visavis.streamer.webrtc.peer import Peer, PeerSettings, prefer
+from visavis.streamer.webrtc.peer import Peer, PeerSettings
 
 _ANSWER_BYTES: Final = 256 * 1024
 _HTTP_S: Final = 10.0

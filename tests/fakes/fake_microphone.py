@@ -21,7 +21,7 @@ from aiortc.sdp import SessionDescription
 from numpy.typing import NDArray
 
 from visavis.streamer.webrtc.connection import MediaConnection
-from visavis.streamer.webrtc.ice import Binding
+from visavis.streamer.webrtc.sockets import Binding
 
 RATE = 48_000
 

@@ -6,7 +6,8 @@ import pytest
 
 from visavis.streamer.config import Config, IceConfig, ServerConfig
 from visavis.streamer.http.app import _binding
-from visavis.streamer.webrtc.ice import Binding, IceAgent
+from visavis.streamer.webrtc.ice_agent import IceAgent
+from visavis.streamer.webrtc.sockets import Binding
 
 
 async def test_ports_stay_in_their_range() -> None:

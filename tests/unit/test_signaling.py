@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import BadRequest, TooLarge, VisavisError
-from visavis.streamer.webrtc.ice import acceptable_candidate
 from visavis.streamer.webrtc.negotiation import Negotiation
 from visavis.streamer.webrtc.rtcp import PLAYOUT_DELAY_URI
 from visavis.streamer.webrtc.signaling import Offer, check_offer, need, parse_candidate
+from visavis.streamer.webrtc.sockets import acceptable_candidate
 
 SECTION = """\
 c=IN IP4 0.0.0.0

@@ -20,7 +20,8 @@ from visavis.streamer.errors import BadRequest
 from visavis.streamer.http import serve
 from visavis.streamer.webrtc import connection, dtls
 from visavis.streamer.webrtc.dtls import MAX_SOURCES, BoundedRouter, Certificate, DtlsTransport
-from visavis.streamer.webrtc.ice import Binding, IceAgent
+from visavis.streamer.webrtc.ice_agent import IceAgent
+from visavis.streamer.webrtc.sockets import Binding
 
 
 def test_the_libraries_are_those_it_was_made_for() -> None:
@@ -144,7 +145,7 @@ TWO_MACHINES = textwrap.dedent(
 HERE = textwrap.dedent(
     """
     import select, shlex, socket, subprocess, sys
-    from visavis.streamer.webrtc.ice import Binding
+    from visavis.streamer.webrtc.sockets import Binding
 
     SAY = "import socket, sys; s = socket.socket(type=2)\\n" \\
         "for _ in range(3): s.sendto(sys.argv[1].encode(), ('10.9.8.1', int(sys.argv[2])))"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -41,3 +42,20 @@ class OwnedTasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("%s failed", self._owner, exc_info=error)
             self._failed()
+
+
+class logged(contextlib.AbstractContextManager[None]):
+    """Log what goes wrong in one step of an end, and go on.
+
+    Args:
+        step: its name in the log.
+    """
+
+    def __init__(self, step: str) -> None:
+        self._step = step
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if isinstance(error, Exception):
+            logger.error("ending: %s went wrong", self._step, exc_info=error)
+            return True
+        return False
