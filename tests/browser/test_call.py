@@ -70,6 +70,7 @@ def leave(*people: Caller) -> None:
             expect(person.page.locator("#view-over")).to_be_visible()
 
 
+@pytest.mark.slow  # three real avatars and three browsers: more than two cores of CI bear
 def test_three_people_see_and_hear_each_other(
     second_server: Callable[..., Serving], avatars: tuple[str, str], trio: list[Caller]
 ) -> None:
@@ -120,6 +121,7 @@ def test_talking_leaving_and_coming_back(call_server: Serving, trio: list[Caller
 
     ben.page.keyboard.press("h")
     expect(ada.tile(ben).locator(".tile-hand")).to_be_visible()
+    told = ada.captions()  # the page keeps the last ones only
     ben.page.keyboard.press("m")
     expect(ada.tile(ben).locator(".tile-muted")).to_be_visible()
     ben.page.keyboard.press("m")
@@ -156,7 +158,7 @@ def test_talking_leaving_and_coming_back(call_server: Serving, trio: list[Caller
     ben.page.click("#leave")
     expect(ada.page.locator(".tile")).to_have_count(1)
     expect(ada.page.locator("#alone")).to_be_visible()
-    told = ada.captions()
+    told += ada.captions()
     for line in ("Ben joined.", "Ben raised a hand.", "Ben is reconnecting.", "Ben is back.",
                  "Ben left."):  # fmt: skip
         assert line in told, told

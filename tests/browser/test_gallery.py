@@ -77,7 +77,7 @@ def face(light: float, *, around: float = 140, side: float = 0.0, sharp: float =
     ("now", "words"),
     [
         (face(130), ""),
-        (face(30), "too dark"),
+        (face(30, around=40), "too dark"),
         (face(40, around=220), "from behind"),
         (face(240, sharp=6), "too bright"),
         (face(120, side=0.4), "from one side"),

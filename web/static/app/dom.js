@@ -46,6 +46,12 @@ export function figure(value, unit = "", digits = 0) {
 export function ask(dialog) {
   dialog.returnValue = "";
   dialog.showModal();
+  // Enter in a field would press the first button, which is Cancel.
+  dialog.onkeydown = (event) => {
+    if (event.key !== "Enter" || event.isComposing || !event.target.matches("input")) return;
+    event.preventDefault();
+    dialog.querySelector("form").requestSubmit(dialog.querySelector("button.primary"));
+  };
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true });
   });
