@@ -67,7 +67,8 @@ SEES = {
 
 @pytest.mark.parametrize("what", sorted(SEES))
 def test_the_proof_sees(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in VARIABLES:
+    # onnxruntime keeps quiet by itself where it takes the machine for a build server.
+    for name in (*VARIABLES, "CI", "GITHUB_ACTIONS", "TF_BUILD", "JENKINS_URL"):
         monkeypatch.delenv(name, raising=False)
     traced = trace([sys.executable, "-c", SEES[what]], tmp_path, timeout_s=60)
     assert traced.contacts, "a proof that cannot fail proves nothing"
