@@ -2,4 +2,4 @@
 
 import visavis.models  # noqa: F401  switches telemetry off before onnxruntime is loaded
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
