@@ -141,8 +141,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _end_with_parent() -> None:
     """End when the process that asked is gone, however it went: nobody will run the plan."""
-    with contextlib.suppress(OSError, ValueError):
-        while sys.stdin.buffer.read(4096):
+    # Not by sys.stdin: its lock, held by this thread at the end, would abort the interpreter.
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
             pass
     os._exit(1)
 

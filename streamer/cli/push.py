@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
 import typer
 
 from visavis.streamer.errors import BadRequest, Conflict, NotFound
+
+if TYPE_CHECKING:
+    import httpx
 
 _LOOK_S = 0.5
 
@@ -26,6 +28,8 @@ def push(
     The server's own token is read from VISAVIS_TOKEN. Where to may be pushed is the server's
     setting server.push_to; this machine's own addresses need no leave.
     """
+    import httpx
+
     own = os.environ.get("VISAVIS_TOKEN", "")
     headers = {"authorization": f"Bearer {own}"} if own else {}
     base = server if server.endswith("/") else f"{server}/"
@@ -63,6 +67,8 @@ def _follow(http: httpx.Client, address: str, push_id: str, seconds: float) -> N
 
 
 def _ask(http: httpx.Client, method: str, path: str, body: Any = None) -> Any:
+    import httpx
+
     try:
         response = http.request(method, path, json=body)
     except httpx.HTTPError as error:

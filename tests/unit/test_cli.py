@@ -117,7 +117,7 @@ def test_errors_of_models_and_disks_are_one_sentence(error: str, says: str) -> N
     script = (
         "import sys, visavis.models.shipped, visavis.streamer.avatars.enrolment\n"
         "import visavis.models.appearance.errors\n"
-        "from visavis.streamer.commands import main\n"
+        "from visavis.streamer.cli import main\n"
         f"def app(**_): raise {error}\n"
         "main.app = app\n"
         "main.main()"

@@ -35,7 +35,7 @@ class Models:
 
 def make() -> tuple[FakeClock, MediaPath, Models]:
     clock, models = FakeClock(), Models()
-    path = MediaPath(MediaConfig(), clock, models.hear)
+    path = MediaPath(MediaConfig(look_ahead_ms=80), clock, models.hear)
     path.begin()
     return clock, path, models
 
