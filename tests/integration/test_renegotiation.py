@@ -38,6 +38,7 @@ async def test_ice_restarts_in_place(start_server: StartServer) -> None:
         watcher = await seeing(live, request={"watch": viewer.view_id})
         session, slot = session_of(live, viewer), session_of(live, viewer)._slot
         before, pc_id, pairs = len(viewer.frames), viewer.pc_id, session.etag
+        most = len(session._connection.agents[0].sockets)  # one an address of this machine
         for again in range(2):
             await viewer.restart_ice()
             agent = session._connection.agents[0]
@@ -53,13 +54,14 @@ async def test_ice_restarts_in_place(start_server: StartServer) -> None:
         assert not viewer.of("ended") and not watcher.of("ended")
         count = len(watcher.frames)
         await watcher.until(lambda: len(watcher.frames) > count + 10)
-        assert len(session._connection.agents[0].sockets) <= 2, "the old sockets are closed"
+        assert len(session._connection.agents[0].sockets) <= most, "the old sockets are closed"
         await asyncio.gather(viewer.close(), watcher.close())
 
 
 async def test_a_restart_that_comes_to_nothing_changes_nothing(start_server: StartServer) -> None:
     async with start_server() as live:
         viewer = await seeing(live)
+        most = len(session_of(live, viewer)._connection.agents[0].sockets)
         sdp = viewer.pc.localDescription.sdp
         old = next(ln for ln in sdp.splitlines() if ln.startswith("a=ice-ufrag:"))
         body = {"sdp": sdp.replace(old, "a=ice-ufrag:zzzz"), "type": "offer", "pc_id": viewer.pc_id}
@@ -68,7 +70,7 @@ async def test_a_restart_that_comes_to_nothing_changes_nothing(start_server: Sta
         count = len(viewer.frames)
         await viewer.until(lambda: len(viewer.frames) > count + 40)
         assert longest_gap(viewer.frames[count:]) < GAP_S
-        assert len(session_of(live, viewer)._connection.agents[0].sockets) <= 4
+        assert len(session_of(live, viewer)._connection.agents[0].sockets) <= 2 * most
         await viewer.close()
 
 

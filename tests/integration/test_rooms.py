@@ -452,7 +452,7 @@ async def test_twenty_joins_and_leaves_leave_nothing_behind(start_server: StartS
         assert len(live.services.sessions) == 1 and not live.services.rooms._connector.audience
         assert len(meeting.sound._voices) <= 1
         feed = meeting.members[ada.id].connection.feed
-        assert feed is not None and len(feed.pictures) == 1 and len(feed.sounds) == 1
+        assert feed is not None and len(feed.pictures) == 1 and len(feed.sounds) <= 1
         assert process.num_fds() <= files + 2
         assert process.num_threads() <= threads + 2
         assert len(ada.pc.getTransceivers()) == 4, "the sections were used again"
