@@ -25,13 +25,11 @@ async def nobody_is_left(live: Live) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.parametrize(
-    ("codec", "first"), [("H264", "video"), ("VP8", "video"), ("H264", "audio")]
-)
+@pytest.mark.parametrize(("codec", "first"), [("H264", "video"), ("VP8", "audio")])
 async def test_werift(start_server: StartServer, node: str, codec: str, first: str) -> None:
     async with start_server() as live:
         seen = await run(node, CLIENTS / "node_werift.mjs", f"{live.url}/", codec, first)
-        assert seen["video"] > 60 and seen["audio"] > 60 and seen["pong"], seen
+        assert seen["video"] > 30 and seen["audio"] > 30 and seen["pong"], seen
         assert seen["codec"] == codec
         await nobody_is_left(live)
 
@@ -39,7 +37,7 @@ async def test_werift(start_server: StartServer, node: str, codec: str, first: s
 async def test_libwebrtc_in_node(start_server: StartServer, node: str) -> None:
     async with start_server() as live:
         seen = await run(node, CLIENTS / "node_wrtc.cjs", f"{live.url}/")
-        assert seen["video"] > 30 and seen["audio"] > 60 and seen["pong"], seen
+        assert seen["video"] > 30 and seen["audio"] > 30 and seen["pong"], seen
         assert (seen["width"], seen["state"]) == (256, "connected")
         await nobody_is_left(live)
 
@@ -71,7 +69,7 @@ async def test_ffmpeg_speaks_by_whip(start_server: StartServer, ffmpeg: str) -> 
         live.http.headers["authorization"] = f"Bearer {TOKEN}"
         process = await asyncio.create_subprocess_exec(
             *(ffmpeg, "-loglevel", "warning", "-re", "-f", "lavfi"),
-            *("-i", "sine=frequency=300:sample_rate=48000:duration=9"),
+            *("-i", "sine=frequency=300:sample_rate=48000:duration=6"),
             *("-c:a", "libopus", "-ar", "48000", "-ac", "2"),
             *("-f", "whip", "-authorization", TOKEN, f"{live.url}/api/whip?avatar=anna"),
             stderr=asyncio.subprocess.PIPE,

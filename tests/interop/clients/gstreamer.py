@@ -14,7 +14,7 @@ from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
 
 Gst.init(None)
 address, bundle, kind = sys.argv[1:4]
-ENOUGH, LIMIT_S = 40, 15
+ENOUGH, LIMIT_S = 25, 15
 SOUND = "audiotestsrc is-live=true wave=silence ! opusenc ! rtpopuspay pt=96 ! webrtcbin.sink_0 "
 ALONE = "audiotestsrc num-buffers=1 ! fakesink "  # one element would come without a pipeline
 VIDEO = (

@@ -47,7 +47,7 @@ setInterval(() => {
 }, 20);
 
 const deadline = Date.now() + 12_000;
-while (Date.now() < deadline && !(seen.video > 60 && seen.audio > 60 && seen.pong)) await new Promise((r) => setTimeout(r, 50));
+while (Date.now() < deadline && !(seen.video > 30 && seen.audio > 30 && seen.pong)) await new Promise((r) => setTimeout(r, 50));
 console.log(JSON.stringify(seen));
 await fetch(new URL(`api/sessions/${body.pc_id}`, base), { method: "DELETE" });
 process.exit(0);

@@ -33,7 +33,7 @@ const { RTCPeerConnection, nonstandard } = require("@roamhq/wrtc");
     if (control.readyState === "open" && block % 20 === 0) control.send('{"type":"ping","t":1}');
   }, 10);
   const deadline = Date.now() + 12_000;
-  while (Date.now() < deadline && !(seen.video > 30 && seen.audio > 60 && seen.pong)) await new Promise((r) => setTimeout(r, 50));
+  while (Date.now() < deadline && !(seen.video > 30 && seen.audio > 30 && seen.pong)) await new Promise((r) => setTimeout(r, 50));
   seen.state = pc.connectionState;
   console.log(JSON.stringify(seen));
   await fetch(new URL(`api/sessions/${body.pc_id}`, base), { method: "DELETE" });

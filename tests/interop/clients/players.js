@@ -31,7 +31,7 @@ window.whipWhep = {
     pc.addTransceiver("video", { direction: "recvonly" });
     const client = new WHEPClient();
     await client.view(pc, address);
-    const seen = await frames(video, 60);
+    const seen = await frames(video, 30);
     const resource = String(client.resourceURL);
     await client.stop();
     return { seen, resource };
@@ -60,7 +60,7 @@ window.eyevinn = {
     let firstMs = null;
     video.requestVideoFrameCallback(() => (firstMs = performance.now() - began));
     await player.load(new URL(address));
-    const seen = await frames(video, 60);
+    const seen = await frames(video, 30);
     player.destroy?.();
     return { seen, firstMs };
   },
