@@ -22,7 +22,7 @@ from visavis.streamer.http.connections import BoundedProtocol, Connections, affo
 from visavis.streamer.http.guard import is_loopback
 from visavis.streamer.http.tls import certificate
 from visavis.streamer.webrtc.connection import self_test
-from visavis.streamer.worker.memory import limit_arenas
+from visavis.streamer.worker.memory import limit_arenas, settle
 
 _GRACE_S: Final = 5
 _HEADER_BYTES: Final = 32 * 1024
@@ -81,6 +81,7 @@ def run_server(config: Config) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
+                settle()
                 sys.stdout.write(announcement(config, addresses))
                 sys.stdout.flush()
 

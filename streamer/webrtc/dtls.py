@@ -137,6 +137,11 @@ class DtlsTransport(RTCDtlsTransport):
         finally:
             again.cancel()
 
+    async def _send_data(self, data: bytes) -> None:
+        """Drop data when it is over: aiortc's SCTP sends from tasks that nobody asks after."""
+        with contextlib.suppress(ConnectionError):
+            await super()._send_data(data)
+
     async def _write_ssl(self) -> None:
         try:
             data = self._ssl.bio_read(1500)

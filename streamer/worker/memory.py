@@ -19,6 +19,16 @@ def limit_arenas() -> None:
         mallopt(_M_ARENA_MAX, _ARENAS)
 
 
+def settle() -> None:
+    """Spare full collections what start-up made, which lives as long as the process.
+
+    Without this a full collection looks at all of it and stops everything for 100-350 ms, in the
+    middle of everybody's picture; with it for 30-70 ms under a hundred connections a minute.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def give_back() -> None:
     """Collect cycles and return free pages; some 50 ms, so only when nobody is live."""
     gc.collect()
