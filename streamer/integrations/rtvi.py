@@ -135,9 +135,9 @@ def refusal(reply: str, sentence: str) -> Message:
     return _message("error-response", {"error": sentence}, reply)
 
 
-def error(sentence: str, *, fatal: bool = False) -> Message:
+def error(sentence: str) -> Message:
     """Return an error that is no answer to anything."""
-    return _message("error", {"error": sentence, "message": sentence, "fatal": fatal})
+    return _message("error", {"error": sentence, "message": sentence, "fatal": False})
 
 
 def speaking(who: str, on: bool) -> Message:

@@ -93,7 +93,10 @@ class ChatChannel(ControlChannel):
         self.send(rtvi.error(sentence))
 
     def bye(self, reason: str, cause: str) -> None:
-        """Tell that this is the end; why, if the client has not asked for it."""
+        """Tell that this is the end; why, if the client has not asked for it.
+
+        An error that is fatal would have the client hang up before it reads that the avatar left.
+        """
         if cause != "hangup":
-            self.send(rtvi.error(reason, fatal=True))
+            self.send(rtvi.error(reason))
         self.send(rtvi.left())

@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import importlib
 import importlib.util
+import logging
 import os
 import random
 import subprocess
@@ -147,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     names = given.targets or list(TARGETS)
     if given.here:
+        # Warnings are what is asked for; only here, as a level outlives the test that sets it.
+        logging.getLogger("visavis").setLevel(logging.ERROR)
         (name,) = names
         if given.seconds:
             explore(name, given.seconds)

@@ -84,7 +84,7 @@ async def test_pings_are_life_and_silence_ends_with_a_reason(start_server: Start
         assert viewer.of("error")[0]["data"] == {
             "error": "The viewer has gone silent.",
             "message": "The viewer has gone silent.",
-            "fatal": True,
+            "fatal": False,
         }
         await viewer.close()
 

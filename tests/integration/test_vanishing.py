@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import os
-import random
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import psutil
 import pytest
-from aiortc.rtp import RtpPacket
 
 from tests.fakes.fake_microphone import FakeMicrophone, Viewer, beeps
+from tests.fakes.hostile import flood
 from tests.integration.conftest import Live, StartServer
 from visavis.streamer.webrtc.connection import MediaConnection
 from visavis.streamer.webrtc.dtls import MAX_SOURCES, MAX_STREAMS
 from visavis.streamer.webrtc.ice import LOOK_S, QUIET_LOOKS
 from visavis.streamer.webrtc.peer import UNHEARD_S
+from visavis.streamer.worker.memory import settle
 
 ROUNDS = int(os.environ.get("VISAVIS_TEST_ROUNDS", "2"))  # of every way; 50 are 300 sessions
 SOON_S = 8.0
@@ -81,20 +83,6 @@ async def test_silence_is_no_death(start_server: StartServer) -> None:
         assert live.services.admission.held == 1
         agent.send = real  # type: ignore[method-assign]
         await viewer.close()
-
-
-async def flood(viewer: Viewer, sources: int) -> None:
-    """Send RTP as from so many microphones, in payload types that were and were not agreed."""
-    transport = viewer.pc.getTransceivers()[0].sender.transport
-    for number in range(sources):
-        for payload_type in (96, 0):
-            packet = RtpPacket(
-                payload_type=payload_type, sequence_number=number, timestamp=number * 960
-            )
-            packet.ssrc, packet.payload = 1000 + number, b"\xf8\xff\xfe"
-            await transport._send_rtp(packet.serialize())
-        if number % 50 == 49:
-            await asyncio.sleep(0.01)
 
 
 async def test_a_flood_of_sources_ends_like_any_other(start_server: StartServer) -> None:
@@ -277,62 +265,36 @@ async def test_every_way_of_vanishing_leaves_nothing_behind(start_server: StartS
         assert after[3] <= before[3] + 2, f"connections {before} -> {after}"
 
 
+@asynccontextmanager
+async def settled() -> AsyncIterator[None]:
+    """Collect garbage as ``visavis serve`` does."""
+    settle()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 HOSTILE = int(os.environ.get("VISAVIS_TEST_HOSTILE", "8"))  # peers in a row; the full run is 100
 
 
 @pytest.mark.timeout(max(180, 6 * HOSTILE))
 async def test_hostile_peers_cost_another_session_no_picture(start_server: StartServer) -> None:
-    async with start_server(limits={"max_sessions": 3}) as live:
+    async with start_server(limits={"max_sessions": 12}) as live, settled():
         victim = await seeing(live)
-        rng = random.Random(0)
-        for number in range(HOSTILE):
-            await (hostile_offers if number % 2 else hostile_call)(live, rng)
-            await victim.send(type="ping", t=number)
-        steps = [
-            b.media_s - a.media_s for a, b in zip(victim.frames, victim.frames[1:], strict=False)
-        ]
-        assert max(steps) < 0.2, "no picture was missing for 200 ms"
+        attacker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.fakes.hostile", live.url, str(HOSTILE)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        talking = asyncio.ensure_future(attacker.communicate())
+        while not talking.done():
+            await victim.send(type="ping", t=1)
+            await asyncio.sleep(1)
+        connected = int((await talking)[0])
+        assert attacker.returncode == 0
+        assert connected > HOSTILE // 4, "a machine that is busy may refuse some"
+        media = [frame.media_s for frame in victim.frames]
+        longest = max(after - before for before, after in pairwise(media))
+        assert longest < 0.2, "no picture was missing for 200 ms"
         assert not victim.of("ended") and live.services.sessions._get(victim.pc_id).live
         await victim.close()
-
-
-async def hostile_call(live: Live, rng: random.Random) -> bool:
-    """Connect properly, then send rubbish in every form and leave without a word."""
-    viewer = Viewer(live.http, FakeMicrophone(beeps(5)))
-    response = await viewer.offer()
-    if response.status_code == 503:
-        await viewer.close()
-        return False
-    await viewer._accept(response)
-    await viewer.until(lambda: len(viewer.frames) >= 2)
-    await flood(viewer, 100)
-    for _ in range(60):
-        viewer.control.send(rng.choice(("{", "[" * 4000, json.dumps({"type": "x" * 200}))))
-        viewer.control.send(rng.randbytes(200))
-    (agent,) = viewer.pc.agents
-    for _ in range(300):
-        await agent.send(bytes([rng.choice((0x00, 0x16, 0x80, 0xFF))]) + rng.randbytes(100))
-    viewer.vanish()
-    await viewer.close()
-    return True
-
-
-async def hostile_offers(live: Live, rng: random.Random) -> None:
-    """Send mutations of an offer, and restarts of it."""
-    viewer = Viewer(live.http, FakeMicrophone(beeps(1)))
-    response = await viewer.offer()
-    sdp, pc_id = viewer.pc.localDescription.sdp, response.json().get("pc_id", "")
-    lines = sdp.splitlines()
-    for _ in range(15):
-        changed = list(lines)
-        for _ in range(rng.randrange(1, 5)):
-            place = rng.randrange(len(changed))
-            changed[place] = rng.choice(
-                (rng.choice(lines), "a=mid:7", changed[place][: -rng.randrange(1, 9)])
-            )
-        body = {"sdp": "\r\n".join(changed), "type": "offer", "pc_id": pc_id}
-        assert (await live.http.post("/api/offer", json=body)).status_code in (200, 400, 409, 503)
-    for session in live.services.sessions.describe():
-        if session["state"] == "connecting":
-            await live.http.delete(f"/api/sessions/{session['pc_id']}")
-    await viewer.close()

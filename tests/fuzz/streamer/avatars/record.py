@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from visavis.streamer.avatars.folder import AvatarFolder
 from visavis.streamer.avatars.record import record_bytes
 
 ID = "0123456789abcdef0123456789abcdef"
-logging.getLogger("visavis.streamer.avatars.record").setLevel(logging.ERROR)
 
 
 def target(data: bytes) -> None:
