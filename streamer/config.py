@@ -262,6 +262,13 @@ class EngineConfig(_Section):
     """Sessions drawn side by side; 0 goes by the number of cores."""
 
 
+class TrustConfig(_Section):
+    """What keeps viewers from being fooled and owners in control."""
+
+    label: bool = True
+    """Whether every picture carries the words "AI avatar"; switching it off is audited."""
+
+
 class Config(_Section):
     """Everything the server needs to know, decided once at start."""
 
@@ -273,6 +280,7 @@ class Config(_Section):
     ice: IceConfig = Field(default_factory=IceConfig)
     rooms: RoomsConfig = Field(default_factory=RoomsConfig)
     engine: EngineConfig = Field(default_factory=EngineConfig)
+    trust: TrustConfig = Field(default_factory=TrustConfig)
 
 
 class _Settings(Config, BaseSettings):

@@ -60,6 +60,7 @@ def render(
     from visavis.streamer.commands.outputs import check_output
     from visavis.streamer.commands.render import render_file, suffixes_of
     from visavis.streamer.media.audio_file import duration_s
+    from visavis.streamer.trust.mark import decide
     from visavis.streamer.worker.picture_models import load_pictures
     from visavis.streamer.worker.view import read_view
 
@@ -72,6 +73,7 @@ def render(
     # A bad sound file is refused before the photo's work.
     known = sound_notes(audio, track, heard)
     made = MotionSettings(fps, FILE_LOOK_AHEAD_MS, seed, mood, style)
+    marking = decide(settings.trust.label, settings.data_dir, "render")
     motion = open_motion(made, settings.engine.engine)
     pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
     identity = _identity(settings, photo, avatar, consent)
@@ -88,6 +90,7 @@ def render(
             heard=heard,
             track=from_zero(track),
             force=force,
+            marking=marking,
             progress=lambda seconds: bar.update(task, completed=seconds),
         )
         bar.update(task, completed=report.seconds, total=report.seconds)

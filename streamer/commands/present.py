@@ -207,8 +207,10 @@ def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
 
 def _load(config: Config, options: Options, bundle: str) -> LiveAvatar:
     from visavis.streamer.presenter.engine import LiveAvatar
+    from visavis.streamer.trust.mark import decide
     from visavis.streamer.worker.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
 
+    marking = decide(config.trust.label, config.data_dir, "present")
     media, engine = config.media, config.engine
     pipelines = AvatarPipelines(
         WorkerSettings(engine=engine.engine, threads=engine.threads, compute=1, refine=media.refine)
@@ -224,7 +226,7 @@ def _load(config: Config, options: Options, bundle: str) -> LiveAvatar:
         framing=options.framing,
         background=options.background,
     )
-    return LiveAvatar(spec, pipelines)
+    return LiveAvatar(spec, pipelines, marking=marking)
 
 
 def _recorder(options: Options, view: View) -> Recorder | None:

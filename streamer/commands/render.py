@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from visavis.streamer.commands.outputs import check_output, whole_file
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.media.audio_file import is_silent, read_blocks
+from visavis.streamer.trust.mark import MARKED, Marker, Marking
 
 if TYPE_CHECKING:
     from visavis.models.motion.stream import MotionStream
@@ -71,6 +72,7 @@ def render_file(
     track: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    marking: Marking = MARKED,
 ) -> RenderReport:
     """Render a sound file to H.264 + AAC in an MP4, or to ProRes 4444 if it is transparent.
 
@@ -86,6 +88,7 @@ def render_file(
         track: which sound track of ``audio``, from 0; see ``read_blocks``.
         force: another file at ``output`` may be replaced.
         progress: told the seconds of sound that are done.
+        marking: what every picture carries.
 
     Raises:
         BadRequest: the sound cannot be read or the output cannot be written.
@@ -96,10 +99,11 @@ def render_file(
         sound = read_blocks(audio, AUDIO_RATE, layout="stereo", block=1024, track=track)
         width, height = (size, size) if view is None else (view.width, view.height)
         alpha = view is not None and view.transparent
+        marker = Marker(marking, transparent=alpha)
         with _Writer(partial, width, height, fps, sound, alpha) as writer:
             frames = 0
             for values in listener.frames():
-                writer.put(renderer.render(values).copy())
+                writer.put(marker.rgb(renderer.render(values)))
                 frames += 1
                 if progress is not None:
                     progress(frames / fps)

@@ -39,6 +39,7 @@ from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
+from visavis.streamer.trust.mark import decide
 from visavis.streamer.webrtc.rtcp import WallClock
 from visavis.streamer.webrtc.sockets import Binding
 from visavis.streamer.worker.client import COMMAND
@@ -178,6 +179,7 @@ def _services(
         compute=config.engine.compute,
         size=config.media.size,
         refine=config.media.refine,
+        label=decide(config.trust.label, config.data_dir, "server").label,
     )
     supervisor = Supervisor(settings, clock, command=worker_command)
     admitted = Admission(

@@ -140,7 +140,12 @@ def to_i420(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def to_yuv(rgb: NDArray[np.uint8]) -> av.VideoFrame:
     """Return an RGB picture (H, W, 3) uint8 as planar 4:2:0, BT.601 limited range."""
-    return av.VideoFrame.from_ndarray(to_i420(rgb), format="yuv420p")
+    return as_frame(to_i420(rgb))
+
+
+def as_frame(i420: NDArray[np.uint8]) -> av.VideoFrame:
+    """Return an I420 picture (H * 3 // 2, W) uint8 as what the encoder takes."""
+    return av.VideoFrame.from_ndarray(i420, format="yuv420p")
 
 
 class BitrateGovernor:

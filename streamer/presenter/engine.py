@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.presenter.direction import DirectedPipeline
+from visavis.streamer.trust.mark import MARKED, Marking
 from visavis.streamer.worker.pipeline import DRAWN, Pipelines, SlotSpec
 from visavis.streamer.worker.scheduler import Scheduler
 from visavis.streamer.worker.slot import RawForm, Shown, Slot
@@ -28,6 +29,7 @@ class LiveAvatar:
         pipelines: makes its models.
         form: of the pictures that come out.
         now: monotonic seconds.
+        marking: what every picture carries.
     """
 
     def __init__(
@@ -37,13 +39,14 @@ class LiveAvatar:
         *,
         form: RawForm = "i420",
         now: Callable[[], float] = time.monotonic,
+        marking: Marking = MARKED,
     ) -> None:
         self.spec = spec
         self.failure = ""
         self._started = False
         self._pipelines = pipelines
         self._pipeline = DirectedPipeline(pipelines.open(spec), spec.fps)
-        self._slot = Slot(spec, self._pipeline, now, raw=form)
+        self._slot = Slot(spec, self._pipeline, now, raw=form, marking=marking)
         self._scheduler = Scheduler(self._failed, now)
         self._scheduler.put(0, self._slot)
         self._loader = ThreadPoolExecutor(1, "loader")

@@ -35,6 +35,7 @@ class WorkerSettings:
         refine: whether a network lights the mouth.
         light: whether it is the large one for large pictures; None times it here, once. The first
             worker decides for all that come after it, or a face would change with a restart.
+        label: whether pictures carry the words "AI avatar".
     """
 
     slots: int = 16
@@ -44,6 +45,7 @@ class WorkerSettings:
     size: int = 512
     refine: bool = True
     light: bool | None = None
+    label: bool = True
 
     @property
     def compute_threads(self) -> int:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.errors import AtCapacity
-from visavis.streamer.media.encoder import to_i420
 from visavis.streamer.media.resample import StreamingResampler
+from visavis.streamer.trust.mark import MARKED, Marker, Marking
 from visavis.streamer.worker.pipeline import RATE, Pipeline
 from visavis.streamer.worker.slot import RawForm
 
@@ -52,6 +52,8 @@ class RawAvatar:
         look_ahead_ms: likewise.
         rate: of the sound that is pushed, in Hz.
         form: of the pictures.
+        marking: what every picture carries.
+        transparent: pictures carry their opacity on the right.
     """
 
     def __init__(
@@ -62,8 +64,11 @@ class RawAvatar:
         look_ahead_ms: int = 80,
         rate: int = 48_000,
         form: RawForm = "rgb",
+        marking: Marking = MARKED,
+        transparent: bool = False,
     ) -> None:
         self._pipeline = pipeline
+        self._marker = Marker(marking, transparent=transparent)
         self._fps, self._rate, self._form = fps, rate, form
         self._ahead = look_ahead_ms * rate // 1000
         self._narrow = StreamingResampler(rate, RATE)
@@ -139,7 +144,8 @@ class RawAvatar:
         """Draw and yield every frame that is complete."""
         while self._ready:
             picture = self._pipeline.render(self._ready.popleft())
-            image = to_i420(picture) if self._form == "i420" else picture.copy()
+            mark = self._marker.i420 if self._form == "i420" else self._marker.rgb
+            image = mark(picture)
             end = self._end_of(self._number)
             count = end - self._start
             sound, self._sound = self._sound[:count], self._sound[count:]

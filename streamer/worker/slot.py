@@ -18,8 +18,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.media.encoder import Codec, VideoEncoder, to_i420, to_yuv
+from visavis.streamer.media.encoder import Codec, VideoEncoder, as_frame
 from visavis.streamer.media.ring import FrameRing, RingCounters
+from visavis.streamer.trust.mark import MARKED, Marker, Marking
 from visavis.streamer.worker.overload import Effort
 from visavis.streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from visavis.streamer.worker.probe import Probe
@@ -95,6 +96,7 @@ class Slot:
         epoch: which opening of its place this is.
         raw: None encodes pictures for :meth:`tick`; else :meth:`release` hands them out as RGB
             ``(H, W, 3)`` or as I420 ``(H * 3 // 2, W)``.
+        marking: what every picture carries.
     """
 
     def __init__(
@@ -105,11 +107,13 @@ class Slot:
         *,
         epoch: int = 0,
         raw: RawForm | None = None,
+        marking: Marking = MARKED,
     ) -> None:
         self.spec = spec
         self.epoch = epoch
         self._raw = raw
         self._pipeline = pipeline
+        self._marker = Marker(marking, transparent=spec.view is not None and spec.view.transparent)
         self._now = now
         self._lock = threading.Lock()
         self._encoder = None if raw else _encoder(spec)
@@ -388,9 +392,9 @@ class Slot:
             self._probe.stamp(rgb, pending.frame, self._first_frame)
         image: av.VideoFrame | NDArray[np.uint8]
         if self._raw is None:
-            image = to_yuv(rgb)
+            image = as_frame(self._marker.i420(rgb))
         else:
-            image = to_i420(rgb) if self._raw == "i420" else rgb.copy()
+            image = self._marker.i420(rgb) if self._raw == "i420" else self._marker.rgb(rgb)
         drawn_at = self._now()
         picture = _Picture(image, pending, drawn_at, drawn_at - began, drawer is not None)
         with self._lock:

@@ -24,6 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from visavis.streamer.trust.mark import Marking
 from visavis.streamer.worker import protocol
 from visavis.streamer.worker.memory import give_back, limit_arenas
 from visavis.streamer.worker.overload import OverloadGuard
@@ -52,6 +53,7 @@ class Worker:
     ) -> None:
         self._connection = connection
         self._settings = settings
+        self._marking = Marking(settings.label)
         self._pipelines = pipelines
         self._sending = threading.Lock()
         self._epochs: dict[int, int] = {}  # slot -> its present opening; none while it is closed
@@ -152,7 +154,7 @@ class Worker:
 
         def load() -> None:
             try:
-                slot = Slot(spec, self._pipelines.open(spec), epoch=epoch)
+                slot = Slot(spec, self._pipelines.open(spec), epoch=epoch, marking=self._marking)
             except Exception as error:  # a broken bundle must not take the worker down
                 logger.error("slot %d could not be opened: %s", index, error)
                 self._say_failed(index, epoch, error)
