@@ -30,8 +30,11 @@ from visavis.streamer.locks import hold, is_held, let_go
 log = logging.getLogger(__name__)
 _ID = re.compile(r"[0-9a-f]{32}")
 _RECORD, _BUNDLE, _PREVIEW, _LOCK = "record.json", "identity.vav", "preview.jpg", ".lock"
+_CONSENT = "consent.json"
 _ERASED = ".erased-"
-_OURS = re.compile(r"avatars|recordings|rooms\.(key|ended)|audit(-\d+)?\.jsonl")  # in a data folder
+_OURS = re.compile(
+    r"avatars|recordings|trust|rooms\.(key|ended)|audit(-\d+)?\.jsonl"
+)  # in a data folder
 _REMOVALS = 3
 _INTERRUPTED = "Enrolment was interrupted; send the photo again."
 _NO_ROOM = "There is no room left on the server's disk for this avatar."
@@ -77,6 +80,20 @@ class AvatarFolder:
     def preview(self, avatar_id: str) -> Path:
         """Return where an avatar's picture lies."""
         return self.root / avatar_id / _PREVIEW
+
+    def consent(self, avatar_id: str) -> bytes:
+        """Return an avatar's signed consent; raises OSError where there is none."""
+        if not _ID.fullmatch(avatar_id):
+            raise FileNotFoundError
+        return (self.root / avatar_id / _CONSENT).read_bytes()
+
+    def has_consent(self, avatar_id: str) -> bool:
+        """Whether an avatar has a signed consent, valid or not."""
+        return (self.root / avatar_id / _CONSENT).exists()
+
+    def put_consent(self, avatar_id: str, data: bytes) -> None:
+        """Keep an avatar's signed consent; raises OSError where the disk does not take it."""
+        atomic_write(self.root / avatar_id / _CONSENT, data)
 
     def all(self) -> list[AvatarRecord]:
         """Return every avatar's record in no order; a damaged one counts as failed."""
@@ -157,7 +174,8 @@ class AvatarFolder:
                 log.warning("avatar %s could not be recorded: %s", record.id, error)
                 record = dataclasses.replace(record, status="failed", reason=unwritten(error))
         if record.status == "failed":
-            for path in (self.bundle(record.id), self.preview(record.id)):
+            for name in (_BUNDLE, _PREVIEW, _CONSENT):
+                path = self.root / record.id / name
                 path.unlink(missing_ok=True)  # first: they may be what leaves no room
             try:
                 self._write(record)

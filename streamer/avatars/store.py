@@ -24,6 +24,7 @@ from visavis.models.appearance.errors import EnrolmentRefused
 from visavis.models.appearance.photo import PhotoRefused
 from visavis.models.appearance.upload import check_sent
 from visavis.models.files import atomic_write
+from visavis.streamer.avatars.consents import Consents
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult, enrol_photo
 from visavis.streamer.avatars.folder import AvatarFolder, interrupted, remove, unwritten
 from visavis.streamer.avatars.record import AvatarRecord, checked_name, new_record
@@ -40,6 +41,7 @@ from visavis.streamer.errors import (
 )
 from visavis.streamer.locks import let_go
 from visavis.streamer.trust.audit import AuditLog
+from visavis.streamer.trust.consent import ConsentRecord, Terms
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ MAX_AVATARS = 500
 MAX_FAILED = 20  # kept to be read; older ones go when a new enrolment starts
 ENROL_TIMEOUT_S = 90.0
 RETRY_AFTER_S = 10
+DELETED = "This avatar was deleted."
 _T = TypeVar("_T")
 
 
@@ -73,6 +76,7 @@ class Enroller(Protocol):
 @dataclass
 class _Running:
     record: AvatarRecord
+    terms: Terms
     created: asyncio.Future[None]
     lock: int = -1
     task: asyncio.Task[AvatarRecord] | None = None
@@ -117,6 +121,7 @@ class AvatarStore:
         audit: AuditLog | None = None,
     ) -> None:
         self._folder = AvatarFolder(data_dir)
+        self.consents = Consents(self._folder)
         self._limits = limits
         self._size = size
         self._enroller = enroller
@@ -146,26 +151,53 @@ class AvatarStore:
             return record
         raise NotFound("There is no such avatar.", code="unknown-avatar")
 
-    async def missing(self, avatar_ids: Collection[str]) -> set[str]:
-        """Return which of these avatars nobody may be shown as any more; asks the disk."""
+    async def missing(self, avatar_ids: Collection[str]) -> dict[str, str]:
+        """Return which of these avatars nobody may be shown as any more, and why; asks the disk."""
 
-        def look() -> set[str]:
-            return {avatar_id for avatar_id in avatar_ids if not self._is_ready(avatar_id)}
+        def look() -> dict[str, str]:
+            found = {avatar_id: self.refusal(avatar_id, "call") for avatar_id in avatar_ids}
+            return {avatar_id: why for avatar_id, why in found.items() if why}
 
         return await self._on_disk(look)
 
-    def _is_ready(self, avatar_id: str) -> bool:
+    def refusal(self, avatar_id: str, purpose: str) -> str:
+        """Return why an avatar may not be shown now, in a sentence; empty if it may."""
         record = self._folder.find(avatar_id)
-        return record is not None and record.status == "ready"
+        if record is None or record.status != "ready":
+            return DELETED
+        return self.consents.refusal(avatar_id, purpose)
 
-    def bundle_path(self, avatar_id: str) -> Path:
-        """Return where the bundle of a ready avatar lies.
+    def bundle_path(self, avatar_id: str, purpose: str = "call") -> Path:
+        """Return where the bundle of a ready avatar lies, for a purpose that its consent covers.
 
         Raises:
             NotFound: there is no such avatar.
             Conflict: it is still enrolling, or failed.
+            Forbidden: there is no valid consent for this.
         """
-        return self._folder.bundle(self._ready(avatar_id).id)
+        record = self._ready(avatar_id)
+        self.consents.check(record.id, purpose)
+        return self._folder.bundle(record.id)
+
+    async def withdraw(
+        self, avatar_id: str, end_sessions: Callable[[str], Awaitable[object]] | None = None
+    ) -> ConsentRecord:
+        """Withdraw a consent: the avatar is not shown any more, and kept until it is erased.
+
+        Args:
+            avatar_id: which.
+            end_sessions: ends what shows it here; other processes look for it themselves.
+
+        Raises:
+            NotFound: there is no such avatar.
+            Forbidden: there is no consent that could be withdrawn.
+        """
+        self.get(avatar_id)
+        record = await self._on_disk(self.consents.withdraw, avatar_id)
+        if end_sessions is not None:
+            await end_sessions(avatar_id)
+        await self._on_disk(self.note, "consent-withdraw", avatar_id)
+        return record
 
     def preview(self, avatar_id: str) -> bytes:
         """Return the picture of a ready avatar at rest, a JPEG; raises as ``bundle_path``."""
@@ -186,7 +218,12 @@ class AvatarStore:
     # ------------------------------------------------------------------ enrolling
 
     async def start_enrolment(
-        self, data: bytes, name: str, statement: str, consent: bool
+        self,
+        data: bytes,
+        name: str,
+        statement: str,
+        consent: bool,
+        terms: Terms = Terms(),  # noqa: B008  frozen
     ) -> AvatarRecord:
         """Start an enrolment in the background and return its record.
 
@@ -195,6 +232,7 @@ class AvatarStore:
             name: what to call the avatar.
             statement: what the person agreed to, kept to the letter; a plain default where empty.
             consent: that the person agreed.
+            terms: for which purposes, and until when.
 
         Raises:
             BadRequest: without consent, or what was agreed to is too long to be kept whole.
@@ -213,7 +251,7 @@ class AvatarStore:
                 code="enrolment-full",
             )
         record = new_record(name, statement)
-        running = _Running(record, asyncio.get_running_loop().create_future())
+        running = _Running(record, terms, asyncio.get_running_loop().create_future())
         self._running[record.id] = running
         # A client that hangs up now must not leave half a folder: the task goes on without it.
         running.task = asyncio.create_task(self._enrol(running, data), name=f"enrol {record.id}")
@@ -245,7 +283,7 @@ class AvatarStore:
             NotFound: there is no such avatar.
             Conflict: it is still enrolling, or failed.
         """
-        path = self.bundle_path(avatar_id)
+        path = self._folder.bundle(self._ready(avatar_id).id)
         try:
             data: bytes = await self._on_disk(path.read_bytes)
         except OSError:
@@ -293,6 +331,13 @@ class AvatarStore:
         self._make_room()
         record = running.record
         running.lock = self._folder.create(record)
+        try:
+            self.consents.give(record, running.terms)
+        except OSError as error:
+            running.let_go()
+            self._folder.withdraw(record.id)
+            self._folder.sweep()
+            raise BadRequest(f"The consent could not be kept: {error.strerror}.") from error
         self.note("enrol", record.id, statement_sha256=record.consent.statement_sha256)
 
     async def _attempt(self, running: _Running, data: bytes) -> dict[str, Any]:

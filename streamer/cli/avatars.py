@@ -11,6 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from visavis.streamer.cli.consent import (
+    ExpiresOption,
+    PresenceOption,
+    PurposesOption,
+    WhoOption,
+)
 from visavis.streamer.cli.options import (
     ConfigOption,
     ConsentOption,
@@ -27,13 +33,19 @@ def enroll(
     photo: Annotated[Path, typer.Argument(help="One face: JPEG, PNG, WEBP, HEIC, AVIF.")],
     name: Annotated[str, typer.Option(help="What to call the avatar.")],
     consent: ConsentOption = False,
+    who: WhoOption = "",
+    purposes: PurposesOption = "",
+    expires: ExpiresOption = "",
+    presence: PresenceOption = "",
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Make an avatar from one photo and print its id."""
     from visavis.streamer.commands.enroll import enrol_into_store
+    from visavis.streamer.trust.consent import read_terms
 
     settings = load(config, data)
+    terms = read_terms(who, purposes, expires, presence)
     consent = consent or agreed()
     with progress_bar("Enrolling", 1.0) as (bar, task):
         record = enrol_into_store(
@@ -42,6 +54,7 @@ def enroll(
             name,
             consent,
             lambda done, stage: bar.update(task, completed=done, description=stage),
+            terms,
         )
     for note in record.notes:
         sys.stderr.write(f"note: {note}\n")

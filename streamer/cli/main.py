@@ -14,6 +14,7 @@ from visavis.models.shipped import WeightsError
 from visavis.streamer import __version__
 from visavis.streamer.cli.avatars import avatars, enroll
 from visavis.streamer.cli.build import build
+from visavis.streamer.cli.consent import consent
 from visavis.streamer.cli.doctor import doctor, settings
 from visavis.streamer.cli.motion import motion
 from visavis.streamer.cli.present import add_presenter
@@ -84,6 +85,7 @@ for _command in (
     serve,
     enroll,
     avatars,
+    consent,
     render,
     motion,
     push,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,10 +30,12 @@ from visavis.streamer.cli.options import (
 )
 from visavis.streamer.cli.present import Background, Canvas, Framing
 from visavis.streamer.config import Config
-from visavis.streamer.errors import BadRequest
+from visavis.streamer.errors import BadRequest, Forbidden
 
 if TYPE_CHECKING:
     from visavis.models.appearance.identity import Identity
+
+_ASK_EVERY_S = 0.5
 
 
 def render(
@@ -76,7 +80,7 @@ def render(
     marking = decide(settings.trust.label, settings.data_dir, "render")
     motion = open_motion(made, settings.engine.engine)
     pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
-    identity = _identity(settings, photo, avatar, consent)
+    identity, held = _identity(settings, photo, avatar, consent)
     renderer = pictures.canvas(identity, view) if view else pictures.renderer(identity, size)
     with progress_bar("Rendering", duration_s(audio) or 0.0) as (bar, task):
         report = render_file(
@@ -91,7 +95,7 @@ def render(
             track=from_zero(track),
             force=force,
             marking=marking,
-            progress=lambda seconds: bar.update(task, completed=seconds),
+            progress=lambda seconds: (held(), bar.update(task, completed=seconds)),
         )
         bar.update(task, completed=report.seconds, total=report.seconds)
     say_notes([note for note in report.notes if note not in known])
@@ -99,8 +103,14 @@ def render(
         sys.stderr.write(f"note: nobody is heard in {audio.name}, so the mouth stays shut.\n")
 
 
-def _identity(settings: Config, photo: Path | None, avatar: str | None, consent: bool) -> Identity:
-    """Load an avatar, or make one of a photo in memory, for this command only."""
+def _identity(
+    settings: Config, photo: Path | None, avatar: str | None, consent: bool
+) -> tuple[Identity, Callable[[], None]]:
+    """Load an avatar, or make one of a photo in memory, for this command only.
+
+    Returns:
+        It, and what raises within half a second after its consent has ended.
+    """
     from visavis.models.appearance.identity import Identity
     from visavis.streamer.avatars.enrolment import read_photo_sync
     from visavis.streamer.avatars.sandbox import demanded
@@ -108,7 +118,8 @@ def _identity(settings: Config, photo: Path | None, avatar: str | None, consent:
 
     if avatar is not None:
         store = AvatarStore(settings.data_dir, settings.limits, settings.media.size)
-        return Identity.load(store.bundle_path(avatar))
+        identity = Identity.load(store.bundle_path(avatar, "record"))
+        return identity, _holding(lambda: store.refusal(avatar, "record"))
     assert photo is not None
     data = read_photo(photo, settings)
     if not (consent or agreed()):
@@ -124,4 +135,18 @@ def _identity(settings: Config, photo: Path | None, avatar: str | None, consent:
         bar.update(task, completed=1.0)
     for note in read.result.notes:
         sys.stderr.write(f"note: {note}\n")
-    return Identity.from_bytes(read.bundle)
+    return Identity.from_bytes(read.bundle), lambda: None
+
+
+def _holding(refusal: Callable[[], str]) -> Callable[[], None]:
+    """Return what asks, at most twice a second, whether a consent still holds."""
+    asked = time.monotonic()
+
+    def held() -> None:
+        nonlocal asked
+        if time.monotonic() - asked >= _ASK_EVERY_S:
+            asked = time.monotonic()
+            if why := refusal():
+                raise Forbidden(why, code="consent")
+
+    return held

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from visavis.streamer.avatars.store import AvatarRecord, AvatarStore
 from visavis.streamer.config import Config
 from visavis.streamer.errors import Unprocessable
+from visavis.streamer.trust.consent import Terms
 
 _POLL_S = 0.1  # how often the progress bar is told
 
@@ -20,13 +21,14 @@ def enrol_into_store(
     name: str,
     consent: bool,
     progress: Callable[[float, str], None],
+    terms: Terms = Terms(),  # noqa: B008  frozen
 ) -> AvatarRecord:
     """Enrol a photo into the store and return the ready record.
 
     Raises:
         VisavisError: without consent, or the photo was refused; the sentence says why.
     """
-    return asyncio.run(_enrol(config, photo, name, consent, progress))
+    return asyncio.run(_enrol(config, photo, name, consent, progress, terms))
 
 
 async def _enrol(
@@ -35,10 +37,11 @@ async def _enrol(
     name: str,
     consent: bool,
     progress: Callable[[float, str], None],
+    terms: Terms = Terms(),  # noqa: B008  frozen
 ) -> AvatarRecord:
     store = AvatarStore(config.data_dir, config.limits, config.media.size)
     try:
-        started = await store.start_enrolment(photo, name, STATEMENT, consent)
+        started = await store.start_enrolment(photo, name, STATEMENT, consent, terms)
         waiting = asyncio.ensure_future(store.wait(started.id))
         while not waiting.done():
             record = store.get(started.id)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from visavis.models.motion.flow import MOODS
 from visavis.streamer.config import Config
-from visavis.streamer.errors import BadRequest
+from visavis.streamer.errors import BadRequest, Forbidden
 
 if TYPE_CHECKING:
     from visavis.streamer.avatars.store import AvatarStore
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from visavis.streamer.worker.view import View
 
 FPS = (25, 30)
+_PURPOSE = "present"
 _SESSION = "presenter"  # as the audit log names it
 _SWITCH_INTERVAL_S = 0.0005  # so that the loop need not wait 5 ms for the interpreter lock
 
@@ -81,13 +82,21 @@ def present(config: Config, options: Options) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     store, shown, bundles = _avatars(config, options.avatar)
     chosen = next(i for i, (_, bundle) in enumerate(bundles) if bundle == shown)
+    if options.record is not None:
+        store.bundle_path(
+            Path(shown).parent.name, "record"
+        )  # another purpose, which may be missing
     parts = Parts()
+
+    def refusal(bundle: str) -> str:
+        return store.refusal(Path(bundle).parent.name, _PURPOSE)
+
     with parts.stack as stack:
         slides = Slides(options.slides, options.slide_command)
         stack.callback(slides.close)
         source, captions = _source(options, parts)
         stack.callback(source.close)
-        avatar = _load(config, options, bundles[chosen][1])
+        avatar = _load(config, options, bundles[chosen][1], refusal)
         stack.callback(avatar.close)
         recorder = _recorder(options, view)
         media = config.media.model_copy(update={"fps": options.fps})
@@ -170,14 +179,17 @@ def _avatars(config: Config, wanted: str) -> tuple[AvatarStore, str, list[tuple[
 
     store = AvatarStore(config.data_dir, config.limits, config.media.size)
     if wanted:
-        store.bundle_path(wanted)  # says why it cannot be used
-    ready = [record for record in store.list() if record.status == "ready"]
+        store.bundle_path(wanted, _PURPOSE)  # says why it cannot be used
+    made = [record for record in store.list() if record.status == "ready"]
+    ready = [record for record in made if not store.refusal(record.id, _PURPOSE)]
+    if made and not ready:
+        raise Forbidden(store.refusal(made[0].id, _PURPOSE), code="consent")
     if not ready:
         raise BadRequest(
             "There is no avatar yet; make one first: visavis enroll PHOTO --name NAME."
         )
-    found = [(record.name, str(store.bundle_path(record.id))) for record in ready]
-    return store, str(store.bundle_path(wanted or ready[0].id)), found
+    found = [(record.name, str(store.bundle_path(record.id, _PURPOSE))) for record in ready]
+    return store, str(store.bundle_path(wanted or ready[0].id, _PURPOSE)), found
 
 
 def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
@@ -205,7 +217,9 @@ def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
     return ScriptSource(steps, voice.speak), captions
 
 
-def _load(config: Config, options: Options, bundle: str) -> LiveAvatar:
+def _load(
+    config: Config, options: Options, bundle: str, refusal: Callable[[str], str]
+) -> LiveAvatar:
     from visavis.streamer.presenter.engine import LiveAvatar
     from visavis.streamer.trust.mark import decide
     from visavis.streamer.worker.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
@@ -226,7 +240,7 @@ def _load(config: Config, options: Options, bundle: str) -> LiveAvatar:
         framing=options.framing,
         background=options.background,
     )
-    return LiveAvatar(spec, pipelines, marking=marking)
+    return LiveAvatar(spec, pipelines, marking=marking, refusal=refusal)
 
 
 def _recorder(options: Options, view: View) -> Recorder | None:

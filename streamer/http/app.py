@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 _CALIBRATE_AT_LAST_S: Final = 60.0
 _CALIBRATE_EVERY_S: Final = 0.5  # first; each try waits twice as long
-_LOOK_FOR_ERASED_S: Final = 1.0
+_LOOK_FOR_ERASED_S: Final = 0.5  # what may not be shown any more ends within a second
 _CLOSE_S: Final = 10.0  # that any one part may take to close
 _NO_TELEMETRY: Final[
     TelemetryConfig
@@ -197,6 +197,7 @@ def _services(
         metrics=metrics,
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
+        refusal=getattr(store, "refusal", lambda *_: ""),
         binding=_binding(config),
     )
     scribe = ThreadPoolExecutor(1, "audit")
@@ -229,7 +230,7 @@ async def _calibrate(services: Services, clock: Clock) -> None:
 
 
 async def _end_erased(services: Services, clock: Clock) -> None:
-    """Once a second, end the sessions of avatars that were erased, by this process or another."""
+    """End the sessions of avatars that were erased or withdrawn, by this process or another."""
     while True:
         await clock.sleep_until(clock.now() + _LOOK_FOR_ERASED_S)
         try:

@@ -8,7 +8,7 @@ from visavis.models.appearance.photo import formats
 from visavis.streamer.errors import AtCapacity, Unprocessable
 from visavis.streamer.http.answers import DESCRIBED
 from visavis.streamer.http.forms import describe_form, read_photo
-from visavis.streamer.http.schemas import Avatar, Avatars, Photos, Rename
+from visavis.streamer.http.schemas import Avatar, Avatars, ConsentShown, Photos, Rename
 from visavis.streamer.http.services import Served
 
 _BUNDLE = "application/zip"
@@ -38,7 +38,9 @@ async def make_avatar(
         raise AtCapacity(words, code="enrolment-full")
     async with served.uploads:
         photo, fields = await read_photo(request, served.config.limits.photo_bytes)
-    record = await served.avatars.start_enrolment(photo, fields.name, fields.statement, True)
+    record = await served.avatars.start_enrolment(
+        photo, fields.name, fields.statement, True, fields.terms()
+    )
     if wait:
         record = await served.avatars.wait(record.id)
         if record.status != "ready":
@@ -73,6 +75,24 @@ async def export_avatar(served: Served, avatar_id: str) -> Response:
         "content-disposition": 'attachment; filename="avatar.vav"',
     }
     return Response(data, media_type=_BUNDLE, headers=headers)
+
+
+@router.get("/{avatar_id}/consent")
+async def show_consent(served: Served, avatar_id: str) -> ConsentShown:
+    """The consent that an avatar exists by."""
+    served.avatars.get(avatar_id)
+    return ConsentShown.model_validate(served.avatars.consents.of(avatar_id))
+
+
+@router.delete("/{avatar_id}/consent")
+async def withdraw_consent(served: Served, avatar_id: str) -> ConsentShown:
+    """Withdraw it: what shows the avatar ends at once, and nothing can show it again."""
+
+    async def end(avatar_id: str) -> None:
+        why = served.avatars.refusal(avatar_id, "call")
+        await served.sessions.end_avatar(avatar_id, why, "consent")
+
+    return ConsentShown.model_validate(await served.avatars.withdraw(avatar_id, end))
 
 
 @router.delete("/{avatar_id}", status_code=204, response_class=Response)

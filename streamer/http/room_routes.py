@@ -257,7 +257,9 @@ async def make_avatar(
         raise AtCapacity(words, code="enrolment-full")
     async with served.uploads:
         photo, fields = await read_photo(request, served.config.limits.photo_bytes)
-    record = await served.avatars.start_enrolment(photo, fields.name, fields.statement, True)
+    record = await served.avatars.start_enrolment(
+        photo, fields.name, fields.statement, True, fields.terms()
+    )
     return Avatar.model_validate(record)
 
 

@@ -23,6 +23,7 @@ from visavis.streamer.avatars.record import NAME_LENGTH, STATEMENT_LENGTH, Statu
 from visavis.streamer.config import LookAhead, Size
 from visavis.streamer.session.manager import OfferRequest
 from visavis.streamer.session.options import MOST_STYLE, Wishes
+from visavis.streamer.trust.consent import MOST_PRESENCE, MOST_WHO, Terms, read_terms
 from visavis.streamer.worker.view import CANVASES, FRAMINGS, View, read_view
 
 _ID = 256  # characters of any id that a client may send
@@ -182,6 +183,26 @@ class PhotoForm(Incoming):
     statement: Annotated[str, StringConstraints(strip_whitespace=False)] = Field(
         default="", max_length=STATEMENT_LENGTH, description="The text that was agreed to."
     )
+    who: str = Field(default="", max_length=MOST_WHO, description="The person in the photo.")
+    purposes: str = Field(
+        default="",
+        max_length=64,
+        description="call, present, dub, record, by commas; all if empty.",
+    )
+    expires: str = Field(
+        default="", max_length=40, description="A date; empty is until it is withdrawn."
+    )
+    presence: str = Field(
+        default="", max_length=MOST_PRESENCE, description="How the person's presence was shown."
+    )
+
+    def terms(self) -> Terms:
+        """Return them as they are signed.
+
+        Raises:
+            BadRequest: a purpose or the date cannot be read.
+        """
+        return read_terms(self.who, self.purposes, self.expires, self.presence)
 
 
 class Rename(Incoming):
@@ -280,6 +301,20 @@ class Avatar(Outgoing):
     reason_code: str = Field(default="", description="The same for programs.")
     created: str
     notes: tuple[str, ...]
+
+
+class ConsentShown(Outgoing):
+    """The consent that an avatar exists by."""
+
+    id: str
+    who: str
+    purposes: tuple[str, ...]
+    text: str
+    text_version: str
+    given: str
+    expires: str = Field(description="Empty lasts until it is withdrawn.")
+    presence: str
+    withdrawn: str = Field(description="Empty while it stands.")
 
 
 class Photos(Outgoing):

@@ -21,6 +21,10 @@ from visavis.streamer.worker.slot import RawForm, Shown, Slot
 logger = logging.getLogger(__name__)
 
 
+def _gone(bundle: str) -> str:
+    return "" if Path(bundle).is_file() else "This avatar was deleted."
+
+
 class LiveAvatar:
     """One slot with a thread that draws it and one that loads what comes next.
 
@@ -30,6 +34,7 @@ class LiveAvatar:
         form: of the pictures that come out.
         now: monotonic seconds.
         marking: what every picture carries.
+        refusal: why a bundle may not be shown any more, in a sentence; empty if it may.
     """
 
     def __init__(
@@ -40,9 +45,11 @@ class LiveAvatar:
         form: RawForm = "i420",
         now: Callable[[], float] = time.monotonic,
         marking: Marking = MARKED,
+        refusal: Callable[[str], str] = _gone,
     ) -> None:
         self.spec = spec
         self.failure = ""
+        self._refusal = refusal
         self._started = False
         self._pipelines = pipelines
         self._pipeline = DirectedPipeline(pipelines.open(spec), spec.fps)
@@ -69,14 +76,14 @@ class LiveAvatar:
 
     def release(self, frame: int) -> Shown | None:
         """Return what frame number ``frame`` shows; None before the first picture."""
-        if frame % self.spec.fps == 0 and self._looking.done():
+        if frame % (self.spec.fps // 2) == 0 and self._looking.done():
             self._looking = self._loader.submit(self._look_for_bundle)
         return self._slot.release(frame)
 
     def _look_for_bundle(self) -> None:
-        """Once a second: a face that was erased, by whatever process, is shown no longer."""
-        if self.spec.bundle != DRAWN and not Path(self.spec.bundle).is_file():
-            self.failure = "This avatar was deleted."
+        """Twice a second: a face that was erased or withdrawn, by whatever process, is gone."""
+        if self.spec.bundle != DRAWN and (why := self._refusal(self.spec.bundle)):
+            self.failure = why
 
     def look(self, where: str) -> None:
         """Look somewhere: ahead, left, right, up or down."""

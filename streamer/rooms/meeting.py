@@ -31,6 +31,7 @@ class Meeting:
         now: monotonic seconds.
         record: begins a recording of a room.
         ended: told once, when it was ended for all.
+        may_record: whether the consent of an avatar covers a recording.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Meeting:
         now: Callable[[], float],
         record: Callable[[Meeting], Recording],
         ended: Callable[[Meeting], None],
+        may_record: Callable[[str], bool] = lambda avatar_id: True,
     ) -> None:
         self.members: dict[str, Member] = {}
         self.sound = RoomSound()
@@ -50,6 +52,7 @@ class Meeting:
         self._now = now
         self._record = record
         self._ended = ended
+        self._may_record = may_record
         self._tasks: set[asyncio.Task[None]] = set()
         self._told_at = 0.0
 
@@ -141,7 +144,12 @@ class Meeting:
                 others = {who: feed for who, feed in feeds.items() if who != member.id}
                 member.connection.show(others)
         if self.recording is not None:
-            self.recording.follow(feeds)
+            self.recording.follow(self._recordable(feeds))
+
+    def _recordable(self, feeds: dict[str, Feed]) -> dict[str, Feed]:
+        """Return the feeds of those whose avatar's consent covers recordings."""
+        worn = {person.id: person.avatar_id for person in self.room.seated()}
+        return {who: feed for who, feed in feeds.items() if self._may_record(worn.get(who, ""))}
 
     def _feeds(self) -> dict[str, Feed]:
         order = sorted(self.room.seated(), key=lambda p: (p.id != self.floor.holder, p.number))
@@ -181,6 +189,7 @@ class Meeting:
         if recording is None or now - self._told_at < _TELL_EVERY_S:
             return
         self._told_at = now
+        recording.follow(self._recordable(self._feeds()))
         if recording.problem:
             self._tell({"type": "error", "message": recording.problem}, "")
             self.room.stop_recording()

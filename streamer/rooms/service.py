@@ -215,7 +215,13 @@ class Rooms:
                 name, title, made, self.limits, now=now, wall=self._wall, tell=tell, note=self._note
             )
 
-        meeting = Meeting(make_room, now=now, record=self._archive.begin, ended=self._end_sitting)
+        meeting = Meeting(
+            make_room,
+            now=now,
+            record=self._archive.begin,
+            ended=self._end_sitting,
+            may_record=lambda avatar_id: not self._context.refusal(avatar_id, "record"),
+        )
         self._meetings[name] = meeting
         self._note("room-open", made)
         return meeting

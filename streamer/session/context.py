@@ -33,6 +33,8 @@ class SessionContext:
     metrics: Metrics
     supervisor: Supervisor
     find_avatar: Callable[[str], Avatar]
+    # Why an avatar may not serve a purpose, in a sentence; empty if its consent covers that.
+    refusal: Callable[[str, str], str] = lambda avatar_id, purpose: ""
     binding: Binding = field(default_factory=Binding)
     phases: FramePhases = field(default_factory=FramePhases)
 

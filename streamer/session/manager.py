@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -280,26 +280,29 @@ class SessionManager:
         elif session_id not in self._gone:
             self._get(session_id)
 
-    async def end_avatar(self, avatar_id: str) -> None:
-        """End every session that shows an avatar which is being erased, or is about to."""
+    async def end_avatar(
+        self, avatar_id: str, reason: str = "This avatar was deleted.", cause: str = "deleted"
+    ) -> None:
+        """End every session that shows an avatar which may not be shown, or is about to."""
         await self._end_all(
             [s for s in self._sessions.values() if avatar_id in s.shows()],
-            "This avatar was deleted.",
-            "deleted",
+            reason,
+            cause,
         )
 
     async def end_erased(
-        self, missing: Callable[[Collection[str]], Awaitable[Collection[str]]]
+        self, missing: Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
     ) -> None:
         """End every session whose avatar has gone, by whatever process and at whatever moment.
 
         Args:
-            missing: tells which of some avatars nobody may be shown as any more.
+            missing: tells which of some avatars nobody may be shown as any more, and why.
         """
         shown = {avatar_id for s in self._sessions.values() for avatar_id in s.shows()}
         if shown:
-            for avatar_id in await missing(shown):
-                await self.end_avatar(avatar_id)
+            for avatar_id, why in (await missing(shown)).items():
+                cause = "consent" if "consent" in why else "deleted"
+                await self.end_avatar(avatar_id, why, cause)
 
     async def close(self) -> None:
         """End all sessions."""

@@ -60,14 +60,15 @@ class FakeAvatars:
         self.erase(avatar_id)
         await end_sessions(avatar_id)
 
-    async def missing(self, avatar_ids: Collection[str]) -> set[str]:
-        return {name for name in avatar_ids if name not in self._records}
+    async def missing(self, avatar_ids: Collection[str]) -> dict[str, str]:
+        gone = set(avatar_ids) - set(self._records)
+        return dict.fromkeys(gone, "This avatar was deleted.")
 
     def note(self, event: str, avatar_id: str, **details: str) -> None:
         self.notes.append((event, avatar_id))
 
     async def start_enrolment(
-        self, data: bytes, name: str, statement: str, consent: bool
+        self, data: bytes, name: str, statement: str, consent: bool, terms: object = None
     ) -> FakeRecord:
         self.add(name)
         return self._records[name]

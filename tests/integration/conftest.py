@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 
 from tests.fakes.fake_avatars import FakeAvatars
+from visavis.streamer.avatars.store import AvatarStore
 from visavis.streamer.config import Config, LimitsConfig, MediaConfig, RoomsConfig, ServerConfig
 from visavis.streamer.http.app import create_app
 from visavis.streamer.http.serve import uvicorn_config
@@ -50,6 +51,7 @@ def start_server(tmp_path: Path) -> StartServer:
         media: dict[str, Any] | None = None,
         limits: dict[str, Any] | None = None,
         rooms: dict[str, Any] | None = None,
+        store: AvatarStore | None = None,
         **server: Any,
     ) -> AsyncIterator[Live]:
         config = Config(
@@ -59,7 +61,7 @@ def start_server(tmp_path: Path) -> StartServer:
             limits=LimitsConfig(**({"max_sessions": 4} | (limits or {}))),
             rooms=RoomsConfig(**(rooms or {})),
         )
-        store = FakeAvatars(tmp_path, *avatars)
+        store = store or FakeAvatars(tmp_path, *avatars)  # type: ignore[assignment]
         app = create_app(config, avatars=store, worker_command=FAKE_WORKER)  # type: ignore[arg-type]
         settings = uvicorn_config(app, config)
         web = uvicorn.Server(settings)
@@ -72,7 +74,7 @@ def start_server(tmp_path: Path) -> StartServer:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
         async with httpx.AsyncClient(base_url=url, timeout=10) as http:
             try:
-                yield Live(app.state.services, http, store, url)
+                yield Live(app.state.services, http, store, url)  # type: ignore[arg-type]
             finally:
                 web.should_exit = True
                 await running
