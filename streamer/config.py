@@ -45,6 +45,7 @@ OTHER_VARIABLES: Final = (
     "VISAVIS_CONFIG",
     "VISAVIS_DEBUG",
     "VISAVIS_PLANS",
+    "VISAVIS_VAULT_KEY",
     "VISAVIS_WORKER_LOG",
 )
 TOKEN_LENGTH: Final = 16  # characters at least; 64 bits where they are hexadecimal

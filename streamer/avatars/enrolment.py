@@ -83,12 +83,19 @@ class ReadPhoto:
     result: EnrolmentResult
 
 
-async def enrol_photo(data: bytes, out: Path, **options: Any) -> EnrolmentResult:
+async def enrol_photo(
+    data: bytes,
+    out: Path,
+    *,
+    write: Callable[[Path, bytes], None] = atomic_write,
+    **options: Any,
+) -> EnrolmentResult:
     """Turn the bytes of a photo into a bundle at ``out``, which appears whole or not at all.
 
     Args:
         data: the uploaded file, untrusted.
         out: where the bundle goes; its folder must exist.
+        write: writes the bundle, whole or not at all; a vault's seals it.
         options: as of :func:`read_photo`.
 
     Raises:
@@ -98,7 +105,7 @@ async def enrol_photo(data: bytes, out: Path, **options: Any) -> EnrolmentResult
     """
     out = Path(os.path.abspath(out))  # noqa: ASYNC240  no disk is asked
     read = await read_photo(data, workplace=out.parent, **options)
-    await asyncio.to_thread(atomic_write, out, read.bundle)
+    await asyncio.to_thread(write, out, read.bundle)
     return read.result
 
 

@@ -17,15 +17,18 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from visavis.models.files import atomic_write
+from visavis.streamer.avatars.erasure import erase_folder
 from visavis.streamer.avatars.record import (
     AvatarRecord,
+    closed_record,
     damaged_record,
     read_record,
     record_bytes,
 )
-from visavis.streamer.errors import BadRequest, NotFound
+from visavis.streamer.errors import BadRequest, Conflict, NotFound
 from visavis.streamer.locks import hold, is_held, let_go
+from visavis.streamer.trust.vault import KEY_FILE, Vault
+from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -60,6 +63,7 @@ class AvatarFolder:
     def __init__(self, data_dir: Path) -> None:
         data_dir = data_dir.expanduser().absolute()  # the photo child works in another folder
         self.root = data_dir / "avatars"
+        self.vault = Vault(data_dir)
         self._seen: dict[str, _Seen] = {}
         self._unwritten: dict[str, AvatarRecord] = {}  # what a full disk did not take
         try:
@@ -85,7 +89,7 @@ class AvatarFolder:
         """Return an avatar's signed consent; raises OSError where there is none."""
         if not _ID.fullmatch(avatar_id):
             raise FileNotFoundError
-        return (self.root / avatar_id / _CONSENT).read_bytes()
+        return self.vault.read(self.root / avatar_id / _CONSENT)
 
     def has_consent(self, avatar_id: str) -> bool:
         """Whether an avatar has a signed consent, valid or not."""
@@ -93,7 +97,7 @@ class AvatarFolder:
 
     def put_consent(self, avatar_id: str, data: bytes) -> None:
         """Keep an avatar's signed consent; raises OSError where the disk does not take it."""
-        atomic_write(self.root / avatar_id / _CONSENT, data)
+        self.vault.write(self.root / avatar_id / _CONSENT, data)
 
     def all(self) -> list[AvatarRecord]:
         """Return every avatar's record in no order; a damaged one counts as failed."""
@@ -115,7 +119,10 @@ class AvatarFolder:
             return None
         if (unwritten := self._unwritten.get(avatar_id)) is not None:
             return unwritten
-        record = self._read(folder / _RECORD)
+        try:
+            record = self._read(folder / _RECORD)
+        except (KeyMissing, Conflict, BadRequest) as error:
+            return closed_record(avatar_id, place.st_mtime, str(error))
         if record is None:
             # Without a record but with its lock held, another process has just begun.
             return None if is_held(folder / _LOCK) else damaged_record(avatar_id, place.st_mtime)
@@ -134,9 +141,12 @@ class AvatarFolder:
             self._seen.pop(avatar_id, None)
             return None
         stamp = (found.st_mtime_ns, found.st_ino)
+        if why := self.vault.refusal():
+            self._seen.clear()  # what was read before is closed as well
+            raise KeyMissing(why)
         seen = self._seen.get(avatar_id)
         if seen is None or seen.stamp != stamp:
-            seen = self._seen[avatar_id] = _Seen(stamp, read_record(path))
+            seen = self._seen[avatar_id] = _Seen(stamp, read_record(path, self.vault.read))
         return seen.record
 
     # ------------------------------------------------------------------ writing
@@ -152,7 +162,12 @@ class AvatarFolder:
         try:
             folder.mkdir(mode=0o700)
             lock = hold(folder / _LOCK, wait=True)
+            self.vault.create(folder)
             self._write(record)
+        except (KeyMissing, Conflict):
+            let_go(lock)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         except OSError as error:
             let_go(lock)
             shutil.rmtree(folder, ignore_errors=True)
@@ -195,7 +210,7 @@ class AvatarFolder:
         self._write(record)
 
     def _write(self, record: AvatarRecord) -> None:
-        atomic_write(self.root / record.id / _RECORD, record_bytes(record))
+        self.vault.write(self.root / record.id / _RECORD, record_bytes(record))
 
     # ------------------------------------------------------------------ erasing
 
@@ -222,14 +237,15 @@ class AvatarFolder:
     def sweep(self) -> None:
         """Remove what erasures left, of this process or of one that died."""
         for folder in self.root.glob(f"{_ERASED}*"):
-            remove(folder)
+            erase_folder(folder, self.vault)
 
     def tidy(self) -> None:
         """Finish what a process that died left undone."""
         self.sweep()
         for folder in self.root.iterdir():
             if _ID.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
-                with contextlib.suppress(OSError):  # no room: it stays readable as interrupted
+                # No room, or no key: it stays as it is.
+                with contextlib.suppress(OSError, KeyMissing, Conflict, BadRequest):
                     self._recover(folder)
 
     def _recover(self, folder: Path) -> None:
@@ -244,7 +260,7 @@ class AvatarFolder:
             for part in folder.iterdir():
                 if part.is_dir():
                     remove(part)
-                elif part.name not in (_LOCK, _RECORD):
+                elif part.name not in (_LOCK, _RECORD, KEY_FILE):
                     part.unlink(missing_ok=True)
             self._write(interrupted(record))
         finally:

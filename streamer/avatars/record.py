@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ NAME_LENGTH = 80
 STATEMENT_LENGTH = 4_000  # characters
 RECORD_BYTES = 65_536
 _VERSION = 1
+CLOSED = "vault-locked"  # reason code of what only waits for its key
 _DEFAULT_STATEMENT = "The person in the photo agrees to this avatar."
 
 
@@ -139,6 +141,18 @@ def damaged_record(avatar_id: str, seconds: float) -> AvatarRecord:
     )
 
 
+def closed_record(avatar_id: str, seconds: float, reason: str) -> AvatarRecord:
+    """Return what is shown of an avatar that the vault does not open now; it is not lost.
+
+    Args:
+        avatar_id: its folder's name.
+        seconds: when it was last written, since the epoch.
+        reason: one sentence.
+    """
+    closed = damaged_record(avatar_id, seconds)
+    return dataclasses.replace(closed, name="Locked", reason=reason, reason_code=CLOSED)
+
+
 def plain_line(text: str) -> str:
     """Return one line without control, format or surrogate characters."""
     visible = "".join(c if c.isprintable() else " " for c in text)
@@ -151,11 +165,11 @@ def record_bytes(record: AvatarRecord) -> bytes:
     return text.encode()
 
 
-def read_record(path: Path) -> AvatarRecord | None:
+def read_record(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> AvatarRecord | None:
     """Return the record at ``path``; None, and a line in the log, where it is damaged."""
     try:
-        with path.open("rb") as file:
-            values = json.loads(file.read(RECORD_BYTES))
+        data = read(path)
+        values = json.loads(data if len(data) <= RECORD_BYTES else b"")
         if values.pop("version") != _VERSION or values["id"] != path.parent.name:
             raise ValueError("it is of another version or folder")
         consent = Consent(**{k: str(v) for k, v in values.pop("consent").items()})

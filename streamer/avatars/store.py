@@ -17,17 +17,18 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from visavis.models.appearance.errors import EnrolmentRefused
 from visavis.models.appearance.photo import PhotoRefused
 from visavis.models.appearance.upload import check_sent
-from visavis.models.files import atomic_write
-from visavis.streamer.avatars.consents import Consents
+from visavis.streamer.avatars.consents import Consents, trust_folder
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult, enrol_photo
-from visavis.streamer.avatars.folder import AvatarFolder, interrupted, remove, unwritten
-from visavis.streamer.avatars.record import AvatarRecord, checked_name, new_record
+from visavis.streamer.avatars.erasure import Receipt, erase_folder, write_receipt
+from visavis.streamer.avatars.folder import AvatarFolder, interrupted, unwritten
+from visavis.streamer.avatars.record import CLOSED, AvatarRecord, checked_name, new_record
 from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import (
@@ -42,6 +43,7 @@ from visavis.streamer.errors import (
 from visavis.streamer.locks import let_go
 from visavis.streamer.trust.audit import AuditLog
 from visavis.streamer.trust.consent import ConsentRecord, Terms
+from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)
 
@@ -117,14 +119,14 @@ class AvatarStore:
         limits: LimitsConfig,
         size: int,
         *,
-        enroller: Enroller = enrol_photo,
+        enroller: Enroller | None = None,
         audit: AuditLog | None = None,
     ) -> None:
         self._folder = AvatarFolder(data_dir)
         self.consents = Consents(self._folder)
         self._limits = limits
         self._size = size
-        self._enroller = enroller
+        self._enroller = enroller or partial(enrol_photo, write=self._folder.vault.write)
         self._running: dict[str, _Running] = {}
         self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
@@ -163,6 +165,8 @@ class AvatarStore:
     def refusal(self, avatar_id: str, purpose: str) -> str:
         """Return why an avatar may not be shown now, in a sentence; empty if it may."""
         record = self._folder.find(avatar_id)
+        if record is not None and record.reason_code == CLOSED:
+            return record.reason
         if record is None or record.status != "ready":
             return DELETED
         return self.consents.refusal(avatar_id, purpose)
@@ -178,6 +182,13 @@ class AvatarStore:
         record = self._ready(avatar_id)
         self.consents.check(record.id, purpose)
         return self._folder.bundle(record.id)
+
+    def bundle(self, avatar_id: str, purpose: str = "call") -> str:
+        """Return how whoever draws is told of a bundle, with its key if it is sealed.
+
+        Raises as ``bundle_path``.
+        """
+        return self._folder.vault.reference(self.bundle_path(avatar_id, purpose))
 
     async def withdraw(
         self, avatar_id: str, end_sessions: Callable[[str], Awaitable[object]] | None = None
@@ -203,7 +214,7 @@ class AvatarStore:
         """Return the picture of a ready avatar at rest, a JPEG; raises as ``bundle_path``."""
         record = self._ready(avatar_id)
         try:
-            return self._folder.preview(record.id).read_bytes()
+            return self._folder.vault.read(self._folder.preview(record.id))
         except OSError:
             raise NotFound("This avatar has no picture.", code="no-picture") from None
 
@@ -211,6 +222,8 @@ class AvatarStore:
         record = self.get(avatar_id)
         if record.status == "enrolling":
             raise Conflict("This avatar is not ready yet.", code="not-ready")
+        if record.reason_code == CLOSED:
+            raise Conflict(record.reason, code=CLOSED)
         if record.status == "failed":
             raise Conflict("This avatar could not be made and cannot be used.", code="not-made")
         return record
@@ -285,11 +298,26 @@ class AvatarStore:
         """
         path = self._folder.bundle(self._ready(avatar_id).id)
         try:
-            data: bytes = await self._on_disk(path.read_bytes)
+            data: bytes = await self._on_disk(self._folder.vault.read, path)
         except OSError:
             raise NotFound("The file of this avatar cannot be read.", code="no-bundle") from None
         await self._on_disk(self.note, "export", avatar_id)
         return data
+
+    def contents(self, avatar_id: str) -> dict[str, bytes]:
+        """Return the files of an avatar as its person may have them, decrypted; waits for the disk.
+
+        Raises:
+            NotFound: there is no such avatar.
+            Conflict: the vault is closed, or a file was changed.
+        """
+        self._ready(avatar_id)
+        folder, read = self._folder, self._folder.vault.read
+        found = {"avatar.vav": folder.bundle(avatar_id), "preview.jpg": folder.preview(avatar_id)}
+        files = {name: read(path) for name, path in found.items() if path.is_file()}
+        if folder.has_consent(avatar_id):
+            files["consent.json"] = folder.consent(avatar_id)
+        return files
 
     async def wait(self, avatar_id: str) -> AvatarRecord:
         """Return the record once its enrolment has ended, well or not.
@@ -333,11 +361,12 @@ class AvatarStore:
         running.lock = self._folder.create(record)
         try:
             self.consents.give(record, running.terms)
-        except OSError as error:
+        except (OSError, KeyMissing, Conflict) as error:
             running.let_go()
             self._folder.withdraw(record.id)
             self._folder.sweep()
-            raise BadRequest(f"The consent could not be kept: {error.strerror}.") from error
+            why = getattr(error, "strerror", None) or str(error).rstrip(".")
+            raise BadRequest(f"The consent could not be kept: {why}.") from error
         self.note("enrol", record.id, statement_sha256=record.consent.statement_sha256)
 
     async def _attempt(self, running: _Running, data: bytes) -> dict[str, Any]:
@@ -358,7 +387,8 @@ class AvatarStore:
                 max_pixels=self._limits.photo_pixels,
                 demand=demanded(self._limits.photo_sandbox),
             )
-            await self._on_disk(atomic_write, self._folder.preview(avatar_id), result.preview)
+            preview = self._folder.preview(avatar_id)
+            await self._on_disk(self._folder.vault.write, preview, result.preview)
         except EnrolmentRefused as error:
             return {"status": "failed", "reason": str(error), "reason_code": error.code}
         except EnrolmentFailed as error:
@@ -401,7 +431,9 @@ class AvatarStore:
 
     def _make_room(self) -> None:
         others = [record for record in self.list() if record.id not in self._running]
-        for record in [r for r in others if r.status == "failed"][MAX_FAILED - 1 :]:
+        for record in [r for r in others if r.status == "failed" and r.reason_code != CLOSED][
+            MAX_FAILED - 1 :
+        ]:
             with contextlib.suppress(NotFound):  # erased by another process
                 self.erase(record.id)
         if sum(r.status != "failed" for r in others) + len(self._running) > MAX_AVATARS:
@@ -429,8 +461,10 @@ class AvatarStore:
         finally:
             await asyncio.shield(self._on_disk(self._shred, avatar_id, gone))
 
-    def erase(self, avatar_id: str) -> None:
+    def erase(self, avatar_id: str) -> Receipt:
         """Remove bundle, picture, record and consent in one go; a running enrolment is stopped.
+
+        The avatar's key in the vault is destroyed before anything else of it; the receipt is kept.
 
         Waits for the disk. Servers that share the folder end their sessions within a second.
 
@@ -438,7 +472,7 @@ class AvatarStore:
             NotFound: there is no such avatar.
             Conflict: it is out of use, but not every file could be removed.
         """
-        self._shred(avatar_id, self._withdraw(avatar_id))
+        return self._shred(avatar_id, self._withdraw(avatar_id))
 
     def _withdraw(self, avatar_id: str) -> Path:
         gone = self._folder.withdraw(avatar_id)
@@ -455,13 +489,20 @@ class AvatarStore:
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
 
-    def _shred(self, avatar_id: str, gone: Path) -> None:
-        removed = remove(gone)
+    def _shred(self, avatar_id: str, gone: Path) -> Receipt:
+        had_key, files, size, whole = erase_folder(gone, self._folder.vault)
+        when = self.consents.wall.iso()
+        receipt = Receipt(avatar_id, when, had_key, files, size, whole)
+        try:
+            write_receipt(trust_folder(self._folder.root.parent), self.consents.signer, receipt)
+        except OSError as error:  # no reason to keep what was to be erased
+            log.error("the receipt for %s could not be kept: %s", avatar_id, error)
         self.note("erase", avatar_id)
-        if not removed:
+        if not whole:
             raise Conflict(
                 f"The avatar is out of use, but not every file of it could be removed from {gone}."
             )
+        return receipt
 
     # ------------------------------------------------------------------ the disk
 

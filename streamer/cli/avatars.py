@@ -62,12 +62,15 @@ def enroll(
 
 
 def avatars(
-    action: Annotated[str, typer.Argument(help="list, show or erase")] = "list",
+    action: Annotated[str, typer.Argument(help="list, show, export or erase")] = "list",
     avatar_id: Annotated[str, typer.Argument(metavar="[ID]")] = "",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="export: the .zip to write.")
+    ] = None,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """List the avatars, show one, or erase one and everything kept of it."""
+    """List the avatars, show one, export or erase one and everything kept of it."""
     from dataclasses import asdict
 
     from visavis.streamer.avatars.store import AvatarStore
@@ -85,7 +88,18 @@ def avatars(
     elif action == "show" and avatar_id:
         typer.echo(json.dumps(asdict(store.get(avatar_id)), indent=2, ensure_ascii=False))
     elif action == "erase" and avatar_id:
-        store.erase(avatar_id)
-        typer.echo(f"Erased {avatar_id}.")
+        receipt = store.erase(avatar_id)
+        key = "its key destroyed first, " if receipt.key_destroyed else ""
+        typer.echo(
+            f"Erased {avatar_id}: {key}{receipt.files} files, {receipt.bytes} bytes overwritten; "
+            f"receipt in trust/receipts/{avatar_id}.json."
+        )
+    elif action == "export" and avatar_id and output is not None:
+        from visavis.streamer.commands.export import export_subject
+
+        export_subject(store, avatar_id, output)
+        typer.echo(f"Everything kept of {avatar_id} is in {output}.")
     else:
-        raise BadRequest("Use: visavis avatars, visavis avatars show ID or avatars erase ID.")
+        raise BadRequest(
+            "Use: visavis avatars, avatars show ID, avatars export ID -o FILE.zip or erase ID."
+        )

@@ -22,6 +22,7 @@ from visavis.streamer.cli.programs import PASSED_ON, bench, train
 from visavis.streamer.cli.push import push
 from visavis.streamer.cli.render import render
 from visavis.streamer.cli.serve import certificate, serve
+from visavis.streamer.cli.vault import vault
 from visavis.streamer.errors import VisavisError
 
 app = typer.Typer(
@@ -86,6 +87,7 @@ for _command in (
     enroll,
     avatars,
     consent,
+    vault,
     render,
     motion,
     push,

@@ -117,8 +117,10 @@ def _identity(
     from visavis.streamer.avatars.store import AvatarStore
 
     if avatar is not None:
+        from visavis.streamer.worker.drawn import load_identity
+
         store = AvatarStore(settings.data_dir, settings.limits, settings.media.size)
-        identity = Identity.load(store.bundle_path(avatar, "record"))
+        identity = load_identity(store.bundle(avatar, "record"))
         return identity, _holding(lambda: store.refusal(avatar, "record"))
     assert photo is not None
     data = read_photo(photo, settings)

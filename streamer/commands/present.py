@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from visavis.models.motion.flow import MOODS
 from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest, Forbidden
+from visavis.streamer.trust.sealed import file_of
 
 if TYPE_CHECKING:
     from visavis.streamer.avatars.store import AvatarStore
@@ -84,12 +85,12 @@ def present(config: Config, options: Options) -> None:
     chosen = next(i for i, (_, bundle) in enumerate(bundles) if bundle == shown)
     if options.record is not None:
         store.bundle_path(
-            Path(shown).parent.name, "record"
+            file_of(shown).parent.name, "record"
         )  # another purpose, which may be missing
     parts = Parts()
 
     def refusal(bundle: str) -> str:
-        return store.refusal(Path(bundle).parent.name, _PURPOSE)
+        return store.refusal(file_of(bundle).parent.name, _PURPOSE)
 
     with parts.stack as stack:
         slides = Slides(options.slides, options.slide_command)
@@ -117,8 +118,8 @@ def present(config: Config, options: Options) -> None:
             where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
         if slides.address:
             where.append(f"Slides: {slides.address}")
-        store.note("session-start", Path(shown).parent.name, session=_SESSION)
-        stack.callback(store.note, "session-end", Path(shown).parent.name, session=_SESSION)
+        store.note("session-start", file_of(shown).parent.name, session=_SESSION)
+        stack.callback(store.note, "session-end", file_of(shown).parent.name, session=_SESSION)
         moods, framings = MOODS.index(options.mood), FRAMINGS.index(options.framing)
         choices = Choices(bundles, chosen, moods, framings)
         face = Face(presenter, choices, where, slides.next)
@@ -188,8 +189,8 @@ def _avatars(config: Config, wanted: str) -> tuple[AvatarStore, str, list[tuple[
         raise BadRequest(
             "There is no avatar yet; make one first: visavis enroll PHOTO --name NAME."
         )
-    found = [(record.name, str(store.bundle_path(record.id, _PURPOSE))) for record in ready]
-    return store, str(store.bundle_path(wanted or ready[0].id, _PURPOSE)), found
+    found = [(record.name, store.bundle(record.id, _PURPOSE)) for record in ready]
+    return store, store.bundle(wanted or ready[0].id, _PURPOSE), found
 
 
 def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:

@@ -61,4 +61,4 @@ def find_avatar(store: AvatarStore, avatar_id: str) -> Avatar:
         if not ready:
             raise NotFound("There is no avatar yet; make one from a photo first.", code="no-avatar")
         avatar_id = max(ready, key=lambda record: record.created or "").id
-    return Avatar(avatar_id, str(store.bundle_path(avatar_id)))
+    return Avatar(avatar_id, store.bundle(avatar_id))

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.presenter.direction import DirectedPipeline
 from visavis.streamer.trust.mark import MARKED, Marking
+from visavis.streamer.trust.sealed import file_of
 from visavis.streamer.worker.pipeline import DRAWN, Pipelines, SlotSpec
 from visavis.streamer.worker.scheduler import Scheduler
 from visavis.streamer.worker.slot import RawForm, Shown, Slot
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def _gone(bundle: str) -> str:
-    return "" if Path(bundle).is_file() else "This avatar was deleted."
+    return "" if file_of(bundle).is_file() else "This avatar was deleted."
 
 
 class LiveAvatar:

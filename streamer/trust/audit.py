@@ -16,7 +16,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,25 @@ class AuditLog:
             return 0, GENESIS
         entry = _parse(whole.rpartition(b"\n")[2] + b"\n", "the last entry")
         return entry["n"], entry["hash"]
+
+
+def entries_about(path: Path, subject: str = "") -> Iterator[dict[str, Any]]:
+    """Yield the entries about a subject, or all of them, the oldest first, as they stand.
+
+    Raises:
+        AuditError: an entry cannot be read.
+    """
+    count = 0
+    for file in (*_set_aside_before(path), path):
+        if not file.is_file():
+            continue
+        with file.open("rb") as lines:
+            for line in lines:
+                count += 1
+                entry = _parse(line, f"entry {count}")
+                details = entry["details"].values()
+                if not subject or entry["subject"] == subject or subject in details:
+                    yield entry
 
 
 def verify(path: Path) -> int:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from visavis.streamer import cpu
+from visavis.streamer.trust.vault_keys import VARIABLE
 from visavis.streamer.worker.pipeline import WorkerSettings
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError
 
@@ -48,6 +49,7 @@ class WorkerClient(asyncio.Protocol):
         ours, theirs = socket.socketpair()
         try:
             environ = {**os.environ, **_threads(settings.threads)}
+            environ.pop(VARIABLE, None)  # a worker is given the key of what it draws, no other
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 "--fd",

@@ -1,4 +1,7 @@
-"""The drawn person that workers warm up with, kept between starts: a worker starts sooner."""
+"""Whom a worker draws: avatars by their bundles, and the drawn person that it warms up with.
+
+The latter is kept between starts, so that a worker starts sooner.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,22 @@ if TYPE_CHECKING:
     from visavis.models.appearance.identity import Identity
 
 logger = logging.getLogger(__name__)
+
+
+def load_identity(bundle: str) -> Identity:
+    """Return the identity that a bundle's reference names; a sealed one is opened in memory.
+
+    Raises:
+        IdentityError: it is missing, damaged, foreign or of a newer version.
+        Conflict: it is sealed, and was changed.
+    """
+    from visavis.models.appearance.identity import Identity
+    from visavis.streamer.trust.sealed import read_bundle
+
+    try:
+        return Identity.from_bytes(read_bundle(bundle))
+    except OSError as error:
+        raise IdentityError("The file of this avatar cannot be read.") from error
 
 
 def drawn_person(size: int, folder: Path | None = None) -> Identity:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -228,10 +227,9 @@ class AvatarPipelines:
 
     def drawer(self, bundle: str, size: int, view: View | None = None) -> Renderer | Canvas:
         """Load an avatar and draw it once, so that the first live frame is not the slow one."""
-        from visavis.models.appearance.identity import Identity
-        from visavis.streamer.worker.drawn import drawn_person
+        from visavis.streamer.worker.drawn import drawn_person, load_identity
 
-        identity = drawn_person(size) if bundle == DRAWN else Identity.load(Path(bundle))
+        identity = drawn_person(size) if bundle == DRAWN else load_identity(bundle)
         if view is None:
             return self._pictures.renderer(identity, size)
         return self._pictures.canvas(identity, view)

@@ -50,6 +50,9 @@ class FakeAvatars:
             raise Conflict("This avatar is not ready.")
         return self._folder / f"{avatar_id}.vav"
 
+    def bundle(self, avatar_id: str, purpose: str = "call") -> str:
+        return str(self.bundle_path(avatar_id))
+
     def erase(self, avatar_id: str) -> None:
         self.get(avatar_id)
         del self._records[avatar_id]

@@ -381,7 +381,7 @@ def full(*names: str, times: int = 99) -> Callable[..., None]:
     return write
 
 
-FOLDER = "visavis.streamer.avatars.folder.atomic_write"
+FOLDER = "visavis.streamer.trust.vault.atomic_write"
 
 
 async def test_a_disk_that_is_full_at_the_last_write_is_a_failure(
