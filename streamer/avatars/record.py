@@ -57,6 +57,7 @@ class AvatarRecord:
         consent: the consent it exists by.
         reason_code: the reason for programs; empty otherwise.
         confined_by: what shut the process in that read the photo, as the kernel granted it.
+        owner: id of the token it was made with; empty for the server's owner.
     """
 
     id: str
@@ -70,6 +71,7 @@ class AvatarRecord:
     consent: Consent
     reason_code: str = ""
     confined_by: tuple[str, ...] = ()
+    owner: str = ""
 
 
 def new_record(name: str, statement: str) -> AvatarRecord:
@@ -180,7 +182,14 @@ def read_record(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> 
             for name in ("notes", "confined_by")
         }
         record = AvatarRecord(**values, **lists, consent=consent)
-        texts = (record.name, record.stage, record.reason, record.created, record.reason_code)
+        texts = (
+            record.owner,
+            record.name,
+            record.stage,
+            record.reason,
+            record.created,
+            record.reason_code,
+        )
         if record.status not in ("enrolling", "ready", "failed") or not all(
             isinstance(text, str) for text in texts
         ):

@@ -35,6 +35,7 @@ from visavis.streamer.errors import (
     AtCapacity,
     BadRequest,
     Conflict,
+    Forbidden,
     NotFound,
     TooLarge,
     Unprocessable,
@@ -42,7 +43,9 @@ from visavis.streamer.errors import (
 )
 from visavis.streamer.locks import let_go
 from visavis.streamer.trust.audit import AuditLog
+from visavis.streamer.trust.callers import CALLER, Caller
 from visavis.streamer.trust.consent import ConsentRecord, Terms
+from visavis.streamer.trust.tokens import Tokens
 from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)
@@ -124,6 +127,8 @@ class AvatarStore:
     ) -> None:
         self._folder = AvatarFolder(data_dir)
         self.consents = Consents(self._folder)
+        keys = trust_folder(data_dir)
+        self.tokens = Tokens(keys / "tokens", self.consents.signer, self.consents.wall)
         self._limits = limits
         self._size = size
         self._enroller = enroller or partial(enrol_photo, write=self._folder.vault.write)
@@ -182,6 +187,24 @@ class AvatarStore:
         record = self._ready(avatar_id)
         self.consents.check(record.id, purpose)
         return self._folder.bundle(record.id)
+
+    def admit(self, caller: Caller, avatar_id: str) -> None:
+        """Take that somebody begins to speak as an avatar.
+
+        Raises:
+            Forbidden: their token is for something else, or was made under another consent.
+            Unauthorized: it was to be used once, and was.
+        """
+        if not caller.id:
+            return
+        caller.check_speaks(avatar_id)
+        if caller.consent and self.consents.of(avatar_id).id != caller.consent:
+            raise Forbidden(
+                "This token was made under another consent; ask for a new one.",
+                code="token-consent",
+            )
+        self.tokens.use_up(caller)
+        self.note("token-use", caller.id, avatar=avatar_id)
 
     def bundle(self, avatar_id: str, purpose: str = "call") -> str:
         """Return how whoever draws is told of a bundle, with its key if it is sealed.
@@ -263,7 +286,7 @@ class AvatarStore:
                 RETRY_AFTER_S,
                 code="enrolment-full",
             )
-        record = new_record(name, statement)
+        record = dataclasses.replace(new_record(name, statement), owner=CALLER.get().id)
         running = _Running(record, terms, asyncio.get_running_loop().create_future())
         self._running[record.id] = running
         # A client that hangs up now must not leave half a folder: the task goes on without it.

@@ -12,6 +12,7 @@ from visavis.engines.base import EngineError
 from visavis.models.appearance.errors import EnrolmentRefused, IdentityError
 from visavis.models.shipped import WeightsError
 from visavis.streamer import __version__
+from visavis.streamer.cli.audit import audit
 from visavis.streamer.cli.avatars import avatars, enroll
 from visavis.streamer.cli.build import build
 from visavis.streamer.cli.consent import consent
@@ -22,6 +23,7 @@ from visavis.streamer.cli.programs import PASSED_ON, bench, train
 from visavis.streamer.cli.push import push
 from visavis.streamer.cli.render import render
 from visavis.streamer.cli.serve import certificate, serve
+from visavis.streamer.cli.tokens import tokens
 from visavis.streamer.cli.vault import vault
 from visavis.streamer.errors import VisavisError
 
@@ -88,6 +90,8 @@ for _command in (
     avatars,
     consent,
     vault,
+    tokens,
+    audit,
     render,
     motion,
     push,

@@ -114,7 +114,8 @@ def create_app(
     app.mount("/static", pages.Static(), name="static")
     count = _count_refusals(services.metrics)
     handle_errors(app, count)
-    app.add_middleware(Guard, config=config, refused=count)
+    tokens = getattr(services.avatars, "tokens", None)
+    app.add_middleware(Guard, config=config, refused=count, tokens=tokens)
     return app
 
 
@@ -198,6 +199,7 @@ def _services(
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
         refusal=getattr(store, "refusal", lambda *_: ""),
+        admit=getattr(store, "admit", lambda *_: None),
         binding=_binding(config),
     )
     scribe = ThreadPoolExecutor(1, "audit")
@@ -235,6 +237,8 @@ async def _end_erased(services: Services, clock: Clock) -> None:
         await clock.sleep_until(clock.now() + _LOOK_FOR_ERASED_S)
         try:
             await services.sessions.end_erased(services.avatars.missing)
+            if (tokens := getattr(services.avatars, "tokens", None)) is not None:
+                await services.sessions.end_revoked(tokens.ended)
         except Exception:  # a disk that does not answer this time is asked again
             logger.exception("looking for erased avatars failed")
 

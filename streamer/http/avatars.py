@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from visavis.models.appearance.photo import formats
-from visavis.streamer.errors import AtCapacity, Unprocessable
+from visavis.streamer.errors import AtCapacity, NotFound, Unprocessable
 from visavis.streamer.http.answers import DESCRIBED
 from visavis.streamer.http.forms import describe_form, read_photo
 from visavis.streamer.http.schemas import Avatar, Avatars, ConsentShown, Photos, Rename
 from visavis.streamer.http.services import Served
+from visavis.streamer.trust.callers import CALLER
 
 _BUNDLE = "application/zip"
-router = APIRouter(prefix="/api/avatars", tags=["avatars"], responses=DESCRIBED)
+
+
+async def _theirs(served: Served, request: Request) -> None:
+    """Show who holds a token no other avatars than those it is for, not that they exist either."""
+    caller, avatar_id = CALLER.get(), request.path_params.get("avatar_id", "")
+    if avatar_id and caller.id:
+        owner = served.avatars.get(avatar_id).owner
+        if not caller.sees(avatar_id, owner):
+            raise NotFound("There is no such avatar.", code="unknown-avatar")
+
+
+router = APIRouter(
+    prefix="/api/avatars",
+    tags=["avatars"],
+    responses=DESCRIBED,
+    dependencies=[Depends(_theirs)],
+)
 
 
 @router.get("")
@@ -20,7 +37,9 @@ async def list_avatars(served: Served) -> Avatars:
     """Every avatar, and what photos a new one may be made from."""
     limits = served.config.limits
     photos = Photos(formats=formats(), max_bytes=limits.photo_bytes, max_pixels=limits.photo_pixels)
-    return Avatars.model_validate({"avatars": served.avatars.list(), "photos": photos})
+    caller = CALLER.get()
+    seen = [a for a in served.avatars.list() if not caller.id or caller.sees(a.id, a.owner)]
+    return Avatars.model_validate({"avatars": seen, "photos": photos})
 
 
 @router.post(
@@ -38,6 +57,8 @@ async def make_avatar(
         raise AtCapacity(words, code="enrolment-full")
     async with served.uploads:
         photo, fields = await read_photo(request, served.config.limits.photo_bytes)
+    if (caller := CALLER.get()).id:
+        served.avatars.tokens.use_up(caller)
     record = await served.avatars.start_enrolment(
         photo, fields.name, fields.statement, True, fields.terms()
     )

@@ -29,6 +29,8 @@ from visavis.streamer.errors import (
 )
 from visavis.streamer.http.answers import error_answer
 from visavis.streamer.http.forms import FORM_SLACK
+from visavis.streamer.trust.callers import CALLER, OWNER
+from visavis.streamer.trust.tokens import PREFIX, Tokens
 
 JSON_SLACK: Final = 16 * 1024  # JSON around an offer
 SMALL_BODY: Final = 64 * 1024
@@ -98,12 +100,20 @@ class Guard:
         app: what is guarded.
         config: origins, token and limits.
         refused: told the status of every refusal.
+        tokens: for others than the owner.
     """
 
-    def __init__(self, app: ASGIApp, config: Config, refused: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        config: Config,
+        refused: Callable[[int], None],
+        tokens: Tokens | None = None,
+    ) -> None:
         self._app = app
         self._config = config
         self._refused = refused
+        self._tokens = tokens
         self._hosts = own_names(config.server)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -199,12 +209,18 @@ class Guard:
             raise Forbidden(_OTHER_ORIGIN, code="origin")
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
+        """Find out who asks, and whether they may; routes read it from ``CALLER``."""
+        CALLER.set(OWNER)
         token, path = self._config.server.token, _route_path(scope)
-        if not token or path in OPEN_PATHS or path.startswith((*OPEN_FOLDERS, SELF_GUARDED)):
+        if path in OPEN_PATHS or path.startswith((*OPEN_FOLDERS, SELF_GUARDED)):
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        same = hmac.compare_digest(given.strip().encode(), token.encode())
-        if scheme.lower() != "bearer" or not same:
+        given = given.strip() if scheme.lower() == "bearer" else ""
+        if self._tokens is not None and given.startswith(PREFIX):
+            caller = self._tokens.read(given).caller
+            caller.check_route(str(scope.get("method", "GET")), path)
+            CALLER.set(caller)
+        elif token and not hmac.compare_digest(given.encode(), token.encode()):
             raise Unauthorized("This server asks for an access token.")
 
     def _body_limit(self, scope: Scope) -> int:

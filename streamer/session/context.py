@@ -9,6 +9,7 @@ from visavis.streamer.clock import Clock
 from visavis.streamer.config import Config
 from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.metrics import Metrics
+from visavis.streamer.trust.callers import Caller
 from visavis.streamer.webrtc.peer import PeerSettings
 from visavis.streamer.webrtc.rtcp import WallClock
 from visavis.streamer.webrtc.sockets import Binding
@@ -35,6 +36,8 @@ class SessionContext:
     find_avatar: Callable[[str], Avatar]
     # Why an avatar may not serve a purpose, in a sentence; empty if its consent covers that.
     refusal: Callable[[str, str], str] = lambda avatar_id, purpose: ""
+    # Takes that somebody begins to speak as an avatar; raises if their token does not allow it.
+    admit: Callable[[Caller, str], None] = lambda caller, avatar_id: None
     binding: Binding = field(default_factory=Binding)
     phases: FramePhases = field(default_factory=FramePhases)
 

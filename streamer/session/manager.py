@@ -18,6 +18,7 @@ from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.session import Session
 from visavis.streamer.session.trace import MAX_SECONDS
 from visavis.streamer.session.viewer import Viewer
+from visavis.streamer.trust.callers import CALLER
 from visavis.streamer.webrtc import signaling
 from visavis.streamer.webrtc.feed import Feed
 from visavis.streamer.webrtc.peer import Peer
@@ -133,7 +134,9 @@ class SessionManager:
         self, request: OfferRequest, offer: Offer, guest: Guest | None = None
     ) -> tuple[Session, str]:
         size = request.size or self._context.config.media.size
-        avatar = self._context.find_avatar(request.avatar_id)
+        caller = CALLER.get()
+        avatar = self._context.find_avatar(request.avatar_id or caller.avatar)
+        self._context.admit(caller, avatar.id)
         await self._enter(request.pc_id, size)
         session = Session(
             secrets.token_urlsafe(_ID_BYTES),
@@ -195,6 +198,7 @@ class SessionManager:
 
     async def _watch(self, view_id: str, offer: Offer) -> tuple[Viewer, str]:
         session = self.viewed(view_id)
+        CALLER.get().check_watches(session.avatar.id)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(session.begun.wait(), _HOLD_S)
         if session.feed is None or not session.live:
@@ -303,6 +307,16 @@ class SessionManager:
             for avatar_id, why in (await missing(shown)).items():
                 cause = "consent" if "consent" in why else "deleted"
                 await self.end_avatar(avatar_id, why, cause)
+
+    async def end_revoked(self, ended: Callable[[str], str]) -> None:
+        """End every session whose token was taken back or has run out.
+
+        Args:
+            ended: tells why a token does not hold any more; empty if it does.
+        """
+        for session in list(self._sessions.values()):
+            if session.caller.id and (why := ended(session.caller.id)):
+                await session.end(why, "token")
 
     async def close(self) -> None:
         """End all sessions."""

@@ -32,6 +32,7 @@ from visavis.streamer.session.push import Push
 from visavis.streamer.session.stats import SessionFigures
 from visavis.streamer.session.trace import Tracer, chrome_trace_json
 from visavis.streamer.session.viewer import Viewer
+from visavis.streamer.trust.callers import CALLER
 from visavis.streamer.webrtc import rtcp
 from visavis.streamer.webrtc.connection import codecs_of, tap_receiver
 from visavis.streamer.webrtc.feed import Feed, FeedClock, Lane
@@ -94,6 +95,7 @@ class Session(Peer):
         super().__init__(session_id, context.peers)
         self._guest = guest
         self.view_id = view_id
+        self.caller = CALLER.get()
         self.avatar = avatar
         self.size = size
         self.feed: Feed | None = None
@@ -537,6 +539,7 @@ class Session(Peer):
 
     def _switch(self, message: dict[str, Any]) -> None:
         avatar = self._context.find_avatar(str(message.get("id", "")))
+        self.caller.check_speaks(avatar.id)
         if self._slot is None:
             raise Conflict("The session is still starting; try again.")
         self._next_avatar = avatar

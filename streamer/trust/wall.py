@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-_KEPT_EVERY_S: Final = 60.0
+_KEPT_EVERY_S: Final = 1.0
 
 
 class WallTime:

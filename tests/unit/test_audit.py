@@ -138,3 +138,28 @@ def test_a_full_disk_leaves_the_log_as_it_was(
     monkeypatch.undo()
     assert path.read_bytes() == whole
     assert log.record("erase", "0" * 32).n == 4 and verify(path) == 4
+
+
+def test_the_command_verifies_and_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from visavis.streamer.cli.main import app
+
+    log = AuditLog(tmp_path / "audit.jsonl", longest=600)  # set aside in the middle
+    for number in range(8):
+        log.record("session-start", f"{number % 2}" * 32, session=f"s{number}")
+
+    def run(*words: str) -> tuple[int, str]:
+        said = CliRunner().invoke(app, ["audit", *words, "--data", str(tmp_path)])
+        return said.exit_code, said.output
+
+    code, output = run("verify")
+    assert code == 0 and "8 entries" in output and log.record("x", "y").prev in output
+    code, output = run("show", "1" * 32)
+    assert output.count("session-start") == 4 and "session=s3" in output
+    code, output = run("show", "s3", "--json")
+    assert code == 0 and output.count('"hash"') == 1
+    files = sorted(tmp_path.glob("audit-*.jsonl"))
+    whole = files[0].read_bytes()
+    files[0].write_bytes(whole.replace(b"s0", b"s9"))
+    assert run("verify")[0] != 0 and run("nonsense")[0] != 0
