@@ -268,6 +268,8 @@ class TrustConfig(_Section):
 
     label: bool = True
     """Whether every picture carries the words "AI avatar"; switching it off is audited."""
+    watermark: bool = True
+    """Whether pictures carry an imperceptible watermark; switching it off is audited."""
 
 
 class Config(_Section):

@@ -25,6 +25,7 @@ from visavis.streamer.cli.render import render
 from visavis.streamer.cli.serve import certificate, serve
 from visavis.streamer.cli.tokens import tokens
 from visavis.streamer.cli.vault import vault
+from visavis.streamer.cli.verify import verify
 from visavis.streamer.errors import VisavisError
 
 app = typer.Typer(
@@ -92,6 +93,7 @@ for _command in (
     vault,
     tokens,
     audit,
+    verify,
     render,
     motion,
     push,

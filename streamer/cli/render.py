@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,7 +65,7 @@ def render(
     from visavis.streamer.commands.outputs import check_output
     from visavis.streamer.commands.render import render_file, suffixes_of
     from visavis.streamer.media.audio_file import duration_s
-    from visavis.streamer.trust.mark import decide
+    from visavis.streamer.trust.mark import decide, marked_as
     from visavis.streamer.worker.picture_models import load_pictures
     from visavis.streamer.worker.view import read_view
 
@@ -77,7 +78,8 @@ def render(
     # A bad sound file is refused before the photo's work.
     known = sound_notes(audio, track, heard)
     made = MotionSettings(fps, FILE_LOOK_AHEAD_MS, seed, mood, style)
-    marking = decide(settings.trust.label, settings.data_dir, "render")
+    marking = decide(settings.trust, settings.data_dir, "render")
+    marking = marked_as(marking, settings.trust, settings.data_dir, uuid.uuid4().hex, fps)
     motion = open_motion(made, settings.engine.engine)
     pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
     identity, held = _identity(settings, photo, avatar, consent)

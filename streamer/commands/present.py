@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -222,10 +223,11 @@ def _load(
     config: Config, options: Options, bundle: str, refusal: Callable[[str], str]
 ) -> LiveAvatar:
     from visavis.streamer.presenter.engine import LiveAvatar
-    from visavis.streamer.trust.mark import decide
+    from visavis.streamer.trust.mark import decide, marked_as
     from visavis.streamer.worker.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
 
-    marking = decide(config.trust.label, config.data_dir, "present")
+    marking = decide(config.trust, config.data_dir, "present")
+    marked = marked_as(marking, config.trust, config.data_dir, uuid.uuid4().hex, options.fps)
     media, engine = config.media, config.engine
     pipelines = AvatarPipelines(
         WorkerSettings(engine=engine.engine, threads=engine.threads, compute=1, refine=media.refine)
@@ -240,6 +242,7 @@ def _load(
         canvas=options.canvas,
         framing=options.framing,
         background=options.background,
+        payload=marked.payload.hex(),
     )
     return LiveAvatar(spec, pipelines, marking=marking, refusal=refusal)
 

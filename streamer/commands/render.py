@@ -103,7 +103,7 @@ def render_file(
         with _Writer(partial, width, height, fps, sound, alpha) as writer:
             frames = 0
             for values in listener.frames():
-                writer.put(marker.rgb(renderer.render(values)))
+                writer.put(marker.rgb(renderer.render(values), frames))
                 frames += 1
                 if progress is not None:
                     progress(frames / fps)

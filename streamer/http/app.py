@@ -39,6 +39,7 @@ from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
+from visavis.streamer.trust.deployment import payload_for
 from visavis.streamer.trust.mark import decide
 from visavis.streamer.webrtc.rtcp import WallClock
 from visavis.streamer.webrtc.sockets import Binding
@@ -180,7 +181,7 @@ def _services(
         compute=config.engine.compute,
         size=config.media.size,
         refine=config.media.refine,
-        label=decide(config.trust.label, config.data_dir, "server").label,
+        label=decide(config.trust, config.data_dir, "server").label,
     )
     supervisor = Supervisor(settings, clock, command=worker_command)
     admitted = Admission(
@@ -199,6 +200,9 @@ def _services(
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
         refusal=getattr(store, "refusal", lambda *_: ""),
+        payload=lambda session: (
+            payload_for(config.data_dir, session).hex() if config.trust.watermark else ""
+        ),
         admit=getattr(store, "admit", lambda *_: None),
         binding=_binding(config),
     )

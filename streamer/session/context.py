@@ -38,6 +38,7 @@ class SessionContext:
     refusal: Callable[[str, str], str] = lambda avatar_id, purpose: ""
     # Takes that somebody begins to speak as an avatar; raises if their token does not allow it.
     admit: Callable[[Caller, str], None] = lambda caller, avatar_id: None
+    payload: Callable[[str], str] = lambda session_id: ""  # of the watermark, hexadecimal
     binding: Binding = field(default_factory=Binding)
     phases: FramePhases = field(default_factory=FramePhases)
 

@@ -308,6 +308,7 @@ class Session(Peer):
             codec=codec,
             seed=int.from_bytes(self.id.encode()[:4], "big"),
             probe=self._probe,
+            payload=self._context.payload(self.id),
             mood=self._wishes.mood,
             style=self._wishes.style,
             **self._on_canvas(),

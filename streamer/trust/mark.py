@@ -7,17 +7,20 @@ picture as a small patch that was drawn once, so that a frame costs a few thousa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.streamer.config import TrustConfig
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.media.encoder import to_i420
 from visavis.streamer.trust.audit import AuditError, AuditLog
+from visavis.streamer.trust.deployment import payload_for
 from visavis.streamer.trust.label import Patch, draw_label, in_chroma, in_luma, lay
+from visavis.streamer.trust.watermark import Watermark
 
 EXITS: Final = {
     "visavis.streamer.worker.slot:Slot._draw": (
@@ -43,37 +46,51 @@ class Marking:
 
     Attributes:
         label: the words "AI avatar", seen by everybody.
+        payload: 8 bytes of an imperceptible watermark; none where it is empty.
+        fps: frames per second, by which the watermark changes.
     """
 
     label: bool = True
+    payload: bytes = b""
+    fps: float = 25.0
 
 
 MARKED: Final = Marking()
 """What pictures carry where nobody has decided otherwise."""
 
 
-def decide(label: bool, data_dir: Path, where: str) -> Marking:
-    """Return what pictures carry; switching the label off is written down, or it stays on.
+def decide(trust: TrustConfig, data_dir: Path, where: str) -> Marking:
+    """Return what pictures carry; switching a mark off is written down, or it stays on.
 
     Args:
-        label: as the settings say.
+        trust: the settings.
         data_dir: where the audit log lies; made if needed.
         where: what runs without the label: ``server``, ``render`` or ``present``.
 
     Raises:
-        BadRequest: the label is off and that cannot be written down.
+        BadRequest: a mark is off and that cannot be written down.
     """
-    if not label:
+    off = [name for name in ("label", "watermark") if not getattr(trust, name)]
+    if off:
         try:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            AuditLog(data_dir / "audit.jsonl").record("label-off", where)
+            for name in off:
+                AuditLog(data_dir / "audit.jsonl").record(f"{name}-off", where)
         except (OSError, AuditError) as error:
             raise BadRequest(
-                "The label cannot be switched off, since the audit log does not take it: "
+                f"The {off[0]} cannot be switched off, since the audit log does not take it: "
                 f"{getattr(error, 'strerror', None) or error}",
                 code="audit",
             ) from error
-    return Marking(label)
+    return Marking(trust.label)
+
+
+def marked_as(
+    marking: Marking, trust: TrustConfig, data_dir: Path, session: str, fps: float
+) -> Marking:
+    """Return a marking with the watermark of one session, if there is to be one."""
+    payload = payload_for(data_dir, session) if trust.watermark else b""
+    return replace(marking, payload=payload, fps=fps)
 
 
 class Marker:
@@ -93,27 +110,33 @@ class Marker:
         self._rgb: list[Patch] = []
         self._luma: list[Patch] = []
         self._chroma: list[Patch] = []
+        self._watermark: Watermark | None = None
+        self._shown = 0  # columns of the picture that are seen, not opacity
 
-    def rgb(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def rgb(self, picture: NDArray[np.uint8], number: int = 0) -> NDArray[np.uint8]:
         """Return a marked copy of an RGB picture.
 
         Args:
             picture: ``(H, W, 3)`` uint8.
+            number: of the frame, which its media time is.
 
         Returns:
             The same shape; the caller's own.
         """
         self._prepare(*picture.shape[:2])
         out = picture.copy()
+        if self._watermark is not None:
+            self._watermark.add(out[:, : self._shown], number)
         for patch in self._rgb:
             lay(patch, out)
         return out
 
-    def i420(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def i420(self, picture: NDArray[np.uint8], number: int = 0) -> NDArray[np.uint8]:
         """Return a marked RGB picture as planar 4:2:0, BT.601 limited range.
 
         Args:
             picture: ``(H, W, 3)`` uint8, both sides even.
+            number: of the frame, which its media time is.
 
         Returns:
             I420 ``(H * 3 // 2, W)`` uint8; the caller's own.
@@ -121,6 +144,8 @@ class Marker:
         height, width = picture.shape[:2]
         self._prepare(height, width)
         out = to_i420(picture)
+        if self._watermark is not None:
+            self._watermark.add(out[:height, : self._shown], number)
         for patch in self._luma:
             lay(patch, out[:height])
         for plane in out[height:].reshape(2, height // 2, width // 2):
@@ -129,10 +154,14 @@ class Marker:
         return out
 
     def _prepare(self, height: int, width: int) -> None:
-        if not self._marking.label or self._shape == (height, width):
+        if self._shape == (height, width):
             return
         self._shape = (height, width)
-        shown = width // 2 if self._transparent else width
+        self._shown = shown = width // 2 if self._transparent else width
+        if self._marking.payload:
+            self._watermark = Watermark(self._marking.payload, shown, height, self._marking.fps)
+        if not self._marking.label:
+            return
         label = draw_label(shown, height)
         self._rgb = [label]
         if self._transparent:  # the words are seen where nothing of the person is, too

@@ -57,7 +57,8 @@ class SlotSpec:
     """What a session asks of its slot.
 
     ``canvas`` is empty for the avatar's own square of ``size`` pixels, else ``"1280x720"`` and the
-    like, with ``framing`` and ``background`` as ``worker.view`` reads them.
+    like, with ``framing`` and ``background`` as ``worker.view`` reads them. ``payload`` is the
+    watermark's, hexadecimal; empty for none.
     """
 
     bundle: str
@@ -74,6 +75,7 @@ class SlotSpec:
     canvas: str = ""
     framing: str = "bust"
     background: str = "own"
+    payload: str = ""
 
     @property
     def view(self) -> View | None:

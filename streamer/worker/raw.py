@@ -145,7 +145,7 @@ class RawAvatar:
         while self._ready:
             picture = self._pipeline.render(self._ready.popleft())
             mark = self._marker.i420 if self._form == "i420" else self._marker.rgb
-            image = mark(picture)
+            image = mark(picture, self._number)
             end = self._end_of(self._number)
             count = end - self._start
             sound, self._sound = self._sound[:count], self._sound[count:]

@@ -113,6 +113,7 @@ class Slot:
         self.epoch = epoch
         self._raw = raw
         self._pipeline = pipeline
+        marking = replace(marking, payload=bytes.fromhex(spec.payload), fps=spec.fps)
         self._marker = Marker(marking, transparent=spec.view is not None and spec.view.transparent)
         self._now = now
         self._lock = threading.Lock()
@@ -392,9 +393,10 @@ class Slot:
             self._probe.stamp(rgb, pending.frame, self._first_frame)
         image: av.VideoFrame | NDArray[np.uint8]
         if self._raw is None:
-            image = as_frame(self._marker.i420(rgb))
+            image = as_frame(self._marker.i420(rgb, pending.frame))
         else:
-            image = self._marker.i420(rgb) if self._raw == "i420" else self._marker.rgb(rgb)
+            mark = self._marker.i420 if self._raw == "i420" else self._marker.rgb
+            image = mark(rgb, pending.frame)
         drawn_at = self._now()
         picture = _Picture(image, pending, drawn_at, drawn_at - began, drawer is not None)
         with self._lock:

@@ -14,6 +14,7 @@ import pytest
 import visavis.streamer
 from tests.fakes.fake_pipeline import FakeDrawer, FakePipelines
 from visavis.streamer.commands.render import render_file
+from visavis.streamer.config import TrustConfig
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.media.recorder import Recorder
 from visavis.streamer.rooms.film import Film
@@ -302,9 +303,9 @@ def test_it_is_on_unless_somebody_says_otherwise() -> None:
 
 
 def test_switching_it_off_is_written_down(tmp_path: Path) -> None:
-    assert decide(True, tmp_path / "data", "server") == MARKED
+    assert decide(TrustConfig(), tmp_path / "data", "server") == MARKED
     assert not (tmp_path / "data").exists(), "nothing to write down"
-    assert decide(False, tmp_path / "data", "server") == Marking(label=False)
+    assert decide(TrustConfig(label=False), tmp_path / "data", "server") == Marking(label=False)
     [line] = (tmp_path / "data" / "audit.jsonl").read_text().splitlines()
     assert (json.loads(line)["event"], json.loads(line)["subject"]) == ("label-off", "server")
 
@@ -312,4 +313,4 @@ def test_switching_it_off_is_written_down(tmp_path: Path) -> None:
 def test_it_stays_on_where_that_cannot_be_written_down(tmp_path: Path) -> None:
     (tmp_path / "audit.jsonl").write_text("no log at all\n")
     with pytest.raises(BadRequest, match="cannot be switched off"):
-        decide(False, tmp_path, "render")
+        decide(TrustConfig(label=False), tmp_path, "render")
