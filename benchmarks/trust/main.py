@@ -28,12 +28,14 @@ from visavis.streamer.trust.watermark_code import encode
 from visavis.streamer.trust.watermark_detector import LEAST_SCORE, detect
 
 _SECONDS = 5
-_SIZE = 512
 _RATE = 16_000
 _ROUNDS = 300
+Rows = dict[tuple[str, str], list[tuple[bool, float, int]]]
 
 
-def clips(photos: list[Path], speech: Path, each: int) -> Iterator[list[NDArray[np.uint8]]]:
+def clips(
+    photos: list[Path], speech: Path, each: int, size: int
+) -> Iterator[list[NDArray[np.uint8]]]:
     """Yield RGB frames of five seconds, ``each`` clips a person; what is refused is left out."""
     from visavis.models.appearance.errors import EnrolmentRefused
     from visavis.models.appearance.identity import Identity
@@ -46,11 +48,11 @@ def clips(photos: list[Path], speech: Path, each: int) -> Iterator[list[NDArray[
     motion, pictures = load_motion("cpu", 1, 1), load_pictures("cpu", refine=True)
     for person, photo in enumerate(photos):
         try:
-            read = read_photo_sync(photo.read_bytes(), size=_SIZE, timeout_s=120.0)
+            read = read_photo_sync(photo.read_bytes(), size=size, timeout_s=120.0)
         except (EnrolmentRefused, EnrolmentFailed) as error:
             sys.stderr.write(f"{photo.name}: {error}\n")
             continue
-        renderer = pictures.renderer(Identity.from_bytes(read.bundle), _SIZE)
+        renderer = pictures.renderer(Identity.from_bytes(read.bundle), size)
         for number in range(each):
             start = (person * each + number) * _SECONDS * _RATE % (len(sound) - 7 * _RATE)
             stream = motion.stream(
@@ -63,12 +65,12 @@ def clips(photos: list[Path], speech: Path, each: int) -> Iterator[list[NDArray[
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Return the table."""
     rng = np.random.default_rng(args.seed)
-    rows: dict[tuple[str, str], list[tuple[bool, float, int]]] = {}
+    rows: Rows = {}
     unmarked: list[float] = []
     psnr: list[float] = []
     photos = sorted(args.photos.glob("*.jpg"))
     photos = photos[:: max(1, len(photos) // args.people)][: args.people]
-    for number, frames in enumerate(clips(photos, args.speech, args.each)):
+    for number, frames in enumerate(clips(photos, args.speech, args.each, args.size)):
         payload = rng.bytes(8)
         codec: Codec = "VP8" if number % 2 else "H264"
         marker, plain = Marker(Marking(payload=payload, fps=FPS)), Marker(Marking())
@@ -88,27 +90,32 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             unmarked.append(found.score)
             assert found.payload is None, "a false alarm: keep this clip"
         sys.stderr.write(f"clip {number + 1}: {codec}, {psnr[-1]:.1f} dB\n")
+        if args.json:  # what there is so far
+            write_json(args.json, _result(args.size, rows, psnr, unmarked))
     for path in args.real or ():
         unmarked += [detect(window).score for window in _real(path)]
-    nothing = [np.zeros((_SIZE, _SIZE), np.uint8)] * 12
-    chance = detect(timed(nothing)).chance
+    return _result(args.size, rows, psnr, unmarked)
+
+
+def _result(size: int, rows: Rows, psnr: list[float], unmarked: list[float]) -> dict[str, Any]:
+    nothing = [np.zeros((size, size), np.uint8)] * 12
     return {
         "bench": "trust",
         "clips": len(psnr),
         "seconds": _SECONDS,
-        "size": _SIZE,
+        "size": size,
         "kbps": KBPS,
         "psnr_db": percentiles(psnr, 2),
-        "embed_ms": _cost(),
+        "embed_ms": _cost(size),
         "exits": [_row(codec, name, values) for (codec, name), values in rows.items()],
         "unmarked": {
             "clips": len(unmarked),
             "false_alarms": sum(score >= LEAST_SCORE for score in unmarked),
             "score": percentiles(unmarked, 1),
             "threshold": LEAST_SCORE,
-            "false_alarm_rate_by_theory": chance,
+            "false_alarm_rate_by_theory": detect(timed(nothing)).chance,
         },
-    }  # fmt: skip
+    }
 
 
 def _as_verify(frames: Timed) -> Timed:
@@ -146,8 +153,8 @@ def _psnr(one: list[NDArray[np.uint8]], other: list[NDArray[np.uint8]]) -> float
     return float(10 * np.log10(255**2 / error))
 
 
-def _cost() -> dict[str, Any]:
-    mark, luma = Watermark(bytes(8), _SIZE, _SIZE, FPS), np.full((_SIZE, _SIZE), 90, np.uint8)
+def _cost(size: int) -> dict[str, Any]:
+    mark, luma = Watermark(bytes(8), size, size, FPS), np.full((size, size), 90, np.uint8)
     spent = []
     for number in range(_ROUNDS):
         began = time.perf_counter()
@@ -176,6 +183,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--speech", type=Path, required=True, help="a sound file of speech")
     parser.add_argument("--people", type=int, default=10)
     parser.add_argument("--each", type=int, default=4, help="clips of each person")
+    parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--real", type=Path, nargs="*", help="unmarked videos, for false alarms")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where the result goes; default: stdout")

@@ -66,6 +66,7 @@ def render(
     from visavis.streamer.commands.render import render_file, suffixes_of
     from visavis.streamer.media.audio_file import duration_s
     from visavis.streamer.trust.mark import decide, marked_as
+    from visavis.streamer.trust.provenance import sign_video
     from visavis.streamer.worker.picture_models import load_pictures
     from visavis.streamer.worker.view import read_view
 
@@ -97,6 +98,7 @@ def render(
             track=from_zero(track),
             force=force,
             marking=marking,
+            sign=lambda path: sign_video(path, settings.data_dir),
             progress=lambda seconds: (held(), bar.update(task, completed=seconds)),
         )
         bar.update(task, completed=report.seconds, total=report.seconds)

@@ -21,18 +21,19 @@ def verify(
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Say whether videos were made by such a server: watermark and label.
+    """Say whether videos were made by such a server: watermark, label, C2PA manifest.
 
     Exit code 0: every file is marked; 3: one is not; 2: one cannot be read.
     """
     from visavis.streamer.trust.verdict import verify_file
 
-    key_file = load(config, data).data_dir / "trust" / "watermark.key"
+    data_dir = load(config, data).data_dir
+    key_file = data_dir / "trust" / "watermark.key"
     key = key_file.read_bytes() if key_file.is_file() else None
     code = 0
     for path in files:
         try:
-            verdict = verify_file(path, key)
+            verdict = verify_file(path, key, data_dir)
         except BadRequest as error:
             sys.stderr.write(f"visavis: {error}\n")
             code = _UNREADABLE

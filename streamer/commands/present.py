@@ -78,6 +78,7 @@ def present(config: Config, options: Options) -> None:
     from visavis.streamer.presenter.keys import keys_of_terminal
     from visavis.streamer.presenter.presenter import Presenter, Waiting
     from visavis.streamer.presenter.slides import Slides
+    from visavis.streamer.trust.provenance import sign_video
     from visavis.streamer.worker.view import FRAMINGS
 
     view = _checked(options)
@@ -126,6 +127,8 @@ def present(config: Config, options: Options) -> None:
         face = Face(presenter, choices, where, slides.next)
         with _running(presenter, options.seconds) as going, keys_of_terminal() as keys:
             face.run(going, keys)
+    if options.record is not None and options.record.suffix == ".mp4":
+        sign_video(options.record, config.data_dir)
     if presenter.avatar.failure:
         raise BadRequest(presenter.avatar.failure)
 

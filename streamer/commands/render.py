@@ -73,6 +73,7 @@ def render_file(
     force: bool = False,
     progress: Progress | None = None,
     marking: Marking = MARKED,
+    sign: Callable[[Path], object] | None = None,
 ) -> RenderReport:
     """Render a sound file to H.264 + AAC in an MP4, or to ProRes 4444 if it is transparent.
 
@@ -89,6 +90,7 @@ def render_file(
         force: another file at ``output`` may be replaced.
         progress: told the seconds of sound that are done.
         marking: what every picture carries.
+        sign: given the whole file before it appears.
 
     Raises:
         BadRequest: the sound cannot be read or the output cannot be written.
@@ -107,6 +109,8 @@ def render_file(
                 frames += 1
                 if progress is not None:
                     progress(frames / fps)
+        if sign is not None:
+            sign(partial)
     seconds = listener.samples / motion.SAMPLE_RATE
     return RenderReport(frames, seconds, listener.silent, tuple(listener.notes))
 

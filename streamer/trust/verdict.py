@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.trust.label import draw_label
+from visavis.streamer.trust.provenance import read_manifest
 from visavis.streamer.trust.watermark import Payload
 from visavis.streamer.trust.watermark_detector import Found, detect
 
@@ -64,12 +65,13 @@ class Verdict:
         return {**asdict(self), "marked": self.is_marked}
 
 
-def verify_file(path: Path, key: bytes | None = None) -> Verdict:
+def verify_file(path: Path, key: bytes | None = None, data_dir: Path | None = None) -> Verdict:
     """Look at one video.
 
     Args:
         path: anything FFmpeg reads.
         key: this deployment's watermark key, to tell its own.
+        data_dir: where this deployment's authority for manifests lies.
 
     Raises:
         BadRequest: it cannot be read, or holds no pictures.
@@ -89,10 +91,12 @@ def verify_file(path: Path, key: bytes | None = None) -> Verdict:
     if best is None:
         raise BadRequest(f"{path.name} holds no pictures.")
     label = sum(score >= LABELLED for score in seen) / len(seen)
-    return _verdict(path, best, label, key)
+    return _verdict(path, best, label, key, read_manifest(path, data_dir))
 
 
-def _verdict(path: Path, found: Found, label: float, key: bytes | None) -> Verdict:
+def _verdict(
+    path: Path, found: Found, label: float, key: bytes | None, manifest: dict[str, Any]
+) -> Verdict:
     payload = None if found.payload is None else Payload.from_bytes(found.payload)
     made_here = None if payload is None or key is None else payload.is_of(key)
     verdict = Verdict(
@@ -104,13 +108,15 @@ def _verdict(path: Path, found: Found, label: float, key: bytes | None) -> Verdi
         round(found.score, 1),
         found.chance,
         round(label, 3),
-        {},
-        _words(payload, made_here, label),
+        manifest,
+        _words(payload, made_here, label, manifest),
     )
     return verdict
 
 
-def _words(payload: Payload | None, made_here: bool | None, label: float) -> str:
+def _words(
+    payload: Payload | None, made_here: bool | None, label: float, manifest: dict[str, Any]
+) -> str:
     said = []
     if payload is not None:
         whose = {True: "this server", False: "another server", None: "a server"}[made_here]
@@ -122,6 +128,11 @@ def _words(payload: Payload | None, made_here: bool | None, label: float) -> str
         said.append(f'The words "AI avatar" stand in {label:.0%} of the frames looked at.')
     elif payload is not None:
         said.append('The words "AI avatar" are not in the picture, or were taken out.')
+    if manifest.get("generated"):
+        whose = "trusted here" if manifest["state"] == "Trusted" else "nobody here knows"
+        said.append(f"Its C2PA manifest says that it is generated, by a signature {whose}.")
+    elif manifest.get("state") == "Invalid":
+        said.append("It has a C2PA manifest, but was changed since that was signed.")
     if not said:
         said.append(
             "Nothing was found. That does not say that it is genuine: marks can be removed, and "
