@@ -82,6 +82,12 @@ def _remarks(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     machines = first.get("machine", {}), second.get("machine", {})
     if any(machines[0].get(k) != machines[1].get(k) for k in _SAME_MACHINE):
         out.append("The machines differ; the ratio is theirs as much as the servers'.")
+    speeds = [r.get("machine_speed", {}).get("index") for r in (first, second)]
+    if all(speeds):
+        out.append(
+            f"Machine speed {speeds[0]:.2f} and {speeds[1]:.2f} (visavis.benchmarks.speed): of a "
+            f"ratio of times, {speeds[0] / speeds[1]:.2f} is the machine's where it computes."
+        )
     settings = first.get("settings", {}), second.get("settings", {})
     changed = sorted(
         k for k in settings[0].keys() | settings[1].keys()

@@ -60,12 +60,19 @@ def figures(result: dict[str, Any], prefix: str = "") -> dict[str, dict[str, Any
     return out
 
 
+def _speed(result: dict[str, Any]) -> str:
+    """Return the machine's speed at that time, if the result holds it."""
+    index = result.get("machine_speed", {}).get("index")
+    return f", machine speed {index:.2f} (1: the reference, quiet)" if index else ""
+
+
 def table(result: dict[str, Any]) -> str:
     """Return a result as a Markdown table with the machine and settings above."""
     machine_, settings = result.get("machine", {}), result.get("settings", {})
     lines = [
         f"**{result.get('benchmark', 'result')}**, {machine_.get('cores', '?')} cores of "
-        f"{machine_.get('cpu', 'an unknown CPU')}, {machine_.get('date', 'undated')}",
+        f"{machine_.get('cpu', 'an unknown CPU')}, {machine_.get('date', 'undated')}"
+        + _speed(result),
         "",
         ", ".join(f"{key} {value}" for key, value in settings.items()),
         "",

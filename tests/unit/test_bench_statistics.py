@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from visavis.benchmarks import compare, report, stages
+from visavis.benchmarks import compare, report, speed, stages
 from visavis.benchmarks.common import (
     FAILED,
     BenchmarkError,
@@ -18,6 +19,7 @@ from visavis.benchmarks.common import (
     read_result,
 )
 from visavis.benchmarks.intervals import ratio_interval, slope_interval
+from visavis.benchmarks.latency import versus
 from visavis.benchmarks.tables import figures, table
 
 
@@ -155,3 +157,40 @@ def test_a_failed_measurement_is_one_sentence_and_code_2(
 
     assert guarded(fail) == FAILED
     assert capsys.readouterr().err == "visavis bench: It cannot be.\n"
+
+
+def test_machine_speed_is_about_the_same_a_moment_later() -> None:
+    """An index that could not tell a machine from one ten times slower would be none."""
+    first, second = speed.machine_speed(15), speed.machine_speed(15)
+    assert 0.1 < second["index"] / first["index"] < 10
+    assert speed.between(first, first)["index"] == pytest.approx(first["index"], abs=0.002)
+
+
+def test_machine_speed_halves_when_everything_takes_twice_as_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(speed, "_median_ms", lambda work, repeats: 1.0)
+    monkeypatch.setattr(speed, "REFERENCE_MS", dict.fromkeys(speed.REFERENCE_MS, 0.5))
+    assert speed.machine_speed()["index"] == 0.5
+
+
+def test_two_results_name_the_speed_of_their_machines() -> None:
+    one = {"a_ms": {"p50": 2.0, "p95": 3.0, "p99": 3.0, "n": 9}, "machine_speed": {"index": 1.0}}
+    text = compare.compare(one, {**one, "machine_speed": {"index": 0.5}})
+    assert "Machine speed 1.00 and 0.50" in text and "2.00 is the machine's" in text
+    assert "machine speed 0.50" in table({**one, "machine_speed": {"index": 0.5}})
+
+
+def test_two_servers_alternate_and_neither_always_begins() -> None:
+    assert versus.order(4) == [(0, 1), (1, 0), (0, 1), (1, 0)]
+
+
+def test_rounds_are_added_up() -> None:
+    def part(values: list[float], shown: int, late: float) -> dict[str, Any]:
+        frames = {"shown": shown, "expected": 100, "late_percent": late}
+        return {"samples": {"mouth_to_lip_ms": values}, "frames": frames, "method": {}}
+
+    both = versus.together([part([1.0, 2.0], 100, 0.0), part([3.0], 50, 3.0)])
+    assert both["mouth_to_lip_ms"]["p50"] == 2.0 and both["mouth_to_lip_ms"]["n"] == 3
+    assert both["frames"]["missing_percent"] == 25.0
+    assert both["frames"]["late_percent"] == 1.0
