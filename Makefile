@@ -63,7 +63,7 @@ $(VENV)/.run: $(BIN)/python pyproject.toml
 	@echo "compiling the inner loops for this machine"
 	@# What an earlier layout compiled names modules that are gone.
 	@find models -name '*.nb[ic]' -delete
-	@$(BIN)/python -m visavis.models.appearance.warm >/dev/null
+	@$(BIN)/python -m visavis.models.warm >/dev/null
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run

@@ -19,7 +19,7 @@ from pathlib import Path
 from visavis.engines.base import EngineError
 from visavis.engines.cache import PlanCache, PlanError
 from visavis.engines.check import check_export
-from visavis.engines.tensorrt_build import Job, Progress, compile_plan, key_of, prepared
+from visavis.engines.tensorrt.compiler import Job, Progress, compile_plan, key_of, prepared
 
 _STOP_S = 5.0
 _NICE = 10  # a build may take its time; the frames may not

@@ -90,7 +90,7 @@ def load(
     failed: list[EngineError] = []
 
     def tensorrt() -> Engine:
-        from visavis.engines.select_tensorrt import load_plan
+        from visavis.engines.tensorrt.select import load_plan
 
         try:
             return load_plan(graph, cpu())
@@ -109,7 +109,7 @@ def load(
         graph.name, [Candidate(name, loaders[name]) for name in order], required=forced
     )
     if failed:
-        from visavis.engines.select_tensorrt import NeedsBuild, upgrade_when_built
+        from visavis.engines.tensorrt.select import NeedsBuild, upgrade_when_built
 
         if isinstance(failed[0], NeedsBuild):
             upgrade_when_built(failed[0], engine, cpu(), on_ready)
@@ -190,7 +190,7 @@ def _tensorrt(gpu: Gpu | EngineError) -> Provider:
             return Provider(
                 "tensorrt", False, f"The package {package.split('.')[0]} is missing: {_EXTRA}."
             )
-    from visavis.engines.tensorrt_build import edition_for, edition_version
+    from visavis.engines.tensorrt.compiler import edition_for, edition_version
 
     try:
         edition = edition_for(gpu.target)

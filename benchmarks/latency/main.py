@@ -196,7 +196,7 @@ def speech(path: Path | None) -> NDArray[np.float32]:
     if path is None:
         return synthetic_speech(20)
     from visavis.streamer.errors import VisavisError
-    from visavis.streamer.media.audio_file import read_all
+    from visavis.streamer.media.files.audio_file import read_all
 
     try:
         return np.asarray(read_all(path, RATE), np.float32)

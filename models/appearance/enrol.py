@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis, load_basis
 from visavis.models.appearance.colours import (
     eye_patch_size,
     measure_colours,
@@ -19,12 +18,13 @@ from visavis.models.appearance.colours import (
     take_eye,
     take_teeth,
 )
-from visavis.models.appearance.covered import EYES_NEARLY_CLOSED, eye_opening
-from visavis.models.appearance.errors import EnrolmentRefused
-from visavis.models.appearance.fit import EYE_CONTOUR, OVAL, Fit, fit_face
-from visavis.models.appearance.glasses import find_frames, without_frames
+from visavis.models.appearance.face.basis import FaceBasis, load_basis
+from visavis.models.appearance.face.fit import EYE_CONTOUR, OVAL, Fit, fit_face
+from visavis.models.appearance.face.neutral import Geometry, neutralise
 from visavis.models.appearance.identity import Identity
-from visavis.models.appearance.layers import (
+from visavis.models.appearance.layers.covered import EYES_NEARLY_CLOSED, eye_opening
+from visavis.models.appearance.layers.glasses import find_frames, without_frames
+from visavis.models.appearance.layers.layers import (
     FACE_WIDTHS,
     Framing,
     background_behind,
@@ -33,7 +33,7 @@ from visavis.models.appearance.layers import (
     refine_matte,
     without_bars,
 )
-from visavis.models.appearance.neutral import Geometry, neutralise
+from visavis.models.appearance.photo.errors import EnrolmentRefused
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

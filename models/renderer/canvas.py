@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity
 from visavis.models.renderer.canvas_rest import Backdrop, beside, lay_backdrop
 

@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis
-from visavis.models.renderer.warp import FAR, rasterise
+from visavis.models.appearance.face.basis import FaceBasis
+from visavis.models.renderer.raster.warp import FAR, rasterise
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]

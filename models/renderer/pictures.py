@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.identity import Identity
 from visavis.models.renderer.crown import extend_sides, extend_top, rows_outside
-from visavis.models.renderer.warp import double
+from visavis.models.renderer.raster.warp import double
 
 Image = NDArray[np.uint8]
 

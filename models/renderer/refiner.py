@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from visavis.models.renderer.warp import FULL
+from visavis.models.renderer.raster.warp import FULL
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]

@@ -9,24 +9,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity, IdentityError
 from visavis.models.coefficients import COUNT, INDEX, neutral
 from visavis.models.renderer.chin import Chin
-from visavis.models.renderer.edges import soften_steps
-from visavis.models.renderer.expression import Expression
-from visavis.models.renderer.eyes import EyePainter
-from visavis.models.renderer.frames import FramePainter
-from visavis.models.renderer.geometry import HeadPose, Rig, head_pose
-from visavis.models.renderer.mouth import MouthPainter, vertex_normals
+from visavis.models.renderer.eyes.eyes import EyePainter
+from visavis.models.renderer.eyes.frames import FramePainter
+from visavis.models.renderer.geometry.expression import Expression
+from visavis.models.renderer.geometry.geometry import HeadPose, Rig, head_pose
+from visavis.models.renderer.mouth.mouth import MouthPainter, vertex_normals
 from visavis.models.renderer.pictures import IdentityPictures, pictures_at
-from visavis.models.renderer.refiner import (
-    Drawn,
-    Refiner,
-    refine_frame,
-)
-from visavis.models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
-from visavis.models.renderer.warp import (
+from visavis.models.renderer.raster.edges import soften_steps
+from visavis.models.renderer.raster.warp import (
     FAR,
     FULL,
     close_edges,
@@ -37,6 +31,12 @@ from visavis.models.renderer.warp import (
     place,
     rasterise,
 )
+from visavis.models.renderer.refiner import (
+    Drawn,
+    Refiner,
+    refine_frame,
+)
+from visavis.models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis
-from visavis.models.appearance.layers import push_pull
+from visavis.models.appearance.face.basis import FaceBasis
+from visavis.models.appearance.layers.layers import push_pull
 from visavis.models.renderer.crown import OUTSIDE
-from visavis.models.renderer.geometry import HeadPose, Rig
-from visavis.models.renderer.warp import FAR, invert_grid, rasterise
+from visavis.models.renderer.geometry.geometry import HeadPose, Rig
+from visavis.models.renderer.raster.warp import FAR, invert_grid, rasterise
 
 Floats = NDArray[np.float32]
 

@@ -24,9 +24,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, get_args
 
-from visavis.models.appearance.errors import Code, EnrolmentRefused
-from visavis.models.appearance.photo import MAX_BYTES, MAX_PIXELS
-from visavis.models.appearance.upload import check_sent
+from visavis.models.appearance.photo.errors import Code, EnrolmentRefused
+from visavis.models.appearance.photo.photo import MAX_BYTES, MAX_PIXELS
+from visavis.models.appearance.photo.upload import check_sent
 from visavis.models.files import atomic_write
 from visavis.streamer import cpu
 from visavis.streamer.avatars.sandbox import MEASURES, WORDS, ProcessLimits
@@ -266,7 +266,7 @@ async def compile_once() -> None:
     """Compile the inner loops if nothing is compiled yet, in a process that has seen no photo."""
     if any(_compiled_files()):
         return
-    command = (sys.executable, "-P", "-m", "visavis.models.appearance.warm")
+    command = (sys.executable, "-P", "-m", "visavis.models.warm")
     quiet = asyncio.subprocess.DEVNULL
     child = await asyncio.create_subprocess_exec(
         *command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from visavis.models.appearance.errors import EnrolmentRefused
-from visavis.models.appearance.photo import PhotoRefused
-from visavis.models.appearance.upload import check_sent
+from visavis.models.appearance.photo.errors import EnrolmentRefused
+from visavis.models.appearance.photo.photo import PhotoRefused
+from visavis.models.appearance.photo.upload import check_sent
 from visavis.models.files import atomic_write
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult, enrol_photo
 from visavis.streamer.avatars.folder import AvatarFolder, interrupted, remove, unwritten

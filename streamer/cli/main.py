@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from visavis.engines.base import EngineError
-from visavis.models.appearance.errors import EnrolmentRefused, IdentityError
+from visavis.models.appearance.photo.errors import EnrolmentRefused, IdentityError
 from visavis.models.shipped import WeightsError
 from visavis.streamer import __version__
 from visavis.streamer.cli.avatars import avatars, enroll

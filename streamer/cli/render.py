@@ -59,9 +59,9 @@ def render(
     from visavis.streamer.commands.motion import MotionSettings, open_motion
     from visavis.streamer.commands.outputs import check_output
     from visavis.streamer.commands.render import render_file, suffixes_of
-    from visavis.streamer.media.audio_file import duration_s
-    from visavis.streamer.worker.picture_models import load_pictures
-    from visavis.streamer.worker.view import read_view
+    from visavis.streamer.media.files.audio_file import duration_s
+    from visavis.streamer.worker.pipeline.picture_models import load_pictures
+    from visavis.streamer.worker.pipeline.view import read_view
 
     settings = load(config, data, media__size=size, media__fps=fps, engine__engine=engine)
     view = read_view(canvas, framing, background) if canvas else None

@@ -140,7 +140,7 @@ async def _call(address: str) -> None:
     from aiortc.mediastreams import AudioStreamTrack
 
     from visavis.streamer.webrtc.connection import MediaConnection
-    from visavis.streamer.webrtc.sockets import Binding
+    from visavis.streamer.webrtc.ice.sockets import Binding
 
     peer = MediaConnection(Binding(loopback_only=True))  # loopback is all there is
     enough = asyncio.Event()

@@ -32,7 +32,7 @@ from visavis.streamer.commands import reach
 from visavis.streamer.commands.checks import Check, Verdict
 from visavis.streamer.config import Config
 from visavis.streamer.session.admission import USABLE, lanes
-from visavis.streamer.worker.cores import usable_cores
+from visavis.streamer.worker.pipeline.cores import usable_cores
 
 _WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
 _ENROL_S = 120.0
@@ -204,7 +204,7 @@ def _opus() -> Check:
 
 def _enrolment(config: Config) -> Iterator[Check]:
     """Enrol the drawn person, then time drawing and encoding it."""
-    from visavis.models.appearance.errors import EnrolmentRefused
+    from visavis.models.appearance.photo.errors import EnrolmentRefused
     from visavis.models.appearance.portrait import synthetic_portrait
     from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo_sync
 
@@ -250,7 +250,7 @@ def _capacity(config: Config, bundle: Path) -> Check:
     from visavis.models.appearance.identity import Identity
     from visavis.models.coefficients import INDEX, neutral
     from visavis.streamer.media.encoder import VideoEncoder, to_yuv
-    from visavis.streamer.worker.picture_models import load_pictures
+    from visavis.streamer.worker.pipeline.picture_models import load_pictures
 
     size, fps = config.media.size, config.media.fps
     pictures = load_pictures(config.engine.engine, refine=config.media.refine, live=True)
@@ -327,8 +327,8 @@ def _network(config: Config) -> Iterator[Check]:
 
 
 async def _gather() -> list[str]:
-    from visavis.streamer.webrtc.ice_agent import IceAgent
-    from visavis.streamer.webrtc.sockets import Binding
+    from visavis.streamer.webrtc.ice.agent import IceAgent
+    from visavis.streamer.webrtc.ice.sockets import Binding
 
     agent = IceAgent(Binding())
     try:

@@ -17,12 +17,12 @@ from visavis.streamer.errors import BadRequest
 
 if TYPE_CHECKING:
     from visavis.streamer.avatars.store import AvatarStore
-    from visavis.streamer.media.recorder import Recorder
-    from visavis.streamer.presenter.captions import Captions
+    from visavis.streamer.media.files.recorder import Recorder
     from visavis.streamer.presenter.engine import LiveAvatar
     from visavis.streamer.presenter.presenter import Presenter
-    from visavis.streamer.presenter.sources import Source
-    from visavis.streamer.worker.view import View
+    from visavis.streamer.presenter.script.captions import Captions
+    from visavis.streamer.presenter.script.sources import Source
+    from visavis.streamer.worker.pipeline.view import View
 
 FPS = (25, 30)
 _SESSION = "presenter"  # as the audit log names it
@@ -71,11 +71,11 @@ def present(config: Config, options: Options) -> None:
         BadRequest: an option cannot be used.
         MissingPart: a package or program is not installed.
     """
+    from visavis.streamer.presenter.devices.keys import keys_of_terminal
     from visavis.streamer.presenter.face import Choices, Face
-    from visavis.streamer.presenter.keys import keys_of_terminal
     from visavis.streamer.presenter.presenter import Presenter, Waiting
-    from visavis.streamer.presenter.slides import Slides
-    from visavis.streamer.worker.view import FRAMINGS
+    from visavis.streamer.presenter.script.slides import Slides
+    from visavis.streamer.worker.pipeline.view import FRAMINGS
 
     view = _checked(options)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -121,9 +121,9 @@ def present(config: Config, options: Options) -> None:
 
 def _checked(options: Options) -> View:
     from visavis.streamer.commands.outputs import check_output
-    from visavis.streamer.presenter.camera import KINDS
-    from visavis.streamer.presenter.captions import made_by_us
-    from visavis.streamer.worker.view import read_view
+    from visavis.streamer.presenter.devices.camera import KINDS
+    from visavis.streamer.presenter.script.captions import made_by_us
+    from visavis.streamer.worker.pipeline.view import read_view
 
     view = read_view(options.canvas, options.framing, options.background)
     outside = options.camera != "none" or options.record is not None
@@ -181,16 +181,16 @@ def _avatars(config: Config, wanted: str) -> tuple[AvatarStore, str, list[tuple[
 
 
 def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
-    from visavis.streamer.presenter.captions import Captions
-    from visavis.streamer.presenter.microphone import Microphone
-    from visavis.streamer.presenter.script import read_script
-    from visavis.streamer.presenter.sources import FileSource, ScriptSource
-    from visavis.streamer.presenter.voice import Voice
+    from visavis.streamer.presenter.devices.microphone import Microphone
+    from visavis.streamer.presenter.script.captions import Captions
+    from visavis.streamer.presenter.script.script import read_script
+    from visavis.streamer.presenter.script.sources import FileSource, ScriptSource
+    from visavis.streamer.presenter.script.voice import Voice
 
     if options.audio is not None:
         return FileSource(options.audio), None
     if options.script is None:
-        from visavis.streamer.presenter.sounddevices import portaudio
+        from visavis.streamer.presenter.devices.sounddevices import portaudio
 
         portaudio()  # says what is missing before anything is loaded
         return Microphone(options.microphone, parts.arrived), None
@@ -207,7 +207,7 @@ def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
 
 def _load(config: Config, options: Options, bundle: str) -> LiveAvatar:
     from visavis.streamer.presenter.engine import LiveAvatar
-    from visavis.streamer.worker.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
+    from visavis.streamer.worker.pipeline.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
 
     media, engine = config.media, config.engine
     pipelines = AvatarPipelines(
@@ -230,16 +230,16 @@ def _load(config: Config, options: Options, bundle: str) -> LiveAvatar:
 def _recorder(options: Options, view: View) -> Recorder | None:
     if options.record is None:
         return None
-    from visavis.streamer.media.recorder import Recorder
+    from visavis.streamer.media.files.recorder import Recorder
 
     return Recorder(options.record, view.width, view.height, options.fps)
 
 
 def _outputs(presenter: Presenter, options: Options, view: View) -> list[str]:
     """Join camera and sound to the presenter; return sentences about where they go."""
-    from visavis.streamer.presenter.camera import CameraFeed, open_camera
-    from visavis.streamer.presenter.pulse import SOURCE_LABEL
-    from visavis.streamer.presenter.speaker import NamedOutput, PulseMicrophone
+    from visavis.streamer.presenter.devices.camera import CameraFeed, open_camera
+    from visavis.streamer.presenter.devices.pulse import SOURCE_LABEL
+    from visavis.streamer.presenter.devices.speaker import NamedOutput, PulseMicrophone
 
     where = []
     if options.camera != "none":
@@ -302,9 +302,9 @@ def _running(presenter: Presenter, seconds: float) -> Iterator[Callable[[], bool
 
 def list_devices() -> list[str]:
     """Return lines that name every microphone, sound output and camera way there is."""
-    from visavis.streamer.presenter import sounddevices
-    from visavis.streamer.presenter.camera import ways
-    from visavis.streamer.presenter.errors import MissingPart
+    from visavis.streamer.presenter.devices import sounddevices
+    from visavis.streamer.presenter.devices.camera import ways
+    from visavis.streamer.presenter.devices.errors import MissingPart
 
     lines = []
     try:

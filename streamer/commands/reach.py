@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from visavis.streamer.addresses import reachable_addresses
 from visavis.streamer.commands.checks import Check
 from visavis.streamer.config import Config
-from visavis.streamer.http.guard import is_loopback
+from visavis.streamer.http.security.guard import is_loopback
 
 _OPEN_UP = (
     "To let a phone in, serve with --host 0.0.0.0 --tls-self-signed and a token (VISAVIS_TOKEN)."

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from visavis.streamer.commands.outputs import check_output, whole_file
 from visavis.streamer.errors import BadRequest
-from visavis.streamer.media.audio_file import is_silent, read_blocks
+from visavis.streamer.media.files.audio_file import is_silent, read_blocks
 
 if TYPE_CHECKING:
     from visavis.models.motion.stream import MotionStream
-    from visavis.streamer.worker.pipeline import Drawer
-    from visavis.streamer.worker.view import View
+    from visavis.streamer.worker.pipeline.pipeline import Drawer
+    from visavis.streamer.worker.pipeline.view import View
 
 AUDIO_RATE = 48_000
 SUFFIXES = (".mp4", ".mov", ".mkv")

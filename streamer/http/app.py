@@ -17,34 +17,30 @@ from visavis.streamer import __version__
 from visavis.streamer.avatars.enrolment import compile_once
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
-from visavis.streamer.http import (
-    agent_routes,
-    pages,
-    pipecat_routes,
-    push_routes,
-    room_routes,
-    sessions,
-    status,
-    whip_routes,
-)
-from visavis.streamer.http import avatars as avatar_routes
-from visavis.streamer.http.answers import handle_errors
-from visavis.streamer.http.guard import Guard, check_exposure, is_loopback
-from visavis.streamer.http.services import Services, find_avatar
+from visavis.streamer.http.bodies.answers import handle_errors
+from visavis.streamer.http.routes import agent as agent_routes
+from visavis.streamer.http.routes import avatars as avatar_routes
+from visavis.streamer.http.routes import pages, sessions, status
+from visavis.streamer.http.routes import pipecat as pipecat_routes
+from visavis.streamer.http.routes import push as push_routes
+from visavis.streamer.http.routes import rooms as room_routes
+from visavis.streamer.http.routes import whip as whip_routes
+from visavis.streamer.http.routes.services import Services, find_avatar
+from visavis.streamer.http.security.guard import Guard, check_exposure, is_loopback
 from visavis.streamer.metrics import Metrics
-from visavis.streamer.rooms.limits import RoomLimits
+from visavis.streamer.rooms.access.limits import RoomLimits
+from visavis.streamer.rooms.access.tickets import TicketOffice, load_key
 from visavis.streamer.rooms.service import Rooms
-from visavis.streamer.rooms.tickets import TicketOffice, load_key
 from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
-from visavis.streamer.webrtc.rtcp import WallClock
-from visavis.streamer.webrtc.sockets import Binding
-from visavis.streamer.worker.client import COMMAND
-from visavis.streamer.worker.cores import usable_cores
-from visavis.streamer.worker.pipeline import DRAWN, SlotSpec, WorkerSettings
-from visavis.streamer.worker.supervisor import Supervisor
+from visavis.streamer.webrtc.ice.sockets import Binding
+from visavis.streamer.webrtc.rtp.rtcp import WallClock
+from visavis.streamer.worker.edge.client import COMMAND
+from visavis.streamer.worker.edge.supervisor import Supervisor
+from visavis.streamer.worker.pipeline.cores import usable_cores
+from visavis.streamer.worker.pipeline.pipeline import DRAWN, SlotSpec, WorkerSettings
 
 if TYPE_CHECKING:
     from visavis.streamer.avatars.store import AvatarStore

@@ -18,9 +18,13 @@ from visavis.streamer.addresses import reachable_addresses
 from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.http.app import create_app
-from visavis.streamer.http.connections import BoundedProtocol, Connections, affordable_connections
-from visavis.streamer.http.guard import is_loopback
-from visavis.streamer.http.tls import certificate
+from visavis.streamer.http.security.connections import (
+    BoundedProtocol,
+    Connections,
+    affordable_connections,
+)
+from visavis.streamer.http.security.guard import is_loopback
+from visavis.streamer.http.security.tls import certificate
 from visavis.streamer.webrtc.connection import self_test
 from visavis.streamer.worker.memory import limit_arenas, settle
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.presenter.direction import DirectedPipeline
-from visavis.streamer.worker.pipeline import DRAWN, Pipelines, SlotSpec
+from visavis.streamer.presenter.script.direction import DirectedPipeline
+from visavis.streamer.worker.pipeline.pipeline import DRAWN, Pipelines, SlotSpec
 from visavis.streamer.worker.scheduler import Scheduler
 from visavis.streamer.worker.slot import RawForm, Shown, Slot
 

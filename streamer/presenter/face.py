@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from visavis.models.motion.flow import MOODS
-from visavis.streamer.presenter.keys import Keys
+from visavis.streamer.presenter.devices.keys import Keys
 from visavis.streamer.presenter.presenter import Presenter
-from visavis.streamer.worker.view import FRAMINGS
+from visavis.streamer.worker.pipeline.view import FRAMINGS
 
 _PERIOD_S = 0.25
 _BAR = 24  # characters of the level

@@ -12,14 +12,14 @@ import numpy as np
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import MediaConfig
+from visavis.streamer.media.files.recorder import Recorder
 from visavis.streamer.media.path import MediaPath
-from visavis.streamer.media.recorder import Recorder
 from visavis.streamer.media.timeline import RATE
-from visavis.streamer.presenter.camera import CameraFeed
-from visavis.streamer.presenter.captions import Captions
+from visavis.streamer.presenter.devices.camera import CameraFeed
+from visavis.streamer.presenter.devices.speaker import Device, Speaker
 from visavis.streamer.presenter.engine import LiveAvatar
-from visavis.streamer.presenter.sources import Mark, Source
-from visavis.streamer.presenter.speaker import Device, Speaker
+from visavis.streamer.presenter.script.captions import Captions
+from visavis.streamer.presenter.script.sources import Mark, Source
 from visavis.streamer.worker.slot import Shown
 
 _LOOK_S = 0.010  # how often missing sound is looked for

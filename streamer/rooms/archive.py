@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from visavis.streamer.errors import Conflict, NotFound
-from visavis.streamer.rooms.credentials import Credentials
+from visavis.streamer.rooms.access.credentials import Credentials
+from visavis.streamer.rooms.access.tickets import Purpose
 from visavis.streamer.rooms.meeting import Meeting
-from visavis.streamer.rooms.recording import Recording
-from visavis.streamer.rooms.shelf import Recordings, Shelf
-from visavis.streamer.rooms.tickets import Purpose
+from visavis.streamer.rooms.recording.recording import Recording
+from visavis.streamer.rooms.recording.shelf import Recordings, Shelf
 
 
 class Archive:

@@ -6,14 +6,14 @@ import secrets
 from typing import Any
 
 from visavis.streamer.errors import Conflict
+from visavis.streamer.rooms.access.people import Part, Person
 from visavis.streamer.rooms.audience import Audience
 from visavis.streamer.rooms.meeting import Meeting
 from visavis.streamer.rooms.member import Member
-from visavis.streamer.rooms.people import Part, Person
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import OfferRequest, SessionManager
-from visavis.streamer.webrtc import signaling
-from visavis.streamer.webrtc.signaling import Offer
+from visavis.streamer.webrtc.sdp import signaling
+from visavis.streamer.webrtc.sdp.signaling import Offer
 
 _ID_BYTES = 12
 

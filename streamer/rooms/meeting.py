@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from visavis.streamer.rooms.consent import Stage
-from visavis.streamer.rooms.floor import Floor
+from visavis.streamer.rooms.access.people import Person
+from visavis.streamer.rooms.attention.floor import Floor
+from visavis.streamer.rooms.attention.sound import RoomSound
 from visavis.streamer.rooms.member import Connection, Member
-from visavis.streamer.rooms.people import Person
-from visavis.streamer.rooms.recording import Recording
+from visavis.streamer.rooms.recording.consent import Stage
+from visavis.streamer.rooms.recording.recording import Recording
 from visavis.streamer.rooms.room import Room
-from visavis.streamer.rooms.sound import RoomSound
 
 if TYPE_CHECKING:
     from visavis.streamer.webrtc.feed import Feed

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, Forbidden, NotFound
-from visavis.streamer.rooms.consent import Consent, Stage
-from visavis.streamer.rooms.limits import Allowance, RoomLimits
-from visavis.streamer.rooms.people import Chat, Part, Person, Presence, Quality, chat_text
+from visavis.streamer.rooms.access.limits import Allowance, RoomLimits
+from visavis.streamer.rooms.access.people import Chat, Part, Person, Presence, Quality, chat_text
+from visavis.streamer.rooms.recording.consent import Consent, Stage
 
 Tell = Callable[[dict[str, Any], str], None]
 Note = Callable[[str, str], object]

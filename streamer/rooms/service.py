@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from visavis.streamer.errors import AtCapacity, Forbidden, NotFound
+from visavis.streamer.rooms.access.credentials import Credentials, Entry
+from visavis.streamer.rooms.access.ended import Ended
+from visavis.streamer.rooms.access.limits import RoomLimits
+from visavis.streamer.rooms.access.names import is_room_name, room_name, shown_name
+from visavis.streamer.rooms.access.people import Part, Person
+from visavis.streamer.rooms.access.tickets import Purpose, Ticket, TicketOffice
 from visavis.streamer.rooms.archive import Archive
 from visavis.streamer.rooms.connecting import Connector
-from visavis.streamer.rooms.consent import Stage
-from visavis.streamer.rooms.credentials import Credentials, Entry
-from visavis.streamer.rooms.ended import Ended
-from visavis.streamer.rooms.limits import RoomLimits
 from visavis.streamer.rooms.meeting import Meeting
 from visavis.streamer.rooms.member import Member
-from visavis.streamer.rooms.names import is_room_name, room_name, shown_name
-from visavis.streamer.rooms.people import Part, Person
+from visavis.streamer.rooms.recording.consent import Stage
 from visavis.streamer.rooms.room import Room
-from visavis.streamer.rooms.tickets import Purpose, Ticket, TicketOffice
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import OfferRequest, SessionManager
 

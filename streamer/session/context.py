@@ -9,10 +9,10 @@ from visavis.streamer.clock import Clock
 from visavis.streamer.config import Config
 from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.metrics import Metrics
+from visavis.streamer.webrtc.ice.sockets import Binding
 from visavis.streamer.webrtc.peer import PeerSettings
-from visavis.streamer.webrtc.rtcp import WallClock
-from visavis.streamer.webrtc.sockets import Binding
-from visavis.streamer.worker.supervisor import Supervisor
+from visavis.streamer.webrtc.rtp.rtcp import WallClock
+from visavis.streamer.worker.edge.supervisor import Supervisor
 
 
 @dataclass(frozen=True)

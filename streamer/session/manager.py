@@ -18,10 +18,10 @@ from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.session import Session
 from visavis.streamer.session.trace import MAX_SECONDS
 from visavis.streamer.session.viewer import Viewer
-from visavis.streamer.webrtc import signaling
 from visavis.streamer.webrtc.feed import Feed
 from visavis.streamer.webrtc.peer import Peer
-from visavis.streamer.webrtc.signaling import Offer
+from visavis.streamer.webrtc.sdp import signaling
+from visavis.streamer.webrtc.sdp.signaling import Offer
 
 _ID_BYTES = 12
 _HOLD_S = 5.0  # that somebody who comes too early waits for a session to begin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from visavis.streamer.worker.view import View
+from visavis.streamer.worker.pipeline.view import View
 
 MOST_STYLE: Final = 2.0
 

@@ -20,35 +20,35 @@ from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
 from visavis.streamer.media.timeline import RATE
-from visavis.streamer.session import motion_channel
 from visavis.streamer.session.agent import AHEAD, BLOCK, MAX_BEHIND, AgentVoice
-from visavis.streamer.session.chat import ChatChannel
+from visavis.streamer.session.channels import motion_channel
+from visavis.streamer.session.channels.chat import ChatChannel
+from visavis.streamer.session.channels.control import ControlChannel
+from visavis.streamer.session.channels.motion_channel import MotionChannel, MotionFrame
 from visavis.streamer.session.context import Avatar, SessionContext
-from visavis.streamer.session.control import ControlChannel
 from visavis.streamer.session.guest import Guest
-from visavis.streamer.session.motion_channel import MotionChannel, MotionFrame
 from visavis.streamer.session.options import MOST_STYLE, Wishes
 from visavis.streamer.session.push import Push
 from visavis.streamer.session.stats import SessionFigures
 from visavis.streamer.session.trace import Tracer, chrome_trace_json
 from visavis.streamer.session.viewer import Viewer
-from visavis.streamer.webrtc import rtcp
 from visavis.streamer.webrtc.connection import codecs_of, tap_receiver
 from visavis.streamer.webrtc.feed import Feed, FeedClock, Lane
 from visavis.streamer.webrtc.microphone import AudioIn, HeardSound
 from visavis.streamer.webrtc.peer import LOOK_S, Peer
-from visavis.streamer.webrtc.sections import Missing, Role, Stream
-from visavis.streamer.webrtc.signaling import Offer, Section
-from visavis.streamer.webrtc.tracks import (
+from visavis.streamer.webrtc.rtp import rtcp
+from visavis.streamer.webrtc.rtp.tracks import (
     AUDIO_BLOCK,
     RawSoundTrack,
     SoundRelease,
     release_opus,
 )
-from visavis.streamer.worker.pipeline import SlotSpec
+from visavis.streamer.webrtc.sdp.signaling import Offer, Section
+from visavis.streamer.webrtc.sections import Missing, Role, Stream
+from visavis.streamer.worker.edge.supervisor import WorkerSlot
+from visavis.streamer.worker.pipeline.pipeline import SlotSpec
+from visavis.streamer.worker.pipeline.view import View
 from visavis.streamer.worker.protocol import Packet
-from visavis.streamer.worker.supervisor import WorkerSlot
-from visavis.streamer.worker.view import View
 
 logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for

@@ -12,7 +12,7 @@ from visavis.streamer.media.path import MediaPath
 from visavis.streamer.media.timeline import RATE, Timeline
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.session.trace import FrameTimes, Tracer
-from visavis.streamer.webrtc.tracks import SoundRelease
+from visavis.streamer.webrtc.rtp.tracks import SoundRelease
 from visavis.streamer.worker.protocol import Packet
 
 _KEPT = 250  # frames that the percentiles speak of, 10 s

@@ -29,8 +29,8 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtension
 from aiortc.rtp import RtpPacket
 
 from visavis.streamer.webrtc.dtls import Certificate, DtlsTransport
-from visavis.streamer.webrtc.ice_agent import IceAgent
-from visavis.streamer.webrtc.sockets import Binding
+from visavis.streamer.webrtc.ice.agent import IceAgent
+from visavis.streamer.webrtc.ice.sockets import Binding
 
 logger = logging.getLogger(__name__)
 MADE_FOR = {"aiortc": "1.16", "aioice": "0.13"}

@@ -26,7 +26,6 @@ from visavis.streamer.clock import Clock
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import BadRequest, Conflict, VisavisError
 from visavis.streamer.tasks import OwnedTasks, logged
-from visavis.streamer.webrtc import signaling
 from visavis.streamer.webrtc.connection import (
     MediaConnection,
     accept_extension,
@@ -35,11 +34,12 @@ from visavis.streamer.webrtc.connection import (
     prefer,
 )
 from visavis.streamer.webrtc.feed import Feed, Lane
-from visavis.streamer.webrtc.negotiation import Negotiation
-from visavis.streamer.webrtc.rtcp import PLAYOUT_DELAY_URI
+from visavis.streamer.webrtc.ice.sockets import Binding
+from visavis.streamer.webrtc.rtp.rtcp import PLAYOUT_DELAY_URI
+from visavis.streamer.webrtc.sdp import signaling
+from visavis.streamer.webrtc.sdp.negotiation import Negotiation
+from visavis.streamer.webrtc.sdp.signaling import Offer, Section
 from visavis.streamer.webrtc.sections import MediaSection, Missing, Role, Sections, Stream
-from visavis.streamer.webrtc.signaling import Offer, Section
-from visavis.streamer.webrtc.sockets import Binding
 
 logger = logging.getLogger(__name__)
 LOOK_S = 1.0

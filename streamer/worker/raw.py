@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from visavis.streamer.errors import AtCapacity
 from visavis.streamer.media.encoder import to_i420
 from visavis.streamer.media.resample import StreamingResampler
-from visavis.streamer.worker.pipeline import RATE, Pipeline
+from visavis.streamer.worker.pipeline.pipeline import RATE, Pipeline
 from visavis.streamer.worker.slot import RawForm
 
 MAX_AHEAD_S = 60.0  # of sound that may wait for its frames: a paragraph of a speech engine

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from visavis.streamer.media.encoder import Codec, VideoEncoder, to_i420, to_yuv
 from visavis.streamer.media.ring import FrameRing, RingCounters
 from visavis.streamer.worker.overload import Effort
-from visavis.streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
+from visavis.streamer.worker.pipeline.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from visavis.streamer.worker.probe import Probe
 from visavis.streamer.worker.protocol import Packet
 from visavis.streamer.worker.turn import Turn

@@ -27,7 +27,13 @@ import numpy as np
 from visavis.streamer.worker import protocol
 from visavis.streamer.worker.memory import give_back, limit_arenas
 from visavis.streamer.worker.overload import OverloadGuard
-from visavis.streamer.worker.pipeline import DRAWN, RATE, Pipelines, SlotSpec, WorkerSettings
+from visavis.streamer.worker.pipeline.pipeline import (
+    DRAWN,
+    RATE,
+    Pipelines,
+    SlotSpec,
+    WorkerSettings,
+)
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
 from visavis.streamer.worker.scheduler import Scheduler
 from visavis.streamer.worker.slot import Slot
@@ -340,7 +346,7 @@ def serve(make_pipelines: Callable[[WorkerSettings], Pipelines], *, warm: bool =
 
 
 def _real(settings: WorkerSettings) -> Pipelines:
-    from visavis.streamer.worker.pipeline import AvatarPipelines
+    from visavis.streamer.worker.pipeline.pipeline import AvatarPipelines
 
     return AvatarPipelines(settings)
 

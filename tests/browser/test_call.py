@@ -11,7 +11,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Playwright, expect
 
-from tests.browser.calling import (
+from tests.browser.helpers.calling import (
     Caller,
     callers,
     follows,
@@ -21,8 +21,8 @@ from tests.browser.calling import (
     watched,
     write_turns,
 )
-from tests.browser.driving import until, wait_for
-from tests.browser.serving import Serving
+from tests.browser.helpers.driving import until, wait_for
+from tests.browser.helpers.serving import Serving
 from tests.browser.test_live import mouth_box
 
 pytestmark = pytest.mark.browser

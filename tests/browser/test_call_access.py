@@ -7,9 +7,9 @@ from importlib.resources import files
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.calling import Caller, open_caller
-from tests.browser.driving import until
-from tests.browser.serving import Serving
+from tests.browser.helpers.calling import Caller, open_caller
+from tests.browser.helpers.driving import until
+from tests.browser.helpers.serving import Serving
 
 pytestmark = pytest.mark.browser
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

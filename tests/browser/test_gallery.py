@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.serving import Serving
+from tests.browser.helpers.serving import Serving
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]

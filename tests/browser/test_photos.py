@@ -13,9 +13,17 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import png
-from tests.browser.driving import until
-from tests.browser.serving import Serving
-from tests.unit.odd_photos import ODD_PHOTOS, cut_out, exif, grown, heif, portrait, saved
+from tests.browser.helpers.driving import until
+from tests.browser.helpers.serving import Serving
+from tests.unit.models.appearance.odd_photos import (
+    ODD_PHOTOS,
+    cut_out,
+    exif,
+    grown,
+    heif,
+    portrait,
+    saved,
+)
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.worker.pipeline import RATE, SlotSpec
-from visavis.streamer.worker.view import View
+from visavis.streamer.worker.pipeline.pipeline import RATE, SlotSpec
+from visavis.streamer.worker.pipeline.view import View
 
 
 class FakeDrawer:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.fakes.fake_pipeline import FakePipelines
-from visavis.streamer.presenter.sources import Block
-from visavis.streamer.worker.pipeline import SlotSpec
+from visavis.streamer.presenter.script.sources import Block
+from visavis.streamer.worker.pipeline.pipeline import SlotSpec
 from visavis.streamer.worker.slot import Shown, Slot
 
 RATE = 48_000

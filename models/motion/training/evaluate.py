@@ -22,7 +22,7 @@ from visavis.models.motion.features import HOP, SAMPLE_RATE
 from visavis.models.motion.layout import NetConfig
 from visavis.models.motion.phones import VOWELS, Phone, timed_arpabet
 from visavis.models.motion.predictor import Graph, MotionPredictor
-from visavis.models.motion.training import augment
+from visavis.models.motion.training.corpus import augment
 
 Labels = Sequence[tuple[float, float, str]]
 

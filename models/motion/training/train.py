@@ -24,15 +24,16 @@ from numpy.typing import NDArray
 from visavis.models.files import SHARED, atomic_path
 from visavis.models.motion.features import RAW, normalise
 from visavis.models.motion.layout import NetConfig
-from visavis.models.motion.training import corpus, recipe
+from visavis.models.motion.training import recipe
 from visavis.models.motion.training.batches import Corpus, disturb, front_vowels, mask
 from visavis.models.motion.training.capture import Captured
+from visavis.models.motion.training.corpus import corpus
+from visavis.models.motion.training.corpus.spoken import CorpusConfig
 from visavis.models.motion.training.flow_train import FlowTrainConfig, FlowTrainer
 from visavis.models.motion.training.graph_weights import weights_of
 from visavis.models.motion.training.network import MotionNet, grown
 from visavis.models.motion.training.objective import capture_loss, loss_of, numpy_tensor
 from visavis.models.motion.training.simulate import SpeechBank
-from visavis.models.motion.training.spoken import CorpusConfig
 from visavis.models.motion.training.weights import write_weights
 
 logger = logging.getLogger(__name__)

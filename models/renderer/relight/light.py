@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.renderer.expression import smoothstep
+from visavis.models.renderer.geometry.expression import smoothstep
 from visavis.models.renderer.relight.crop import GATE, INSIDE, SEEN, SIDE
 from visavis.models.renderer.relight.lighting import Graph, Lighting
 from visavis.models.shipped import checked

@@ -4,7 +4,7 @@ import { CallError } from "../client/errors.js";
 import { openMicrophone, release } from "../client/media.js";
 import { sleep } from "../client/server.js";
 import { Link } from "./link.js";
-import { QualityWatch } from "./quality.js";
+import { QualityWatch } from "./media/quality.js";
 
 const BACKOFF_MS = [200, 700, 1500, 3000, 5000, 8000];
 const ATTEMPTS = 25;

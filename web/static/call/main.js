@@ -4,14 +4,14 @@ import { askForToken } from "../app/access.js";
 import { recall } from "../app/preferences.js";
 import { RoomCall } from "./call.js";
 import { Controls } from "./controls.js";
-import { chosenSpeaker } from "./devices.js";
+import { chosenSpeaker } from "./media/devices.js";
 import { Door, roomInAddress } from "./door.js";
 import { byId, caption, notice, say, showOnly } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Faces } from "./faces.js";
 import { Lobby } from "./lobby.js";
-import { WORDS } from "./quality.js";
-import { chime } from "./sounds.js";
+import { WORDS } from "./media/quality.js";
+import { chime } from "./media/sounds.js";
 import { Takes } from "./takes.js";
 import { Tiles } from "./tiles.js";
 

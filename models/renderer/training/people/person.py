@@ -8,15 +8,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis
 from visavis.models.appearance.colours import polygon_mask
-from visavis.models.appearance.fit import OVAL
-from visavis.models.appearance.layers import background_behind, foreground_colour, refine_matte
-from visavis.models.renderer.training.people.eyes import measure_eyes
-from visavis.models.renderer.training.people.gl import COLUMNS, WIDTH, Groups, Look
-from visavis.models.renderer.training.people.head import Head, View, make_head, make_view
-from visavis.models.renderer.training.people.interior import aperture_light, lamp_through
-from visavis.models.renderer.training.people.kit import (
+from visavis.models.appearance.face.basis import FaceBasis
+from visavis.models.appearance.face.fit import OVAL
+from visavis.models.appearance.layers.layers import (
+    background_behind,
+    foreground_colour,
+    refine_matte,
+)
+from visavis.models.renderer.training.people.drawing.gl import COLUMNS, WIDTH, Groups, Look
+from visavis.models.renderer.training.people.drawing.light import Light, random_light, to_linear
+from visavis.models.renderer.training.people.head.head import Head, View, make_head, make_view
+from visavis.models.renderer.training.people.head.interior import aperture_light, lamp_through
+from visavis.models.renderer.training.people.head.kit import (
     EYE,
     EYEBALLS,
     GUM,
@@ -30,11 +34,21 @@ from visavis.models.renderer.training.people.kit import (
     HeadKit,
     normals,
 )
-from visavis.models.renderer.training.people.light import Light, random_light, to_linear
-from visavis.models.renderer.training.people.portrait import WORK, Portrait
-from visavis.models.renderer.training.people.pose import Manner, Puppet, move
-from visavis.models.renderer.training.people.sheet import Sheet, make_sheet, random_background
-from visavis.models.renderer.training.people.skin import Charts, Skin, bake_skin, bend, hand_over
+from visavis.models.renderer.training.people.head.pose import Manner, Puppet, move
+from visavis.models.renderer.training.people.portrait.eyes import measure_eyes
+from visavis.models.renderer.training.people.portrait.portrait import WORK, Portrait
+from visavis.models.renderer.training.people.portrait.sheet import (
+    Sheet,
+    make_sheet,
+    random_background,
+)
+from visavis.models.renderer.training.people.portrait.skin import (
+    Charts,
+    Skin,
+    bake_skin,
+    bend,
+    hand_over,
+)
 
 Floats = NDArray[np.float32]
 

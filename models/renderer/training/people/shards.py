@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from visavis.models.files import SHARED, atomic_path
 from visavis.models.renderer.training.people.clips import Motion
-from visavis.models.renderer.training.people.gl import Drawn
+from visavis.models.renderer.training.people.drawing.gl import Drawn
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.fakes.fake_clock import FakeClock
 from visavis.streamer.errors import BadRequest
-from visavis.streamer.session.control import ControlChannel
+from visavis.streamer.session.channels.control import ControlChannel
 
 
 class Channel:

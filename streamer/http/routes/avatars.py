@@ -1,0 +1,93 @@
+"""Avatars over HTTP: make, list, show, erase."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from visavis.models.appearance.photo.photo import formats
+from visavis.streamer.errors import AtCapacity, Unprocessable
+from visavis.streamer.http.bodies.answers import DESCRIBED
+from visavis.streamer.http.bodies.forms import describe_form, read_photo
+from visavis.streamer.http.bodies.schemas import Avatar, Avatars, Photos, Rename
+from visavis.streamer.http.routes.services import Served
+
+_BUNDLE = "application/zip"
+router = APIRouter(prefix="/api/avatars", tags=["avatars"], responses=DESCRIBED)
+
+
+@router.get("")
+async def list_avatars(served: Served) -> Avatars:
+    """Every avatar, and what photos a new one may be made from."""
+    limits = served.config.limits
+    photos = Photos(formats=formats(), max_bytes=limits.photo_bytes, max_pixels=limits.photo_pixels)
+    return Avatars.model_validate({"avatars": served.avatars.list(), "photos": photos})
+
+
+@router.post(
+    "",
+    status_code=202,
+    openapi_extra=describe_form(),
+    responses={201: {"model": Avatar, "description": "Made: it was waited for."}},
+)
+async def make_avatar(
+    served: Served, request: Request, response: Response, wait: bool = False
+) -> Avatar:
+    """Make an avatar from one photo; ``wait`` answers when it is ready."""
+    if served.uploads.locked():
+        words = "Too many photos are being sent to this server; try again soon."
+        raise AtCapacity(words, code="enrolment-full")
+    async with served.uploads:
+        photo, fields = await read_photo(request, served.config.limits.photo_bytes)
+    record = await served.avatars.start_enrolment(photo, fields.name, fields.statement, True)
+    if wait:
+        record = await served.avatars.wait(record.id)
+        if record.status != "ready":
+            words = record.reason or "The photo could not be used."
+            raise Unprocessable(words, code=record.reason_code)
+        response.status_code = 201
+    return Avatar.model_validate(record)
+
+
+@router.get("/{avatar_id}")
+async def show_avatar(served: Served, avatar_id: str) -> Avatar:
+    """One avatar, with its progress while it is made."""
+    return Avatar.model_validate(served.avatars.get(avatar_id))
+
+
+@router.patch("/{avatar_id}")
+async def rename_avatar(served: Served, avatar_id: str, body: Rename) -> Avatar:
+    """Call an avatar something else."""
+    return Avatar.model_validate(await served.avatars.rename(avatar_id, body.name))
+
+
+@router.get(
+    "/{avatar_id}/avatar.vav",
+    response_class=Response,
+    responses={200: {"description": "The bundle.", "content": {_BUNDLE: {}}}},
+)
+async def export_avatar(served: Served, avatar_id: str) -> Response:
+    """The avatar's bundle, to be kept; sent to ``POST /api/avatars``, it is an avatar again."""
+    data = await served.avatars.export(avatar_id)
+    headers = {
+        "cache-control": "no-store",
+        "content-disposition": 'attachment; filename="avatar.vav"',
+    }
+    return Response(data, media_type=_BUNDLE, headers=headers)
+
+
+@router.delete("/{avatar_id}", status_code=204, response_class=Response)
+async def erase_avatar(served: Served, avatar_id: str) -> Response:
+    """Erase an avatar and everything kept of it; live sessions on it end."""
+    await served.avatars.retire(avatar_id, served.sessions.end_avatar)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/{avatar_id}/preview.jpg",
+    response_class=Response,
+    responses={200: {"description": "The picture.", "content": {"image/jpeg": {}}}},
+)
+async def preview(served: Served, avatar_id: str) -> Response:
+    """The avatar's picture."""
+    data = served.avatars.preview(avatar_id)
+    return Response(data, media_type="image/jpeg", headers={"cache-control": "no-store"})
