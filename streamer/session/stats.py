@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from visavis.streamer.clock import Clock
+from visavis.streamer.errors import Conflict
 from visavis.streamer.media.path import MediaPath
 from visavis.streamer.media.timeline import RATE, Timeline
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.session.trace import FrameTimes, Tracer
+from visavis.streamer.webrtc.peer import LOOK_S
 from visavis.streamer.webrtc.rtp.tracks import SoundRelease
 from visavis.streamer.worker.protocol import Packet
 
@@ -77,6 +80,33 @@ class SessionFigures:
             self._metrics.stage("send", now - at)
         if self.tracer is not None:
             self.tracer.sent(frame, now)
+
+    async def record(
+        self, clock: Clock, seconds: float, over: Callable[[], bool]
+    ) -> list[FrameTimes]:
+        """Return the way of every frame of the next seconds.
+
+        Args:
+            clock: monotonic time.
+            seconds: how long.
+            over: whether the session has ended, with which this ends as well.
+
+        Raises:
+            Conflict: somebody else is recording this session.
+        """
+        if self.tracer is not None:
+            raise Conflict(
+                "This session is being traced already; try again when that is over.",
+                code="traced-already",
+            )
+        tracer = self.tracer = Tracer()
+        end = clock.now() + seconds
+        try:
+            while not over() and clock.now() < end:
+                await clock.sleep_until(min(end, clock.now() + LOOK_S))
+        finally:
+            self.tracer = None
+        return list(tracer.frames)
 
     def packet(self, packet: Packet, now: float) -> bool:
         """Count a packet that is being sent; return whether its own picture was there in time."""

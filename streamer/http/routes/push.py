@@ -50,7 +50,7 @@ async def push(served: Served, pc_id: str, body: Target) -> Pushed:
 async def pushes(served: Served, pc_id: str) -> Pushes:
     """Where the session is pushed to, and how that goes."""
     session = served.sessions.session(pc_id)
-    return Pushes.model_validate({"pushes": [p.describe() for p in session.pushes.values()]})
+    return Pushes.model_validate({"pushes": [p.describe() for p in session.pushes]})
 
 
 @router.delete("/{push_id}", status_code=204, response_class=Response)

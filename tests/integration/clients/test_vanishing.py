@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import psutil
@@ -130,15 +131,20 @@ async def test_a_part_that_raises_at_the_end_keeps_no_place(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start_server(limits={"max_sessions": 1}) as live:
-        for broken in ("_control.send", "_motion.detach", "_path.end", "_connection.close"):
+        for broken in (
+            "_channels.control.send",
+            "_channels.motion.detach",
+            "_path.end",
+            "_connection.close",
+        ):
             viewer = await seeing(live)
-            part, name = broken.split(".")
+            part, _, name = broken.rpartition(".")
             session = live.services.sessions._get(viewer.pc_id)
 
             def fail(*args: object, **options: object) -> None:
                 raise RuntimeError("broken")
 
-            monkeypatch.setattr(getattr(session, part), name, fail)
+            monkeypatch.setattr(attrgetter(part)(session), name, fail)
             await live.http.delete(f"/api/sessions/{viewer.pc_id}")
             assert live.services.admission.held == 0, broken
             monkeypatch.undo()
