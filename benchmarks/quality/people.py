@@ -29,12 +29,12 @@ from visavis.models.appearance.face.neutral import neutralise
 from visavis.models.appearance.layers.layers import frame_face, without_bars
 from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.appearance.photo.tracker import MediaPipeTracker
+from visavis.models.arrays import Image
 from visavis.models.coefficients import INDEX
 from visavis.models.renderer.renderer import Renderer
 from visavis.streamer.worker.pipeline.motion_models import MotionModels, load_motion
 from visavis.streamer.worker.pipeline.picture_models import load_pictures
 
-Image = NDArray[np.uint8]
 Row = dict[str, Any]
 _HEAD = ("headPitch", "headYaw", "headRoll")
 _CELL, _ON_SHEET, _MOUTH = 112, 24, 0.55

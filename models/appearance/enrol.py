@@ -34,9 +34,8 @@ from visavis.models.appearance.layers.layers import (
     without_bars,
 )
 from visavis.models.appearance.photo.errors import EnrolmentRefused
+from visavis.models.arrays import Floats, Image
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 Progress = Callable[[float, str], None]
 
 SMALLEST_FACE = 96  # pixels across the face

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.arrays import ease
 from visavis.models.coefficients import COUNT, INDEX
 from visavis.models.motion.behaviour import Behaviour, Drive
 from visavis.models.motion.body import BodyClock, Listener
@@ -290,6 +291,6 @@ class MotionStream:
         if self._ease >= 1.0:
             return
         self._ease = min(1.0, self._ease + 1.0 / (self._fps * EASE_S))
-        share = np.float32(self._ease * self._ease * (3.0 - 2.0 * self._ease))
+        share = np.float32(ease(self._ease))
         lips = list(_LIPS)
         face[lips] = self._held[lips] * (1 - share) + face[lips] * share

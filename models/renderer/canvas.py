@@ -15,14 +15,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats, Image
 from visavis.models.renderer.canvas_rest import Backdrop, beside, lay_backdrop
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 CANVASES = ((1280, 720), (1920, 1080), (720, 1280), (512, 512))
 FRAMINGS = ("head", "bust", "photo")

@@ -9,10 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats, Image
 from visavis.models.renderer.raster.warp import FULL
 
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
 

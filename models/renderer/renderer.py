@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity, IdentityError
+from visavis.models.arrays import Floats, Image
 from visavis.models.coefficients import COUNT, INDEX, neutral
 from visavis.models.renderer.chin import Chin
 from visavis.models.renderer.eyes.eyes import EyePainter
@@ -38,8 +39,6 @@ from visavis.models.renderer.refiner import (
 )
 from visavis.models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 Box = tuple[int, int, int, int]
 
 _HOLE_REACH = 5.5  # cm around a hole whose skin triangles can cover it

@@ -17,13 +17,11 @@ from visavis.benchmarks.quality.renderer.renderer_photos import FPS, held_open, 
 from visavis.models.appearance.enrol import Tracker
 from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats, Image
 from visavis.models.coefficients import INDEX
 from visavis.models.renderer.renderer import Renderer
 from visavis.models.renderer.training.people.labels import PortraitLabels
 from visavis.streamer.worker.pipeline.picture_models import load_pictures
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 TONES = {1: "1-2", 2: "1-2", 3: "3", 4: "4", 5: "5-6", 6: "5-6"}
 # Better when larger; all others are better when smaller.

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats, Image
 from visavis.models.coefficients import INDEX, neutral
 from visavis.streamer.worker.pipeline.picture_models import load_pictures
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 _LABEL = 16
 _PAPER, _INK = 255, (40, 40, 40)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from visavis.benchmarks.quality.pictures import interval, ms_ssim, psnr, sharpness, ssim
 from visavis.benchmarks.quality.renderer.refiners import refiner_of
+from visavis.models.arrays import Floats
 from visavis.models.renderer.relight.crop import GATE, INSIDE, SIDE, WARPED, Crop, pack
 from visavis.models.renderer.relight.lighting import Lighting
 from visavis.models.renderer.training.relight.pairs.pairs import read_pairs
 
-Floats = NDArray[np.float32]
 _BATCH = 16
 MEASURES: dict[str, Callable[..., float]] = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}
 

@@ -21,12 +21,12 @@ from visavis.benchmarks.quality.pictures import interval, ms_ssim, psnr, ssim
 from visavis.benchmarks.quality.renderer.refiners import refiner_of
 from visavis.models.appearance.enrol import enrol
 from visavis.models.appearance.photo.errors import EnrolmentRefused
+from visavis.models.arrays import Image
 from visavis.models.renderer.refiner import Refiner
 from visavis.models.renderer.renderer import Renderer
 from visavis.models.renderer.training.people.shards import Clip, read_shards, truth_tracker
 from visavis.models.renderer.training.relight.pairs.synthetic import registered
 
-Image = NDArray[np.uint8]
 Table = dict[str, tuple[float, float, float]]
 _MOUTH, _EYE, _OUTLINE = (3, 4, 5), (6,), (0, 8)  # classes of the truth
 _MEASURES: dict[str, Callable[..., float]] = {"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim}

@@ -20,12 +20,11 @@ from visavis.benchmarks.quality.measures import flicker
 from visavis.benchmarks.quality.pictures import sharpness
 from visavis.benchmarks.quality.renderer.refiners import refiner_of
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats, Image
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.refiner import Refiner
 from visavis.models.renderer.renderer import Renderer
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 FPS = 25
 _CELL = 150
 

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats, Ints
+
 BASIS_PATH = Path(__file__).parents[2] / "weights" / "face" / "basis.npz"
 BASIS_VERSION = 1
 PARTS = ("face", "upper_teeth", "lower_teeth", "upper_gum", "lower_gum", "tongue", "socket")
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
 
 
 @dataclass(frozen=True)

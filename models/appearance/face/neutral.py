@@ -16,8 +16,7 @@ from scipy.interpolate import RBFInterpolator
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.face.fit import LIPS, Fit, landmark_weights
 from visavis.models.appearance.face.seam import Seam, lid_edges, make_seam
-
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats
 
 LIP_COLUMNS = 21
 LID_COLUMNS = 15

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats, ease
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _distance(
 
 def _fade(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
     t = np.clip(1.0 - ratio, 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    return ease(t)
 
 
 def _hats(x: Floats, stations: Floats) -> Floats:

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.face.fit import EYE_CONTOUR
 from visavis.models.appearance.layers.layers import push_pull
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats, Image
 
 _UNIT = 100.0  # px between the eyes, at which frames are looked for
 _WIDE, _HIGH = 340, 220

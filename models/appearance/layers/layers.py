@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.appearance.face.fit import OVAL
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats, Image
 
 FACE_WIDTHS = 3.0  # side of the crop
 _FACE_HEIGHT_IN_CROP = 0.44  # where the middle of the face sits, from the top

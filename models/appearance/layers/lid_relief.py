@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from visavis.models.arrays import Floats, Mask, ease
 
 _FOLD = 0.14  # of the eye's width above the open eye: where a closed lid folds
 _BENT = 0.25  # of its height, by which the fold is lower over the corners: it does not end there
@@ -51,7 +49,7 @@ class LidPlace:
 def smooth(x: Floats, low: float, high: float) -> Floats:
     """Return the cubic step from 0 at ``low`` to 1 at ``high``."""
     t = np.clip((x - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
+    return np.asarray(ease(t), np.float32)
 
 
 def lid_place(opening: Mask, width: float) -> LidPlace | None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from visavis.models.appearance.layers.layers import push_pull
 from visavis.models.appearance.layers.lid_relief import LidPlace, lid_place, lid_relief, pigment
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from visavis.models.arrays import Floats, Image, Mask
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue
 _LID_LIGHT = 0.85  # brightness of a closed lid under a socket that is too dark to copy

@@ -10,14 +10,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats, ease, smoothstep
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.eyes.lashes import LASH_LENGTH, lash_at, lash_picture, smoothed
-from visavis.models.renderer.geometry.expression import Eye, smoothstep
+from visavis.models.renderer.geometry.expression import Eye
 from visavis.models.renderer.geometry.geometry import HeadPose, Rig
 from visavis.models.renderer.raster.warp import double, sample_twice
-
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
 
 _EYEBALL = 1.18  # cm, radius
 _SHIFT_LIMIT = 0.95  # iris radii
@@ -205,7 +203,7 @@ class EyePainter:
         self._middle = np.flatnonzero(aside < 0.2)
         t = np.clip((_CORNER[1] - aside) / (_CORNER[1] - _CORNER[0]), 0, 1)
         self._rims = np.zeros((5, len(columns)), np.float32)
-        self._rims[3] = t * t * (3 - 2 * t)
+        self._rims[3] = ease(t)
         self._rims[4] = self._above_corners(self._open)
         self._fringe = np.array(_FRINGE, np.float32) * np.float32(self._width)
         self._smooth = max(1, round(0.14 * self._width))

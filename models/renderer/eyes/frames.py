@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats
 from visavis.models.renderer.geometry.geometry import HeadPose, Rig
 from visavis.models.renderer.raster.warp import FAR, double, rasterise, sample_twice
-
-Floats = NDArray[np.float32]
 
 _STRIPS = 10  # upright strips of a frame, each of which is flat
 _NEAR = 1.0  # cm above and below a frame, whose skin says how it is bent

@@ -7,10 +7,8 @@ import math
 import cv2
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
+from visavis.models.arrays import Floats, Image
 
 _LASH_STRENGTH = 0.60  # of the line where the lids meet, for lashes that hardly show
 _TUFTS = 64.0  # radians along a lid's rim, or more: a dozen tufts of lashes

@@ -13,9 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from visavis.models.appearance.layers.layers import push_pull
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats, Image, ease
 
 GRID = 128  # cells of the map on each side
 _SWEEPS = 4
@@ -118,7 +116,7 @@ def head_share(picture: Image, alpha: Image, model: Floats, face: Floats) -> Flo
     t = np.clip((ratio - _STAYS) / (_GOES - _STAYS), 0, 1)
     t = np.clip((_NECK[1] - x) / (_NECK[1] - _NECK[0]), t, 1)
     reached = inside & (np.minimum(ways[0], ways[1]) < _FAR)
-    share = t * t * (3 - 2 * t)
+    share = ease(t)
     share = push_pull(np.where(reached, share, 0)[..., None], reached)[..., 0]
     share = np.maximum(np.maximum(share, 0), oval)
     return np.clip(cv2.GaussianBlur(share, (0, 0), _SMOOTH), 0, 1).astype(np.float32)

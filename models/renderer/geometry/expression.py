@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats, smoothstep
 from visavis.models.coefficients import ARKIT, INDEX
-
-Floats = NDArray[np.float32]
 
 # Beyond these a warped photo stops looking like a person.
 _LIMIT = {
@@ -66,12 +64,6 @@ class Expression:
     round: float
     tuck: float
     eyes: tuple[Eye, Eye]
-
-
-def smoothstep(low: float, high: float, x: float) -> float:
-    """Return 0 below ``low``, 1 above ``high``, cubic between."""
-    t = min(1.0, max(0.0, (x - low) / (high - low)))
-    return t * t * (3.0 - 2.0 * t)
 
 
 class ExpressionMap:

@@ -14,12 +14,11 @@ from visavis.models.appearance.face.fit import OVAL
 from visavis.models.appearance.face.neutral import lid_seam, lip_seam
 from visavis.models.appearance.face.seam import Seam
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats, ease, smoothstep
 from visavis.models.coefficients import INDEX
 from visavis.models.renderer.geometry.attached import GRID, head_share
-from visavis.models.renderer.geometry.expression import Expression, ExpressionMap, Eye, smoothstep
+from visavis.models.renderer.geometry.expression import Expression, ExpressionMap, Eye
 from visavis.models.renderer.geometry.nostrils import NostrilCaps
-
-Floats = NDArray[np.float32]
 
 _PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
 _YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
@@ -226,7 +225,7 @@ class Rig:
         # The kit's shapes move the whole head by hairs; what no one sees must not move pixels.
         length = np.linalg.norm(basis.expression, axis=2, keepdims=True)
         t = np.clip((length - _STILL[0]) / (_STILL[1] - _STILL[0]), 0, 1)
-        expression = basis.expression * (t * t * (3 - 2 * t))
+        expression = basis.expression * (ease(t))
         self._fit_mouth(basis, expression)
         flat = expression.reshape(len(expression), -1)
         self._face_shapes = np.ascontiguousarray(flat[:, : n * 3])
@@ -270,7 +269,7 @@ class Rig:
         gaps = self.rest[vertices][:, None] - self.rest[ring][None]
         low, high = _ROUND_REACH
         t = np.clip((high - np.sqrt((gaps**2).sum(2)).min(1)) / (high - low), 0, 1)
-        return np.asarray(t * t * (3 - 2 * t), np.float32)
+        return np.asarray(ease(t), np.float32)
 
     def _prepare_rounding(self, basis: FaceBasis) -> None:
         """Say how far each vertex follows lips that draw together."""
@@ -289,11 +288,11 @@ class Rig:
         far = np.clip((x - 8.0) / 3.0, 0, 1)
         low, high = -18.0 + 5.0 * far, -9.5 + 3.0 * far
         t = np.clip((y - low) / (high - low), 0, 1)
-        weight = t * t * (3 - 2 * t)
+        weight = ease(t)
         # A neck that the picture's lower edge cuts stretches rather than leaves the picture.
         edge = np.clip((self.size - self.project(model)[:, 1]) / (0.7 * self.unit), 0, 1)
         neck = np.clip((-9.0 - y) / 2.0, 0, 1)
-        weight *= 1 - neck * (1 - edge * edge * (3 - 2 * edge))
+        weight *= 1 - neck * (1 - ease(edge))
         return weight.astype(np.float32)
 
     def keep_clothes(self, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:

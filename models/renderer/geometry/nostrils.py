@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.appearance.face.basis import FaceBasis
+from visavis.models.arrays import Floats
 from visavis.models.renderer.raster.warp import FAR, rasterise
-
-Floats = NDArray[np.float32]
 
 _NOSE = 2  # MediaPipe landmark: where the nose meets the upper lip
 _REACH, _ASIDE, _LOWEST = 2.6, 1.75, 0.25  # cm around it, from the middle, below it

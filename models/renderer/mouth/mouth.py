@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
-from visavis.models.renderer.geometry.expression import Expression, smoothstep
+from visavis.models.arrays import Floats, smoothstep
+from visavis.models.renderer.geometry.expression import Expression
 from visavis.models.renderer.geometry.geometry import HeadPose, Rig
 from visavis.models.renderer.mouth.teeth import apply_photo_teeth, photo_teeth, tooth_relief
 from visavis.models.renderer.mouth.throat import Throat
 from visavis.models.renderer.raster.warp import FAR, rasterise
-
-Floats = NDArray[np.float32]
 
 _LIGHT = np.array([0.0, 0.42, 0.91], np.float32)
 # Darkening is warm: what little light there is has passed through lips and cheeks.

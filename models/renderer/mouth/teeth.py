@@ -12,8 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
-
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats
 
 _FRONT = 0.9  # cm from the middle, the incisors
 _FURTHEST = 0.9  # cm the kit's edge may lie from the photo's

@@ -7,14 +7,11 @@ of its own that follows the lower teeth.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats, Ints
 from visavis.models.renderer.geometry.geometry import HeadPose, Rig
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
 
 _ACROSS, _ALONG = 11, 10  # vertices of the tongue
 _WIDTH, _LENGTH = 1.7, 3.4  # cm: half width, length

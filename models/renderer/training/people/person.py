@@ -16,6 +16,7 @@ from visavis.models.appearance.layers.layers import (
     foreground_colour,
     refine_matte,
 )
+from visavis.models.arrays import Floats
 from visavis.models.renderer.training.people.drawing.gl import COLUMNS, WIDTH, Groups, Look
 from visavis.models.renderer.training.people.drawing.light import Light, random_light, to_linear
 from visavis.models.renderer.training.people.head.head import Head, View, make_head, make_view
@@ -49,8 +50,6 @@ from visavis.models.renderer.training.people.portrait.skin import (
     bend,
     hand_over,
 )
-
-Floats = NDArray[np.float32]
 
 _NEAR_FAR = 45.0  # cm before and behind the eyes' plane
 _IRIS_CM = (0.60, 0.72)

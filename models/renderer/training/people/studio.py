@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.appearance.face.basis import FaceBasis, load_basis
+from visavis.models.arrays import Floats
 from visavis.models.renderer.training.people.clips import Motion, random_motion
 from visavis.models.renderer.training.people.drawing.gl import Canvas, Drawn
 from visavis.models.renderer.training.people.head.kit import EYEBALLS, HeadKit, load_kit
@@ -23,8 +24,6 @@ from visavis.models.renderer.training.people.portrait.portrait import (
     read_landmarks,
 )
 from visavis.models.renderer.training.people.portrait.skin import Charts, make_charts
-
-Floats = NDArray[np.float32]
 
 HELD_OUT = 15  # of 100 portraits
 _TRIES = 40

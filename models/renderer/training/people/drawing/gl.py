@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats
 from visavis.models.renderer.training.people.drawing.light import Light
 from visavis.models.renderer.training.people.drawing.shaders import SURFACES, sources
-
-Floats = NDArray[np.float32]
 
 Groups = list[tuple[str, NDArray[np.int32]]]  # a surface and its triangles
 

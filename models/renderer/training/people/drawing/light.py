@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats
 
 LAMPS = 3
 _SHADE = (0.5, 1.7)  # of the mean, what a portrait's shading is held to

@@ -11,10 +11,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats
 from visavis.models.renderer.training.people.drawing.gl import COLUMNS, WIDTH, Drawn, Groups, Look
 from visavis.models.renderer.training.people.drawing.light import to_linear, to_srgb
-
-Floats = NDArray[np.float32]
 
 _FAR = np.float32(1e9)
 

@@ -10,6 +10,7 @@ from scipy.interpolate import RBFInterpolator
 
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.face.fit import EYES, LIPS, Fit, landmark_weights
+from visavis.models.arrays import Floats, ease
 from visavis.models.renderer.training.people.head.kit import (
     EYE_SOCKETS,
     EYEBALLS,
@@ -22,8 +23,6 @@ from visavis.models.renderer.training.people.head.kit import (
     UPPER_TEETH,
     HeadKit,
 )
-
-Floats = NDArray[np.float32]
 
 _SMOOTHING = 0.05
 _SMILE_SMOOTHING = 6.0
@@ -106,7 +105,7 @@ def _residual(
     rows = np.concatenate([np.arange(*part) for part in (FACE, HEAD, EYE_SOCKETS, *LASHES)])
     distance = np.sqrt(((opened[rows][:, None] - opened[marks][None, ::6]) ** 2).sum(2)).min(1)
     t = np.clip((distance - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
-    out[rows] = field(opened[rows]) * (1 - t * t * (3 - 2 * t))[:, None]
+    out[rows] = field(opened[rows]) * (1 - ease(t))[:, None]
     lips = offsets[list(LIPS)].mean(0)
     for part in (SOCKET, GUMS, UPPER_TEETH, LOWER_TEETH):
         out[slice(*part)] = lips

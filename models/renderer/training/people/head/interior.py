@@ -6,9 +6,6 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float32]
 
 
 @njit(cache=True, fastmath=True, nogil=True)

@@ -15,8 +15,8 @@ from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.face.neutral import lid_seam
 from visavis.models.appearance.face.seam import Seam, make_seam
 from visavis.models.appearance.training.build_basis import split_gums, triangles
+from visavis.models.arrays import Floats, ease
 
-Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 # Vertex ranges of the kit (its README).
@@ -157,7 +157,7 @@ def load_kit(folder: Path, basis: FaceBasis) -> HeadKit:
     upper, lower, tongue = split_gums(kit)
     near = cKDTree(neutral[slice(*LOWER_TEETH)]).query(neutral[tongue])[0]
     free = np.clip((near - _GUM_REACH[0]) / (_GUM_REACH[1] - _GUM_REACH[0]), 0, 1)
-    free = free * free * (3 - 2 * free)
+    free = ease(free)
     material[np.isin(corner, tongue[free > 0.4]) & (material == GUM)] = TONGUE
     lids = tuple(_rims(basis, basis_to_kit, eye) for eye in (0, 1))
     inner = np.zeros(len(neutral), bool)

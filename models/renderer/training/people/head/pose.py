@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.appearance.face.seam import Seam
+from visavis.models.arrays import Floats, ease
 from visavis.models.renderer.geometry.expression import Expression, ExpressionMap, Eye
 from visavis.models.renderer.geometry.geometry import HeadPose, head_pose
 from visavis.models.renderer.training.people.head.head import Head, View
 from visavis.models.renderer.training.people.head.kit import EYEBALLS, HeadKit
-
-Floats = NDArray[np.float32]
 
 _STILL = (0.015, 0.06)  # cm; offsets below this fade to nothing
 _TONGUE_RISE = 1.5  # cm at jawOpen 1
@@ -42,7 +41,7 @@ def head_weight(model: Floats) -> Floats:
     far = np.clip((x - 8.0) / 3.0, 0, 1)
     low, high = -18.0 + 5.0 * far, -9.5 + 3.0 * far
     t = np.clip((y - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return (ease(t)).astype(np.float32)
 
 
 def move(points: Floats, weight: Floats, view: View, pose: HeadPose) -> Floats:
@@ -57,11 +56,11 @@ def move(points: Floats, weight: Floats, view: View, pose: HeadPose) -> Floats:
     collar = np.array([[0.0, -13.0, 0.0]], np.float32) @ view.rotation.T
     neck = view.spread(collar)[0]
     height = np.clip((out[:, 1] - foot) / (1.6 * unit), 0, 1)
-    height = height * height * (3 - 2 * height)
+    height = ease(height)
     below = np.clip((neck[1] - out[:, 1] + 0.6 * unit) / (1.2 * unit), 0, 1)
     side = (out[:, 0] - neck[0]) / unit
     away = np.clip((np.abs(side) - 0.45) / 0.9, 0, 1)
-    away = away * away * (3 - 2 * away) * below
+    away = ease(away) * below
     near = 1.0 / (1.0 - np.sin(pose.lean) * 3.0 / _CAMERA)
     x, y = out[:, 0].copy(), out[:, 1].copy()
     lift = pose.breath * (0.018 + 0.030 * below) + pose.shrug * (0.015 + 0.14 * away)
@@ -88,7 +87,7 @@ class Puppet:
         self.map = ExpressionMap(kit.names)
         length = np.linalg.norm(kit.expression, axis=2, keepdims=True)
         t = np.clip((length - _STILL[0]) / (_STILL[1] - _STILL[0]), 0, 1)
-        shapes = kit.expression * (t * t * (3 - 2 * t)) * manner.gains[:, None, None]
+        shapes = kit.expression * (ease(t)) * manner.gains[:, None, None]
         for ball in EYEBALLS:  # they turn as balls
             shapes[:, slice(*ball)] = 0
         self._shapes = shapes.reshape(len(shapes), -1)

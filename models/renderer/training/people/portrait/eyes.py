@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from visavis.models.appearance.colours import EYE_CONTOUR, polygon_mask
+from visavis.models.arrays import Floats
 from visavis.models.renderer.training.people.drawing.light import to_linear
 from visavis.models.renderer.training.people.portrait.portrait import WORK, Portrait
-
-Floats = NDArray[np.float32]
 
 
 def measure_eyes(portrait: Portrait) -> tuple[float, Floats, Floats]:

@@ -13,9 +13,7 @@ from visavis.models.appearance.colours import polygon_mask
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.face.fit import OVAL, Fit, fit_face
 from visavis.models.appearance.layers.layers import frame_face
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats, Image
 
 WORK = 512  # side of the square that a portrait is brought to
 _SMALLEST = 228  # pixels of the portrait's own square

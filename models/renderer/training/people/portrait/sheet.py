@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.appearance.layers.layers import push_pull
+from visavis.models.arrays import Floats
 from visavis.models.renderer.raster.warp import FAR, rasterise
 from visavis.models.renderer.training.people.drawing.light import shade, to_linear
 from visavis.models.renderer.training.people.head.head import Head, View
@@ -16,8 +17,6 @@ from visavis.models.renderer.training.people.head.kit import HeadKit, normals
 from visavis.models.renderer.training.people.head.pose import head_weight
 from visavis.models.renderer.training.people.portrait.portrait import WORK, Portrait
 from visavis.models.renderer.training.people.portrait.skin import Charts, _encode
-
-Floats = NDArray[np.float32]
 
 NODES = 97
 _OUTSIDE = 0.14  # of the portrait, on every side

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.colours import EYE_CONTOUR, polygon_mask
 from visavis.models.appearance.layers.layers import push_pull
+from visavis.models.arrays import Floats, ease
 from visavis.models.renderer.raster.warp import FAR, rasterise
 from visavis.models.renderer.training.people.drawing.light import estimate_shading, shade, to_linear
 from visavis.models.renderer.training.people.head.head import Head
 from visavis.models.renderer.training.people.head.kit import SKIN, HeadKit, normals
 from visavis.models.renderer.training.people.portrait.portrait import WORK, Portrait
 
-Floats = NDArray[np.float32]
 Masks = NDArray[np.bool_]
 
 CHART = 1024  # pixels of the atlas, which is the kit's chart of the face
@@ -55,7 +55,7 @@ class Skin:
 def hand_over(border: Floats) -> Floats:
     """Return how far the skin is opaque at a distance from its outer border, 0-1."""
     t = np.clip((border - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return (ease(t)).astype(np.float32)
 
 
 def bend(unit: Floats, border: Floats) -> Floats:
@@ -185,7 +185,7 @@ def _own_light(kit, portrait, source, unit, linear, front, depth_cm, matte) -> F
 def _weight(charts, portrait, texels, front, matte, at_x, at_y) -> Floats:
     """Return how far each texel may take the portrait's pixel, 0-1."""
     t = np.clip((texels[..., 5] - _FACING[0]) / (_FACING[1] - _FACING[0]), 0, 1)
-    weight = t * t * (3 - 2 * t)
+    weight = ease(t)
     nearest = cv2.remap(front, at_x, at_y, cv2.INTER_NEAREST, borderValue=float(FAR))
     weight[texels[..., 2] < nearest - _HIDDEN] = 0
     solid = cv2.erode(matte, np.ones((5, 5), np.uint8))

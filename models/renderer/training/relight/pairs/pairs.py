@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.arrays import Image
 from visavis.models.files import SHARED, atomic_path
 from visavis.models.renderer.refiner import Box, Places, Refinement, RefinerInput
 from visavis.models.renderer.relight.crop import Crop, mouth_box, shrink, take
 
-Image = NDArray[np.uint8]
 T = TypeVar("T")
 # Inside the mouth, where picture and truth differ in brightness by more than these parts of the
 # skin's, they show different things: teeth where the other has none. An average of both would be

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from visavis.models.appearance.colours import measure_colours, take_teeth
 from visavis.models.appearance.enrol import Layers, assemble
@@ -23,6 +22,7 @@ from visavis.models.appearance.face.fit import fit_face
 from visavis.models.appearance.face.neutral import neutralise
 from visavis.models.appearance.identity import Identity
 from visavis.models.appearance.layers.layers import frame_face
+from visavis.models.arrays import Floats, Image
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.geometry.expression import Expression
 from visavis.models.renderer.mouth.mouth import MouthPainter
@@ -31,9 +31,6 @@ from visavis.models.renderer.pictures import pictures_at
 from visavis.models.renderer.relight.crop import Crop
 from visavis.models.renderer.renderer import Renderer
 from visavis.models.renderer.training.relight.pairs.pairs import Pair, Recorder, cut_target
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 HELD_OUT = 10  # every tenth portrait
 _SIZE = 512

@@ -23,12 +23,10 @@ from visavis.models.appearance.face.neutral import INCISORS_BELOW_LIPS, LOWER_ED
 from visavis.models.appearance.identity import Identity
 from visavis.models.appearance.layers.layers import push_pull
 from visavis.models.appearance.photo.errors import EnrolmentRefused
+from visavis.models.arrays import Floats, Image
 from visavis.models.renderer.renderer import Renderer
 from visavis.models.renderer.training.people.shards import Clip, read_shards, truth_tracker
 from visavis.models.renderer.training.relight.pairs.pairs import Pair, Recorder, cut_target
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 log = logging.getLogger(__name__)
 _ROUNDS = 4
