@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import logging
 import math
@@ -19,7 +18,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, get_args
@@ -29,6 +28,8 @@ from visavis.models.appearance.photo.photo import MAX_BYTES, MAX_PIXELS
 from visavis.models.appearance.photo.upload import check_sent
 from visavis.models.files import atomic_write
 from visavis.streamer import cpu
+from visavis.streamer.avatars.compiled import lend_compiled
+from visavis.streamer.avatars.process import environment, kill
 from visavis.streamer.avatars.sandbox import MEASURES, WORDS, ProcessLimits
 from visavis.streamer.errors import VisavisError
 
@@ -39,14 +40,11 @@ _ROOT = Path(__file__).resolve().parents[2]
 _LINE_BYTES = 16_384
 _MAX_LINES = 2_000
 _SENTENCE = 300  # characters
-_COMPILED = "numba"  # folder
-_WARM_UP_S = 120.0
 _KEPT_STDERR = 4_000  # bytes
 _UNHEARD = 1  # exit code of a child that is stopped for what it says
 _BUNDLE_BYTES = 32 << 20  # one of 512 px takes half a megabyte
 _PREVIEW_BYTES = 4 << 20
 _T = TypeVar("_T")
-_PASSED_ON = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class EnrolmentFailed(VisavisError):
@@ -152,7 +150,7 @@ async def read_photo(
                 "preview": preview.fileno(),
                 "demand": list(demand),
             }
-            await _lend_compiled(folder, progress)
+            await lend_compiled(folder, progress)
             done = await _run_child(module, job, data, timeout_s, progress)
             return ReadPhoto(
                 _read(bundle, _BUNDLE_BYTES), _result(done, _read(preview, _PREVIEW_BYTES))
@@ -208,7 +206,7 @@ async def _run_child(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=job["folder"],
-        env=_environment(job["folder"]),
+        env=environment(job["folder"]),
         pass_fds=(job["bundle"], job["preview"]),
         start_new_session=True,
         limit=_LINE_BYTES,
@@ -224,92 +222,13 @@ async def _run_child(
             f"Reading the photo took longer than {timeout_s:g} seconds and was stopped."
         ) from None
     finally:
-        _kill(child)
+        kill(child)
         # Before Python 3.12.4 ``wait`` hangs for as long as unread output holds a pipe open.
         while child.stdout is not None and await child.stdout.read(1 << 16):
             pass
         await child.wait()
         said = await errors
     return _verdict(last, code, said)
-
-
-def _environment(folder: str) -> dict[str, str]:
-    """Return the child's variables: no tokens, one thread everywhere."""
-    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    threads = ("OMP", "OPENBLAS", "MKL", "NUMBA", "NUMEXPR")
-    return {
-        **kept,
-        **{f"{name}_NUM_THREADS": "1" for name in threads},
-        "PYTHONIOENCODING": "utf-8",
-        "HOME": folder,
-        "TMPDIR": folder,
-        "NUMBA_CACHE_DIR": str(Path(folder) / _COMPILED),
-    }
-
-
-async def _lend_compiled(folder: Path, progress: Progress | None) -> None:
-    """Give the child a copy of what numba has compiled for us: seven seconds saved.
-
-    The child may not write where its parents read code from, and numba will not use a cache it
-    cannot write; so it gets a copy, which goes with it. Where nothing was compiled yet, that is
-    done first.
-    """
-    if await asyncio.to_thread(_copy_compiled, folder):
-        return
-    if progress is not None:
-        progress(0.01, "Compiling for this machine, once")
-    await compile_once()
-    await asyncio.to_thread(_copy_compiled, folder)
-
-
-async def compile_once() -> None:
-    """Compile the inner loops if nothing is compiled yet, in a process that has seen no photo."""
-    if any(_compiled_files()):
-        return
-    command = (sys.executable, "-P", "-m", "visavis.models.warm")
-    quiet = asyncio.subprocess.DEVNULL
-    child = await asyncio.create_subprocess_exec(
-        *command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
-    )
-    try:
-        async with asyncio.timeout(_WARM_UP_S):
-            await child.wait()
-    except TimeoutError:
-        log.warning("compiling took longer than %g s; enrolment does it by itself", _WARM_UP_S)
-    finally:
-        _kill(child)
-        await child.wait()
-
-
-def _compiled_files() -> Iterator[tuple[str, list[Path]]]:
-    """Yield numba's cache of each of our packages (its layout: numba.core.caching)."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    for package in sorted(p for p in (_ROOT / "models").iterdir() if (p / "__init__.py").is_file()):
-        name = f"{package.name}_{hashlib.sha1(str(package).encode()).hexdigest()}"
-        for source in (
-            Path(os.environ.get("NUMBA_CACHE_DIR") or "/nonexistent") / name,
-            package / "__pycache__",
-            Path(cache) / "numba" / name,
-        ):
-            if found := [*source.glob("*.nbi"), *source.glob("*.nbc")]:
-                yield name, found
-                break
-
-
-def _copy_compiled(folder: Path) -> bool:
-    """Copy what is compiled, if anything is."""
-    copied = False
-    for name, found in _compiled_files():
-        target = folder / _COMPILED / name
-        target.mkdir(parents=True)
-        try:
-            for file in found:
-                shutil.copyfile(file, target / file.name)
-        except OSError:  # replaced meanwhile, or no room: the child compiles again
-            shutil.rmtree(target, ignore_errors=True)
-            continue
-        copied = True
-    return copied
 
 
 async def _feed(pipe: asyncio.StreamWriter | None, data: bytes) -> None:
@@ -352,12 +271,6 @@ async def _tail(pipe: asyncio.StreamReader | None) -> bytes:
     while block := await pipe.read(4096):
         kept = (kept + block)[-_KEPT_STDERR:]
     return kept
-
-
-def _kill(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
 
 
 def _verdict(last: dict[str, Any], code: int, said: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from visavis.streamer import __version__
-from visavis.streamer.avatars.enrolment import compile_once
+from visavis.streamer.avatars.compiled import compile_once
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
 from visavis.streamer.http.bodies.answers import handle_errors

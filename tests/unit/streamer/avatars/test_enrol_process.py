@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import os
 import signal
@@ -19,12 +20,14 @@ from PIL import Image
 
 from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.appearance.photo.photo import PhotoRefused
+from visavis.streamer.avatars.compiled import compiled_packages, lend_compiled
 from visavis.streamer.avatars.enrolment import (
     EnrolmentFailed,
     EnrolmentResult,
     enrol_photo,
     enrol_photo_sync,
 )
+from visavis.streamer.avatars.process import COMPILED
 from visavis.streamer.avatars.sandbox import MEASURES
 
 pytestmark = pytest.mark.timeout(60)
@@ -213,3 +216,24 @@ def test_a_photo_without_a_face_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_photo_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EnrolmentRefused, match="damaged"):
         enrol_photo_sync(astronaut()[:9000], tmp_path / "x", size=512, timeout_s=60)
+
+
+def test_all_that_is_compiled_can_be_lent() -> None:
+    """A folder that is left out is compiled anew for every photo: seconds, and nobody is told."""
+    compiled = {
+        path.parent for path in (ROOT / "models").rglob("*.py") if "njit(cache" in path.read_text()
+    }
+    assert compiled
+    assert compiled <= set(compiled_packages())
+
+
+def test_what_was_compiled_is_copied_into_the_child_s_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = next(p for p in compiled_packages() if p.parent.parent.name == "models")
+    name = f"{deep.name}_{hashlib.sha1(str(deep).encode()).hexdigest()}"
+    (tmp_path / "cache" / name).mkdir(parents=True)
+    (tmp_path / "cache" / name / "loop.nbi").write_bytes(b"index")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    asyncio.run(lend_compiled(tmp_path, None))
+    assert (tmp_path / COMPILED / name / "loop.nbi").read_bytes() == b"index"
