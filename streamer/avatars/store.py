@@ -16,17 +16,17 @@ import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.appearance.photo.photo import PhotoRefused
 from visavis.models.appearance.photo.upload import check_sent
 from visavis.models.files import atomic_write
-from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult, enrol_photo
+from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo
 from visavis.streamer.avatars.folder import AvatarFolder, interrupted, remove, unwritten
 from visavis.streamer.avatars.record import AvatarRecord, checked_name, new_record
+from visavis.streamer.avatars.running import Enroller, Running
 from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import (
@@ -38,7 +38,6 @@ from visavis.streamer.errors import (
     Unprocessable,
     VisavisError,
 )
-from visavis.streamer.locks import let_go
 from visavis.streamer.trust.audit import AuditLog
 
 log = logging.getLogger(__name__)
@@ -49,48 +48,6 @@ MAX_FAILED = 20  # kept to be read; older ones go when a new enrolment starts
 ENROL_TIMEOUT_S = 90.0
 RETRY_AFTER_S = 10
 _T = TypeVar("_T")
-
-
-class Enroller(Protocol):
-    """Makes a bundle from untrusted bytes; ``enrol_photo`` is the real one."""
-
-    def __call__(
-        self,
-        data: bytes,
-        out: Path,
-        *,
-        size: int,
-        timeout_s: float,
-        progress: Callable[[float, str], None] | None,
-        max_bytes: int,
-        max_pixels: int,
-        demand: tuple[str, ...],
-    ) -> Awaitable[EnrolmentResult]:
-        """Write the bundle to ``out`` or raise EnrolmentRefused or EnrolmentFailed."""
-        ...
-
-
-@dataclass
-class _Running:
-    record: AvatarRecord
-    created: asyncio.Future[None]
-    lock: int = -1
-    task: asyncio.Task[AvatarRecord] | None = None
-
-    def tell(self, error: Exception | None = None) -> None:
-        """Tell whoever asked that the folder is made, or why not."""
-        if self.created.done():
-            return
-        if error is None:
-            self.created.set_result(None)
-        else:
-            self.created.set_exception(error)
-            self.created.exception()  # whoever asked may be gone
-
-    def let_go(self) -> None:
-        """Give the folder's lock back, once."""
-        lock, self.lock = self.lock, -1
-        let_go(lock)
 
 
 class AvatarStore:
@@ -120,7 +77,7 @@ class AvatarStore:
         self._limits = limits
         self._size = size
         self._enroller = enroller
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
         self._disk = ThreadPoolExecutor(1, "store")
@@ -213,7 +170,7 @@ class AvatarStore:
                 code="enrolment-full",
             )
         record = new_record(name, statement)
-        running = _Running(record, asyncio.get_running_loop().create_future())
+        running = Running(record, asyncio.get_running_loop().create_future())
         self._running[record.id] = running
         # A client that hangs up now must not leave half a folder: the task goes on without it.
         running.task = asyncio.create_task(self._enrol(running, data), name=f"enrol {record.id}")
@@ -274,7 +231,7 @@ class AvatarStore:
             await self._finish(running, interrupted(running.record))
         await asyncio.to_thread(self._disk.shutdown)
 
-    async def _enrol(self, running: _Running, data: bytes) -> AvatarRecord:
+    async def _enrol(self, running: Running, data: bytes) -> AvatarRecord:
         try:
             await self._on_disk(self._create, running)
         except asyncio.CancelledError:
@@ -289,13 +246,13 @@ class AvatarStore:
             changes = await self._attempt(running, data)
         return await self._finish(running, dataclasses.replace(running.record, **changes))
 
-    def _create(self, running: _Running) -> None:
+    def _create(self, running: Running) -> None:
         self._make_room()
         record = running.record
         running.lock = self._folder.create(record)
         self.note("enrol", record.id, statement_sha256=record.consent.statement_sha256)
 
-    async def _attempt(self, running: _Running, data: bytes) -> dict[str, Any]:
+    async def _attempt(self, running: Running, data: bytes) -> dict[str, Any]:
         """Return what the outcome changes in the record."""
         avatar_id = running.record.id
 
@@ -328,7 +285,7 @@ class AvatarStore:
         done = {"status": "ready", "progress": 1.0, "stage": "Ready"}
         return {**done, "notes": result.notes, "confined_by": result.held}
 
-    async def _finish(self, running: _Running, record: AvatarRecord) -> AvatarRecord:
+    async def _finish(self, running: Running, record: AvatarRecord) -> AvatarRecord:
         if record.id not in self._running:  # erased: what was still written goes as well
             await self._on_disk(self._folder.sweep)
             return record
@@ -337,7 +294,7 @@ class AvatarStore:
         finally:
             self._running.pop(record.id, None)
 
-    def _put(self, running: _Running, record: AvatarRecord) -> AvatarRecord:
+    def _put(self, running: Running, record: AvatarRecord) -> AvatarRecord:
         try:
             record = self._folder.put(record)
         except FileNotFoundError:  # erased by another process

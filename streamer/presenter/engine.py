@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.presenter.script.direction import DirectedPipeline
+from visavis.streamer.worker.frames import Shown
 from visavis.streamer.worker.pipeline.pipeline import DRAWN, Pipelines, SlotSpec
 from visavis.streamer.worker.scheduler import Scheduler
-from visavis.streamer.worker.slot import RawForm, Shown, Slot
+from visavis.streamer.worker.slot import RawForm, Slot
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from visavis.streamer.presenter.devices.speaker import Device, Speaker
 from visavis.streamer.presenter.engine import LiveAvatar
 from visavis.streamer.presenter.script.captions import Captions
 from visavis.streamer.presenter.script.sources import Mark, Source
-from visavis.streamer.worker.slot import Shown
+from visavis.streamer.worker.frames import Shown
 
 _LOOK_S = 0.010  # how often missing sound is looked for
 _START_HEADROOM_MS = 20.0  # what drawing and a sound device take; grows and shrinks by itself

@@ -127,10 +127,16 @@ class Room:
                     "This call is being recorded; agree to it to come in.", code="recording"
                 )
             self.consent.agree(who)
+        person = self._person(who, name, part, host, link)
+        self.people[who] = person
+        self._note("room-join" if person.seated else "room-watch", who)
+        self._tell({"type": "join", "person": person.describe()}, "")
+        return person
+
+    def _person(self, who: str, name: str, part: Part, host: bool, link: str) -> Person:
         self._numbers += 1
-        now = self._now()
-        limits = self.limits
-        person = Person(
+        limits, now = self.limits, self._now()
+        return Person(
             id=who,
             name=name,
             part=part,
@@ -141,10 +147,6 @@ class Room:
             chats=Allowance(limits.chat_burst, limits.chat_per_s, now),
             actions=Allowance(limits.actions_burst, limits.actions_per_s, now),
         )
-        self.people[who] = person
-        self._note("room-join" if person.seated else "room-watch", who)
-        self._tell({"type": "join", "person": person.describe()}, "")
-        return person
 
     def _check_room(self, part: Part) -> None:
         limits = self.limits
@@ -241,10 +243,7 @@ class Room:
     def rate(self, who: str, value: object) -> None:
         """Note how good somebody's connection is; they measure it themselves."""
         person = self.find(who)
-        try:
-            quality = Quality(str(value))
-        except ValueError:
-            raise BadRequest("The quality must be good, fair or poor.") from None
+        quality = Quality.read(value)
         if person.quality is not quality and self._may(person):
             person.quality = quality
             self._changed(person)
@@ -268,11 +267,7 @@ class Room:
         person = self.find(who)
         if not person.seated:
             raise Forbidden("Those who watch cannot write.")
-        most = self.limits.chat_text
-        if isinstance(text, str) and len(text) > most:
-            raise BadRequest(f"A message has at most {most} characters; this one was not sent.")
-        if not (said := chat_text(text, most)):
-            raise BadRequest("The message is empty.")
+        said = chat_text(text, self.limits.chat_text)
         if not person.chats.take(self._now()):
             raise BadRequest("You write too fast; this message was not sent.")
         message = self.chat.add(person, said, self._wall())

@@ -23,6 +23,7 @@ from aiortc import (
     RTCRtpTransceiver,
 )
 from aiortc.codecs.base import Encoder
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter
 from aiortc.rtcicetransport import RTCIceGatherer, RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
@@ -35,6 +36,20 @@ from visavis.streamer.webrtc.ice.sockets import Binding
 logger = logging.getLogger(__name__)
 MADE_FOR = {"aiortc": "1.16", "aioice": "0.13"}
 CLOSE_LIMIT_S = 2.0
+UNFIT = (
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    ConnectionError,
+    TimeoutError,
+    InternalError,
+    InvalidStateError,
+    InvalidAccessError,
+    OperationError,
+)  # what aiortc raises on offers that are strange in some way
 
 
 class MediaConnection(RTCPeerConnection):

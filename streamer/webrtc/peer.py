@@ -15,18 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiortc import (
-    RTCDataChannel,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-)
-from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
+from aiortc import RTCDataChannel, RTCRtpTransceiver, RTCSessionDescription
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import BadRequest, Conflict, VisavisError
 from visavis.streamer.tasks import OwnedTasks, logged
 from visavis.streamer.webrtc.connection import (
+    UNFIT,
     MediaConnection,
     accept_extension,
     codecs_of,
@@ -48,20 +44,6 @@ _NEGOTIATION_S = 10.0  # that one answer may take
 _MOST_NAMED = 256  # candidates that are looked at in one message
 _MOST_CHANNELS = 64  # data channels that a client may open
 _TASKS_S = 2.0  # that a peer's own tasks may take to end
-_UNFIT = (
-    ValueError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-    ConnectionError,
-    TimeoutError,
-    InternalError,
-    InvalidStateError,
-    InvalidAccessError,
-    OperationError,
-)  # what aiortc raises on offers that are strange in some way
 
 
 @dataclass(frozen=True)
@@ -168,7 +150,7 @@ class Peer:
             except VisavisError:
                 connection.forget_unplaced()
                 raise
-            except _UNFIT as error:
+            except UNFIT as error:
                 logger.info("offer refused: %r", error)
                 connection.forget_unplaced()
                 raise BadRequest(
@@ -273,7 +255,7 @@ class Peer:
             try:
                 async with asyncio.timeout(_NEGOTIATION_S):
                     await agent.restart(username, password)
-            except _UNFIT as error:
+            except UNFIT as error:
                 raise Conflict("This connection cannot restart; begin another one.") from error
             self._generation += 1
             self._named = 0

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import av
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from visavis.streamer.media.encoder import Codec, VideoEncoder, to_i420, to_yuv
 from visavis.streamer.media.ring import FrameRing, RingCounters
+from visavis.streamer.worker.frames import Pending, Picture, Shown
 from visavis.streamer.worker.overload import Effort
 from visavis.streamer.worker.pipeline.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from visavis.streamer.worker.probe import Probe
@@ -29,60 +30,6 @@ from visavis.streamer.worker.turn import Turn
 RawForm = Literal["rgb", "i420"]
 MAX_HEARD_S = 0.3  # of the other side's sound that waits
 MAX_BACKLOG_S = 1.0  # of sound that waits for the models; beyond, what waits is silenced
-
-
-@dataclass
-class _Pending:
-    """A frame whose coefficients are known."""
-
-    frame: int
-    coefficients: NDArray[np.float32]
-    heard_at: float  # its last sample arrived
-    known_at: float
-    push_s: float  # the models took this long for it and its companions
-    motion_s: float  # and this is its share
-
-
-@dataclass
-class _Picture:
-    """A frame that is drawn: what the encoder takes, or as the slot's owner wants it."""
-
-    image: av.VideoFrame | NDArray[np.uint8]
-    source: _Pending
-    drawn_at: float
-    draw_s: float
-    new_avatar: bool
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a tick shows, unencoded.
-
-    Attributes:
-        frame: the tick it was asked for, and so its media time.
-        own: the frame whose picture it is; smaller than ``frame`` if that came late.
-        picture: RGB ``(H, W, 3)`` or I420 ``(H * 3 // 2, W)``, never written to again.
-        is_new: it was not shown before.
-        late: pictures shown after their own tick, so far.
-        repeats: ticks that had no new picture, so far.
-        dropped: pictures that were never shown, so far.
-        waited_ms: picture drawn to its tick.
-        push_ms: what the models took.
-        draw_ms: what drawing took.
-        ready_ms: sound complete to picture drawn.
-    """
-
-    frame: int
-    own: int
-    picture: NDArray[np.uint8]
-    is_new: bool
-    late: int
-    repeats: int
-    dropped: int
-    waited_ms: float
-    push_ms: float
-    draw_ms: float
-    ready_ms: float
 
 
 class Slot:
@@ -113,10 +60,10 @@ class Slot:
         self._now = now
         self._lock = threading.Lock()
         self._encoder = None if raw else _encoder(spec)
-        self._ring: FrameRing[_Picture] = FrameRing(spec.ring_ms, spec.fps)
+        self._ring: FrameRing[Picture] = FrameRing(spec.ring_ms, spec.fps)
         self._probe = Probe(RATE, spec.fps) if spec.probe else None
         self._inbox: deque[tuple[float, NDArray[np.float32]]] = deque()
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[Pending] = deque()
         self._position: int | None = None  # of the next sample expected
         self._first_frame = 0
         self._emitted = 0
@@ -201,7 +148,7 @@ class Slot:
             ready_ms=1e3 * (picture.drawn_at - source.heard_at),
         )
 
-    def _release(self, frame: int, began: float) -> tuple[_Picture | None, bool, RingCounters]:
+    def _release(self, frame: int, began: float) -> tuple[Picture | None, bool, RingCounters]:
         with self._lock:
             self._tick_at = began
             picture, is_new = self._ring.release(frame, due=not self._thins(frame))
@@ -346,7 +293,7 @@ class Slot:
                 if generation == self._generation:
                     heard_at = inbox[-1][0]
                     self._pending.append(
-                        _Pending(frame, row.copy(), heard_at, known_at, push_s, share)
+                        Pending(frame, row.copy(), heard_at, known_at, push_s, share)
                     )
                     if self._shared is not None:
                         self._shared.append((frame, row.copy()))
@@ -365,7 +312,7 @@ class Slot:
         out[count - len(part) :] = part
         return out
 
-    def _choose(self) -> _Pending | None:
+    def _choose(self) -> Pending | None:
         """Return the next frame worth drawing: in order, but nothing that a newer one replaces."""
         while self._pending:
             pending = self._pending.popleft()
@@ -379,7 +326,7 @@ class Slot:
             self._ring.skip()
         return None
 
-    def _draw(self, pending: _Pending, drawer: Drawer | None, generation: int) -> None:
+    def _draw(self, pending: Pending, drawer: Drawer | None, generation: int) -> None:
         if drawer is not None:
             self._pipeline.show(drawer)
         began = self._now()
@@ -392,7 +339,7 @@ class Slot:
         else:
             image = to_i420(rgb) if self._raw == "i420" else rgb.copy()
         drawn_at = self._now()
-        picture = _Picture(image, pending, drawn_at, drawn_at - began, drawer is not None)
+        picture = Picture(image, pending, drawn_at, drawn_at - began, drawer is not None)
         with self._lock:
             if generation == self._generation or drawer is not None:
                 self._ring.push(pending.frame, picture)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from tests.fakes.fake_pipeline import FakePipelines
 from visavis.streamer.presenter.script.sources import Block
+from visavis.streamer.worker.frames import Shown
 from visavis.streamer.worker.pipeline.pipeline import SlotSpec
-from visavis.streamer.worker.slot import Shown, Slot
+from visavis.streamer.worker.slot import Slot
 
 RATE = 48_000
 BLOCK = RATE // 100

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from visavis.streamer.errors import BadRequest
 from visavis.streamer.rooms.access.limits import Allowance, RoomLimits
 
 
@@ -32,6 +33,18 @@ class Quality(StrEnum):
     GOOD = "good"
     FAIR = "fair"
     POOR = "poor"
+
+    @classmethod
+    def read(cls, value: object) -> Quality:
+        """Return what a page says of its connection.
+
+        Raises:
+            BadRequest: it is none of these.
+        """
+        try:
+            return cls(str(value))
+        except ValueError:
+            raise BadRequest("The quality must be good, fair or poor.") from None
 
 
 @dataclass
@@ -122,11 +135,15 @@ class Chat:
 
 
 def chat_text(text: object, most: int) -> str:
-    """Return what somebody wrote without control characters, or an empty string.
+    """Return what somebody wrote without control characters; line breaks stay.
 
-    Line breaks stay. What is longer than ``most`` is none of ours to cut: it is empty too.
+    Raises:
+        BadRequest: it is empty, or longer than ``most``, which is not ours to cut.
     """
-    if not isinstance(text, str) or len(text) > most:
-        return ""
-    lines = ("".join(c if c.isprintable() else " " for c in line) for line in text.splitlines())
-    return "\n".join(lines).strip()
+    if isinstance(text, str) and len(text) > most:
+        raise BadRequest(f"A message has at most {most} characters; this one was not sent.")
+    lines = text.splitlines() if isinstance(text, str) else []
+    said = "\n".join("".join(c if c.isprintable() else " " for c in line) for line in lines).strip()
+    if not said:
+        raise BadRequest("The message is empty.")
+    return said
