@@ -117,7 +117,7 @@ class SessionManager:
             VisavisError: whatever is wrong, in one sentence.
         """
         offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
-        signaling.need(offer, "audio", "video")
+        signaling.need(offer, "audio")  # a microphone; not everybody wants to see themselves
         session, answer = await self._begin(request, offer, guest)
         return session, _answered(session, answer)
 
