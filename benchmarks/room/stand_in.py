@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from visavis.benchmarks.common import BenchmarkError
 from visavis.benchmarks.viewer import Arrivals, SpeakingTrack
 from visavis.streamer.webrtc.connection import MediaConnection, tap_receiver
-from visavis.streamer.webrtc.sockets import Binding
+from visavis.streamer.webrtc.ice.sockets import Binding
 
 _LIMIT_S = 20.0
 _PING_S = 2.0

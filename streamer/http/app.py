@@ -15,6 +15,8 @@ from fastapi.telemetry import TelemetryConfig
 
 from visavis.streamer import __version__
 from visavis.streamer.avatars.compiled import compile_once
+from visavis.streamer.avatars.guidance import Guide
+from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
 from visavis.streamer.http.bodies.answers import handle_errors
@@ -23,6 +25,7 @@ from visavis.streamer.http.routes import avatars as avatar_routes
 from visavis.streamer.http.routes import pages, sessions, status
 from visavis.streamer.http.routes import pipecat as pipecat_routes
 from visavis.streamer.http.routes import push as push_routes
+from visavis.streamer.http.routes import recordings as recording_routes
 from visavis.streamer.http.routes import rooms as room_routes
 from visavis.streamer.http.routes import whip as whip_routes
 from visavis.streamer.http.routes.services import Services, find_avatar
@@ -30,6 +33,7 @@ from visavis.streamer.http.security.guard import Guard, check_exposure, is_loopb
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.rooms.access.limits import RoomLimits
 from visavis.streamer.rooms.access.tickets import TicketOffice, load_key
+from visavis.streamer.rooms.archive import Archive
 from visavis.streamer.rooms.service import Rooms
 from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
@@ -100,6 +104,7 @@ def create_app(
         pipecat_routes,
         agent_routes,
         avatar_routes,
+        recording_routes,
         room_routes,
         status,
         pages,
@@ -129,6 +134,7 @@ async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncGene
             raise
         closes("worker", services.supervisor.close)
         closes("avatars", services.avatars.close)
+        closes("guidance", services.guide.close)
         closes("sessions", services.sessions.close)
         services.rooms.start()
         closes("rooms", services.rooms.close)
@@ -184,6 +190,12 @@ def _services(
         size=config.media.size,
         lanes=admission.lanes(usable_cores(), config.engine.compute),
     )
+    scribe = ThreadPoolExecutor(1, "audit")
+
+    def note(event: str, subject: str) -> None:
+        scribe.submit(store.note, event, subject)
+
+    archive = Archive(config.data_dir, config.media.fps, clock.now, note)
     context = SessionContext(
         config=config,
         clock=clock,
@@ -192,8 +204,8 @@ def _services(
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
         binding=_binding(config),
+        record=archive.begin_alone,
     )
-    scribe = ThreadPoolExecutor(1, "audit")
 
     def journal(event: str, avatar_id: str, session_id: str) -> None:
         scribe.submit(store.note, event, avatar_id, session=session_id)
@@ -203,12 +215,16 @@ def _services(
         context,
         manager,
         TicketOffice(load_key(config.data_dir / "rooms.key"), time.time),
+        archive,
         config.data_dir,
         limits=RoomLimits(**config.rooms.model_dump()),
         wall=time.time,
-        note=lambda event, subject: scribe.submit(store.note, event, subject),
+        note=note,
     )
-    return Services(config, metrics, supervisor, admitted, manager, store, rooms, scribe)
+    guide = Guide(demanded(config.limits.photo_sandbox))
+    return Services(
+        config, metrics, supervisor, admitted, manager, store, rooms, archive, guide, scribe
+    )
 
 
 async def _calibrate(services: Services, clock: Clock) -> None:

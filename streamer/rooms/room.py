@@ -7,6 +7,7 @@ from typing import Any
 
 from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, Forbidden, NotFound
 from visavis.streamer.rooms.access.limits import Allowance, RoomLimits
+from visavis.streamer.rooms.access.names import same_name
 from visavis.streamer.rooms.access.people import Chat, Part, Person, Presence, Quality, chat_text
 from visavis.streamer.rooms.recording.consent import Consent, Stage
 
@@ -51,6 +52,7 @@ class Room:
         self.people: dict[str, Person] = {}
         self.empty_since = now()
         self._removed: set[str] = set()  # people, and the links by which they came
+        self._banned: set[str] = set()  # names of those who came without a link
         self._numbers = 0
         self._now, self._wall = now, wall
         self._tell, self._note = tell, note
@@ -116,6 +118,10 @@ class Room:
         known = self.people.get(who)
         if known is not None:
             return self._back(known, name, part)
+        if not link and same_name(name) in self._banned:
+            raise Forbidden(
+                "The host has removed somebody of this name from this call.", code="removed"
+            )
         if self.locked and not host:
             raise Forbidden(
                 "The host has locked this call; nobody else can come in now.", code="room-locked"
@@ -309,6 +315,8 @@ class Room:
             raise BadRequest("Leave the call instead of removing yourself.")
         person = self.find(other)
         self._removed |= {other, person.link} - {""}
+        if not person.link:  # they need none, so their name is all that could be told apart
+            self._banned.add(same_name(person.name))
         self._note("room-remove", other)
         self.leave(other, "removed")
         return person

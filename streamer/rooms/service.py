@@ -31,6 +31,7 @@ _POLL_S = 0.25
 _ID_BYTES = 9
 _WATCHER = "w."  # begins the ids of watchers, so that their seats are never more than that
 _OVER = "This call has ended."
+_KEY_S = 400 * 86_400.0  # how long who made an avatar on the way in may erase it
 _AT_THE_DOOR = (Purpose.JOIN, Purpose.WATCH, Purpose.SEAT)
 
 
@@ -41,7 +42,8 @@ class Rooms:
         context: what sessions share.
         sessions: makes and keeps those who have an avatar.
         office: issues and reads tickets.
-        data_dir: where recordings lie.
+        archive: keeps recordings.
+        data_dir: where it is noted which calls have ended.
         limits: of every room.
         wall: UNIX time in seconds.
         note: writes ``(event, id)`` into the audit log; must not block.
@@ -52,6 +54,7 @@ class Rooms:
         context: SessionContext,
         sessions: SessionManager,
         office: TicketOffice,
+        archive: Archive,
         data_dir: Path,
         *,
         limits: RoomLimits,
@@ -60,7 +63,7 @@ class Rooms:
     ) -> None:
         self.limits = limits
         self._connector = Connector(context, sessions)
-        self._archive = Archive(data_dir, context.config.media.fps, context.clock.now, note)
+        self._archive = archive
         self._office = office
         self._wall = wall
         self._note = note
@@ -190,6 +193,19 @@ class Rooms:
         self._open_to(name, shown)
         if shown.is_for(Purpose.WATCH):
             raise Forbidden("Your invitation is for watching only.")
+
+    def key_to(self, avatar_id: str) -> str:
+        """Return what erases an avatar that somebody made on the way in; theirs alone to keep."""
+        return self._office.issue(Purpose.AVATAR, "", "", _KEY_S, holder=avatar_id)
+
+    def check_key(self, avatar_id: str, text: str) -> None:
+        """Check that this is the key of that avatar; the call itself may be over.
+
+        Raises:
+            Forbidden: it is not.
+        """
+        if self._office.read(text, Purpose.AVATAR).holder != avatar_id:
+            raise Forbidden("This is the key of another avatar.", code="ticket")
 
     def create(self, title: str) -> dict[str, Any]:
         """Open a room; one of that name that is open already is that room.
@@ -396,5 +412,4 @@ class Rooms:
     def erase(self, name: str, shown: Credentials, recording_id: str) -> None:
         """Erase a recording; raises as :meth:`Archive.erase`."""
         self._allowed(name, shown)
-        running = {m.recording.id for m in self._meetings.values() if m.recording is not None}
-        self._archive.erase(name, shown, recording_id, running)
+        self._archive.erase(name, shown, recording_id)

@@ -9,6 +9,7 @@ from visavis.streamer.clock import Clock
 from visavis.streamer.config import Config
 from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.metrics import Metrics
+from visavis.streamer.session.taping import Record
 from visavis.streamer.webrtc.ice.sockets import Binding
 from visavis.streamer.webrtc.peer import PeerSettings
 from visavis.streamer.webrtc.rtp.rtcp import WallClock
@@ -35,6 +36,7 @@ class SessionContext:
     find_avatar: Callable[[str], Avatar]
     binding: Binding = field(default_factory=Binding)
     phases: FramePhases = field(default_factory=FramePhases)
+    record: Record | None = None  # how a session is recorded; None: not at all
 
     @property
     def peers(self) -> PeerSettings:

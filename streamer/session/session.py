@@ -28,6 +28,7 @@ from visavis.streamer.session.options import MOST_STYLE, Wishes
 from visavis.streamer.session.outlets import make_feed, send_raw
 from visavis.streamer.session.push import Push, Pushes
 from visavis.streamer.session.stats import SessionFigures
+from visavis.streamer.session.taping import Taping
 from visavis.streamer.session.trace import chrome_trace_json
 from visavis.streamer.session.viewer import Viewer
 from visavis.streamer.webrtc.connection import codecs_of, tap_receiver
@@ -119,6 +120,8 @@ class Session(Peer):
         self._microphone: AudioIn | None = None
         self._next_avatar: Avatar | None = None
         self._agent: AgentVoice | None = None  # speaks in place of the microphone
+        # In a room everybody is asked: there the guest's command of this name stands in its place.
+        self._taping = Taping(context.record, self._channels.control.send, self._run)
 
     @property
     def state(self) -> str:
@@ -259,6 +262,7 @@ class Session(Peer):
         else:
             self._figures.sound(self._path.timeline)
             self._channels.control.send({"type": "stats", **self.figures()})
+            self._taping.look()
 
     # ------------------------------------------------------------------ media
 
@@ -403,6 +407,7 @@ class Session(Peer):
             "mute": self._mute,
             "playout": self._playout,
             "manner": self._change_manner,
+            "record": lambda message: self._taping.ask(self.feed, message.get("on") is True),
         }
 
     def interrupt(self) -> None:
@@ -514,6 +519,7 @@ class Session(Peer):
     async def farewell(self, reason: str, cause: str) -> None:
         """Tell the viewer and those who watch why this ends."""
         self.begun.set()  # nobody need wait any longer
+        await self._taping.end()
         if self._agent is not None:
             self._agent.tell({"type": "ended", "reason": reason, "cause": cause})
         await self._channels.bye(reason, cause)

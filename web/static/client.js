@@ -14,6 +14,7 @@
 
 export { AvatarCall } from "./static/client/call.js";
 export { Avatars } from "./static/client/avatars.js";
+export { Recordings } from "./static/client/recordings.js";
 export { CallError } from "./static/client/errors.js";
 export { VisavisAvatar } from "./static/client/element.js";
 export { MOTION_NAMES, decodeMotion } from "./static/client/motion.js";

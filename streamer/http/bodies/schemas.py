@@ -297,6 +297,13 @@ class Avatars(Outgoing):
     photos: Photos
 
 
+class Guidance(Outgoing):
+    """What somebody in front of the camera should change."""
+
+    code: str = Field(description="`good` if nothing.")
+    sentence: str
+
+
 class Health(Outgoing):
     """Whether sessions can begin."""
 

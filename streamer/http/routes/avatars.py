@@ -8,7 +8,7 @@ from visavis.models.appearance.photo.photo import formats
 from visavis.streamer.errors import AtCapacity, Unprocessable
 from visavis.streamer.http.bodies.answers import DESCRIBED
 from visavis.streamer.http.bodies.forms import describe_form, read_photo
-from visavis.streamer.http.bodies.schemas import Avatar, Avatars, Photos, Rename
+from visavis.streamer.http.bodies.schemas import Avatar, Avatars, Guidance, Photos, Rename
 from visavis.streamer.http.routes.services import Served
 
 _BUNDLE = "application/zip"
@@ -46,6 +46,24 @@ async def make_avatar(
             raise Unprocessable(words, code=record.reason_code)
         response.status_code = 201
     return Avatar.model_validate(record)
+
+
+@router.post(
+    "/guidance",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def guide(served: Served, request: Request) -> Guidance:
+    """What to change before the photo is taken; the picture is looked at and kept nowhere.
+
+    The body is 144 by 144 pixels of the camera, RGB, a byte each, not mirrored.
+    """
+    found = await served.guide.look(await request.body())
+    return Guidance(code=found.code, sentence=found.sentence)
 
 
 @router.get("/{avatar_id}")

@@ -7,7 +7,7 @@ invitation or a seat, so that a guest needs no more than the link that somebody 
 from __future__ import annotations
 
 import hmac
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
@@ -17,6 +17,7 @@ from visavis.streamer.errors import AtCapacity, NotFound
 from visavis.streamer.http.bodies.answers import DESCRIBED
 from visavis.streamer.http.bodies.forms import describe_form, read_photo
 from visavis.streamer.http.bodies.schemas import Avatar, Candidates, Done, Id, Mood
+from visavis.streamer.http.routes.recordings import FRESH, Recordings
 from visavis.streamer.http.routes.services import Served
 from visavis.streamer.rooms.access.credentials import Credentials, Entry
 from visavis.streamer.rooms.access.people import Part
@@ -31,7 +32,6 @@ page = APIRouter(include_in_schema=False)
 _SDP: Final = "application/sdp"
 _LONG: Final = 100_000  # characters; what is shorter and still too long gets its own sentence
 _TICKET: Final = 2048
-_FRESH: Final = {"cache-control": "no-store"}
 _NAME: Final = Field(max_length=_LONG, json_schema_extra={"example": "Ada"})
 
 
@@ -136,21 +136,25 @@ class RoomAnswer(_Out):
     pc_id: str
 
 
-class Recordings(_Out):
-    """The recordings of a call that this bearer may fetch."""
+class Made(Avatar):
+    """An avatar made on the way in, and what erases it."""
 
-    recordings: list[dict[str, Any]]
+    key: str = Field(description="The bearer of its DELETE; told once, to who made it.")
 
 
 def _hall(served: Served) -> Rooms:
     return served.rooms
 
 
+def _bearer(request: Request) -> str:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
 def _credentials(served: Served, request: Request) -> Credentials:
     """Read the bearer: the server's token, or a ticket."""
     token = served.config.server.token
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    given = given.strip() if scheme.lower() == "bearer" else ""
+    given = _bearer(request)
     if token and hmac.compare_digest(given.encode(), token.encode()):
         return Credentials(True)
     return served.rooms.credentials(not token, given)
@@ -249,7 +253,7 @@ async def whep_hang_up(rooms: Hall, room: str, person: str, pc_id: str) -> Respo
 @router.post("/{room}/avatars", status_code=202, openapi_extra=describe_form())
 async def make_avatar(
     served: Served, rooms: Hall, shown: Shown, request: Request, room: str
-) -> Avatar:
+) -> Made:
     """Make an avatar on the way in; whoever knows its id can wear it."""
     rooms.check_may_join(room, shown)
     if served.uploads.locked():
@@ -258,7 +262,8 @@ async def make_avatar(
     async with served.uploads:
         photo, fields = await read_photo(request, served.config.limits.photo_bytes)
     record = await served.avatars.start_enrolment(photo, fields.name, fields.statement, True)
-    return Avatar.model_validate(record)
+    shown_as = Avatar.model_validate(record).model_dump()
+    return Made(**shown_as, key=rooms.key_to(record.id))
 
 
 @router.get("/{room}/avatars/{avatar_id}")
@@ -270,6 +275,16 @@ async def show_avatar(
     return Avatar.model_validate(served.avatars.get(avatar_id))
 
 
+@router.delete("/{room}/avatars/{avatar_id}", status_code=204, response_class=Response)
+async def erase_avatar(
+    served: Served, rooms: Hall, request: Request, room: str, avatar_id: str
+) -> Response:
+    """Erase an avatar that was made on the way in; the bearer is its key."""
+    rooms.check_key(avatar_id, _bearer(request))
+    await served.avatars.retire(avatar_id, served.sessions.end_avatar)
+    return Response(status_code=204)
+
+
 @router.get(
     "/{room}/avatars/{avatar_id}/preview.jpg",
     response_class=Response,
@@ -278,7 +293,7 @@ async def show_avatar(
 async def preview(served: Served, rooms: Hall, shown: Shown, room: str, avatar_id: str) -> Response:
     """An avatar's picture."""
     rooms.check_may_join(room, shown)
-    return Response(served.avatars.preview(avatar_id), media_type="image/jpeg", headers=_FRESH)
+    return Response(served.avatars.preview(avatar_id), media_type="image/jpeg", headers=FRESH)
 
 
 # ---------------------------------------------------------------------- recordings
@@ -299,7 +314,7 @@ async def recorded_file(
     rooms: Hall, shown: Shown, room: str, recording: str, file: str
 ) -> FileResponse:
     """One file of a recording."""
-    return FileResponse(rooms.file(room, shown, recording, file), headers=_FRESH)
+    return FileResponse(rooms.file(room, shown, recording, file), headers=FRESH)
 
 
 @router.delete("/{room}/recordings/{recording}", status_code=204, response_class=Response)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 
+from visavis.streamer.avatars.guidance import Guide
 from visavis.streamer.config import Config
 from visavis.streamer.errors import NotFound
 from visavis.streamer.metrics import Metrics
+from visavis.streamer.rooms.archive import Archive
 from visavis.streamer.rooms.service import Rooms
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import Avatar
@@ -36,6 +38,8 @@ class Services:
     sessions: SessionManager
     avatars: AvatarStore
     rooms: Rooms
+    archive: Archive
+    guide: Guide  # looks at the camera's pictures before a photo is taken
     scribe: ThreadPoolExecutor  # writes the audit log, whose every entry waits for the disk
     # Photos stay in memory while they come in, so only so many may come in at a time.
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))

@@ -53,3 +53,9 @@ def room_name(text: object) -> str:
 def is_room_name(text: str) -> bool:
     """Whether this is a name as it stands in an address."""
     return _ROOM.fullmatch(text) is not None
+
+
+def same_name(name: str) -> str:
+    """Return what names that look alike have in common: case, width and accents do not count."""
+    plain = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(c for c in plain if c.isalnum())

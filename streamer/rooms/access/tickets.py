@@ -30,6 +30,7 @@ class Purpose(StrEnum):
     WATCH = "watch"  # to see and hear a room
     SEAT = "seat"  # to be who one was
     FILE = "file"  # to fetch one recording
+    AVATAR = "avatar"  # to erase the avatar that one made on the way in
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ _NOUNS = {
     Purpose.WATCH: "This invitation",
     Purpose.SEAT: "Your place in this call",
     Purpose.FILE: "This link",
+    Purpose.AVATAR: "The key of this avatar",
 }
 
 

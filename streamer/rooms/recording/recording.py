@@ -131,7 +131,7 @@ class Recording:
         self._tracks: dict[str, _Track] = {}
         self._writer = _Writer()
         self._written = 0
-        self._over = False
+        self.over = False
         shelf.agreed |= agreed()
         shelf.save()
         self._writer.start()
@@ -143,7 +143,7 @@ class Recording:
 
     def follow(self, feeds: Mapping[str, Feed]) -> None:
         """Record these feeds from now on, and no others."""
-        if self._over:
+        if self.over:
             return
         self._shelf.agreed |= self._agreed()
         for who, track in list(self._tracks.items()):
@@ -186,9 +186,9 @@ class Recording:
 
     async def end(self) -> None:
         """Finish every file."""
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         problem, self._writer.problem = (
             self._writer.problem,
             "",

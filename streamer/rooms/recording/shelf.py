@@ -51,7 +51,7 @@ class Shelf:
 
     Attributes:
         folder: where it lies.
-        room: the room's name.
+        room: the room's name; empty for a session that is in none.
         sitting: of the room.
         started: UTC, ISO 8601.
         seconds: its length; 0 while it runs, or after a crash.
@@ -125,8 +125,12 @@ class Recordings:
     def of(self, room: str) -> list[Shelf]:
         """Return a room's recordings, the newest first."""
         return sorted(
-            (s for s in self._all() if s.room == room), key=lambda s: s.started, reverse=True
+            (s for s in self._each() if s.room == room), key=lambda s: s.started, reverse=True
         )
+
+    def all(self) -> list[Shelf]:
+        """Return every recording, the newest first."""
+        return sorted(self._each(), key=lambda s: s.started, reverse=True)
 
     def get(self, recording_id: str) -> Shelf:
         """Return one.
@@ -157,7 +161,7 @@ class Recordings:
         shelf.folder.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
 
-    def _all(self) -> Iterator[Shelf]:
+    def _each(self) -> Iterator[Shelf]:
         if not self._root.is_dir():
             return
         for folder in self._root.iterdir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,13 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, Playwright
 
 from tests.browser.helpers.driving import launch, until
-from tests.browser.helpers.recording import ACROSS, DOWN
 from tests.browser.helpers.speech import RATE, write_wav
+from visavis.models.appearance.photo.tracker import MediaPipeTracker
 
-LAGS_S = np.arange(
-    -0.6, 0.6, 0.04
-)  # between what is seen and what is heard, rVFC against Web Audio
+# Between what is seen and what is heard, frame callbacks against Web Audio: where picture and sound
+# that belong together are further apart than this, they are not together.
+LAGS_S = np.arange(-0.3, 0.31, 0.02)
+INNER_LIPS, FOREHEAD_CHIN = (13, 14), (10, 152)  # in MediaPipe's numbering
 
 _GRAB = """(id) => {
   const video = document.querySelector(`.tile[data-id="${id}"] video`);
@@ -30,34 +32,42 @@ _GRAB = """(id) => {
       Array.from(new Uint8Array(data), (byte) => String.fromCharCode(byte)).join("")));
 }"""
 
-# Every tile's mouth by its frames, and every tile's sound, on one clock.
-_WATCH = """([boxes, across, down, seconds]) => {
+# A part of every tile's picture by its frames, and every tile's sound, on one clock. The sound is
+# looked at more often than pictures come: a tab that is short of processor shows them late.
+_WATCH = """([boxes, side, seconds]) => {
   const sound = new AudioContext();
   const end = performance.now() + seconds * 1000;
   const watched = Object.entries(boxes).map(([id, box]) => {
     const video = document.querySelector(`.tile[data-id="${id}"] video`);
-    const canvas = new OffscreenCanvas(across, down);
+    const canvas = new OffscreenCanvas(side, side);
     const context = canvas.getContext("2d", { willReadFrequently: true });
     const analyser = new AnalyserNode(sound, { fftSize: 2048 });
     const tracks = video.srcObject.getAudioTracks();
     if (tracks.length) sound.createMediaStreamSource(new MediaStream(tracks)).connect(analyser);
     const heard = new Float32Array(analyser.fftSize);
-    const rows = [];
+    const [shown, pictures, levels] = [[], [], []];
+    const listen = setInterval(() => {
+      analyser.getFloatTimeDomainData(heard);
+      const level = Math.sqrt(heard.reduce((sum, x) => sum + x * x, 0) / heard.length);
+      levels.push([performance.timeOrigin + performance.now(), level]);
+    }, 20);
+    const luma = () => {
+      context.drawImage(video, ...box, 0, 0, side, side);
+      const { data } = context.getImageData(0, 0, side, side);
+      let text = "";
+      for (let i = 0; i < data.length; i += 4)
+        text += String.fromCharCode((77 * data[i] + 150 * data[i + 1] + 29 * data[i + 2]) >> 8);
+      return btoa(text);
+    };
     return new Promise((resolve) => {
-      const look = (now, frame) => {
-        context.drawImage(video, ...box, 0, 0, across, down);
-        const { data } = context.getImageData(0, 0, across, down);
-        const luma = [];
-        for (let i = 0; i < data.length; i += 4)
-          luma.push(Math.round(0.299 * data[i] + 0.587 * data[i + 1] + 0.114 * data[i + 2]));
-        analyser.getFloatTimeDomainData(heard);
-        const level = Math.sqrt(heard.reduce((sum, x) => sum + x * x, 0) / heard.length);
-        rows.push([performance.timeOrigin + now, level, ...luma]);
+      const done = () => (clearInterval(listen), resolve([id, { shown, pictures, levels }]));
+      const look = (now) => {
+        shown.push(performance.timeOrigin + now);
+        pictures.push(luma());
         if (performance.now() < end) video.requestVideoFrameCallback(look);
-        else resolve([id, rows]);
       };
       video.requestVideoFrameCallback(look);
-      setTimeout(() => resolve([id, rows]), seconds * 1000 + 1000);
+      setTimeout(done, seconds * 1000 + 500);
     });
   });
   return Promise.all(watched).then((all) => sound.close().then(() => Object.fromEntries(all)));
@@ -124,33 +134,84 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """Something over time.
+
+    Attributes:
+        seconds: ``(n,)`` UNIX time.
+        values: ``(n,)`` what it was then.
+    """
+
+    seconds: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+    def at(self, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return it at other times."""
+        return np.interp(grid, self.seconds, self.values)
+
+
+@dataclass(frozen=True)
 class Watched:
     """One tile over some seconds.
 
     Attributes:
-        seconds: ``(n,)`` UNIX time of each frame.
-        level: ``(n,)`` root mean square of that tile's sound just then.
-        mouth: ``(n, DOWN, ACROSS)`` luma of the mouth's box.
+        seconds: ``(n,)`` UNIX time of each picture.
+        pictures: ``(n, side, side)`` uint8 luma of the box that was watched.
+        level: root mean square of that tile's sound, full scale 1.
     """
 
     seconds: NDArray[np.float64]
-    level: NDArray[np.float64]
-    mouth: NDArray[np.float64]
+    pictures: NDArray[np.uint8]
+    level: Signal
 
     @property
     def fps(self) -> float:
         """Frames per second, over the whole."""
         return float((len(self.seconds) - 1) / (self.seconds[-1] - self.seconds[0]))
 
-    def openness(self) -> NDArray[np.float64]:
-        """Return how far the mouth is from its usual look, frame by frame."""
-        usual = np.percentile(self.mouth, 50, axis=0)
-        return np.abs(self.mouth - usual).mean(axis=(1, 2))
+    def brightness(self) -> Signal:
+        """Return how bright the pictures are: what the drawn people of a light server say."""
+        return Signal(self.seconds, self.pictures.mean(axis=(1, 2), dtype=np.float64))
+
+    def openness(self) -> Signal:
+        """Return how far the mouth is open, in shares of the face's height.
+
+        Measured in the face itself: a listener turns to whoever speaks, which changes a box that is
+        fixed in the picture more than any mouth does.
+        """
+        tracker = MediaPipeTracker()
+        found = []
+        try:
+            for at, picture in zip(self.seconds, self.pictures, strict=True):
+                face = tracker.track(np.repeat(picture[..., None], 3, axis=2))
+                if face is not None:
+                    points = face.points[:, :2]
+                    gap, tall = (
+                        float(np.hypot(*(points[a] - points[b])))
+                        for a, b in (INNER_LIPS, FOREHEAD_CHIN)
+                    )
+                    found.append((at, gap / tall))
+        finally:
+            tracker.close()
+        assert len(found) > 0.8 * len(self.seconds), "there is a face in the pictures"
+        table = np.array(found)
+        return Signal(table[:, 0], table[:, 1])
+
+
+def face_box(frame: NDArray[np.uint8]) -> tuple[float, float, float, float]:
+    """Find the face with some room about it: x, y, width, height in pixels of a square."""
+    tracker = MediaPipeTracker()
+    try:
+        (face,) = tracker.detect(frame)
+    finally:
+        tracker.close()
+    x0, y0, x1, y1 = face.box
+    side = 1.5 * max(x1 - x0, y1 - y0)
+    return (x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side, side
 
 
 def grab(page: Page, who: str) -> NDArray[np.uint8]:
     """Return the picture in somebody's tile, (H, W, 3) RGB."""
-    import base64
     import io
 
     from PIL import Image
@@ -160,44 +221,46 @@ def grab(page: Page, who: str) -> NDArray[np.uint8]:
 
 
 def start_watching(
-    caller: Caller, boxes: dict[str, tuple[float, float, float, float]], seconds: float
+    caller: Caller, boxes: dict[str, tuple[float, float, float, float]], side: int, seconds: float
 ) -> None:
-    """Begin to watch the mouths of tiles, by participant."""
+    """Begin to watch a box of tiles, by participant, scaled to ``side`` pixels."""
     caller.page.evaluate(
         f"(a) => {{ window.watched = undefined;"
         f" ({_WATCH})(a).then((r) => (window.watched = r)); }}",
-        [boxes, ACROSS, DOWN, seconds],
+        [boxes, side, seconds],
     )
 
 
 def watched(caller: Caller, timeout_s: float) -> dict[str, Watched]:
     """Return what :func:`start_watching` saw."""
     until(caller.page, "window.watched !== undefined", timeout_s)
-    result = caller.page.evaluate("window.watched")
     seen = {}
-    for who, rows in result.items():
-        table = np.array(rows, float)
-        seen[who] = Watched(table[:, 0] / 1000, table[:, 1], table[:, 2:].reshape(-1, DOWN, ACROSS))
+    for who, rows in caller.page.evaluate("window.watched").items():
+        data = [np.frombuffer(base64.b64decode(text), np.uint8) for text in rows["pictures"]]
+        side = round(len(data[0]) ** 0.5)
+        levels = np.array(rows["levels"], float)
+        seen[who] = Watched(
+            np.array(rows["shown"], float) / 1000,
+            np.stack(data).reshape(-1, side, side),
+            Signal(levels[:, 0] / 1000, levels[:, 1]),
+        )
     return seen
 
 
-def follows(signal: Watched, loudness: Watched) -> float:
-    """Return how well one tile's mouth follows one tile's sound, at the best lag: -1 to 1."""
+def follows(moves: Signal, sound: Signal) -> tuple[float, float]:
+    """Return how well movement follows sound (-1 to 1) at the best lag, and that lag.
+
+    The lag is positive where the movement is seen before the sound is heard.
+    """
     grid = np.arange(
-        max(signal.seconds[0], loudness.seconds[0]) + 0.7,
-        min(signal.seconds[-1], loudness.seconds[-1]) - 0.7,
-        0.04,
+        max(moves.seconds[0], sound.seconds[0]) + 0.5,
+        min(moves.seconds[-1], sound.seconds[-1]) - 0.5,
+        0.02,
     )
-    moves = np.interp(grid, signal.seconds, signal.openness())
-    best = -1.0
-    for lag in LAGS_S:
-        heard = np.interp(grid + lag, loudness.seconds, _smooth(loudness.level))
-        best = max(best, float(np.corrcoef(moves, heard)[0, 1]))
-    return best
-
-
-def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.convolve(values, np.ones(5) / 5, mode="same")
+    smooth = np.ones(9) / 9  # 0.18 s: syllables, not pitch
+    moved = np.convolve(moves.at(grid), smooth, mode="same")
+    heard = Signal(sound.seconds, np.convolve(sound.values, smooth, mode="same"))
+    return max((float(np.corrcoef(moved, heard.at(grid + lag))[0, 1]), lag) for lag in LAGS_S)
 
 
 def write_turns(folder: Path, count: int) -> list[Path]:

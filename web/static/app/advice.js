@@ -1,12 +1,16 @@
 /**
  * What to change before the photo is taken, a sentence at a time, from the camera's own pictures.
  *
- * It judges light, contrast, sharpness and stillness inside the oval. Where this browser can find faces
- * (FaceDetector), place and distance as well; what nobody can tell here the server says afterwards.
+ * It judges light, contrast, sharpness and stillness inside the oval. Place, distance, pose and an open
+ * mouth the server judges from a small copy, which it keeps nowhere; a browser that finds faces itself
+ * (FaceDetector) tells at least place and distance where the server does not.
  */
 
 const EVERY_MS = 350;
 const SIDE = 96; // px of the small copy that is looked at
+const SENT = 144; // px of the copy that the server looks at
+const ASK_EVERY_MS = 600;
+const ASK_AGAIN_MS = 5000; // after an answer that was none
 const HELD = 2; // looks in a row that must agree before the words change
 const DARK = 62; // mean luma 0-255 inside the oval
 const BRIGHT = 215;
@@ -27,11 +31,22 @@ export class Advice {
   #wanted = "";
   #count = 0;
   #faces = null;
+  #ask;
+  #asking = false;
+  #askAt = 0;
+  #answer = null; // of the server: its sentence, "" for nothing to change; null while it is not known
+  #sent = document.createElement("canvas");
 
-  /** @param {HTMLVideoElement} video @param {(sentence: string) => void} tell */
-  constructor(video, tell) {
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {(sentence: string) => void} tell
+   * @param {(pixels: Uint8Array) => Promise<{code: string, sentence: string}>} ask the server
+   */
+  constructor(video, tell, ask) {
     this.#video = video;
     this.#tell = tell;
+    this.#ask = ask;
+    this.#sent.width = this.#sent.height = SENT;
     this.#canvas.width = this.#canvas.height = SIDE;
     this.#context = this.#canvas.getContext("2d", { willReadFrequently: true });
     if ("FaceDetector" in window) this.#faces = new window.FaceDetector({ maxDetectedFaces: 2, fastMode: true });
@@ -44,7 +59,7 @@ export class Advice {
 
   stop() {
     clearInterval(this.#timer);
-    this.#last = null;
+    this.#last = this.#answer = null;
     this.#say("");
   }
 
@@ -55,8 +70,11 @@ export class Advice {
     const side = Math.min(width, height); // what the square frame shows
     this.#context.drawImage(this.#video, (width - side) / 2, (height - side) / 2, side, side, 0, 0, SIDE, SIDE);
     const luma = lumaOf(this.#context.getImageData(0, 0, SIDE, SIDE).data);
-    const placed = await this.#placed();
-    const sentence = placed || judge(luma, this.#last) || GOOD;
+    this.#askServer(side);
+    const light = judge(luma, this.#last);
+    const placed = this.#answer ?? (await this.#placed());
+    const dark = luma.reduce((sum, value) => sum + value, 0) / luma.length < DARK; // no face is found then
+    const sentence = (dark && light) || placed || light || GOOD;
     this.#last = luma;
     this.#count = sentence === this.#wanted ? this.#count + 1 : 1;
     this.#wanted = sentence;
@@ -67,6 +85,32 @@ export class Advice {
     if (sentence === this.#said) return;
     this.#said = sentence;
     this.#tell(sentence);
+  }
+
+  /** Have the server look, unless it still does. @param {number} side of the square that is shown */
+  async #askServer(side) {
+    const now = performance.now();
+    if (this.#asking || now < this.#askAt) return;
+    this.#asking = true;
+    this.#askAt = now + ASK_EVERY_MS;
+    const { videoWidth: width, videoHeight: height } = this.#video;
+    const context = this.#sent.getContext("2d", { willReadFrequently: true });
+    context.drawImage(this.#video, (width - side) / 2, (height - side) / 2, side, side, 0, 0, SENT, SENT);
+    const { data } = context.getImageData(0, 0, SENT, SENT);
+    const pixels = new Uint8Array(3 * SENT * SENT);
+    for (let from = 0, to = 0; from < data.length; from += 4) {
+      pixels[to++] = data[from];
+      pixels[to++] = data[from + 1];
+      pixels[to++] = data[from + 2];
+    }
+    try {
+      const { code, sentence } = await this.#ask(pixels);
+      if (this.#video.srcObject) this.#answer = code === "good" ? "" : sentence;
+    } catch {
+      this.#answer = null; // what can be told here is told; the photo itself is judged later
+      this.#askAt = now + ASK_AGAIN_MS;
+    }
+    this.#asking = false;
   }
 
   /** Where the face is, if this browser finds faces. */

@@ -32,7 +32,11 @@ export class MakeView {
   #library;
   #open;
   #camera = new Camera();
-  #advice = new Advice(byId("camera"), (sentence) => (byId("advice").textContent = sentence));
+  #advice = new Advice(
+    byId("camera"),
+    (sentence) => (byId("advice").textContent = sentence),
+    (pixels) => this.#library.guidance(pixels),
+  );
   #photo = null;
   #making = null;
   #opening = null; // the file that is being opened; a later one takes its place

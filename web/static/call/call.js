@@ -322,7 +322,8 @@ export class RoomCall {
       this.#reconnect(this.#run);
       return;
     }
-    if (["removed", "room-ended"].includes(cause)) this.#door.keepSeat("");
+    if (cause === "removed") this.#door.keepOut();
+    if (cause === "room-ended") this.#door.keepSeat("");
     this.#end(cause === "room-ended" ? "The call has ended" : "You are out of the call", String(reason ?? ""), seat);
   }
 }

@@ -22,7 +22,7 @@ const room = roomInAddress();
 const door = new Door(room);
 const call = new RoomCall(door);
 const lists = [{ list: byId("faces"), listen: true }, { list: byId("faces-live"), listen: false }];
-const faces = new Faces(door, lists, (id) => (call.active ? call.wear(id) : lobby.faceChosen(id)));
+const faces = new Faces(door, lists, faceChosen, (sentence) => notice(byId(call.active ? "room-problem" : "lobby-problem"), sentence));
 const lobby = new Lobby(door, faces, join);
 const tiles = new Tiles(call);
 const drawer = new Drawer(call);
@@ -30,6 +30,11 @@ const takes = new Takes(call, door);
 const controls = new Controls({ call, door, tiles, drawer, takes, faces });
 let wakeLock = null;
 let saying = 0;
+
+function faceChosen(id) {
+  if (!call.active) lobby.faceChosen(id);
+  else if (id) call.wear(id); // who erased the face they wear is told by the server
+}
 
 function show(name, title) {
   showOnly(byId(`view-${name}`), VIEWS);

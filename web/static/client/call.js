@@ -52,6 +52,8 @@ export class AvatarCall {
    * @param {(ms: number) => void} [options.onfirstframe]
    * @param {(id: string, state: "loading"|"ready") => void} [options.onavatar]
    * @param {(state: "lost"|"recovered") => void} [options.onworker]
+   * @param {(message: {type: "recording"|"recorded", stage?: "running"|"off", id: string, seconds: number, bytes: number}) => void}
+   *   [options.onrecording] a recording began, goes on (once a second) or has ended
    * @param {() => void} [options.onsoundblocked] the browser wants a click before it plays sound
    */
   constructor(options) {
@@ -107,6 +109,11 @@ export class AvatarCall {
   /** Barge-in: what has been said but not yet shown is dropped and the face eases to neutral. */
   interrupt() {
     return this.#peer?.send({ type: "interrupt" }) ?? false;
+  }
+
+  /** Write one's avatar and voice to the server, or stop; who speaks agrees by asking. @param {boolean} on */
+  record(on) {
+    return this.#peer?.send({ type: "record", on: Boolean(on) }) ?? false;
   }
 
   /** @param {boolean} on */
@@ -299,6 +306,7 @@ export class AvatarCall {
   #message(message) {
     const sentence = (text, fallback) => (typeof text === "string" && text ? text : fallback);
     if (message.type === "stats") this.stats.server = message;
+    else if (message.type === "recording" || message.type === "recorded") this.#options.onrecording?.(message);
     else if (message.type === "worker") this.#options.onworker?.(message.state);
     else if (message.type === "avatar") {
       this.#options.onavatar?.(message.id, message.state);
