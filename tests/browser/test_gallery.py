@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 SIDE = 96  # px of the copy that advice.js looks at
 
-_JUDGE = """([now, last]) => import("/static/app/advice.js").then(({ judge }) =>
+_JUDGE = """([now, last]) => import("/static/app/camera/advice.js").then(({ judge }) =>
   judge(Float32Array.from(now), last && Float32Array.from(last)))"""
 
 

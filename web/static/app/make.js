@@ -1,7 +1,7 @@
 /** From a photo to an avatar: photo → consent → progress → the stage, or the reason why not. */
 
-import { Advice } from "./advice.js";
-import { Camera } from "./camera.js";
+import { Advice } from "./camera/advice.js";
+import { Camera } from "./camera/camera.js";
 import { announce, byId, notice, paint, showOnly } from "./dom.js";
 import { BUNDLE, openPhoto, PhotoProblem } from "./photo.js";
 

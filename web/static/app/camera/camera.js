@@ -1,7 +1,7 @@
 /** The webcam: a mirrored preview, a countdown, one photo. */
 
-import { openMedia } from "../../client.js";
-import { announce, byId } from "./dom.js";
+import { openMedia } from "../../../client.js";
+import { announce, byId } from "../dom.js";
 
 const COUNTDOWN_FROM = 3;
 const CAMERA = { facingMode: "user", width: { ideal: 1920 }, height: { ideal: 1080 } };
