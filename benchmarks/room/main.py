@@ -31,7 +31,7 @@ from visavis.benchmarks.common import (
     running_server,
 )
 from visavis.benchmarks.reporting import add_report_options, check_report_options, report
-from visavis.benchmarks.room import screen
+from visavis.benchmarks.room import page, screen
 from visavis.benchmarks.room.summary import comings, steady, verdict
 
 ROOM = "bench"
@@ -88,6 +88,7 @@ async def _measure(server: Server, args: argparse.Namespace) -> dict[str, Any]:
         result["worker_death"] = await _worker_death(server, guests)
     result["goals_met"] = verdict(result)
     if args.screen:
+        result["page"] = await _page(server, args, avatars)
         result |= await _screen(server, args, avatars)
     return result
 
@@ -152,6 +153,25 @@ async def _standby(server: Server) -> None:
             return
         last = idlest
         await asyncio.sleep(1.0)
+
+
+async def _page(server: Server, args: argparse.Namespace, avatars: list[str]) -> dict[str, Any]:
+    """Put the product's own page among one stand-in less."""
+    others = args.people - 1
+    async with _guests(server, args.people, args.size) as guests:
+        names = [f"Person {n + 1}" for n in range(others)]
+        ids = {n: (await guests.do("come", name=n, avatar=avatars[0], turn=0))["id"] for n in names}
+        last = names[-1]
+
+        async def go() -> tuple[str, float]:
+            began = 1e3 * time.time()
+            await guests.do("go", name=last)
+            return ids[last], began
+
+        async def come() -> None:
+            ids[last] = (await guests.do("come", name=last, avatar=avatars[0], turn=0))["id"]
+
+        return await page.measure(server.url, ROOM, others, min(args.joins, 8), go, come)
 
 
 async def _screen(server: Server, args: argparse.Namespace, avatars: list[str]) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class StandIn:
         self._peer: MediaConnection | None = None
         self._arrivals: dict[RTCRtpTransceiver, Arrivals] = {}
         self._own: RTCRtpTransceiver | None = None
+        self._shown: dict[str | None, str] = {}  # who is in which section
         self._pings: asyncio.Task[None] | None = None
 
     # ------------------------------------------------------------------ coming and going
@@ -91,7 +92,7 @@ class StandIn:
         return {name: 1e3 * (at - began) for name, at in times.items()}
 
     async def _connect(self) -> None:
-        self._arrivals, self.messages = {}, []
+        self._arrivals, self._shown, self.messages = {}, {}, []
         peer = self._peer = MediaConnection(Binding())
         control = peer.createDataChannel("control", ordered=True)
         control.on("message", self._told)
@@ -201,7 +202,19 @@ class StandIn:
         message = json.loads(text)
         if message["type"] not in ("stats", "pong", "recorded"):
             self.messages.append((time.monotonic(), message))
+            if message["type"] == "streams":
+                self._forget_former(message["streams"])
             self._news.set()
+
+    def _forget_former(self, streams: list[dict[str, Any]]) -> None:
+        """A section that somebody else is in now has no pictures of theirs yet."""
+        shown = {stream["video"]: stream["id"] for stream in streams}
+        for transceiver, arrivals in self._arrivals.items():
+            who = shown.get(transceiver.mid)
+            if transceiver is not self._own and self._shown.get(transceiver.mid) not in (None, who):
+                arrivals.wall.clear()
+                arrivals.media.clear()
+        self._shown = shown
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
         try:
