@@ -186,40 +186,61 @@ def _unrolled(
     for name, value in constants.items():
         tensor = numpy_helper.from_array(np.ascontiguousarray(value), f"{prefix}_{name}")
         model.graph.initializer.append(tensor)
-    made: list[NodeProto] = []
+    return _Unrolling(model, prefix, hidden).nodes(node, steps)
 
-    def add(op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> list[str]:
-        name = f"{prefix}_{op}_{len(made)}"
-        made.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
+
+class _Unrolling:
+    """Writes one GRU as plain nodes; its weights stand in the graph under ``prefix`` already."""
+
+    def __init__(self, model: ModelProto, prefix: str, hidden: int) -> None:
+        self._model, self._prefix, self._hidden = model, prefix, hidden
+        self._made: list[NodeProto] = []
+
+    def _add(self, op: str, inputs: list[str], outputs: list[str], **attributes: Any) -> list[str]:
+        name = self._named(f"{op}_{len(self._made)}")
+        self._made.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
         return outputs
 
-    def named(name: str) -> str:
-        return f"{prefix}_{name}"
+    def _named(self, name: str) -> str:
+        return f"{self._prefix}_{name}"
 
-    def thirds(name: str) -> list[str]:
-        parts = [named(f"{name}_{gate}") for gate in "zrh"]
-        third = numpy_helper.from_array(np.full(3, hidden, np.int64), named(f"split_{name}"))
-        model.graph.initializer.append(third)
-        return add("Split", [named(name), third.name], parts, axis=-1)
+    def _constant(self, name: str, value: NDArray[np.int64]) -> str:
+        tensor = numpy_helper.from_array(value, self._named(name))
+        self._model.graph.initializer.append(tensor)
+        return tensor.name
 
-    # All steps' input products in one multiplication: (steps, batch, 3 * hidden).
-    add("MatMul", [node.input[0], named("w")], [named("xw")])
-    add("Add", [named("xw"), named("bw")], [named("x")])
-    xs = [named(f"x{t}") for t in range(steps)]
-    if steps > 1:
-        ones = numpy_helper.from_array(np.ones(steps, np.int64), named("steps"))
-        model.graph.initializer.append(ones)
-        add("Split", [named("x"), ones.name], xs, axis=0)
-    else:
-        add("Identity", [named("x")], xs)
-    state = node.input[5]
-    states = []
-    for t, x in enumerate(xs):
+    def _thirds(self, name: str) -> list[str]:
+        """Split update, reset and new gate."""
+        parts = [self._named(f"{name}_{gate}") for gate in "zrh"]
+        third = self._constant(f"split_{name}", np.full(3, self._hidden, np.int64))
+        return self._add("Split", [self._named(name), third], parts, axis=-1)
+
+    def nodes(self, node: NodeProto, steps: int) -> list[NodeProto]:
+        """Return the nodes that compute what ``node`` computes in so many steps."""
+        named, add = self._named, self._add
+        # All steps' input products in one multiplication: (steps, batch, 3 * hidden).
+        add("MatMul", [node.input[0], named("w")], [named("xw")])
+        add("Add", [named("xw"), named("bw")], [named("x")])
+        xs = [named(f"x{t}") for t in range(steps)]
+        if steps > 1:
+            ones = self._constant("steps", np.ones(steps, np.int64))
+            add("Split", [named("x"), ones], xs, axis=0)
+        else:
+            add("Identity", [named("x")], xs)
+        state, states = node.input[5], []
+        for t, x in enumerate(xs):
+            state = self._step(t, x, state)
+            states.append(state)
+        return self._made + _gru_outputs(node, states, self._prefix)
+
+    def _step(self, t: int, x: str, state: str) -> str:
+        """Add one step; return its state."""
+        named, add = self._named, self._add
         add("Identity", [x], [named(f"gx{t}")])
-        xz, xr, xh = thirds(f"gx{t}")
+        xz, xr, xh = self._thirds(f"gx{t}")
         add("MatMul", [state, named("r")], [named(f"hw{t}")])
         add("Add", [named(f"hw{t}"), named("br")], [named(f"gh{t}")])
-        hz, hr, hh = thirds(f"gh{t}")
+        hz, hr, hh = self._thirds(f"gh{t}")
         z, reset, new = named(f"z{t}"), named(f"reset{t}"), named(f"new{t}")
         add("Sigmoid", add("Add", [xz, hz], [f"{z}_sum"]), [z])
         add("Sigmoid", add("Add", [xr, hr], [f"{reset}_sum"]), [reset])
@@ -227,9 +248,7 @@ def _unrolled(
         add("Tanh", add("Add", [xh, *gated], [f"{new}_sum"]), [new])
         # h = n + z (h - n), which rounds less than (1 - z) n + z h.
         step = add("Mul", [z, *add("Sub", [state, new], [f"{new}_step"])], [f"{new}_part"])
-        state = add("Add", [new, *step], [named(f"h{t}")])[0]
-        states.append(state)
-    return made + _gru_outputs(node, states, prefix)
+        return add("Add", [new, *step], [named(f"h{t}")])[0]
 
 
 def _gru_outputs(node: NodeProto, states: list[str], prefix: str) -> list[NodeProto]:

@@ -18,8 +18,6 @@ MAY_IMPORT = {
 # Benchmarks and trainings are started by the command line, by name; nothing else knows them.
 KNOWS_BENCHMARKS = "streamer/commands/"
 TORCH_ENGINE = {"engines/torch_engine.py", "engines/torch_ops.py"}
-MOST_BESIDE = 14  # files that a newcomer reads the names of before choosing one
-AIORTC_ROOM = "streamer/webrtc/"
 
 
 @cache
@@ -125,14 +123,3 @@ def test_the_streamer_s_rooms_do_not_go_round_in_circles() -> None:
             if there != here and ROOT / "streamer" in there.parents and here != ROOT / "streamer":
                 rooms[str(here.relative_to(ROOT))].add(str(there.relative_to(ROOT)))
     assert not circle(rooms)
-
-
-def test_no_folder_is_too_large_to_take_in() -> None:
-    beside: dict[str, int] = defaultdict(int)
-    for room in (*MAY_IMPORT, "benchmarks", "web", "tests"):
-        for path in (ROOT / room).rglob("*"):
-            place = path.relative_to(ROOT)
-            ours = path.name != "__init__.py" and "node_modules" not in place.parts
-            if ours and path.suffix in {".py", ".js"}:
-                beside[str(place.parent)] += 1
-    assert not {folder: count for folder, count in beside.items() if count > MOST_BESIDE}

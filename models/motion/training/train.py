@@ -252,8 +252,7 @@ def train_flow(args: argparse.Namespace) -> FlowTrainer:
     return trainer
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Train from the command line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="train motion", description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder of shards")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and weights")
@@ -280,6 +279,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--export-only", action="store_true", help="write the weights as they are")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train from the command line."""
+    parser = _parser()
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)

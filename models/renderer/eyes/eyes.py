@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,11 +11,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from visavis.models.appearance.identity import Identity
-from visavis.models.arrays import Floats, ease, smoothstep
+from visavis.models.arrays import Floats, Image, ease, smoothstep
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.eyes.lashes import LASH_LENGTH, lash_at, lash_picture, smoothed
+from visavis.models.renderer.frame import Frame, Opening, Skin
 from visavis.models.renderer.geometry.expression import Eye
-from visavis.models.renderer.geometry.geometry import HeadPose, Rig
+from visavis.models.renderer.geometry.geometry import Rig
 from visavis.models.renderer.raster.warp import double, sample_twice
 
 _EYEBALL = 1.18  # cm, radius
@@ -30,6 +32,57 @@ _WIDER = 0.14  # of the eye's width, by which a lid's upper edge is wider than t
 _ABOVE = 0.34  # inter-ocular distances above a rim where its lid can show
 _CLOSING, _CLOSED_ENOUGH = 0.05, 0.35  # of a rim's way over which the closed lid takes over
 _RIM_SHADOW, _RIM_SHADOW_REACH = 0.38, 0.10  # of the light; of the eye's width
+
+
+class _EyeOfPhoto(NamedTuple):
+    """What the photo says of one eye; pixels are the photo's at the renderer's size.
+
+    Attributes:
+        ball: ``(2P, 2P, 3)`` the eyeball without lids, doubled.
+        lid: ``(2P, 2P, 3)`` the closed lid, doubled.
+        patch: ``(2,)`` the pixel of their upper left corner.
+        centre: ``(2,)`` of the iris.
+        radius: of the iris.
+        fringe: ``(5,)`` pixels, see ``_FRINGE``.
+        lash: ``(3,)`` colour.
+        lashes: the picture of ``lash_picture``.
+    """
+
+    ball: Image
+    lid: Image
+    patch: Floats
+    centre: Floats
+    radius: np.float32
+    fringe: Floats
+    lash: Floats
+    lashes: Floats
+
+
+class _EyeNow(NamedTuple):
+    """What one eye does in a frame.
+
+    Attributes:
+        inverse: ``(2, 3)`` from the frame's pixels to the photo's.
+        shift: ``(2,)`` pixels by which the iris moves.
+        closing: how far the closed lid and its lashes have taken over, 0-1.
+        rims: ``(5, P + 1)`` per column of the patch: the upper rim's row now, how far it came
+            down, how far it still has to go, how much lid there is, and the rim's row in the photo.
+        line: ``(N, 2)`` the upper rim in the frame, left to right.
+        half_width: pixels of the lash line.
+        lash_size: ``(2,)`` pixels that lashes are long, and how far they hang, 0-1.
+        shades: ``(3,)`` light on the eyeball, the rim's shadow on it, the reach of that in pixels.
+        hole: ``(4,)`` bounds of the gap between the lids.
+    """
+
+    inverse: Floats
+    shift: Floats
+    closing: np.float32
+    rims: Floats
+    line: Floats
+    half_width: np.float32
+    lash_size: Floats
+    shades: Floats
+    hole: Floats
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -105,17 +158,17 @@ def _lid_pixel(out, ox, oy, place, rims, fringe, lid, lid_mix, limit, colour):
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def _paint(
-    out, source, coverage, left, top, ball, lid, patch, inverse, centre, radius, shift,
-    lid_mix, fringe, rims, line, lash, lash_mix, half_width, lashes, lash_size, shades, hole,
-):  # fmt: skip
+def _paint(out, skin, eye, now):
     """Put the closed lid on the skin, the eyeball behind it and the lash line on top.
 
-    ``rims`` per column of the patch: the upper rim's row now, how far it came down, how far it
-    still has to go, how much lid there is, and the rim's row in the photo. ``lash_size``: pixels
-    that lashes are long, and how far they hang. ``shades``: light on the eyeball, the rim's shadow
-    on it, its reach.
+    ``skin`` is a :class:`Skin`, ``eye`` a :class:`_EyeOfPhoto`, ``now`` a :class:`_EyeNow`.
     """
+    source, coverage, left, top = skin.source, skin.coverage, skin.left, skin.top
+    ball, lid, patch, centre, radius = eye.ball, eye.lid, eye.patch, eye.centre, eye.radius
+    fringe, lash, lashes = eye.fringe, eye.lash, eye.lashes
+    inverse, shift, lid_mix, rims, line = now.inverse, now.shift, now.closing, now.rims, now.line
+    half_width, lash_size, shades, hole = now.half_width, now.lash_size, now.shades, now.hole
+    lash_mix = lid_mix
     colour = np.empty(3, np.int64)
     rows, columns = coverage.shape
     inner, outer = np.float32(1.1) * radius, np.float32(2.4) * radius
@@ -170,20 +223,16 @@ class EyePainter:
         factor = size / identity.size
         patch = identity.eyes[side]
         ball, lid = identity.eyeballs[side], identity.lids[side]
-        self._lashes = self._own_lashes(rig, identity, side, size)
         if factor != 1.0:
             width = max(4, round(ball.shape[0] * factor))
             ball = cv2.resize(ball, (width, width), interpolation=cv2.INTER_AREA)
             lid = cv2.resize(lid, (width, width), interpolation=cv2.INTER_AREA)
         self._side = side
         self._rig = rig
-        self._ball, self._lid = double(ball), double(lid)
+        ball, lid = double(ball), double(lid)
         self._patch = np.array(
             [(patch.left + 0.5) * factor - 0.5, (patch.top + 0.5) * factor - 0.5], np.float32
         )
-        self._centre = ((np.array(patch.iris) + 0.5) * factor - 0.5).astype(np.float32)
-        self._radius = np.float32(patch.iris_radius * factor)
-        self._lash = np.array(identity.colours.lash, np.float32) * np.float32(0.85)
         seam = rig.lids[side]
         self.loop = np.unique(np.concatenate([seam.upper, seam.lower]))
         self._upper = seam.upper
@@ -194,7 +243,7 @@ class EyePainter:
         self._weight = rig.weight[self._anchor]
         self._moved = np.zeros_like(self._still)
         self._width = float(np.ptp(rig.source[self._upper, 0]))
-        columns = np.arange(self._ball.shape[0] // 2 + 1, dtype=np.float32) + self._patch[0]
+        columns = np.arange(ball.shape[0] // 2 + 1, dtype=np.float32) + self._patch[0]
         self._columns = columns
         self._open = self._rim_rows(rig.source[self._upper])
         self._closed = np.maximum(self._rim_rows(self._closed_rim()), self._open)
@@ -205,7 +254,16 @@ class EyePainter:
         self._rims = np.zeros((5, len(columns)), np.float32)
         self._rims[3] = ease(t)
         self._rims[4] = self._above_corners(self._open)
-        self._fringe = np.array(_FRINGE, np.float32) * np.float32(self._width)
+        self._photo = _EyeOfPhoto(
+            ball,
+            lid,
+            self._patch,
+            ((np.array(patch.iris) + 0.5) * factor - 0.5).astype(np.float32),
+            np.float32(patch.iris_radius * factor),
+            np.array(_FRINGE, np.float32) * np.float32(self._width),
+            np.array(identity.colours.lash, np.float32) * np.float32(0.85),
+            self._own_lashes(rig, identity, side, size),
+        )
         self._smooth = max(1, round(0.14 * self._width))
 
     @staticmethod
@@ -259,23 +317,15 @@ class EyePainter:
         loop = points[self.loop, :2]
         return np.concatenate([loop.min(0) - 1.0, loop.max(0) + 1.5]).astype(np.float32)
 
-    def paint(
-        self, out: NDArray[np.uint8], source: Floats, coverage: NDArray[np.uint8],
-        left: int, top: int, points: Floats, pose: HeadPose, eye: Eye,
-    ) -> None:  # fmt: skip
-        """Paint over a composed frame.
+    def paint(self, frame: Frame, opening: Opening) -> None:
+        """Paint over a composed frame, whose skin is in place already.
 
         Args:
-            out: ``(S, S, 3)`` frame, skin already in place.
-            source: ``(S, S, 2)`` source pixels of the skin.
-            coverage: skin samples per pixel of the eye's box, 0-16.
-            left: first column of the box.
-            top: first row of the box.
-            points: ``(V, 3)`` the frame's vertices in pixels.
-            pose: head and torso motion, which the eyeball follows.
-            eye: what this eye does.
+            frame: the picture.
+            opening: this eye in it.
         """
-        self._rig.move(self._still, self._weight, pose, self._moved)
+        points, eye = frame.points, frame.expression.eyes[self._side]
+        self._rig.move(self._still, self._weight, frame.pose, self._moved)
         inverse = self._to_source(self._moved[:, :2].astype(np.float64))
         line = smoothed(points[self._upper, :2])
         closure = self._follow(line, inverse)
@@ -288,31 +338,19 @@ class EyePainter:
             ],
             np.float32,
         )
-        _paint(
-            out,
-            source,
-            coverage,
-            left,
-            top,
-            self._ball,
-            self._lid,
-            self._patch,
+        now = _EyeNow(
             inverse,
-            self._centre,
-            self._radius,
             self._shift(eye),
             np.float32(closing),
-            self._fringe,
             self._rims,
             line,
-            self._lash,
-            np.float32(closing),
             np.float32(max(0.75, _LASH * self._rig.scale)),
-            self._lashes,
             np.array([LASH_LENGTH * self._width, smoothstep(*_LASH_FALL, closure)], np.float32),
             shades,
             self._hole(points),
         )
+        skin = Skin(frame.source, opening.coverage, opening.box[0], opening.box[1])
+        _paint(frame.out, skin, self._photo, now)
 
     def _to_source(self, now: NDArray[np.float64]) -> Floats:
         """Return the affine map (2, 3) from the frame's pixels to the photo's, by least squares."""
@@ -325,7 +363,7 @@ class EyePainter:
         reach = _EYEBALL * self._rig.scale
         shift = np.array([math.sin(eye.yaw), 0.8 * math.sin(eye.pitch)]) * reach
         length = float(np.hypot(*shift))
-        limit = _SHIFT_LIMIT * float(self._radius)
+        limit = _SHIFT_LIMIT * float(self._photo.radius)
         if length > limit:
             shift *= limit / length
         return shift.astype(np.float32)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
 from visavis.models.arrays import Floats, smoothstep
-from visavis.models.renderer.geometry.expression import Expression
-from visavis.models.renderer.geometry.geometry import HeadPose, Rig
+from visavis.models.renderer.frame import Frame, Opening
+from visavis.models.renderer.geometry.geometry import Rig
 from visavis.models.renderer.mouth.teeth import apply_photo_teeth, photo_teeth, tooth_relief
 from visavis.models.renderer.mouth.throat import Throat
 from visavis.models.renderer.raster.warp import FAR, rasterise
@@ -216,14 +216,13 @@ class MouthPainter:
         tris = basis.part(name)
         return tris[np.abs(basis.neutral[tris, 0]).max(1) < _FRONT_TEETH[name]]
 
-    def draw_seam(
-        self, out: NDArray[np.uint8], points: Floats, model: Floats, expression: Expression
-    ) -> None:
+    def draw_seam(self, frame: Frame) -> None:
         """Draw the line between lips that touch, where the photo has none."""
         if self._seam_dark <= 0:
             return
         seam = self._rig.lips
-        gap = seam.gap(model)
+        points, expression = frame.points, frame.expression
+        gap = seam.gap(frame.model)
         shut = np.clip(1.0 - gap / 0.08, 0, 1).astype(np.float32)
         strength = self._seam_dark * self._seam_profile * shut
         strength *= np.float32(1.0 - _SEAM_ROUND * expression.round)
@@ -233,7 +232,7 @@ class MouthPainter:
         line = np.ascontiguousarray((0.5 * (upper + lower))[:, :2], np.float32)
         half = np.float32(max(0.8, _SEAM * self._rig.scale))
         x0, y0, x1, y1 = self.box(points)
-        _draw_seam(out, line, strength, half, x0, y0, x1, y1)
+        _draw_seam(frame.out, line, strength, half, x0, y0, x1, y1)
 
     def _unlit(
         self, rig: Rig, basis: FaceBasis, identity: Identity, lining: NDArray[np.int32]
@@ -282,22 +281,15 @@ class MouthPainter:
         x1, y1 = (int(np.clip(v, 0, self._rig.size)) for v in high)
         return x0, y0, x1, y1
 
-    def paint(
-        self, out: NDArray[np.uint8], coverage: NDArray[np.uint8], left: int, top: int,
-        points: Floats, model: Floats, pose: HeadPose, expression: Expression,
-    ) -> Floats:  # fmt: skip
+    def paint(self, frame: Frame, opening: Opening) -> Floats:
         """Paint the inside behind the lips; return it, ``(2h, 2w, 3)`` float32 in 0-255.
 
         Args:
-            out: ``(S, S, 3)`` frame, skin already in place.
-            coverage: ``(h, w)`` skin samples per pixel, 0-16.
-            left: first column of the box.
-            top: first row of the box.
-            points: ``(V, 3)`` the frame's vertices in pixels.
-            model: ``(V, 3)`` the same in model cm.
-            pose: head and torso motion.
-            expression: what the face does.
+            frame: the picture, whose skin is in place already.
+            opening: the mouth in it.
         """
+        points, model, pose, expression = frame.points, frame.model, frame.pose, frame.expression
+        coverage, (left, top, _, _) = opening.coverage, opening.box
         rig, seam = self._rig, self._rig.lips
         vertices = self._vertices
         vertices[: len(self._used)] = points[self._used]
@@ -331,7 +323,7 @@ class MouthPainter:
         )
         interior = self._rasterise(vertices, coverage.shape, left, top)
         near = cv2.GaussianBlur(coverage, (0, 0), max(0.6, _RIM * rig.unit))
-        _mix(out, interior, coverage, near, thin, self._rim, left, top)
+        _mix(frame.out, interior, coverage, near, thin, self._rim, left, top)
         return interior
 
     def _rasterise(self, vertices: Floats, shape: tuple[int, ...], left: int, top: int) -> Floats:

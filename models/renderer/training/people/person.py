@@ -39,6 +39,7 @@ from visavis.models.renderer.training.people.head.pose import Manner, Puppet, mo
 from visavis.models.renderer.training.people.portrait.eyes import measure_eyes
 from visavis.models.renderer.training.people.portrait.portrait import WORK, Portrait
 from visavis.models.renderer.training.people.portrait.sheet import (
+    Cutout,
     Sheet,
     make_sheet,
     random_background,
@@ -148,8 +149,8 @@ class Person:
         self.skin: Skin = bake_skin(kit, charts, self.head, portrait, matte)
         self.light = light or random_light(rng, self.skin.own)
         self.sheet: Sheet = make_sheet(
-            kit, charts, self.head, portrait, self.view, foreground, matte, self.skin.own,
-            makeup.hair_back,
+            kit, charts, self.head, portrait, self.view, Cutout(foreground, matte),
+            self.skin.own, makeup.hair_back,
         )  # fmt: skip
         gains = np.clip(rng.normal(1, 0.06, len(kit.names)), 0.85, 1.15).astype(np.float32)
         self.puppet = Puppet(

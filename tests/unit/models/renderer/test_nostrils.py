@@ -55,7 +55,8 @@ def test_the_throat_has_no_holes_under_a_falling_jaw(astronaut_identity: Identit
         columns = slice(x - int(0.3 * unit), x + int(0.3 * unit))
         source = renderer._source[rows, columns]
         assert np.abs(np.diff(source, axis=1)).max() < 0.04 * unit
-        depth, flow, left, top = renderer._draw_face(renderer._rig.points, renderer._pose(vector))
+        face = renderer._draw_face(renderer._rig.points, renderer._pose(vector))
+        depth, flow, left, top = face.depth, face.flow, face.left, face.top
         part = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         assert (depth[part] > -1e8).all()
         assert flow[part][..., 2].min() > 0.5

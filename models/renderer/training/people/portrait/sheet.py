@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.appearance.layers.layers import push_pull
-from visavis.models.arrays import Floats
+from visavis.models.arrays import Floats, Image
 from visavis.models.renderer.raster.warp import FAR, rasterise
 from visavis.models.renderer.training.people.drawing.light import shade, to_linear
 from visavis.models.renderer.training.people.head.head import Head, View
@@ -50,9 +50,22 @@ class Sheet:
     tris: NDArray[np.int32]
 
 
+@dataclass(frozen=True)
+class Cutout:
+    """The person of a portrait without what is behind.
+
+    Attributes:
+        foreground: ``(WORK, WORK, 3)`` the person's own colours, also beyond soft edges.
+        matte: ``(WORK, WORK)`` opacity 0-1.
+    """
+
+    foreground: Image
+    matte: Floats
+
+
 def make_sheet(
     kit: HeadKit, charts: Charts, head: Head, portrait: Portrait, view: View,
-    foreground: NDArray[np.uint8], matte: Floats, own: Floats, back: float,
+    cutout: Cutout, own: Floats, back: float,
 ) -> Sheet:  # fmt: skip
     """Lay a sheet behind the head.
 
@@ -62,8 +75,7 @@ def make_sheet(
         head: geometry of the portrait and of the head at rest.
         portrait: picture and fit.
         view: camera.
-        foreground: ``(WORK, WORK, 3)`` the person's own colours, also beyond soft edges.
-        matte: ``(WORK, WORK)`` opacity 0-1.
+        cutout: the person alone.
         own: ``(9,)`` the portrait's shading.
         back: cm behind the eyes' plane at which hair and shoulders lie.
     """
@@ -90,9 +102,9 @@ def make_sheet(
     step = (NODES - 1) / (1 + 2 * _OUTSIDE)
     place = (centre / WORK + _OUTSIDE) * step
     smooth = cv2.remap(nodes_n.reshape(NODES, NODES, 3), place[0], place[1], cv2.INTER_LINEAR)
-    albedo = to_linear(foreground) / np.clip(shade(own, smooth), *_SHADE)[..., None]
+    albedo = to_linear(cutout.foreground) / np.clip(shade(own, smooth), *_SHADE)[..., None]
     # The outermost pixels carry background; behind the face's outline they would be a bright line.
-    solid = cv2.erode(matte, np.ones((3, 3), np.uint8))
+    solid = cv2.erode(cutout.matte, np.ones((3, 3), np.uint8))
     picture = np.dstack([_encode(albedo), np.rint(solid * 255).astype(np.uint8)])
     weight = head_weight(model)
     cloth = np.clip((-11.0 - model[:, 1]) / 2.0, 0, 1).astype(np.float32)
