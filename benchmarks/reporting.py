@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from visavis.benchmarks import plots
 from visavis.benchmarks.common import machine, read_result, write_json
-from visavis.benchmarks.compare import compare
+from visavis.benchmarks.figures import plots
+from visavis.benchmarks.figures.compare import compare
+from visavis.benchmarks.figures.tables import table
 from visavis.benchmarks.speed import between, machine_speed
-from visavis.benchmarks.tables import table
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:

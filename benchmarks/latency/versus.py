@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from visavis.benchmarks.browser import Run, run_page
 from visavis.benchmarks.common import percentiles
-from visavis.benchmarks.compare import compare
+from visavis.benchmarks.figures.compare import compare
 from visavis.benchmarks.latency.summary import summarise
 from visavis.benchmarks.signalling import Target
 

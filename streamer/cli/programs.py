@@ -22,7 +22,7 @@ def bench(
         typer.echo(context.get_help())
         return
     modules = {name: f"visavis.benchmarks.{name}.main" for name in _BENCHES}
-    modules["compare"] = "visavis.benchmarks.compare"
+    modules["compare"] = "visavis.benchmarks.figures.compare"
     _delegate("benchmarks", modules, which.removeprefix("--"), context.args)
 
 

@@ -161,6 +161,17 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _worker_settings(config: Config) -> WorkerSettings:
+    return WorkerSettings(
+        slots=admission.slots(config.limits),
+        engine=config.engine.engine,
+        threads=config.engine.threads,
+        compute=config.engine.compute,
+        size=config.media.size,
+        refine=config.media.refine,
+    )
+
+
 def _services(
     config: Config,
     clock: Clock,
@@ -173,15 +184,7 @@ def _services(
         avatars = AvatarStore(config.data_dir, config.limits, config.media.size)
     store = avatars
     metrics = Metrics()
-    settings = WorkerSettings(
-        slots=admission.slots(config.limits),
-        engine=config.engine.engine,
-        threads=config.engine.threads,
-        compute=config.engine.compute,
-        size=config.media.size,
-        refine=config.media.refine,
-    )
-    supervisor = Supervisor(settings, clock, command=worker_command)
+    supervisor = Supervisor(_worker_settings(config), clock, command=worker_command)
     admitted = Admission(
         config.limits,
         config.media.fps,

@@ -7,8 +7,8 @@ from typing import Any
 
 from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, Forbidden, NotFound
 from visavis.streamer.rooms.access.limits import Allowance, RoomLimits
-from visavis.streamer.rooms.access.names import same_name
 from visavis.streamer.rooms.access.people import Chat, Part, Person, Presence, Quality, chat_text
+from visavis.streamer.rooms.access.removed import Removed
 from visavis.streamer.rooms.recording.consent import Consent, Stage
 
 Tell = Callable[[dict[str, Any], str], None]
@@ -51,8 +51,7 @@ class Room:
         self.chat = Chat(limits)
         self.people: dict[str, Person] = {}
         self.empty_since = now()
-        self._removed: set[str] = set()  # people, and the links by which they came
-        self._banned: set[str] = set()  # names of those who came without a link
+        self._removed = Removed()
         self._numbers = 0
         self._now, self._wall = now, wall
         self._tell, self._note = tell, note
@@ -111,17 +110,11 @@ class Room:
             AtCapacity: all seats are taken.
             Conflict: it is being recorded and they have not agreed.
         """
-        if who in self._removed:
-            raise Forbidden("The host has removed you from this call.", code="removed")
-        if link and link in self._removed:
-            raise Forbidden("The host has closed this link; ask for a new one.", code="removed")
+        self._removed.check(who, link)
         known = self.people.get(who)
         if known is not None:
             return self._back(known, name, part)
-        if not link and same_name(name) in self._banned:
-            raise Forbidden(
-                "The host has removed somebody of this name from this call.", code="removed"
-            )
+        self._removed.check_name(name, link)
         if self.locked and not host:
             raise Forbidden(
                 "The host has locked this call; nobody else can come in now.", code="room-locked"
@@ -314,9 +307,7 @@ class Room:
         if who == other:
             raise BadRequest("Leave the call instead of removing yourself.")
         person = self.find(other)
-        self._removed |= {other, person.link} - {""}
-        if not person.link:  # they need none, so their name is all that could be told apart
-            self._banned.add(same_name(person.name))
+        self._removed.add(person)
         self._note("room-remove", other)
         self.leave(other, "removed")
         return person

@@ -14,7 +14,7 @@ from visavis.streamer.errors import AtCapacity, Forbidden, NotFound
 from visavis.streamer.rooms.access.credentials import Credentials, Entry
 from visavis.streamer.rooms.access.ended import Ended
 from visavis.streamer.rooms.access.limits import RoomLimits
-from visavis.streamer.rooms.access.names import is_room_name, room_name, shown_name
+from visavis.streamer.rooms.access.names import room_name, shown_name
 from visavis.streamer.rooms.access.people import Part, Person
 from visavis.streamer.rooms.access.tickets import Purpose, Ticket, TicketOffice
 from visavis.streamer.rooms.archive import Archive
@@ -120,31 +120,13 @@ class Rooms:
             return Credentials(owner)
         return Credentials(False, self._office.read(text, *_AT_THE_DOOR))
 
-    def _allowed(self, name: str, shown: Credentials) -> None:
-        """Check that a request has something to do with this room.
-
-        Raises:
-            NotFound: the address names no room.
-            Forbidden: it is for another room, or shows nothing.
-        """
-        if not is_room_name(name):
-            raise NotFound("There is no call at this address.", code="unknown-room")
-        if shown.ticket is not None:
-            if shown.ticket.room != name:
-                raise Forbidden("This invitation is for another call.")
-        elif not shown.owner:
-            raise Forbidden(
-                "You need an invitation to this call; ask its host for a link.",
-                code="invitation-needed",
-            )
-
     def _open_to(self, name: str, shown: Credentials) -> Meeting | None:
         """Return the room if it is open, for a request that has something to do with it.
 
         Raises:
-            Forbidden: its ticket is for a call that has ended, or see :meth:`_allowed`.
+            Forbidden: its ticket is for a call that has ended; see ``Credentials.check_room``.
         """
-        self._allowed(name, shown)
+        shown.check_room(name)
         meeting, ticket = self._meetings.get(name), shown.ticket
         if ticket is not None:
             if ticket.sitting in self._ended:
@@ -330,7 +312,7 @@ class Rooms:
             Forbidden: it shows no seat.
             NotFound: the call, or the person, is not there any more.
         """
-        self._allowed(name, shown)
+        shown.check_room(name)
         ticket, meeting = shown.ticket, self._meetings.get(name)
         if ticket is None or not shown.is_for(Purpose.SEAT):
             raise Forbidden("Join the call first.")
@@ -401,15 +383,15 @@ class Rooms:
 
     def recorded(self, name: str, shown: Credentials) -> list[dict[str, Any]]:
         """Return the recordings of a room that somebody may fetch."""
-        self._allowed(name, shown)
+        shown.check_room(name)
         return self._archive.of(name, shown)
 
     def file(self, name: str, shown: Credentials, recording_id: str, file: str) -> Path:
         """Return where a recorded file lies; raises as :meth:`Archive.file`."""
-        self._allowed(name, shown)
+        shown.check_room(name)
         return self._archive.file(name, shown, recording_id, file)
 
     def erase(self, name: str, shown: Credentials, recording_id: str) -> None:
         """Erase a recording; raises as :meth:`Archive.erase`."""
-        self._allowed(name, shown)
+        shown.check_room(name)
         self._archive.erase(name, shown, recording_id)

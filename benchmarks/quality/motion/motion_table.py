@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from visavis.benchmarks.tables import show_figures
+from visavis.benchmarks.figures.tables import show_figures
 
 _RESULT = Path(__file__).parents[2] / "results" / "quality_motion.json"
 _README = Path(__file__).parents[3] / "models" / "motion" / "README.md"

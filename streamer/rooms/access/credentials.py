@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from visavis.streamer.errors import Forbidden, NotFound
+from visavis.streamer.rooms.access.names import is_room_name
 from visavis.streamer.rooms.access.people import Part
 from visavis.streamer.rooms.access.tickets import Purpose, Ticket
 
@@ -23,6 +25,24 @@ class Credentials:
     def is_for(self, purpose: Purpose) -> bool:
         """Whether it carries a ticket for this."""
         return self.ticket is not None and self.ticket.purpose is purpose
+
+    def check_room(self, name: str) -> None:
+        """Check that a request has something to do with this room.
+
+        Raises:
+            NotFound: the address names no room.
+            Forbidden: it is for another room, or shows nothing.
+        """
+        if not is_room_name(name):
+            raise NotFound("There is no call at this address.", code="unknown-room")
+        if self.ticket is not None:
+            if self.ticket.room != name:
+                raise Forbidden("This invitation is for another call.")
+        elif not self.owner:
+            raise Forbidden(
+                "You need an invitation to this call; ask its host for a link.",
+                code="invitation-needed",
+            )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from visavis.benchmarks import compare, report, speed, stages
+from visavis.benchmarks import speed, stages
 from visavis.benchmarks.common import (
     FAILED,
     BenchmarkError,
@@ -18,9 +18,10 @@ from visavis.benchmarks.common import (
     percentiles,
     read_result,
 )
-from visavis.benchmarks.intervals import ratio_interval, slope_interval
+from visavis.benchmarks.figures import compare, report
+from visavis.benchmarks.figures.intervals import ratio_interval, slope_interval
+from visavis.benchmarks.figures.tables import figures, table
 from visavis.benchmarks.latency import versus
-from visavis.benchmarks.tables import figures, table
 
 
 def test_interval_of_the_ratio_holds_the_truth_about_as_often_as_it_says() -> None:
@@ -118,7 +119,7 @@ def test_report_leaves_out_rows_whose_keys_are_missing() -> None:
 
 
 def test_report_reads_the_committed_results() -> None:
-    folder = Path(report.__file__).parent / "results"
+    folder = Path(report.__file__).parents[1] / "results"
     found = {p.stem: json.loads(p.read_text("utf-8")) for p in folder.glob("*.json")}
     assert report.table(found).count("\n") >= 10
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from visavis.benchmarks.common import BenchmarkError, guarded, read_result
-from visavis.benchmarks.intervals import ratio_interval
-from visavis.benchmarks.tables import NAMES, figures
+from visavis.benchmarks.figures.intervals import ratio_interval
+from visavis.benchmarks.figures.tables import NAMES, figures
 
 _SAME_MACHINE = ("cpu", "cores")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from visavis.benchmarks.tables import NAMES
+from visavis.benchmarks.figures.tables import NAMES
 
 _DPI = 110
 _COLOURS = ("#1f6f8b", "#c8553d", "#588157", "#7b5ea7", "#b08900", "#555555")

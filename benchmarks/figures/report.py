@@ -1,4 +1,4 @@
-"""``python -m visavis.benchmarks.report``: the README's table, from ``benchmarks/results``.
+"""``python -m visavis.benchmarks.figures.report``: the README's table, from ``benchmarks/results``.
 
 Figures are never typed by hand: each row reads keys of one result file, and a row whose file or
 keys are not there is left out.
@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from visavis.benchmarks.tables import show_figures
+from visavis.benchmarks.figures.tables import show_figures
 
-_RESULTS = Path(__file__).parent / "results"
-_README = Path(__file__).parents[1] / "README.md"
+_RESULTS = Path(__file__).parents[1] / "results"
+_README = Path(__file__).parents[2] / "README.md"
 
 # what, goal, file, how the figure reads
 _ROWS: tuple[tuple[str, str, str, str], ...] = (
