@@ -72,6 +72,8 @@ $(VENV)/.test: $(VENV)/.run
 	@# Debian starts both as services; the tests start their own.
 	@{ command -v nginx && command -v caddy; } >/dev/null 2>&1 || { $(call apt,nginx-light caddy,proxies for the tests of docs/deploy.md) \
 		&& { ! command -v systemctl >/dev/null 2>&1 || $(SUDO) systemctl disable --now nginx caddy >/dev/null 2>&1; }; } || true
+	@{ command -v turnserver && command -v nft && command -v ip; } >/dev/null 2>&1 || { $(call apt,coturn nftables iproute2,a TURN server and routers for the tests of docs/deploy.md) \
+		&& { ! command -v systemctl >/dev/null 2>&1 || $(SUDO) systemctl disable --now coturn >/dev/null 2>&1; }; } || true
 	@{ command -v flite && command -v espeak-ng; } >/dev/null 2>&1 || $(call apt,flite espeak-ng,voices for the speech tests) || true
 	@command -v strace >/dev/null 2>&1 || $(call apt,strace,strace for the proof that nothing calls out) || true
 	@# Where PipeWire stands in for PulseAudio already, installing PulseAudio would remove that.

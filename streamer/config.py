@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,11 @@ OTHER_VARIABLES: Final = (
     "VISAVIS_DEBUG",
     "VISAVIS_PLANS",
     "VISAVIS_WORKER_LOG",
+)
+# RFC 7064 and 7065. Secure STUN hides nothing that matters and few servers speak it.
+ICE_SERVER: Final = re.compile(
+    r"(?P<scheme>stun|turns?):(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})"
+    r"(?::(?P<port>[1-9]\d{0,4}))?(?:\?transport=(?P<transport>udp|tcp))?"
 )
 TOKEN_LENGTH: Final = 16  # characters at least; 64 bits where they are hexadecimal
 
@@ -94,6 +100,18 @@ def _address(value: str) -> str:
         raise ValueError("must be addresses such as 203.0.113.7") from None
 
 
+def _ice_server(value: str) -> str:
+    if not ICE_SERVER.fullmatch(value):
+        raise ValueError("must be addresses such as turn:turn.example.org:3478?transport=tcp")
+    return value
+
+
+def _credential(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or set(value) & set('"\\ '):
+        raise ValueError("must be plain ASCII characters without quotes, backslashes and spaces")
+    return value
+
+
 def _prefix(value: str) -> str:
     if value and (not value.startswith("/") or "//" in value or set(value) & set("?#%\\ ")):
         raise ValueError("must be a path such as /avatars")
@@ -111,6 +129,10 @@ Seconds = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_split)]
 Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_split)]
+IceServers = Annotated[
+    tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_split)
+]
+Credential = Annotated[str, AfterValidator(_credential), Field(max_length=512)]
 FilePath = Annotated[Path, AfterValidator(_path)]
 
 
@@ -217,7 +239,7 @@ class LimitsConfig(_Section):
 
 
 class IceConfig(_Section):
-    """How viewers reach the media. Nobody is ever asked for this machine's address."""
+    """How viewers reach the media. Nobody is asked for an address but whom `servers` names."""
 
     advertise: Addresses = ()
     """Addresses offered to viewers as well: what a router or container host passes on to here."""
@@ -225,12 +247,35 @@ class IceConfig(_Section):
     """Lowest UDP port for media; 0 is any."""
     udp_port_max: Int = Field(default=0, ge=0, le=65_535)
     """Highest UDP port for media."""
+    servers: IceServers = ()
+    """STUN and TURN servers of one's own, such as turn:turn.example.org:3478; told to clients."""
+    relay: bool = True
+    """Whether the server asks `servers` as well; not needed where its UDP ports can be reached."""
+    secret: Credential = Field(default="", repr=False)
+    """Shared with the TURN servers (coturn's static-auth-secret); passwords are made from it."""
+    lasts_s: Int = Field(default=12 * 3600, ge=60, le=30 * 86_400)
+    """How long a password that is made from the secret opens the TURN servers."""
+    username: Credential = ""
+    """User name at the TURN servers, where there is no secret."""
+    password: Credential = Field(default="", repr=False)
+    """Password at the TURN servers, where there is no secret; every client is told."""
 
     @model_validator(mode="after")
     def _whole_range(self) -> IceConfig:
         low, high = self.udp_port_min, self.udp_port_max
         if (low or high) and not 1024 <= low <= high:
             raise ValueError("needs udp_port_min of 1024 or more, and udp_port_max not below it")
+        return self
+
+    @model_validator(mode="after")
+    def _credentials(self) -> IceConfig:
+        if bool(self.username) != bool(self.password):
+            raise ValueError("needs username and password together")
+        if self.secret and self.username:
+            raise ValueError("needs either a secret or a username and password, not both")
+        turns = any(server.startswith("turn") for server in self.servers)
+        if turns and not (self.secret or self.username):
+            raise ValueError("needs a secret, or a username and password, for its TURN servers")
         return self
 
 

@@ -36,7 +36,6 @@ from visavis.streamer.worker.pipeline.cores import usable_cores
 
 _WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
 _ENROL_S = 120.0
-_GATHER_S = 10.0
 _FRAMES = 50
 _CALLS_DO_NOT_NEED_IT = "Not needed for browser calls."
 
@@ -323,19 +322,9 @@ def _network(config: Config) -> Iterator[Check]:
     else:
         versions = " and ".join(f"{name} {version}" for name, version in MADE_FOR.items())
         yield Check("WebRTC", "ok", f"Made for {versions}, which are installed.")
-    yield from reach.offered(config, asyncio.run(_gather()))
-
-
-async def _gather() -> list[str]:
-    from visavis.streamer.webrtc.ice.agent import IceAgent
-    from visavis.streamer.webrtc.ice.sockets import Binding
-
-    agent = IceAgent(Binding())
-    try:
-        await asyncio.wait_for(agent.gather_candidates(), _GATHER_S)
-        return [candidate.host for candidate in agent.local_candidates]
-    finally:
-        await agent.close()
+    gathered = asyncio.run(reach.gather(config))
+    yield from reach.offered(config, [host for kind, host in gathered if kind == "host"])
+    yield from reach.ice_servers(config, gathered)
 
 
 def _data_folder(config: Config) -> Iterator[Check]:

@@ -39,6 +39,7 @@ from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
+from visavis.streamer.webrtc.ice.servers import IceServers
 from visavis.streamer.webrtc.ice.sockets import Binding
 from visavis.streamer.webrtc.rtp.rtcp import WallClock
 from visavis.streamer.worker.edge.client import COMMAND
@@ -127,12 +128,12 @@ async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncGene
             stack.push_async_callback(_close, what, close)
 
         closes("audit log", lambda: asyncio.to_thread(services.scribe.shutdown))
+        closes("worker", services.supervisor.close)  # also one that is still starting
         try:
             await services.supervisor.start()
         except ConnectionError as error:
             app.state.failure = str(error)
             raise
-        closes("worker", services.supervisor.close)
         closes("avatars", services.avatars.close)
         closes("guidance", services.guide.close)
         closes("sessions", services.sessions.close)
@@ -199,6 +200,7 @@ def _services(
         scribe.submit(store.note, event, subject)
 
     archive = Archive(config.data_dir, config.media.fps, clock.now, note)
+    ice_servers = IceServers(config.ice, clock, time.time)
     context = SessionContext(
         config=config,
         clock=clock,
@@ -206,7 +208,7 @@ def _services(
         metrics=metrics,
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
-        binding=_binding(config),
+        binding=_binding(config, ice_servers),
         record=archive.begin_alone,
     )
 
@@ -226,7 +228,17 @@ def _services(
     )
     guide = Guide(demanded(config.limits.photo_sandbox))
     return Services(
-        config, metrics, supervisor, admitted, manager, store, rooms, archive, guide, scribe
+        config,
+        metrics,
+        supervisor,
+        admitted,
+        manager,
+        store,
+        rooms,
+        archive,
+        guide,
+        scribe,
+        ice_servers,
     )
 
 
@@ -251,14 +263,16 @@ async def _end_erased(services: Services, clock: Clock) -> None:
             logger.exception("looking for erased avatars failed")
 
 
-def _binding(config: Config) -> Binding:
+def _binding(config: Config, servers: IceServers) -> Binding:
     """Return where media is bound: as far as the HTTP server is reachable, itself or by a proxy."""
     server, ice = config.server, config.ice
-    elsewhere = bool(server.host_names or server.root_path or ice.advertise)
+    asks = bool(ice.servers) and ice.relay
+    elsewhere = bool(server.host_names or server.root_path or ice.advertise or asks)
     return Binding(
         loopback_only=is_loopback(server.host) and not elsewhere,
         ports=(ice.udp_port_min, ice.udp_port_max),
         advertise=ice.advertise,
+        servers=servers if asks else None,
     )
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import time
 from functools import partial
+from types import FrameType
 from typing import Any, Final, cast
 
 import uvicorn
@@ -82,6 +84,14 @@ def run_server(config: Config) -> None:
     addresses = public_addresses(config, sock.getsockname()[1])
 
     class Announcing(uvicorn.Server):
+        told: int | None = None  # to stop, by which signal
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            super().handle_exit(sig, frame)
+            self.told = sig
+            if not self.started:  # uvicorn waits for a start, however long it takes
+                app.state.services.supervisor.give_up()
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
@@ -93,6 +103,8 @@ def run_server(config: Config) -> None:
     with contextlib.suppress(SystemExit):
         server.run(sockets=[sock])
     if not server.started:
+        if server.told is not None:
+            signal.raise_signal(server.told)  # its handler is the one from before again
         raise BadRequest(app.state.failure or "The server could not start; run visavis doctor.")
 
 

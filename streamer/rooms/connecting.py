@@ -12,7 +12,6 @@ from visavis.streamer.rooms.meeting import Meeting
 from visavis.streamer.rooms.member import Member
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import OfferRequest, SessionManager
-from visavis.streamer.webrtc.sdp import signaling
 from visavis.streamer.webrtc.sdp.signaling import Offer
 
 _ID_BYTES = 12
@@ -55,7 +54,7 @@ class Connector:
             return await self._without(meeting, member, request)
 
     def _checked(self, request: OfferRequest) -> Offer:
-        return signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        return self._context.read_offer(request.sdp)
 
     async def _with_avatar(
         self, meeting: Meeting, member: Member, person: Person, request: OfferRequest

@@ -13,6 +13,8 @@ from visavis.streamer.session.taping import Record
 from visavis.streamer.webrtc.ice.sockets import Binding
 from visavis.streamer.webrtc.peer import PeerSettings
 from visavis.streamer.webrtc.rtp.rtcp import WallClock
+from visavis.streamer.webrtc.sdp import signaling
+from visavis.streamer.webrtc.sdp.signaling import Offer
 from visavis.streamer.worker.edge.supervisor import Supervisor
 
 
@@ -37,6 +39,15 @@ class SessionContext:
     binding: Binding = field(default_factory=Binding)
     phases: FramePhases = field(default_factory=FramePhases)
     record: Record | None = None  # how a session is recorded; None: not at all
+
+    def read_offer(self, sdp: str) -> Offer:
+        """Return an offer that has been checked.
+
+        Raises:
+            TooLarge, BadRequest: it cannot be used.
+        """
+        anywhere = self.binding.speaks_first
+        return signaling.check_offer(sdp, "offer", self.config.limits, anywhere=anywhere)
 
     @property
     def peers(self) -> PeerSettings:

@@ -91,7 +91,7 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        offer = self._context.read_offer(request.sdp)
         known = self._peer(request.pc_id)
         if known is not None and not request.restart_pc and known.same_client(offer):
             return _answered(known, await known.answer(offer))
@@ -106,7 +106,7 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        offer = self._context.read_offer(request.sdp)
         signaling.need(offer, "audio")
         return await self._begin(request, offer)
 
@@ -116,7 +116,7 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        offer = self._context.read_offer(request.sdp)
         signaling.need(offer, "audio")  # a microphone; not everybody wants to see themselves
         session, answer = await self._begin(request, offer, guest)
         return session, _answered(session, answer)
@@ -190,7 +190,7 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        offer = signaling.check_offer(sdp, "offer", self._context.config.limits)
+        offer = self._context.read_offer(sdp)
         return await self._watch(view_id, offer)
 
     async def _watch(self, view_id: str, offer: Offer) -> tuple[Viewer, str]:

@@ -266,7 +266,9 @@ class Peer:
         """Take trickled candidates: those that can be used, are new, and within the limit."""
         for entry in candidates[:_MOST_NAMED]:
             if isinstance(entry, dict):
-                found = signaling.parse_candidate(entry.get("candidate"))
+                found = signaling.parse_candidate(
+                    entry.get("candidate"), anywhere=self._settings.binding.speaks_first
+                )
                 mid = entry.get("sdpMid")
                 await self._take(found, mid if isinstance(mid, str) else "")
 

@@ -3,7 +3,7 @@
 A frame's coefficients are its own loudness, its number, and how loud the other side was when it was
 made. The picture's top-left 64 px block shows the frame number's parity, the middle the loudness; a
 bundle file named ``broken`` cannot be opened, one named ``raising`` fails while drawing, one named
-``slow`` takes 60 ms a frame.
+``slow`` takes 60 ms a frame, and one named ``noisy`` fills its packets to the brim.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ class FakeDrawer:
             time.sleep(0.06)
         level = int(min(1.0, float(coefficients[0]) * 4) * 150)
         picture = np.full((*self.shape, 3), self.shade + level, np.uint8)
+        if self.name == "noisy":
+            noise = np.random.default_rng(self.drawn)
+            picture[:] = noise.integers(0, 255, picture.shape, np.uint8)
         picture[:64, :64] = 255 * (int(coefficients[1]) % 2)
         return picture
 

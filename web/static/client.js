@@ -9,7 +9,7 @@
  * or, with its own small interface:  <visavis-avatar avatar="ID" src="https://your-server"></visavis-avatar>
  *
  * Plain modules without dependencies. They talk to the server it was loaded from unless `baseUrl` says
- * otherwise, and to no one else: no STUN server, no telemetry.
+ * otherwise, and to no one else: no telemetry, and no STUN or TURN server but those that its settings name.
  */
 
 export { AvatarCall } from "./static/client/call.js";

@@ -54,9 +54,25 @@ class Outgoing(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
-class Viewed(Outgoing):
-    """What a page that watches has to know of the picture."""
+class IceServer(Outgoing):
+    """STUN or TURN servers, as ``RTCConfiguration.iceServers`` has them."""
 
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+
+class IceServers(Outgoing):
+    """Whom a client may ask to reach this server; nobody unless the settings name one."""
+
+    iceServers: tuple[IceServer, ...] = ()
+    ttl: int = Field(description="Seconds for which the answer is good.")
+
+
+class Viewed(Outgoing):
+    """What a page that watches has to know of the picture, and of the way to it."""
+
+    iceServers: tuple[IceServer, ...] = ()
     live: bool
     transparent: bool = Field(description="The opacity stands on the right of the colour.")
     width: int

@@ -19,12 +19,13 @@ from visavis.streamer.http.bodies.schemas import (
     Answer,
     Candidates,
     Done,
+    IceServers,
     Incoming,
     Offer,
     Outgoing,
     SessionOptions,
 )
-from visavis.streamer.http.routes.services import Served
+from visavis.streamer.http.routes.services import Served, ice_servers
 from visavis.streamer.http.routes.sessions import offer as begin
 from visavis.streamer.http.routes.sessions import trickle
 
@@ -41,17 +42,11 @@ class Start(Incoming):
     )
 
 
-class IceServers(Outgoing):
-    """What a client should ask for its own address; nobody, as the server is reached directly."""
-
-    iceServers: tuple[str, ...] = ()
-
-
 class Started(Outgoing):
     """Where to send the offer."""
 
     sessionId: str
-    iceConfig: IceServers = IceServers()
+    iceConfig: IceServers
 
 
 class Starts:
@@ -87,10 +82,11 @@ def _starts(request: Request) -> Starts:
     return starts
 
 
-@router.post("/start")
-async def start(request: Request, body: Start | None = None) -> Started:
+@router.post("/start", response_model_exclude_none=True)
+async def start(served: Served, request: Request, body: Start | None = None) -> Started:
     """Prepare a session for Pipecat's ``startBot``."""
-    return Started(sessionId=_starts(request).add((body or Start()).body))
+    made = _starts(request).add((body or Start()).body)
+    return Started(sessionId=made, iceConfig=ice_servers(served))
 
 
 @router.post("/sessions/{session_id}/api/offer")

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from visavis.streamer.errors import AtCapacity, NotFound
 from visavis.streamer.http.bodies.answers import DESCRIBED
 from visavis.streamer.http.bodies.forms import describe_form, read_photo
-from visavis.streamer.http.bodies.schemas import Avatar, Candidates, Done, Id, Mood
+from visavis.streamer.http.bodies.schemas import Avatar, Candidates, Done, IceServer, Id, Mood
 from visavis.streamer.http.routes.recordings import FRESH, Recordings
-from visavis.streamer.http.routes.services import Served
+from visavis.streamer.http.routes.services import Served, ice_servers
 from visavis.streamer.rooms.access.credentials import Credentials, Entry
 from visavis.streamer.rooms.access.people import Part
 from visavis.streamer.rooms.access.tickets import Purpose
@@ -102,6 +102,9 @@ class Seat(_Out):
     host: bool
     part: str
     title: str
+    iceServers: tuple[IceServer, ...] = Field(
+        (), description="Whom its peer connection may ask for a way to this server."
+    )
 
 
 class RoomOffer(_In):
@@ -185,11 +188,15 @@ async def invite(rooms: Hall, shown: Shown, room: str, body: Invite) -> Invitati
     return Invitation(**made, path=f"call/{room}?invite={made['ticket']}")
 
 
-@router.post("/{room}/people", status_code=201)
-async def enter(rooms: Hall, shown: Shown, room: str, body: Enter) -> Seat:
+@router.post("/{room}/people", status_code=201, response_model_exclude_none=True)
+async def enter(
+    served: Served, rooms: Hall, shown: Shown, room: str, body: Enter, response: Response
+) -> Seat:
     """Take a seat, or the one back that one had."""
     entry = Entry(body.name, Part(body.part), body.agrees, body.seat)
-    return Seat(**rooms.enter(room, shown, entry))
+    given = rooms.enter(room, shown, entry)
+    response.headers.update(FRESH)  # it is a key, and may hold a password
+    return Seat(**given, iceServers=ice_servers(served).iceServers)
 
 
 @router.delete("/{room}/people/me", status_code=204, response_class=Response)

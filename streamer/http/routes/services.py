@@ -12,12 +12,14 @@ from fastapi import Depends, Request
 from visavis.streamer.avatars.guidance import Guide
 from visavis.streamer.config import Config
 from visavis.streamer.errors import NotFound
+from visavis.streamer.http.bodies.schemas import IceServers as IceServersAnswer
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.rooms.archive import Archive
 from visavis.streamer.rooms.service import Rooms
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import Avatar
 from visavis.streamer.session.manager import SessionManager
+from visavis.streamer.webrtc.ice.servers import IceServers
 from visavis.streamer.worker.edge.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Services:
     archive: Archive
     guide: Guide  # looks at the camera's pictures before a photo is taken
     scribe: ThreadPoolExecutor  # writes the audit log, whose every entry waits for the disk
+    ice_servers: IceServers
     # Photos stay in memory while they come in, so only so many may come in at a time.
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))
 
@@ -51,6 +54,14 @@ def _of(request: Request) -> Services:
 
 
 Served = Annotated[Services, Depends(_of)]
+
+
+def ice_servers(served: Services) -> IceServersAnswer:
+    """Return what clients are told of STUN and TURN servers."""
+    servers = served.ice_servers
+    return IceServersAnswer.model_validate(
+        {"iceServers": servers.described(), "ttl": servers.lasts_s}
+    )
 
 
 def find_avatar(store: AvatarStore, avatar_id: str) -> Avatar:

@@ -7,8 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from visavis.streamer.http.bodies.answers import DESCRIBED
-from visavis.streamer.http.bodies.schemas import Answer, Candidates, Done, Offer, Sessions, Viewed
-from visavis.streamer.http.routes.services import Served
+from visavis.streamer.http.bodies.schemas import (
+    Answer,
+    Candidates,
+    Done,
+    IceServers,
+    Offer,
+    Sessions,
+    Viewed,
+)
+from visavis.streamer.http.routes.services import Served, ice_servers
 from visavis.streamer.session.trace import MAX_SECONDS
 
 router = APIRouter(tags=["sessions"], responses=DESCRIBED)
@@ -30,13 +38,21 @@ async def trickle(served: Served, body: Candidates) -> Done:
     return Done()
 
 
-@router.get("/api/views/{view_id}")
+@router.get("/api/ice", response_model_exclude_none=True)
+async def ice(served: Served, response: Response) -> IceServers:
+    """Whom a client may ask to reach this server, for its peer connection."""
+    response.headers["cache-control"] = "no-store"  # it may hold a password
+    return ice_servers(served)
+
+
+@router.get("/api/views/{view_id}", response_model_exclude_none=True)
 async def viewed(served: Served, view_id: str) -> Viewed:
     """What a page that watches a session has to know of its picture."""
     session = served.sessions.viewed(view_id)
     view = session.view
     width, height = (session.size, session.size) if view is None else (view.width, view.height)
     return Viewed(
+        iceServers=ice_servers(served).iceServers,
         live=session.live,
         transparent=view is not None and view.transparent,
         width=width,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BeforeValidator
 
 from visavis.streamer.config import Size
-from visavis.streamer.errors import BadRequest, PreconditionFailed, UnsupportedMedia
+from visavis.streamer.errors import BadRequest, NotFound, PreconditionFailed, UnsupportedMedia
 from visavis.streamer.http.bodies.answers import DESCRIBED
 from visavis.streamer.http.bodies.schemas import Id, Mood
 from visavis.streamer.http.routes.services import Served
@@ -51,9 +52,14 @@ async def _read(request: Request, media: str) -> str:
 @router.options("/api/whip", include_in_schema=False)
 @router.options("/api/whip/{pc_id}", include_in_schema=False)
 @router.options("/api/whep/{view_id}", include_in_schema=False)
-async def what_is_taken() -> Response:
-    """Say what may be posted and patched; there are no ICE servers to name."""
-    return Response(status_code=204, headers=_TAKES)
+async def what_is_taken(served: Served, view_id: str = "") -> Response:
+    """Say what may be posted and patched, and name the ICE servers to whom may use them."""
+    if view_id:
+        with contextlib.suppress(NotFound):
+            served.sessions.viewed(view_id)
+            view_id = ""
+    links = "" if view_id else ", ".join(served.ice_servers.links())
+    return Response(status_code=204, headers=_TAKES | ({"link": links} if links else {}))
 
 
 @router.post(
@@ -82,7 +88,7 @@ async def whip(
         "location": f"whip/{session.id}",
         "link": f'<whep/{session.view_id}>; rel="alternate"; type="{_SDP}"; title="WHEP"',
     }
-    return _answered(session, answer, headers)
+    return _answered(served, session, answer, headers)
 
 
 @router.post(
@@ -95,10 +101,12 @@ async def whip(
 async def whep(served: Served, request: Request, view_id: str) -> Response:
     """Watch a session: picture and sound, or one of them."""
     viewer, answer = await served.sessions.watch(view_id, await _read(request, _SDP))
-    return _answered(viewer, answer, {"location": viewer.id})
+    return _answered(served, viewer, answer, {"location": viewer.id})
 
 
-def _answered(peer: Peer, answer: str, headers: dict[str, str]) -> Response:
+def _answered(served: Served, peer: Peer, answer: str, headers: dict[str, str]) -> Response:
+    if links := [*filter(None, [headers.get("link")]), *served.ice_servers.links()]:
+        headers["link"] = ", ".join(links)
     headers |= {"etag": f'"{peer.etag}"', "accept-patch": fragment.MEDIA_TYPE}
     return Response(answer, 201, headers, media_type=_SDP)
 

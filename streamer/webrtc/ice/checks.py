@@ -24,6 +24,7 @@ MAX_KNOWN = 64  # addresses that have shown the session's ICE password
 LOOK_S = 1.0  # how often it is looked for a sign of life
 QUIET_LOOKS = 4  # without one, each with a question that waits 0.5 s, until the other side is gone
 CONSENT_LOOKS = 5  # between questions for consent to one that is heard (RFC 7675: every 5 s)
+_RELAY_CLOSE_S = 1.0
 UNANSWERED = 6  # such questions until consent has run out (RFC 7675: 30 s)
 
 
@@ -55,6 +56,16 @@ class _Socket(StunProtocol):
         # STUN's two highest bits are zero (RFC 8489); DTLS and SRTP start at 20 and 128.
         if known or (len(data) >= 20 and data[0] < 4):
             super().datagram_received(data, sender)
+
+
+class _Relay(_Socket):
+    """The same over a TURN server, which need not answer when it is over."""
+
+    async def close(self) -> None:
+        """Give the relayed address back, if the TURN server answers."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RELAY_CLOSE_S):
+                await super().close()
 
 
 class IceConnection(Connection):
@@ -122,7 +133,11 @@ class IceConnection(Connection):
             )
             found += [protocol.local_candidate, *self._binding.advertised(protocol.local_candidate)]
             self._protocols.append(protocol)
-        return [*found, *await super().get_component_candidates(component, [], timeout)]
+        if self._binding.servers is not None:
+            more = await self._binding.servers.ask(self._protocols, lambda: _Relay(self))
+            found += [candidate for candidate, _ in more]
+            self._protocols += [relay for _, relay in more if relay is not None]
+        return found
 
     def check_incoming(
         self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol
@@ -204,5 +219,6 @@ class IceConnection(Connection):
             if task is not None:
                 task.cancel()
         for protocol in self._protocols:
-            protocol.transport.abort()
+            transport = protocol.transport
+            transport.close() if isinstance(protocol, _Relay) else transport.abort()
         self._agent.closed(self)

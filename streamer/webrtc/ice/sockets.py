@@ -9,15 +9,27 @@ import random
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from aioice import Candidate
 from aioice.candidate import candidate_foundation, candidate_priority
+from aioice.ice import StunProtocol
 
 _RECEIVE_BUFFER = 1 << 20  # bytes in the kernel
 _LOOPBACK = ("127.0.0.1", "::1")
 _ATTACH_FILTER = 26  # SO_ATTACH_FILTER of Linux, which Python does not name
+
+
+class AddressServers(Protocol):
+    """STUN and TURN servers."""
+
+    async def ask(
+        self, sockets: Sequence[StunProtocol], relay: Callable[[], StunProtocol]
+    ) -> list[tuple[Candidate, StunProtocol | None]]:
+        """Return what they make of this side, each with its protocol where it is a relay."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,11 +42,18 @@ class Binding:
             them with 127.0.0.1, but the kernel lets nothing in there that comes from outside.
         ports: lowest and highest UDP port; any if both are 0.
         advertise: addresses offered besides, which somebody passes on to this machine port by port.
+        servers: asked for addresses of this side beyond its own; nobody is if None.
     """
 
     loopback_only: bool = False
     ports: tuple[int, int] = (0, 0)
     advertise: tuple[str, ...] = ()
+    servers: AddressServers | None = None
+
+    @property
+    def speaks_first(self) -> bool:
+        """Whether checks go to addresses of the world as well: a NAT or relay lets none in else."""
+        return self.servers is not None
 
     def addresses(self, found: Iterable[str]) -> list[str]:
         """Return the addresses to bind, of those that the machine has."""
@@ -116,12 +135,16 @@ def _refuse_outsiders(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("HP", 4, ctypes.addressof(code)))
 
 
-def acceptable_candidate(address: str) -> bool:
+def acceptable_candidate(address: str, *, anywhere: bool = False) -> bool:
     """Whether checks may be sent to an address that a client names.
 
     Only addresses of the local network are; a viewer from elsewhere, or one that hides behind an
     mDNS name, speaks first and is learnt from its own authenticated check. So nobody can make this
     server send datagrams into the world, or ask the network for a name.
+
+    Args:
+        address: an IP address, or what stands in its place.
+        anywhere: addresses of the world too: a server behind a NAT, or a relay, has to speak first.
     """
     try:
         ip = ipaddress.ip_address(address)
@@ -132,5 +155,7 @@ def acceptable_candidate(address: str) -> bool:
             return False
         ip = ip.ipv4_mapped or ip
     if ip.is_loopback:
+        return True
+    if ip.is_global and anywhere and not ip.is_multicast:
         return True
     return not (ip.is_global or ip.is_multicast or ip.is_unspecified or ip.is_reserved)

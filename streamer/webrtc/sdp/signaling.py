@@ -87,8 +87,16 @@ class Offer:
         return frozenset().union(*(section.fingerprints for section in self.sections))
 
 
-def check_offer(sdp: object, kind: object, limits: LimitsConfig) -> Offer:
+def check_offer(
+    sdp: object, kind: object, limits: LimitsConfig, *, anywhere: bool = False
+) -> Offer:
     """Check an offer and take out what must not reach the ICE agent.
+
+    Args:
+        sdp: what the client sent.
+        kind: the description's type, which must be "offer".
+        limits: what one client may cost.
+        anywhere: keep candidates beyond the local network too.
 
     Raises:
         TooLarge: it exceeds the limit.
@@ -100,7 +108,7 @@ def check_offer(sdp: object, kind: object, limits: LimitsConfig) -> Offer:
         raise BadRequest("The type of the description must be offer.")
     if len(sdp.encode("utf-8", "surrogatepass")) > limits.offer_bytes:
         raise TooLarge(f"The offer is larger than {limits.offer_bytes // 1024} KB.")
-    head, blocks, candidates = _split(sdp.splitlines(), limits.candidates)
+    head, blocks, candidates = _split(sdp.splitlines(), limits.candidates, anywhere)
     try:
         text = "\r\n".join([*head, *(line for block in blocks for line in block)]) + "\r\n"
         description = SessionDescription.parse(text)
@@ -134,7 +142,7 @@ def need(offer: Offer, *kinds: str) -> None:
 
 
 def _split(
-    lines: Iterable[str], most: int
+    lines: Iterable[str], most: int, anywhere: bool
 ) -> tuple[list[str], list[list[str]], list[list[RTCIceCandidate]]]:
     """Return the lines above the sections, those of each, and each one's usable candidates.
 
@@ -155,7 +163,7 @@ def _split(
             if line != "a=ice-lite":  # it may speak first as well
                 head.append(line)
         elif line.startswith("a=candidate:"):
-            keep_candidate(candidates[-1], parse_candidate(line[2:]), most)
+            keep_candidate(candidates[-1], parse_candidate(line[2:], anywhere=anywhere), most)
         elif line == "a=bundle-only":
             # Firefox offers all sections but the first with port 0 (RFC 8843, 7.2.1), which aiortc
             # takes for a refusal.
@@ -236,7 +244,7 @@ def _playout_delay_id(media: MediaDescription) -> int | None:
     return None
 
 
-def parse_candidate(text: object) -> RTCIceCandidate | None:
+def parse_candidate(text: object, *, anywhere: bool = False) -> RTCIceCandidate | None:
     """Return a candidate that may be contacted, or None."""
     if not isinstance(text, str) or len(text) > 512:
         return None
@@ -249,6 +257,6 @@ def parse_candidate(text: object) -> RTCIceCandidate | None:
         and candidate.component == 1
         and 0 < candidate.port < 65_536
         and candidate.type in ("host", "srflx", "relay")
-        and acceptable_candidate(candidate.ip)
+        and acceptable_candidate(candidate.ip, anywhere=anywhere)
     )
     return candidate if usable else None

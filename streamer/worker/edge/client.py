@@ -108,6 +108,8 @@ class WorkerClient(asyncio.Protocol):
     async def close(self, limit_s: float = 2.0) -> None:
         """End it politely, then by force; returns when the process is gone."""
         self._gone = True  # nobody is to be told
+        if not self.was_ready:  # it loads or compiles, and reads nothing meanwhile
+            self._kill_process()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(Message(Kind.SHUTDOWN).encode())
             self._transport.close()
@@ -143,6 +145,10 @@ class WorkerClient(asyncio.Protocol):
         except (KeyError, TypeError, ValueError):  # a message without what it must hold
             logger.exception("worker %d speaks nonsense", self.pid)
             self.kill()
+
+    def abandon(self, reason: str) -> None:
+        """Let whoever waits for it to be ready wait no more."""
+        self._fail(reason)
 
     def _fail(self, reason: str) -> None:
         if not self.ready.done():

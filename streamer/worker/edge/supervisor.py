@@ -69,6 +69,9 @@ class Supervisor:
         self._command = tuple(command)
         self._active: WorkerClient | None = None
         self._standby: WorkerClient | None = None
+        self._starting: WorkerClient | None = None  # waited for, to become the active one
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._given_up = False
         self._slots: dict[int, WorkerSlot] = {}
         self._free = deque(range(settings.slots))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,23 +89,33 @@ class Supervisor:
         """Start the first worker and return when it is ready.
 
         Raises:
-            ConnectionError: it ended before it was.
+            ConnectionError: it ended before it was, or nobody wants it any more.
         """
+        self._loop = asyncio.get_running_loop()
         client = await self._spawn()
         await self._get_ready(client)
         self._take(client)
         self._task(self._watch())
         self._task(self._prepare_standby(STANDBY_DELAY_S))
 
+    def give_up(self) -> None:
+        """Let :meth:`start` fail at once; may be called from a signal handler."""
+        self._given_up = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop_starting)
+
+    def _stop_starting(self) -> None:
+        if self._starting is not None:
+            self._starting.abandon("it was told to stop.")
+
     async def close(self) -> None:
         """End every process and task."""
         self._live(Life.CLOSED)
+        clients = (self._active, self._standby, self._starting)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for client in (self._active, self._standby):
-            if client is not None:
-                await client.close()
+        await asyncio.gather(*(client.close() for client in clients if client is not None))
 
     @property
     def up(self) -> bool:
@@ -263,11 +276,15 @@ class Supervisor:
         Raises:
             ConnectionError: it ended before, or took too long and was ended.
         """
+        self._starting = client
+        if self._given_up:
+            self._stop_starting()
         try:
             said = await asyncio.wait_for(asyncio.shield(client.ready), READY_S)
         except TimeoutError:
             client.kill()
             raise ConnectionError(f"The avatar engine was not ready in {READY_S:g} s.") from None
+        self._starting = None  # only now: whoever closes while it is waited for has to end it
         if self._light is None and isinstance(light := said.get("light"), bool):
             self._light = light
 

@@ -31,7 +31,7 @@ def main() -> None:
     config = load_config(environ={}, overrides=overrides)
     app = create_app(
         config,
-        avatars=FakeAvatars(folder, "anna"),  # type: ignore[arg-type]
+        avatars=FakeAvatars(folder, "noisy", "anna"),  # type: ignore[arg-type]
         worker_command=FAKE_WORKER,
     )
     served = uvicorn_config(app, config)

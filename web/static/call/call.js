@@ -160,7 +160,7 @@ export class RoomCall {
         const microphone = this.part === "avatar" ? this.microphone : null;
         const { signal } = run;
         const others = Math.max(1, [...this.people.values()].filter(({ part }) => part === "avatar").length - Number(Boolean(microphone)));
-        const own = await link.connect({ microphone, others, wishes: microphone ? this.wishes : {}, signal });
+        const own = await link.connect({ microphone, others, wishes: microphone ? this.wishes : {}, iceServers: seat.iceServers, signal });
         if (run.signal.aborted) return;
         this.#tell("own", own);
         this.#set("live", "In the call");

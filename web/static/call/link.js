@@ -34,16 +34,16 @@ export class Link {
   }
 
   /**
-   * @param {{microphone: MediaStream|null, others: number, wishes: object, signal: AbortSignal}} options
+   * @param {{microphone: MediaStream|null, others: number, wishes: object, iceServers?: RTCIceServer[], signal: AbortSignal}} options
    *   without a microphone one has no avatar: one listens or watches
    * @returns {Promise<MediaStream|null>} one's own picture, never one's own sound
    */
-  async connect({ microphone, others, wishes, signal }) {
+  async connect({ microphone, others, wishes, iceServers = [], signal }) {
     if (typeof RTCPeerConnection === "undefined") {
       throw new CallError("unsupported", "This browser cannot make calls. Use a current Chrome, Edge, Firefox or Safari.");
     }
     signal = anyOf(signal, this.#gone.signal);
-    const pc = (this.#pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" }));
+    const pc = (this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" }));
     let own = null;
     if (microphone) {
       this.sender = pc.addTransceiver(microphone.getAudioTracks()[0], { direction: "sendonly" }).sender;

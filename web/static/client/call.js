@@ -1,7 +1,7 @@
 import { CallError } from "./errors.js";
 import { openMicrophone, release } from "./media.js";
 import { Peer } from "./peer.js";
-import { Server, sleep } from "./server.js";
+import { IceServers, Server, sleep } from "./server.js";
 import { statsCollector } from "./stats.js";
 
 const SWITCH_LIMIT_MS = 10_000;
@@ -14,6 +14,7 @@ const FAULTS = 3; // so many in a row without one picture, and it is no use
 /** A live call with an avatar. States: idle, microphone, connecting, live, waiting, reconnecting, ended, failed. */
 export class AvatarCall {
   #server;
+  #iceServers;
   #options;
   #peer = null;
   #run = null; // AbortController of the call in progress
@@ -60,6 +61,7 @@ export class AvatarCall {
     if (!(options?.video instanceof HTMLVideoElement)) throw new TypeError("AvatarCall needs a video element.");
     this.#options = options;
     this.#server = new Server(options);
+    this.#iceServers = new IceServers(() => this.#server.request("api/ice"));
     this.avatarId = options.avatarId || "";
   }
 
@@ -86,6 +88,7 @@ export class AvatarCall {
     this.#faults = 0;
     try {
       this.#ownsMicrophone = !stream;
+      this.#iceServers.get(); // while the microphone opens
       if (!stream) {
         this.#set("microphone", "Waiting for the microphone");
         stream = await openMicrophone(this.#options.microphoneId);
@@ -227,7 +230,8 @@ export class AvatarCall {
       try {
         const { microphone, avatarId } = this;
         const { size = 512, probe = false, heard, mood, style, canvas } = this.#options;
-        await peer.connect({ microphone, heard, avatarId, size, probe, mood, style, canvas, signal: run.signal });
+        const iceServers = await this.#iceServers.get();
+        await peer.connect({ microphone, heard, avatarId, size, probe, mood, style, canvas, iceServers, signal: run.signal });
         if (!run.signal.aborted) this.#wentLive(run);
         return;
       } catch (error) {

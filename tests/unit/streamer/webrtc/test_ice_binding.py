@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.fakes.fake_clock import FakeClock
 from visavis.streamer.config import Config, IceConfig, ServerConfig
 from visavis.streamer.http.app import _binding
 from visavis.streamer.webrtc.ice.agent import IceAgent
+from visavis.streamer.webrtc.ice.servers import IceServers
 from visavis.streamer.webrtc.ice.sockets import Binding
 
 
@@ -45,4 +47,5 @@ async def test_advertised_addresses_are_offered_with_the_port_behind_them() -> N
     ],
 )
 def test_media_goes_as_far_as_the_page(config: Config, here: bool) -> None:
-    assert _binding(config).loopback_only is here
+    servers = IceServers(config.ice, FakeClock(), lambda: 0.0)
+    assert _binding(config, servers).loopback_only is here
