@@ -120,8 +120,10 @@ class Session(Peer):
         self._microphone: AudioIn | None = None
         self._next_avatar: Avatar | None = None
         self._agent: AgentVoice | None = None  # speaks in place of the microphone
-        # In a room everybody is asked: there the guest's command of this name stands in its place.
-        self._taping = Taping(context.record, self._channels.control.send, self._run)
+        # In a room everybody is asked, so nobody records alone there.
+        self._taping = Taping(
+            None if guest is not None else context.record, self._channels.control.send, self._run
+        )
 
     @property
     def state(self) -> str:

@@ -86,7 +86,7 @@ class Peer:
         self._sections = Sections()
         self.own_feed: Feed | None = None  # what the peer's own sections show
         self._named = 0  # candidates taken
-        self._channels = 0  # data channels opened so far
+        self._channels_opened = 0  # data channels, so far
         self._ending: asyncio.Future[None] | None = None
         self._tasks = OwnedTasks(f"{type(self).__name__} {peer_id}", self._failed)
         self._run = self._tasks.run
@@ -329,8 +329,8 @@ class Peer:
             self.end_soon("The connection was lost.", "connection")
 
     def _channel_opened(self, channel: RTCDataChannel) -> None:
-        self._channels += 1
-        if self._channels > _MOST_CHANNELS:
+        self._channels_opened += 1
+        if self._channels_opened > _MOST_CHANNELS:
             self.end_soon("Too many data channels were opened.", "error")
         elif not self.over:
             self.channel(channel)

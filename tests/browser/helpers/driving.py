@@ -33,10 +33,15 @@ def find_chromium(playwright: Playwright) -> str | None:
     return own if own and os.path.exists(own) else None
 
 
-def launch(playwright: Playwright, path: str, microphone: Path | None, permission: str) -> Browser:
-    """Start Chromium with a wav for a microphone; permission is ``allow`` or ``deny``."""
+def launch(
+    playwright: Playwright, path: str, microphone: Path | None, permission: str, *more: str
+) -> Browser:
+    """Start Chromium with a wav for a microphone; permission is ``allow`` or ``deny``.
+
+    ``more`` are further flags.
+    """
     answer = "--use-fake-ui-for-media-stream" + ("=deny" if permission == "deny" else "")
-    flags = [*FLAGS, answer]
+    flags = [*FLAGS, answer, *more]
     if microphone is not None:
         flags.append(f"--use-file-for-fake-audio-capture={microphone}")
     return playwright.chromium.launch(executable_path=path, args=flags)
