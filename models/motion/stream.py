@@ -122,7 +122,7 @@ class MotionStream:
         self._body = BodyClock(flow, fps, seed, mood, style, flow_steps) if flow else None
         self._last = np.zeros(COUNT, np.float32)
         self._held = np.zeros(COUNT, np.float32)
-        self._ease = 1.0
+        self._ease, self._ease_s = 1.0, EASE_S
         self._restart()
 
     @property
@@ -160,13 +160,17 @@ class MotionStream:
         if self._body is not None:
             self._body.set_mood(mood, style)
 
-    def reset(self) -> None:
-        """Barge-in: forget the past; the lips ease from where they are within 200 ms.
+    def reset(self, shown: NDArray[np.float32] | None = None, ease_s: float = EASE_S) -> None:
+        """Barge-in: forget the past; the lips ease from where they are.
 
         Frames count from zero again at the next pushed sample. Head, gaze and blinks go on.
+
+        Args:
+            shown: ``(COUNT,)`` to ease from; None is the last frame that was made.
+            ease_s: seconds until the lips are at rest.
         """
-        self._held = self._last.copy()
-        self._ease = 0.0
+        self._held = (self._last if shown is None else shown).copy()
+        self._ease, self._ease_s = 0.0, ease_s
         self._restart()
 
     def push(
@@ -290,7 +294,7 @@ class MotionStream:
         """After a reset, move from the held lips to the new ones within ``EASE_S``."""
         if self._ease >= 1.0:
             return
-        self._ease = min(1.0, self._ease + 1.0 / (self._fps * EASE_S))
+        self._ease = min(1.0, self._ease + 1.0 / (self._fps * self._ease_s))
         share = np.float32(ease(self._ease))
         lips = list(_LIPS)
         face[lips] = self._held[lips] * (1 - share) + face[lips] * share

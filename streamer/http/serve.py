@@ -32,6 +32,7 @@ from visavis.streamer.worker.memory import limit_arenas, settle
 
 _GRACE_S: Final = 5
 _HEADER_BYTES: Final = 32 * 1024
+_MESSAGE_BYTES: Final = 8 << 20  # a minute of sound as base64
 _BACKLOG: Final = 128  # asyncio accepts as many at a time before it looks at any of them
 
 
@@ -60,6 +61,8 @@ def uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
         timeout_keep_alive=server.keep_alive_s,
         timeout_graceful_shutdown=_GRACE_S,
         h11_max_incomplete_event_size=_HEADER_BYTES,
+        ws_max_size=_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # what comes is sound; inflating it keeps pictures waiting
     )
 
 

@@ -78,7 +78,11 @@ class AvatarClient:
         """
         try:
             self._socket = await connect(
-                self._url, additional_headers=self._headers, open_timeout=_CONNECT_S, proxy=None
+                self._url,
+                additional_headers=self._headers,
+                open_timeout=_CONNECT_S,
+                compression=None,  # sound does not get smaller, and a sentence would wait for it
+                proxy=None,
             )
         except InvalidHandshake as error:
             raise BadRequest(f"The server lets no agent in: {error}") from None

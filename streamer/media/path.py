@@ -37,6 +37,7 @@ class MediaPath:
     ) -> None:
         self.live = False
         self.muted = False
+        self._ahead_of_clock = False  # sound is written before its time
         self.timeline = Timeline(clock.now())
         self.delay = ReleaseDelay(media.fps, media.look_ahead_ms, float(media.ring_ms))
         self._clock = clock
@@ -89,6 +90,23 @@ class MediaPath:
         """By how much sound leaves before its picture now, in seconds."""
         return self.lead.seconds(self.delay.seconds, self.timeline.lateness_s)
 
+    def in_hand_ms(self, frame: int, tick_at: float, waited_ms: float, work_ms: float) -> float:
+        """Return how much earlier than its tick a frame was ready, for the release delay.
+
+        Speech that is written ahead of the clock makes pictures early, silence after it does not:
+        what counts is when they were ready if the sound came with the clock.
+
+        Args:
+            frame: its number.
+            tick_at: monotonic seconds of its tick.
+            waited_ms: what it really waited.
+            work_ms: what models and drawing took.
+        """
+        if not self._ahead_of_clock:
+            return waited_ms
+        complete = self.timeline.start + (self.needed_by(frame) + 1) / RATE
+        return min(waited_ms, 1e3 * (tick_at - complete) - work_ms)
+
     def media_time(self) -> float | None:
         """Return the seconds of media that are due now; None before there are any."""
         if not self.live:
@@ -106,6 +124,7 @@ class MediaPath:
             return
         if self.muted:
             samples = np.zeros_like(samples)
+        self._ahead_of_clock = False
         self.timeline.push(source_time, samples, self._clock.now())
         self._feed()
 
@@ -113,6 +132,7 @@ class MediaPath:
         """Take sound that is to be heard next, at 48 kHz, from something that has no clock."""
         if self.live:
             silent = np.zeros_like(samples) if self.muted else samples
+            self._ahead_of_clock = True
             self.timeline.extend(silent, self._clock.now())
             self._feed()
 

@@ -19,7 +19,7 @@ from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
 from visavis.streamer.media.timeline import RATE
-from visavis.streamer.session.agent import AHEAD, BLOCK, MAX_BEHIND, AgentVoice
+from visavis.streamer.session.agent import AHEAD, BLOCK, AgentVoice
 from visavis.streamer.session.channels.channels import Channels
 from visavis.streamer.session.channels.motion_channel import MotionFrame
 from visavis.streamer.session.context import Avatar, SessionContext
@@ -302,6 +302,7 @@ class Session(Peer):
             raise Conflict("Another agent speaks in this session.", code="agent-there")
         self._agent, self._heard = voice, self._heard or HeardSound()
         voice.caption = lambda text: self._channels.tell({"type": "caption", "text": text})
+        voice.came = self._speak  # speech begins with the message, not with the next tick
 
     def leave_agent(self, voice: AgentVoice) -> None:
         """Let the microphone speak again."""
@@ -311,14 +312,15 @@ class Session(Peer):
             self._path.timeline.change_source()
 
     def _speak(self) -> None:
-        """Put what the agent says on the timeline, at the pace of a microphone."""
+        """Put what the agent says on the timeline: speech a little ahead of the clock."""
         voice, timeline = self._agent, self._path.timeline
-        if voice is None:
+        if voice is None or not self._path.live:
             return
-        due = timeline.due(self._clock.now()) + AHEAD
-        if due - timeline.written > MAX_BEHIND * BLOCK:  # this process has stood still
-            timeline.pass_over(due - BLOCK)
-        for _ in range((due - timeline.written) // BLOCK):
+        due = timeline.due(self._clock.now())
+        # What were written before the sound that leaves next would be counted and never heard.
+        first = max(due - 2 * BLOCK, self._sound.position)
+        timeline.pass_over(-(-first // BLOCK) * BLOCK)
+        while timeline.written + BLOCK <= due + (AHEAD if voice.waiting_s else 0):
             samples, sound = voice.block()
             self._path.speak(samples)
             voice.placed(timeline.written - BLOCK, sound)

@@ -55,7 +55,9 @@ class SessionFigures:
         """Keep everything that one picture on its way to the viewer says."""
         now = self._now()
         on_time = self.packet(packet, now)
-        path.delay.observe(on_time=on_time, waited_ms=packet.ring_ms)
+        work_ms = packet.push_ms + packet.draw_ms
+        in_hand = path.in_hand_ms(packet.frame, packet.tick_at, packet.ring_ms, work_ms)
+        path.delay.observe(on_time=on_time, waited_ms=max(0.0, in_hand))
         self._metrics.delay.set(1e3 * path.delay.seconds)
         start, end = path.start_of(packet.frame), path.start_of(packet.frame + 1)
         self.age(path.timeline.arrival((start + end) // 2), now)

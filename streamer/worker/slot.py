@@ -70,6 +70,7 @@ class Slot:
         self._tick_at = 0.0
         self._generation = 0
         self._resets = False
+        self._again_from = 0  # the first frame to be made again after an interruption; 0: none
         self._next_drawer: Drawer | None = None
         self._effort = Effort.FULL
         self._shared: deque[tuple[int, NDArray[np.float32]]] | None = None
@@ -219,9 +220,13 @@ class Slot:
         self._turn.to(yaw, pitch)
 
     def interrupt(self) -> None:
-        """Barge-in: drop sound, coefficients and pictures that wait; the count goes on."""
+        """Barge-in: drop sound, coefficients and pictures that wait; the count goes on.
+
+        Frames that were known already, but not shown, are made again, easing from what is shown.
+        """
         with self._lock:
             self._hush_inbox()
+            self._again_from = self._ring.last_tick + 1
             self._pending.clear()
             if self._shared is not None:
                 self._shared.clear()
@@ -243,7 +248,9 @@ class Slot:
     def deadline(self) -> float | None:
         """Return when the most urgent work must be done, or None if there is none."""
         with self._lock:
-            if not self._inbox and not self._pending:
+            if self._resets:
+                return self._now()
+            if not self._inbox and not (self._pending and self._ring.holds(self._pending[0].frame)):
                 return None
             frame = self._pending[0].frame if self._pending else self._first_frame + self._emitted
             last = self._ring.last_tick
@@ -261,7 +268,7 @@ class Slot:
         if mood is not None:
             self._pipeline.set_mood(*mood)
         if resets:
-            self._pipeline.reset()
+            self._start_over(generation)
         if inbox:
             self._hear(inbox, generation)
             return
@@ -273,6 +280,19 @@ class Slot:
         elif drawer is not None:
             self._pipeline.show(drawer)
 
+    def _start_over(self, generation: int) -> None:
+        """Reset the models and make the frames again that are due before sound comes in."""
+        began = self._now()
+        with self._lock:
+            shown = self._ring.shown
+            count = self._first_frame + self._emitted - max(self._again_from, self._first_frame)
+            count = max(0, min(count, self.spec.fps)) if self._again_from else 0
+        self._pipeline.reset(None if shown is None else shown.source.coefficients)
+        if count:
+            self._emitted -= count
+            values = self._pipeline.push(np.zeros(count * RATE // self.spec.fps, np.float32))
+            self._known(values, began, began, generation)
+
     def _hear(self, inbox: list[tuple[float, NDArray[np.float32]]], generation: int) -> None:
         began = self._now()
         samples = np.concatenate([s for _, s in inbox])
@@ -282,6 +302,12 @@ class Slot:
         values = (
             self._pipeline.push(samples) if heard is None else self._pipeline.push(samples, heard)
         )
+        self._known(values, inbox[-1][0], began, generation)
+
+    def _known(
+        self, values: NDArray[np.float32], heard_at: float, began: float, generation: int
+    ) -> None:
+        """Take the coefficients of the next frames."""
         self._turn.apply(values)
         known_at = self._now()
         push_s = known_at - began
@@ -291,7 +317,6 @@ class Slot:
                 frame = self._first_frame + self._emitted
                 self._emitted += 1
                 if generation == self._generation:
-                    heard_at = inbox[-1][0]
                     self._pending.append(
                         Pending(frame, row.copy(), heard_at, known_at, push_s, share)
                     )
@@ -314,7 +339,7 @@ class Slot:
 
     def _choose(self) -> Pending | None:
         """Return the next frame worth drawing: in order, but nothing that a newer one replaces."""
-        while self._pending:
+        while self._pending and self._ring.holds(self._pending[0].frame):
             pending = self._pending.popleft()
             if self._thins(pending.frame):
                 continue

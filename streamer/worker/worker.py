@@ -204,6 +204,7 @@ class Worker:
         before = slot.stale
         packet = slot.tick(frame)
         if packet is not None:
+            self._scheduler.wake()  # a tick makes room for a picture
             self._send(packet.message(message.slot).of(message.epoch))
             # An avatar being loaded costs everybody a few frames and says nothing of later.
             loading = time.monotonic() < self._loading_until

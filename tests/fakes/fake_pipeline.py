@@ -72,7 +72,7 @@ class FakePipeline:
     def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
         return self._drawer.render(coefficients)
 
-    def reset(self) -> None:
+    def reset(self, shown: NDArray[np.float32] | None = None) -> None:
         self.resets += 1
         self._sound[:] = 0
 

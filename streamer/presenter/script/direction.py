@@ -88,9 +88,9 @@ class DirectedPipeline:
         """Draw one frame."""
         return self._pipeline.render(coefficients)
 
-    def reset(self) -> None:
+    def reset(self, shown: NDArray[np.float32] | None = None) -> None:
         """Forget the sound so far."""
-        self._pipeline.reset()
+        self._pipeline.reset(shown)
 
     def show(self, drawer: Drawer) -> None:
         """Draw another avatar, or the same otherwise framed, from now on."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from visavis.models.renderer.renderer import Renderer
 
 RATE = 16_000  # samples per second of the sound that models hear
+_EASE_S = 0.16  # to still lips: with the wait for a tick, encoding and the way, 200 ms
 DRAWN = ""
 """The bundle that is no file: the drawn person, for warming up and measuring."""
 
@@ -119,8 +120,11 @@ class Pipeline(Protocol):
         """Draw one frame, (size, size, 3) RGB uint8; valid until the next call."""
         ...
 
-    def reset(self) -> None:
-        """Barge-in: forget the sound so far and ease to neutral; frames keep their count."""
+    def reset(self, shown: NDArray[np.float32] | None = None) -> None:
+        """Barge-in: forget the sound so far and ease to neutral; frames keep their count.
+
+        ``shown`` (COUNT,) is what to ease from; None is the last frame that was made.
+        """
         ...
 
     def show(self, drawer: Drawer) -> None:
@@ -173,9 +177,9 @@ class AvatarPipeline:
         """Draw one frame."""
         return self._drawer.render(coefficients)
 
-    def reset(self) -> None:
+    def reset(self, shown: NDArray[np.float32] | None = None) -> None:
         """Forget the sound so far; as much silence takes its place, so that frames keep count."""
-        self._motion.reset()
+        self._motion.reset(shown, ease_s=_EASE_S)
         covered = self._emitted * RATE // self._motion.fps
         self._pushed, self._emitted = self._pushed - covered, 0
         self._motion.push(np.zeros(self._pushed, np.float32))

@@ -179,3 +179,15 @@ async def test_other_codecs_get_frames() -> None:
     with pytest.raises(MediaStreamError):
         track.stop()
         await track.recv()
+
+
+async def test_sound_ahead_of_the_clock_does_not_make_the_delay_believe_in_more_headroom() -> None:
+    clock, path, _ = make()
+    await speak(clock, path, 8)
+    assert path.in_hand_ms(3, clock.now(), 90.0, 10.0) == 90.0, "a microphone's waits are real"
+    path.speak(np.zeros(RATE // 2, np.int16))
+    complete = path.timeline.start + (path.needed_by(12) + 1) / RATE
+    assert path.in_hand_ms(12, complete + 0.030, 90.0, 10.0) == pytest.approx(20.0)
+    assert path.in_hand_ms(12, complete + 0.030, 15.0, 10.0) == 15.0
+    await speak(clock, path, 1)
+    assert path.in_hand_ms(12, clock.now(), 90.0, 10.0) == 90.0

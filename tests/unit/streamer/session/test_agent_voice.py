@@ -87,7 +87,7 @@ def test_an_interruption_tells_what_was_heard_and_forgets_the_rest() -> None:
     played.voice.clear(played.seen)
     (cut,) = played.of("interrupted")
     assert cut["playback_position"] == pytest.approx(15 * BLOCK / RATE)
-    assert played.voice.waiting == 0
+    assert played.voice.waiting_s == 0
     played.sound.clear()
     played.run(10)
     assert not np.concatenate(played.sound).any() and not played.of("finished")
@@ -133,7 +133,7 @@ def test_what_waits_is_bounded() -> None:
     voice = Played().voice
     with pytest.raises(AtCapacity, match="60 s"):
         voice.append(np.zeros(int(MAX_AHEAD_S * 8000) + 1, np.int16), 8000)
-    assert voice.waiting == 0
+    assert voice.waiting_s == 0
     for _ in range(256):
         voice.text("x")
     with pytest.raises(AtCapacity):
@@ -167,3 +167,37 @@ def test_messages() -> None:
     assert isinstance(read('{"type": "flush"}'), Flush)
     assert isinstance(read('{"type": "clear"}'), Clear)
     assert read('{"type": "text", "text": "hi"}') == Text(text="hi")
+
+
+def test_a_minute_at_once_costs_no_more_than_what_is_asked_for() -> None:
+    came: list[int] = []
+    voice = AgentVoice(lambda event: None, came=lambda: came.append(1))
+    voice.append(np.full(60 * 24_000, 100, np.int16), 24_000)
+    assert came and voice._made == 0, "nothing is resampled before it is needed"
+    voice.block()
+    assert 0 < voice._made <= RATE // 5
+    assert voice.waiting_s == pytest.approx(60.0 - BLOCK / RATE, abs=1e-3)
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.tuples(st.integers(1, 3000), st.booleans()), min_size=1, max_size=10),
+    st.integers(0, 30),
+    st.integers(0, 8),
+)
+def test_the_position_is_the_samples_that_had_left(
+    parts: list[tuple[int, bool]], blocks: int, delay: int
+) -> None:
+    """However it was cut and whatever was appended: exactly what the timeline gave out."""
+    played = Played(delay=delay * BLOCK)
+    for count, flushes in parts:
+        played.voice.append(np.full(count, 7, np.int16), RATE)
+        if flushes:
+            played.voice.flush()
+    played.run(blocks)
+    left = np.concatenate([*played.sound, np.zeros(0, np.int16)])
+    heard = int(np.count_nonzero(left[: max(0, len(left) - delay * BLOCK)]))
+    done = sum(e["playback_position"] for e in played.of("finished"))
+    played.voice.clear(played.seen)
+    told = done + sum(e["playback_position"] for e in played.events if e["type"] == "interrupted")
+    assert told == pytest.approx(heard / RATE, abs=1e-3)

@@ -234,7 +234,7 @@ class CountingMotion:
             rows += 1
         return np.zeros((rows, 2), np.float32)
 
-    def reset(self) -> None:
+    def reset(self, shown: np.ndarray | None = None, ease_s: float = 0.0) -> None:
         self.received = self.emitted = 0
 
 
@@ -249,3 +249,47 @@ def test_the_pipeline_keeps_count_over_a_reset() -> None:
         if i % 17 == 0:
             pipeline.reset()
         assert frames == max(0, (total - AHEAD) // STEP)
+
+
+def test_sound_far_ahead_keeps_every_picture_for_its_tick(bundle: str) -> None:
+    slot = make(bundle)
+    feed(slot, 0, STEP + AHEAD)
+    drain(slot)
+    slot.tick(0)
+    feed(slot, STEP + AHEAD, 12 * STEP, 8000)  # four times what the ring holds
+    drain(slot)
+    for frame in range(1, 13):
+        packet = slot.tick(frame)
+        assert packet is not None and not packet.repeated and not packet.late, frame
+        drain(slot)
+    assert packet.dropped == 0
+
+
+def test_an_interruption_shows_at_the_next_tick_however_far_ahead_sound_was(bundle: str) -> None:
+    slot = make(bundle)
+    feed(slot, 0, 9 * STEP + AHEAD, 8000)
+    drain(slot)
+    for frame in range(3):
+        slot.tick(frame)
+        drain(slot)
+    slot.interrupt()
+    drain(slot)
+    packets = [slot.tick(3)]
+    for frame in range(4, 9):
+        drain(slot)
+        packets.append(slot.tick(frame))
+    assert all(p is not None and not p.repeated for p in packets)
+    assert slot._emitted == 9
+    feed(slot, 9 * STEP + AHEAD, STEP, 8000)
+    drain(slot)
+    following = slot.tick(9)
+    assert following is not None and not following.repeated
+
+
+def test_an_interruption_before_the_first_tick_makes_nothing_again(bundle: str) -> None:
+    slot = make(bundle)
+    feed(slot, 0, 9 * STEP + AHEAD, 8000)
+    drain(slot)
+    slot.interrupt()
+    drain(slot)
+    assert slot._emitted == 9 and slot.tick(4) is None
