@@ -242,6 +242,16 @@ class AgentVoice:
                 segment.runs.append([media_time, part])
             media_time, count = media_time + part, count - part
 
+    def spoken(self, start: int, end: int) -> list[tuple[int, int, int]]:
+        """Return ``(segment, first, count)`` of speech within a stretch of media time, in order."""
+        found = []
+        for segment in self._segments:
+            for begin, count in segment.runs:
+                first, last = max(begin, start), min(begin + count, end)
+                if last > first:
+                    found.append((segment.number, first, last - first))
+        return sorted(found, key=lambda span: span[1])
+
     def shown(self, media_time: int) -> None:
         """Tell what has become true now that a media time is seen."""
         while self._captions and self._is_due(*self._captions[0][:2], media_time):

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from visavis.streamer.errors import AtCapacity, BadRequest, NotFound
+from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, NotFound, VisavisError
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.guest import Guest
@@ -121,6 +121,31 @@ class SessionManager:
         session, answer = await self._begin(request, offer, guest)
         return session, _answered(session, answer)
 
+    async def begin_headless(
+        self, avatar_id: str, size: int, wishes: Wishes, prepare: Callable[[Session], None]
+    ) -> Session:
+        """Begin a session that nobody connects to: a program takes its pictures.
+
+        Args:
+            avatar_id: who is to be shown; the newest if empty.
+            size: width and height in pixels; the server's if 0.
+            wishes: mood and the like.
+            prepare: done to the session before anything is drawn.
+
+        Raises:
+            VisavisError: whatever is wrong, in one sentence.
+        """
+        request = OfferRequest("", avatar_id=avatar_id, size=size, wishes=wishes)
+        session = await self._make(request)
+        try:
+            prepare(session)
+            await session.begin_headless()
+        except BaseException as error:
+            words = str(error) if isinstance(error, VisavisError) else "It could not begin."
+            await session.end(words, "refused")
+            raise
+        return session
+
     def peer(self, peer_id: str) -> Peer:
         """Return a session or viewer by the id that controls it.
 
@@ -132,6 +157,14 @@ class SessionManager:
     async def _begin(
         self, request: OfferRequest, offer: Offer, guest: Guest | None = None
     ) -> tuple[Session, str]:
+        session = await self._make(request, guest)
+        try:
+            return session, await session.answer(offer)
+        except BaseException:
+            await session.end("The offer could not be answered.", "refused")
+            raise
+
+    async def _make(self, request: OfferRequest, guest: Guest | None = None) -> Session:
         size = request.size or self._context.config.media.size
         avatar = self._context.find_avatar(request.avatar_id)
         await self._enter(request.pc_id, size)
@@ -151,11 +184,7 @@ class SessionManager:
             self._stages[session.stage] = session  # the newest one has the stage
         self._context.metrics.started.inc()
         self._journal("session-start", avatar.id, session.id)
-        try:
-            return session, await session.answer(offer)
-        except BaseException:
-            await session.end("The offer could not be answered.", "refused")
-            raise
+        return session
 
     async def _enter(self, ghost_id: str, size: int) -> None:
         """Take a place; who starts over has its own again, whoever else is waiting for one."""
@@ -195,6 +224,8 @@ class SessionManager:
 
     async def _watch(self, view_id: str, offer: Offer) -> tuple[Viewer, str]:
         session = self.viewed(view_id)
+        if session.headless:
+            raise Conflict("This session gives its pictures to a program and to nobody else.")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(session.begun.wait(), _HOLD_S)
         if session.feed is None or not session.live:

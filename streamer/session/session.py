@@ -27,6 +27,7 @@ from visavis.streamer.session.guest import Guest
 from visavis.streamer.session.options import MOST_STYLE, Wishes
 from visavis.streamer.session.outlets import make_feed, send_raw
 from visavis.streamer.session.push import Push, Pushes
+from visavis.streamer.session.raw import RawOutput
 from visavis.streamer.session.stats import SessionFigures
 from visavis.streamer.session.taping import Taping
 from visavis.streamer.session.trace import chrome_trace_json
@@ -46,6 +47,7 @@ from visavis.streamer.worker.protocol import Packet
 logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for
 _TELL_S = 3.0  # that a session which cannot be waits for the viewer to connect
+_FIRST_PICTURE_S = 10.0
 
 
 class Session(Peer):
@@ -124,6 +126,8 @@ class Session(Peer):
         self._taping = Taping(
             None if guest is not None else context.record, self._channels.control.send, self._run
         )
+        self._raw: RawOutput | None = None  # gives the agent pictures
+        self._headless = False  # there is no connection but the agent's
 
     @property
     def state(self) -> str:
@@ -147,6 +151,27 @@ class Session(Peer):
         if first:
             self._run(self._open_slot(self.feed.codec))  # type: ignore[union-attr]
         return sdp
+
+    async def begin_headless(self) -> None:
+        """Begin without a connection, for an agent that has joined and takes raw pictures.
+
+        Raises:
+            VisavisError: the avatar cannot be shown.
+        """
+        self._headless = self.live = True
+        self._run(self._watch())
+        self.connected()
+        await self._open_slot("RAW")
+        if self._raw is not None:  # what is said before the first picture would be said in the dark
+            try:
+                await asyncio.wait_for(self._raw.begun.wait(), _FIRST_PICTURE_S)
+            except TimeoutError:
+                raise AtCapacity("The avatar took too long to appear; try again.") from None
+
+    @property
+    def headless(self) -> bool:
+        """Whether nobody can watch."""
+        return self._headless
 
     def role_of(self, section: Section, nth: int) -> Role:
         """The first of each kind is the session's own; others' feeds get the rest.
@@ -249,7 +274,11 @@ class Session(Peer):
             self._slot = await self._context.supervisor.open(spec, self)
             if self._channels.motion.attached:
                 self._slot.motion(True)
+            if self._raw is not None:
+                self._slot.pictures(str(self._raw.path))
         except VisavisError as error:
+            if self._headless:
+                raise
             with contextlib.suppress(TimeoutError):  # so that the viewer can be told why
                 await asyncio.wait_for(self._channels.control.attached.wait(), _TELL_S)
             self.end_soon(str(error), "avatar")
@@ -304,12 +333,36 @@ class Session(Peer):
         voice.caption = lambda text: self._channels.tell({"type": "caption", "text": text})
         voice.came = self._speak  # speech begins with the message, not with the next tick
 
+    def give_pictures(self, give: Callable[[bytes], None]) -> dict[str, Any]:
+        """Give the agent raw pictures and their sound; return what it has to know of them.
+
+        Args:
+            give: takes the message of a frame (``media.raw_frames``); must not block.
+
+        Raises:
+            BadRequest: there is no room for them.
+        """
+        view, media = self._wishes.view, self._media
+        size = (self.size, self.size) if view is None else view.picture_size
+        self._raw = RawOutput(size, media.fps, self._path.read, give)
+        if self._slot is not None:
+            self._slot.pictures(str(self._raw.path))
+        return self._raw.describe()
+
     def leave_agent(self, voice: AgentVoice) -> None:
         """Let the microphone speak again."""
         if self._agent is voice:
             self.interrupt()
             self._agent = None
             self._path.timeline.change_source()
+            self._end_raw()
+
+    def _end_raw(self) -> None:
+        if self._raw is not None:
+            if self._slot is not None:
+                self._slot.pictures("")
+            self._raw.end()
+            self._raw = None
 
     def _speak(self) -> None:
         """Put what the agent says on the timeline: speech a little ahead of the clock."""
@@ -324,11 +377,26 @@ class Session(Peer):
             samples, sound = voice.block()
             self._path.speak(samples)
             voice.placed(timeline.written - BLOCK, sound)
-        voice.shown(self._seen())
+        if self._raw is None:
+            voice.shown(self._seen())
 
     def _seen(self) -> int:
         """Return the media time whose picture is shown now, in samples."""
         return round((self._path.media_time() or 0.0) * RATE)
+
+    def _given(self) -> int:
+        """Return the media time up to which sound has left, in samples."""
+        left = [self._raw.position] if self._raw is not None else []
+        if self._is_heard():
+            left.append(self._sound.position)
+        return max(left) if left else self._seen()
+
+    def _give_raw(self, frame: int) -> None:
+        """Give the agent a frame, and only then tell what has become true with it."""
+        if self._raw is None or self._agent is None:
+            return
+        self._raw.frame(frame, self._agent.spoken)
+        self._agent.shown(self._raw.position)
 
     async def _pace(self) -> None:
         """Keep media time going and release frames at their ticks."""
@@ -371,6 +439,7 @@ class Session(Peer):
         self._figures.picture(packet, self._path, self._sound, decode_s)
         if self.feed is not None:
             self.feed.picture(packet.frame, packet.data, packet.keyframe)
+        self._give_raw(packet.frame)
 
     def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
         """Send a frame's coefficients to whoever drives a character with them."""
@@ -416,10 +485,11 @@ class Session(Peer):
 
     def interrupt(self) -> None:
         """Barge-in: sound, coefficients and pictures on their way are dropped at once."""
+        left = self._given()
         if self._agent is not None:
-            self._agent.clear(self._sound.position if self._is_heard() else self._seen())
+            self._agent.clear(left)
         if self._path.live:
-            self._path.timeline.hush(self._sound.position)
+            self._path.timeline.hush(left)
         if self._slot is not None:
             self._slot.interrupt()
         self._channels.chat.hushed()
@@ -538,6 +608,7 @@ class Session(Peer):
         try:
             if self.feed is not None:
                 self.feed.end()
+            self._end_raw()
             if self._slot is not None:
                 self._slot.close()
                 self._slot = None

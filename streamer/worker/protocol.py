@@ -44,6 +44,7 @@ class Kind(IntEnum):
     MOTION = 12
     HEARD = 13
     MANNER = 14
+    PICTURES = 15
 
     READY = 64
     OPENED = 65

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.media.encoder import Codec, VideoEncoder, to_i420, to_yuv
+from visavis.streamer.media.picture_ring import PictureRing
 from visavis.streamer.media.ring import FrameRing, RingCounters
 from visavis.streamer.worker.frames import Pending, Picture, Shown
 from visavis.streamer.worker.overload import Effort
@@ -70,6 +71,7 @@ class Slot:
         self._tick_at = 0.0
         self._generation = 0
         self._resets = False
+        self._pictures: PictureRing | None = None
         self._again_from = 0  # the first frame to be made again after an interruption; 0: none
         self._next_drawer: Drawer | None = None
         self._effort = Effort.FULL
@@ -108,6 +110,12 @@ class Slot:
         """Keep the coefficients of frames for :meth:`take_motion`, or stop."""
         with self._lock:
             self._shared = deque(maxlen=self.spec.fps) if on else None
+
+    def share_pictures(self, ring: PictureRing | None) -> None:
+        """Put the picture of every tick into shared memory as well; None stops that."""
+        if self._pictures is not None:
+            self._pictures.close()
+        self._pictures = ring
 
     def take_motion(self, frame: int) -> list[tuple[int, NDArray[np.float32]]]:
         """Return ``(number, coefficients)`` of the frames up to ``frame`` not yet taken."""
@@ -156,16 +164,19 @@ class Slot:
             return picture, is_new, replace(self._ring.counters)
 
     def tick(self, frame: int) -> Packet | None:
-        """Encode what frame number ``frame`` shows; None before the first picture."""
+        """Encode what frame number ``frame`` shows; None before the first picture.
+
+        A raw slot's packets hold no data; its pictures are in shared memory, if anybody asked.
+        """
         began = self._now()
         picture, is_new, counters = self._release(frame, began)
         late, repeats, dropped = counters.late, counters.repeated, counters.dropped
-        if picture is None or self._encoder is None:
+        if picture is None:
             return None
-        assert isinstance(picture.image, av.VideoFrame)
-        if is_new and picture.new_avatar:
-            self._encoder.request_keyframe()
-        data, keyframe = self._encoder.encode(picture.image)
+        if self._pictures is not None:
+            image = picture.image
+            self._pictures.put(frame, image if isinstance(image, np.ndarray) else _planes(image))
+        data, keyframe = self._encode(picture, is_new)
         encode_s = self._now() - began
         source = picture.source
         return Packet(
@@ -185,6 +196,14 @@ class Slot:
             draw_ms=1e3 * picture.draw_s,
             tick_at=began,
         )
+
+    def _encode(self, picture: _Picture, is_new: bool) -> tuple[bytes, bool]:
+        if self._encoder is None:
+            return b"", False
+        assert isinstance(picture.image, av.VideoFrame)
+        if is_new and picture.new_avatar:
+            self._encoder.request_keyframe()
+        return self._encoder.encode(picture.image)
 
     @property
     def stale(self) -> int:
@@ -368,6 +387,11 @@ class Slot:
         with self._lock:
             if generation == self._generation or drawer is not None:
                 self._ring.push(pending.frame, picture)
+
+
+def _planes(image: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return I420 ``(H * 3 // 2, W)``."""
+    return np.asarray(image.to_ndarray(), np.uint8)
 
 
 def _encoder(spec: SlotSpec) -> VideoEncoder:

@@ -21,9 +21,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
+from visavis.streamer.errors import BadRequest
+from visavis.streamer.media.picture_ring import PictureRing
 from visavis.streamer.worker import protocol
 from visavis.streamer.worker.memory import give_back, limit_arenas
 from visavis.streamer.worker.overload import OverloadGuard
@@ -36,7 +39,7 @@ from visavis.streamer.worker.pipeline.pipeline import (
 )
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
 from visavis.streamer.worker.scheduler import Scheduler
-from visavis.streamer.worker.slot import Slot
+from visavis.streamer.worker.slot import RawForm, Slot
 
 logger = logging.getLogger(__name__)
 _SWITCH_INTERVAL_S = 0.0005  # so that the media thread need not wait 5 ms for the interpreter lock
@@ -75,6 +78,7 @@ class Worker:
             Kind.PCM: self._pcm,
             Kind.HEARD: self._heard,
             Kind.MOTION: self._motion,
+            Kind.PICTURES: self._pictures,
             Kind.TICK: self._tick,
             Kind.KEYFRAME: lambda m: self._on_slot(m, Slot.request_keyframe),
             Kind.BITRATE: self._bitrate,
@@ -158,7 +162,8 @@ class Worker:
 
         def load() -> None:
             try:
-                slot = Slot(spec, self._pipelines.open(spec), epoch=epoch)
+                raw: RawForm | None = "i420" if spec.codec == "RAW" else None
+                slot = Slot(spec, self._pipelines.open(spec), epoch=epoch, raw=raw)
             except Exception as error:  # a broken bundle must not take the worker down
                 logger.error("slot %d could not be opened: %s", index, error)
                 self._say_failed(index, epoch, error)
@@ -195,6 +200,16 @@ class Worker:
     def _motion(self, message: Message) -> None:
         on = message.json().get("on") is True
         self._on_slot(message, lambda slot: slot.share_motion(on))
+
+    def _pictures(self, message: Message) -> None:
+        """Put every picture into shared memory as well, or no longer."""
+        path = str(message.json().get("path", ""))
+        try:
+            ring = PictureRing(Path(path), writes=True) if path else None
+        except BadRequest as error:  # who looks there sees none; the session has its other viewers
+            logger.error("slot %d gives no pictures: %s", message.slot, error)
+            return
+        self._on_slot(message, lambda slot: slot.share_pictures(ring))
 
     def _tick(self, message: Message) -> None:
         frame = protocol.read_tick(message)

@@ -3,6 +3,10 @@
 A WebSocket, opened with ``?session=<pc_id>&rate=24000``. In: binary frames of mono 16-bit PCM, or
 JSON (``append``, ``flush``, ``clear``, ``text``). Out: JSON (``ready``, ``started``, ``finished``,
 ``interrupted``, ``error``, ``ended``). Picture and sound go to whoever watches the session.
+
+With ``raw=1`` a program on the same machine gets them uncompressed: ``ready`` names the shared
+memory (``media.picture_ring``) and a binary message tells of every frame (``media.raw_frames``).
+With ``avatar`` in place of ``session`` it needs no viewer at all: a session of its own begins.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ import asyncio
 import base64
 import contextlib
 import json
-from typing import Annotated, Any, Final, cast
+from collections import deque
+from typing import Annotated, Any, Final, cast, get_args
 
 import numpy as np
 from fastapi import APIRouter, WebSocket
@@ -19,16 +24,22 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 from starlette.websockets import WebSocketDisconnect
 
+from visavis.models.motion.flow import MANNERS
+from visavis.streamer.config import Size
 from visavis.streamer.errors import BadRequest, VisavisError
 from visavis.streamer.http.bodies.schemas import Incoming
 from visavis.streamer.http.routes.services import Services
 from visavis.streamer.sentences import sentence
 from visavis.streamer.session.agent import MAX_AHEAD_S, AgentVoice, Event
+from visavis.streamer.session.options import Wishes
+from visavis.streamer.session.session import Session
 
 router = APIRouter()
 LOWEST_RATE, HIGHEST_RATE = 8_000, 48_000
+SIZES: Final[tuple[int, ...]] = get_args(get_args(Size)[0])
 _MOST_TEXT: Final = 4_000  # characters of a caption
 _MOST_UNSENT: Final = 512  # events that a client has not read
+_MOST_FRAMES: Final = 6  # messages of frames that it has not read; what they tell of is gone soon
 _MOST_FAULTS: Final = 50  # messages that cannot be used; then it is a flood
 _POLICY_VIOLATION, _NORMAL = 1008, 1000  # RFC 6455, 7.4.1
 _REASON_BYTES: Final = 120  # RFC 6455 allows 123
@@ -110,21 +121,48 @@ class Agent:
     def __init__(self, socket: WebSocket, rate: int) -> None:
         self.voice = AgentVoice(self.tell)
         self._socket, self._rate = socket, rate
-        self._events: asyncio.Queue[Event] = asyncio.Queue(_MOST_UNSENT)
+        self._unsent: deque[Event | bytes] = deque()
+        self._counts = {False: 0, True: 0}  # of it: events, and frames
+        self._more = asyncio.Event()
         self._faults = 0
         self.interrupt = lambda: None
 
     def tell(self, event: Event) -> None:
         """Send an event; one who reads none is not waited for."""
-        with contextlib.suppress(asyncio.QueueFull):
-            self._events.put_nowait(event)
+        if self._counts[False] < _MOST_UNSENT:
+            self._put(event)
+
+    def lead(self, event: Event) -> None:
+        """Send an event before everything else."""
+        self._unsent.appendleft(event)
+        self._counts[False] += 1
+        self._more.set()
+
+    def give(self, frame: bytes) -> None:
+        """Send the message of a frame, in order with the events; the oldest goes if unread."""
+        if self._counts[True] >= _MOST_FRAMES:
+            self._unsent.remove(next(m for m in self._unsent if isinstance(m, bytes)))
+            self._counts[True] -= 1
+        self._put(frame)
+
+    def _put(self, message: Event | bytes) -> None:
+        self._unsent.append(message)
+        self._counts[isinstance(message, bytes)] += 1
+        self._more.set()
 
     async def send(self) -> None:
-        """Send events until the session ends."""
+        """Send events and frames until the session ends."""
         while True:
-            event = await self._events.get()
-            await self._socket.send_json(event)
-            if event["type"] == "ended":
+            while not self._unsent:
+                self._more.clear()
+                await self._more.wait()
+            message = self._unsent.popleft()
+            self._counts[isinstance(message, bytes)] -= 1
+            if isinstance(message, bytes):
+                await self._socket.send_bytes(message)
+                continue
+            await self._socket.send_json(message)
+            if message["type"] == "ended":
                 return
 
     async def receive(self) -> None:
@@ -173,6 +211,47 @@ def _rate(socket: WebSocket) -> int:
     raise BadRequest(f"The rate is a number of Hz from {LOWEST_RATE} to {HIGHEST_RATE}.")
 
 
+def _wishes(socket: WebSocket) -> tuple[str, int, Wishes]:
+    """Return avatar, size and mood of a session that is to begin."""
+    query = socket.query_params
+    size, mood = query.get("size", "0"), query.get("mood", "neutral")
+    if size not in ("0", *map(str, SIZES)):
+        raise BadRequest(f"The size is one of {', '.join(map(str, SIZES))} pixels.")
+    if mood not in MANNERS:
+        raise BadRequest(f"The mood must be one of {', '.join(MANNERS)}.")
+    return query.get("avatar", ""), int(size), Wishes(mood=mood)
+
+
+async def _joined(socket: WebSocket, services: Services, connection: Agent) -> Session:
+    """Join a session, or begin one without a viewer; say so.
+
+    Raises:
+        VisavisError: whatever is wrong, in one sentence.
+    """
+    query = socket.query_params
+    said: dict[str, Any] = {"max_ahead_s": MAX_AHEAD_S}
+
+    def join(session: Session) -> None:
+        session.join_agent(connection.voice)
+        connection.interrupt = session.interrupt
+        if query.get("raw", "0") not in ("", "0"):
+            try:
+                said["pictures"] = session.give_pictures(connection.give)
+            except VisavisError:
+                session.leave_agent(connection.voice)
+                raise
+
+    if "avatar" in query:
+        if query.get("raw", "0") in ("", "0"):
+            raise BadRequest("A session without a viewer needs raw=1, or nobody would see it.")
+        session = await services.sessions.begin_headless(*_wishes(socket), join)
+    else:
+        session = services.sessions.session(query.get("session", ""))
+        join(session)
+    connection.lead({"type": "ready", "session": session.id, **said})
+    return session
+
+
 @router.websocket("/api/agent")
 async def agent(socket: WebSocket) -> None:
     """Let a program speak in a session in place of its viewer's microphone."""
@@ -180,17 +259,16 @@ async def agent(socket: WebSocket) -> None:
     await socket.accept()
     try:
         connection = Agent(socket, _rate(socket))
-        session = services.sessions.session(socket.query_params.get("session", ""))
-        session.join_agent(connection.voice)
+        session = await _joined(socket, services, connection)
     except VisavisError as error:
         await _refuse(socket, error)
         return
-    connection.interrupt = session.interrupt
-    connection.tell({"type": "ready", "session": session.id, "max_ahead_s": MAX_AHEAD_S})
     try:
         await _until_one_ends(socket, connection)
     finally:
         session.leave_agent(connection.voice)
+        if session.headless:
+            await session.end("The agent has left.", "hangup")
 
 
 async def _until_one_ends(socket: WebSocket, connection: Agent) -> None:

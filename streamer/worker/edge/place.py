@@ -67,6 +67,7 @@ class WorkerSlot:
         self.reopenings = 0
         self.kbps: int | None = None  # what was asked for, if not the spec's
         self._motion = False
+        self._pictures = ""  # the file that pictures are put into as well
         self._look = (0.0, 0.0)  # where the avatar is turned
         self._keeper = keeper
 
@@ -83,12 +84,19 @@ class WorkerSlot:
         self._motion = on
         self._send_open(control(Kind.MOTION, self.index, on=on))
 
+    def pictures(self, path: str) -> None:
+        """Have pictures put into a ``PictureRing`` too, here and after a restart; "" stops it."""
+        self._pictures = path
+        self._send_open(control(Kind.PICTURES, self.index, path=path))
+
     def reopened(self) -> None:
         """Ask again for what a new worker does not know."""
         if self.kbps is not None:
             self.bitrate(self.kbps)
         if self._motion:
             self.motion(True)
+        if self._pictures:
+            self.pictures(self._pictures)
         if self._look != (0.0, 0.0):
             self.look(*self._look)
 

@@ -56,6 +56,7 @@ class WorkerSettings:
 class SlotSpec:
     """What a session asks of its slot.
 
+    ``codec`` is ``H264``, ``VP8`` or ``RAW``: nothing is encoded, pictures go to programs only.
     ``canvas`` is empty for the avatar's own square of ``size`` pixels, else ``"1280x720"`` and the
     like, with ``framing`` and ``background`` as ``worker.view`` reads them.
     """
