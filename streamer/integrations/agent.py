@@ -7,6 +7,7 @@ Needs ``websockets`` and ``numpy`` only, so that it fits beside any other framew
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 from collections import deque
@@ -127,7 +128,7 @@ class AvatarClient:
         prefix = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._url = f"{prefix}/api/agent?{urlencode(query)}"
         self._headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._raw = raw
+        self._raw, self._rate = raw, rate
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._events: deque[AgentEvent] = deque(maxlen=_MOST_EVENTS)
@@ -190,18 +191,26 @@ class AvatarClient:
 
     # ------------------------------------------------------------------ what is said
 
-    async def append(self, samples: NDArray[np.int16] | bytes) -> None:
+    async def append(self, samples: NDArray[np.int16] | bytes, rate: int = 0) -> None:
         """Say something after what was appended before.
 
         Args:
             samples: mono int16, as an array or as little-endian bytes.
+            rate: in Hz; the client's own if 0.
         """
-        if isinstance(samples, np.ndarray):
-            if samples.dtype != np.int16 or samples.ndim != 1:
-                raise ValueError(f"Sound must be one channel of int16, not {samples.dtype}.")
-            samples = samples.astype("<i2").tobytes()
-        for at in range(0, len(samples), _FRAME):
-            await self._send(samples[at : at + _FRAME])
+        pcm = _pcm(samples)
+        for at in range(0, len(pcm), _FRAME):
+            part = pcm[at : at + _FRAME]
+            await self._send(part if rate in (0, self._rate) else _message("append", part, rate))
+
+    async def hear(self, samples: NDArray[np.int16] | bytes, rate: int) -> None:
+        """Have the avatar listen to the other side: in a session of one's own.
+
+        Args:
+            samples: mono int16, as they come; 20 ms say.
+            rate: in Hz.
+        """
+        await self._send(_message("heard", _pcm(samples)[:_FRAME], rate))
 
     async def flush(self) -> None:
         """Say that what was appended is a whole: ``finished`` tells when it has been seen."""
@@ -345,6 +354,18 @@ class AvatarClient:
             )
         )
         self._frames += 1
+
+
+def _pcm(samples: NDArray[np.int16] | bytes) -> bytes:
+    if isinstance(samples, bytes):
+        return samples
+    if samples.dtype != np.int16 or samples.ndim != 1:
+        raise ValueError(f"Sound must be one channel of int16, not {samples.dtype}.")
+    return samples.astype("<i2").tobytes()
+
+
+def _message(kind: str, pcm: bytes, rate: int) -> str:
+    return json.dumps({"type": kind, "audio": base64.b64encode(pcm).decode(), "rate": rate})
 
 
 def _complaint(event: AgentEvent) -> VisavisError:

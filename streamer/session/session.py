@@ -18,6 +18,7 @@ from visavis.streamer.errors import BadRequest, Conflict, VisavisError
 from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
+from visavis.streamer.media.resample import StreamingResampler
 from visavis.streamer.media.timeline import RATE
 from visavis.streamer.session.agent import AHEAD, BLOCK, AgentVoice
 from visavis.streamer.session.channels.channels import Channels
@@ -127,6 +128,8 @@ class Session(Peer):
             None if guest is not None else context.record, self._channels.control.send, self._run
         )
         self._raw: RawOutput | None = None  # gives the agent pictures
+        self._widen: StreamingResampler | None = None  # of what the agent says that is heard
+        self._widen_rate = 0
         self._headless = False  # there is no connection but the agent's
 
     @property
@@ -332,6 +335,17 @@ class Session(Peer):
         self._agent, self._heard = voice, self._heard or HeardSound()
         voice.caption = lambda text: self._channels.tell({"type": "caption", "text": text})
         voice.came = self._speak  # speech begins with the message, not with the next tick
+
+    def hear(self, samples: NDArray[np.int16], rate: int) -> None:
+        """Take what the other side says, mono int16, so that the avatar listens."""
+        if self._heard is None:
+            return
+        if rate != RATE:
+            if self._widen is None or self._widen_rate != rate:
+                self._widen, self._widen_rate = StreamingResampler(rate, RATE), rate
+            wide = self._widen.push(samples[-rate:].astype(np.float32))  # older is forgotten anyway
+            samples = np.clip(np.rint(wide), -32_768, 32_767).astype(np.int16)
+        self._heard.put(0, samples)
 
     def give_pictures(self, give: Callable[[bytes], None]) -> dict[str, Any]:
         """Give the agent raw pictures and their sound; return what it has to know of them.

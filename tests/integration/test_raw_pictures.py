@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,10 @@ SPOKEN = 48_000 // RATE  # samples that come for one that was appended
 
 def own(live: Live, **options: object) -> AvatarClient:
     return AvatarClient(live.url, avatar="anna", raw=True, size=256, rate=RATE, **options)  # type: ignore[arg-type]
+
+
+def is_there(ready: dict[str, Any]) -> bool:
+    return Path(ready["pictures"]["path"]).exists()
 
 
 def level(frame: AvatarFrame) -> float:
@@ -93,7 +98,7 @@ async def test_a_slow_reader_costs_only_itself(start_server: StartServer) -> Non
         address = f"{live.url.replace('http', 'ws')}/api/agent?avatar=anna&raw=1&size=256"
         async with connect(address, proxy=None, max_queue=1) as slow, own(live) as quick:
             ready = json.loads(await slow.recv())
-            assert Path(ready["pictures"]["path"]).exists()
+            assert is_there(ready)
             seen = len(viewer.frames)
             frames = []
             async for frame in quick.frames():
@@ -106,7 +111,7 @@ async def test_a_slow_reader_costs_only_itself(start_server: StartServer) -> Non
         async with asyncio.timeout(10):
             while len(live.services.sessions):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-        assert not Path(ready["pictures"]["path"]).exists(), "nothing of it stays"
+        assert not is_there(ready), "nothing of it stays"
 
 
 async def test_an_agent_of_a_watched_session_may_look_too(start_server: StartServer) -> None:
@@ -128,7 +133,7 @@ async def test_an_agent_of_a_watched_session_may_look_too(start_server: StartSer
         await viewer.close()
 
 
-async def test_what_is_refused_is_one_sentence(start_server: StartServer, tmp_path: Path) -> None:
+async def test_what_is_refused_is_one_sentence(start_server: StartServer) -> None:
     async with start_server(token=TOKEN) as live:
         with pytest.raises(BadRequest, match="lets no agent in"):
             async with own(live, token="an old one that has expired"):

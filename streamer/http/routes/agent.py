@@ -16,10 +16,12 @@ import base64
 import contextlib
 import json
 from collections import deque
+from collections.abc import Callable
 from typing import Annotated, Any, Final, cast, get_args
 
 import numpy as np
 from fastapi import APIRouter, WebSocket
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 from starlette.websockets import WebSocketDisconnect
@@ -65,6 +67,14 @@ class Append(Incoming):
     rate: Rate | None = Field(None, description="In Hz; the connection's if left out.")
 
 
+class Heard(Incoming):
+    """What the other side says meanwhile, so that the avatar listens; in a session of one's own."""
+
+    audio: Annotated[bytes, BeforeValidator(_decoded)]
+    """Mono, 16 bit, little-endian, as base64."""
+    rate: Rate | None = Field(None, description="In Hz; the connection's if left out.")
+
+
 class Flush(Incoming):
     """What was appended is a whole; ``finished`` tells when it has been seen."""
 
@@ -79,15 +89,17 @@ class Text(Incoming):
     text: str = Field(max_length=_MOST_TEXT)
 
 
-_MESSAGES: Final[dict[str, type[Append | Flush | Clear | Text]]] = {
+_Message = Append | Heard | Flush | Clear | Text
+_MESSAGES: Final[dict[str, type[_Message]]] = {
     "append": Append,
+    "heard": Heard,
     "flush": Flush,
     "clear": Clear,
     "text": Text,
 }
 
 
-def read(text: str) -> Append | Flush | Clear | Text:
+def read(text: str) -> _Message:
     """Return one message of an agent.
 
     Raises:
@@ -125,7 +137,8 @@ class Agent:
         self._counts = {False: 0, True: 0}  # of it: events, and frames
         self._more = asyncio.Event()
         self._faults = 0
-        self.interrupt = lambda: None
+        self.interrupt: Callable[[], None] = lambda: None
+        self.hear: Callable[[NDArray[np.int16], int], None] = _not_heard
 
     def tell(self, event: Event) -> None:
         """Send an event; one who reads none is not waited for."""
@@ -191,6 +204,8 @@ class Agent:
         message = read(text or "")
         if isinstance(message, Append):
             self._append(message.audio, message.rate or self._rate)
+        elif isinstance(message, Heard):
+            self.hear(_samples(message.audio), message.rate or self._rate)
         elif isinstance(message, Flush):
             self.voice.flush()
         elif isinstance(message, Clear):
@@ -199,9 +214,17 @@ class Agent:
             self.voice.text(message.text)
 
     def _append(self, pcm: bytes, rate: int) -> None:
-        if len(pcm) % 2:
-            raise BadRequest("PCM of 16 bit has an even number of bytes.", code="odd-length")
-        self.voice.append(np.frombuffer(pcm, "<i2").astype(np.int16), rate)
+        self.voice.append(_samples(pcm), rate)
+
+
+def _samples(pcm: bytes) -> NDArray[np.int16]:
+    if len(pcm) % 2:
+        raise BadRequest("PCM of 16 bit has an even number of bytes.", code="odd-length")
+    return np.frombuffer(pcm, "<i2").astype(np.int16)
+
+
+def _not_heard(samples: NDArray[np.int16], rate: int) -> None:
+    raise BadRequest("In this session the viewer is who is heard.", code="not-heard")
 
 
 def _rate(socket: WebSocket) -> int:
@@ -234,6 +257,8 @@ async def _joined(socket: WebSocket, services: Services, connection: Agent) -> S
     def join(session: Session) -> None:
         session.join_agent(connection.voice)
         connection.interrupt = session.interrupt
+        if "avatar" in query:
+            connection.hear = session.hear
         if query.get("raw", "0") not in ("", "0"):
             try:
                 said["pictures"] = session.give_pictures(connection.give)
