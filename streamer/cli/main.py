@@ -15,6 +15,7 @@ from visavis.streamer import __version__
 from visavis.streamer.cli.avatars import avatars, enroll
 from visavis.streamer.cli.build import build
 from visavis.streamer.cli.doctor import doctor, settings
+from visavis.streamer.cli.entry import APART, livekit_worker
 from visavis.streamer.cli.motion import motion
 from visavis.streamer.cli.present import add_presenter
 from visavis.streamer.cli.programs import PASSED_ON, bench, train
@@ -96,6 +97,13 @@ for _command in (
 add_presenter(app)
 for _program in (bench, train):
     app.command(context_settings=PASSED_ON, add_help_option=False)(_program)
+
+
+@app.command(APART, context_settings=PASSED_ON, add_help_option=False)
+def _livekit_worker(context: typer.Context) -> None:
+    """Join LiveKit rooms as an avatar, on behalf of agents elsewhere."""
+    livekit_worker(context.args)
+
 
 if __name__ == "__main__":
     main()

@@ -103,6 +103,8 @@ class AvatarClient:
         height: likewise.
         fps: frames per second, likewise.
         lost: frames that came when nobody had taken those before.
+        segment: number of the segment that the next sound belongs to.
+        wanted_from: segments before this one were cleared; a little of them may still come.
     """
 
     def __init__(
@@ -140,6 +142,8 @@ class AvatarClient:
         self._last: NDArray[np.uint8] | None = None
         self.session = session
         self.width = self.height = self.fps = self.lost = 0
+        self.segment = self.wanted_from = 0
+        self._open = False  # whether anything of the segment was appended
 
     async def __aenter__(self) -> AvatarClient:
         """Connect; returns when the avatar is there.
@@ -199,6 +203,7 @@ class AvatarClient:
             rate: in Hz; the client's own if 0.
         """
         pcm = _pcm(samples)
+        self._open = self._open or bool(pcm)
         for at in range(0, len(pcm), _FRAME):
             part = pcm[at : at + _FRAME]
             await self._send(part if rate in (0, self._rate) else _message("append", part, rate))
@@ -214,11 +219,22 @@ class AvatarClient:
 
     async def flush(self) -> None:
         """Say that what was appended is a whole: ``finished`` tells when it has been seen."""
+        self._end_segment()
         await self._send(json.dumps({"type": "flush"}))
 
     async def clear(self) -> None:
         """Be silent at once: ``interrupted`` tells how far it came."""
+        self._end_segment()
+        self.wanted_from = self.segment
         await self._send(json.dumps({"type": "clear"}))
+
+    def _end_segment(self) -> None:
+        self.segment += self._open
+        self._open = False
+
+    def wanted(self, frame: AvatarFrame) -> tuple[Span, ...]:
+        """Return what of a frame's sound is speech that was not cleared meanwhile."""
+        return tuple(span for span in frame.spans if span.segment >= self.wanted_from)
 
     async def text(self, text: str) -> None:
         """Show a caption when what was appended before has been spoken."""
@@ -276,6 +292,11 @@ class AvatarClient:
             item = self._media.popleft()
             self._frames -= isinstance(item, AvatarFrame)
             yield item
+
+    async def wait_closed(self) -> None:
+        """Return when the session has ended, from whichever side."""
+        async with self._came:
+            await self._came.wait_for(lambda: self._over)
 
     async def _wait(self, queue: deque[Any]) -> bool:
         async with self._came:

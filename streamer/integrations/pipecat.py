@@ -80,10 +80,7 @@ class VisavisVideoService(AIService):
         self._connected = False
         self._shows = False
         self._task: Any = None
-        self._segment = 0  # the number of what is being said, or would be
-        self._speaks = False  # whether anything of it was appended
-        self._first_wanted = 0  # earlier ones were interrupted
-        self._over = 0  # so many are over
+        self._over = 0  # so many segments are over
         self._changed = asyncio.Event()
         self._held: deque[tuple[int, TTSStoppedFrame]] = deque()
         self.playback_position = 0.0
@@ -107,12 +104,10 @@ class VisavisVideoService(AIService):
     async def stop(self, frame: EndFrame) -> None:
         """Leave when everything has been said."""
         await super().stop(frame)
-        if self._connected and self._speaks:
-            await self._try(self._client.flush())
-            self._segment, self._speaks = self._segment + 1, False
+        await self._try(self._client.flush())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LONGEST_S):
-                while self._connected and self._over < self._segment:
+                while self._connected and self._over < self._client.segment:
                     self._changed.clear()
                     await self._changed.wait()
         await self._leave()
@@ -142,11 +137,11 @@ class VisavisVideoService(AIService):
         if isinstance(frame, TTSAudioRawFrame):
             await self._try(self._say(frame))
             return
-        if isinstance(frame, TTSStoppedFrame) and self._speaks:
-            self._held.append((self._segment, frame))
-            self._segment, self._speaks = self._segment + 1, False
+        if isinstance(frame, TTSStoppedFrame):
             await self._try(self._client.flush())
-            return
+            if self._connected and self._over < self._client.segment:
+                self._held.append((self._client.segment, frame))
+                return
         if isinstance(frame, TTSStartedFrame):
             await self.start_ttfb_metrics()
         elif isinstance(frame, InterruptionFrame):
@@ -161,16 +156,13 @@ class VisavisVideoService(AIService):
         await self.push_frame(frame, direction)
 
     async def _say(self, frame: TTSAudioRawFrame) -> None:
-        self._speaks = True
         await self._client.append(_mono(frame.audio, frame.num_channels), frame.sample_rate)
 
     async def _hush(self) -> None:
         """Break off; what was said before is passed over even where it is on its way already."""
-        self._segment += self._speaks
-        self._speaks = False
-        self._first_wanted = self._over = self._segment
         self._held.clear()
         await self._try(self._client.clear())
+        self._over = self._client.segment
 
     async def _try(self, work: Any) -> None:
         if not self._connected:
@@ -205,21 +197,20 @@ class VisavisVideoService(AIService):
 
     def _wanted(self, frame: AvatarFrame) -> NDArray[np.int16]:
         """Return a frame's sound without what was interrupted while it was on its way."""
-        sound = frame.sound
-        for span in frame.spans:
-            if span.segment < self._first_wanted:
-                sound = sound.copy()
-                sound[span.first : span.first + span.count] = 0
+        sound = np.zeros_like(frame.sound)
+        for span in self._client.wanted(frame):
+            part = slice(span.first, span.first + span.count)
+            sound[part] = frame.sound[part]
         return sound
 
     async def _told(self, event: AgentEvent) -> None:
         if event.type in ("finished", "interrupted"):
             self.playback_position = event.playback_position
             self.interrupted = event.type == "interrupted"
-            self._over = max(self._over, event.segment + 1, self._first_wanted)
+            self._over = max(self._over, event.segment + 1)
             self._changed.set()
         if event.type == "finished":
-            while self._held and self._held[0][0] <= event.segment:
+            while self._held and self._held[0][0] <= self._over:
                 await self.push_frame(self._held.popleft()[1])
         elif event.type in ("error", "ended"):
             self._connected = self._connected and event.type != "ended"

@@ -19,6 +19,7 @@ from tests.interop.venv import Environment, environment
 PACKAGES = ("pipecat-ai==1.14.0", "websockets==17.4")
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "pipecat_bot.py"
 TOKEN = "correct horse battery"
+pytestmark = pytest.mark.timeout(500)  # the first run installs a hundred packages
 
 
 @pytest.fixture(scope="module")
