@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -178,7 +179,7 @@ def _still_after(pictures: list[Picture], cleared: float) -> float:
     """Return the ms until the mouth's place changes no more than it does at rest."""
     changes = [
         (later.at, float(np.abs(later.mouth - sooner.mouth).mean()))
-        for sooner, later in zip(pictures, pictures[1:], strict=False)
+        for sooner, later in itertools.pairwise(pictures)
     ]
     rest = [change for at, change in changes if at > cleared + 0.7]
     if not rest:

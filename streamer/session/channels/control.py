@@ -19,6 +19,7 @@ MAX_MESSAGE = 16_384  # characters
 MAX_PER_SECOND = 50
 MAX_UNSENT = 64 * 1024  # bytes; statistics nobody takes are not worth keeping
 _FLUSH_STEP_S = 0.005
+_MOST_OPEN = 8  # channels of one name that are remembered
 Command = Callable[[dict[str, Any]], None]
 
 
@@ -35,6 +36,7 @@ class ControlChannel:
         self._clock = clock
         self.attached = asyncio.Event()
         self._channel: RTCDataChannel | None = None
+        self._channels: list[RTCDataChannel] = []
         self._heard_at: float | None = None
         self._second = 0.0
         self._in_second = 0
@@ -49,17 +51,29 @@ class ControlChannel:
         return 0.0 if self._heard_at is None else self._clock.now() - self._heard_at
 
     def attach(self, channel: RTCDataChannel) -> None:
-        """Use a channel that the viewer opened; the newest one counts."""
+        """Use a channel that the viewer opened; the one it spoke on last counts.
+
+        A client that reconnects may open another one before it gives up the first: an answer goes
+        to where the question came from.
+        """
         self._channel = channel
+        self._channels = [c for c in self._channels if c.readyState != "closed"][-_MOST_OPEN:]
+        self._channels.append(channel)
         self._heard_at = self._clock.now()
-        channel.on("message", self.receive)
+        channel.on("message", lambda text: self._heard_on(channel, text))
         self.attached.set()
+
+    def _heard_on(self, channel: RTCDataChannel, text: object) -> None:
+        if self._channel is not None:
+            self._channel = channel
+        self.receive(text)
 
     def detach(self) -> None:
         """Forget the channel."""
-        if self._channel is not None:
-            self._channel.remove_all_listeners()
-            self._channel = None
+        for channel in self._channels:
+            channel.remove_all_listeners()
+        self._channels.clear()
+        self._channel = None
 
     def receive(self, text: object) -> None:
         """Act on one message; what cannot be understood is answered with a sentence."""

@@ -186,3 +186,34 @@ def test_a_flood_is_told_so_once() -> None:
     for _ in range(200):
         channel.receive(message("unheard"))
     assert opened.kinds.count("error") == 1 and len(opened.sent) < 60
+
+
+class Asking(Opened):
+    """One on which the client can say something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.say: Any = None
+
+    def on(self, event: str, act: object) -> None:
+        self.say = act
+
+    def remove_all_listeners(self) -> None:
+        self.say = None
+
+
+def test_an_answer_goes_to_the_channel_that_asked() -> None:
+    """A client that reconnects opens a second channel and may still ask on the first."""
+    done: list[object] = []
+    channel = ChatChannel({"interrupt": done.append}, FakeClock(), lambda: None)
+    first, second = Asking(), Asking()
+    channel.attach(first)  # type: ignore[arg-type]
+    channel.attach(second)  # type: ignore[arg-type]
+    second.readyState = "connecting"
+    first.say(message("client-message", t="interrupt"))
+    assert first.kinds == ["server-response"] and not second.kinds and len(done) == 1
+    second.readyState = "open"
+    second.say(message("client-message", t="interrupt"))
+    assert second.kinds == ["server-response"]
+    channel.detach()
+    assert first.say is None and second.say is None
