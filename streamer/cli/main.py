@@ -12,10 +12,10 @@ from visavis.engines.base import EngineError
 from visavis.models.appearance.photo.errors import EnrolmentRefused, IdentityError
 from visavis.models.shipped import WeightsError
 from visavis.streamer import __version__
+from visavis.streamer.cli.apart import LIVEKIT_WORKER, livekit_worker
 from visavis.streamer.cli.avatars import avatars, enroll
 from visavis.streamer.cli.build import build
 from visavis.streamer.cli.doctor import doctor, settings
-from visavis.streamer.cli.entry import APART, livekit_worker
 from visavis.streamer.cli.motion import motion
 from visavis.streamer.cli.present import add_presenter
 from visavis.streamer.cli.programs import PASSED_ON, bench, train
@@ -99,7 +99,7 @@ for _program in (bench, train):
     app.command(context_settings=PASSED_ON, add_help_option=False)(_program)
 
 
-@app.command(APART, context_settings=PASSED_ON, add_help_option=False)
+@app.command(LIVEKIT_WORKER, context_settings=PASSED_ON, add_help_option=False)
 def _livekit_worker(context: typer.Context) -> None:
     """Join LiveKit rooms as an avatar, on behalf of agents elsewhere."""
     livekit_worker(context.args)

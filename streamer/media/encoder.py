@@ -143,6 +143,11 @@ def to_yuv(rgb: NDArray[np.uint8]) -> av.VideoFrame:
     return av.VideoFrame.from_ndarray(to_i420(rgb), format="yuv420p")
 
 
+def from_yuv(picture: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return what :func:`to_yuv` made as I420 (H * 3 // 2, W)."""
+    return np.asarray(picture.to_ndarray(), np.uint8)
+
+
 class BitrateGovernor:
     """Turns a viewer's wavering estimate into few, meaningful bitrate changes.
 

@@ -14,7 +14,7 @@ from aiortc import RTCDataChannel, RTCRtpTransceiver
 from numpy.typing import NDArray
 
 from visavis.models.motion.flow import MANNERS
-from visavis.streamer.errors import BadRequest, Conflict, VisavisError
+from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, VisavisError
 from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
 from visavis.streamer.media.path import MODEL_RATE, MediaPath

@@ -18,7 +18,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.media.encoder import Codec, VideoEncoder, to_i420, to_yuv
+from visavis.streamer.media.encoder import Codec, VideoEncoder, from_yuv, to_i420, to_yuv
 from visavis.streamer.media.picture_ring import PictureRing
 from visavis.streamer.media.ring import FrameRing, RingCounters
 from visavis.streamer.worker.frames import Pending, Picture, Shown
@@ -175,7 +175,7 @@ class Slot:
             return None
         if self._pictures is not None:
             image = picture.image
-            self._pictures.put(frame, image if isinstance(image, np.ndarray) else _planes(image))
+            self._pictures.put(frame, image if isinstance(image, np.ndarray) else from_yuv(image))
         data, keyframe = self._encode(picture, is_new)
         encode_s = self._now() - began
         source = picture.source
@@ -197,7 +197,7 @@ class Slot:
             tick_at=began,
         )
 
-    def _encode(self, picture: _Picture, is_new: bool) -> tuple[bytes, bool]:
+    def _encode(self, picture: Picture, is_new: bool) -> tuple[bytes, bool]:
         if self._encoder is None:
             return b"", False
         assert isinstance(picture.image, av.VideoFrame)
@@ -387,11 +387,6 @@ class Slot:
         with self._lock:
             if generation == self._generation or drawer is not None:
                 self._ring.push(pending.frame, picture)
-
-
-def _planes(image: av.VideoFrame) -> NDArray[np.uint8]:
-    """Return I420 ``(H * 3 // 2, W)``."""
-    return np.asarray(image.to_ndarray(), np.uint8)
 
 
 def _encoder(spec: SlotSpec) -> VideoEncoder:
