@@ -34,7 +34,7 @@ from visavis.benchmarks.reporting import add_report_options, check_report_option
 from visavis.benchmarks.viewer import SpeakingTrack
 from visavis.streamer.integrations.agent import AgentEvent, AvatarClient, AvatarFrame
 from visavis.streamer.webrtc.connection import MediaConnection
-from visavis.streamer.webrtc.sockets import Binding
+from visavis.streamer.webrtc.ice.sockets import Binding
 from visavis.streamer.worker.probe import BLOCKS
 
 RATE = 24_000

@@ -63,7 +63,7 @@ class AvatarFrame:
         number: of the frame.
         media_time: seconds since the session's media began, of the first sample.
         picture: I420 ``(H * 3 // 2, W)`` uint8, BT.601 limited range.
-        is_new: False if the picture came too late to be read and is the one before.
+        is_new: False if the picture is an older one: the frame's own came too late.
         sound: ``(samples,)`` mono int16 at 48 kHz.
         spans: what of the sound is speech; the rest is silence.
     """
@@ -356,7 +356,7 @@ class AvatarClient:
             return
         told = raw_frames.unpack(message)
         picture = self._ring.get(told.frame)
-        is_new = picture is not None
+        is_new = picture is not None and told.own
         self._last = picture if picture is not None else self._last
         if self._last is None:
             return

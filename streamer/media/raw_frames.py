@@ -5,7 +5,7 @@ One binary message a frame, little-endian::
     u64  frame     number; media time is frame / fps seconds, the picture lies in the PictureRing
     u64  position  media time of the first sample, in samples at 48 kHz
     u16  spans     stretches of speech, each: u32 segment, u32 first sample, u32 samples
-    u16  zero
+    u16  flags     1: the picture is not the frame's own, which was not drawn in time
     ...  sound     mono int16 at 48 kHz, up to the frame's end
 
 Positions have no gaps while messages are read in time; who is too slow loses whole messages.
@@ -51,17 +51,19 @@ class FrameSound:
         position: media time of the first sample, at 48 kHz.
         sound: ``(samples,)`` mono int16.
         spans: what of it was appended by the agent; the rest is silence.
+        own: whether the picture is the frame's own, not an older one.
     """
 
     frame: int
     position: int
     sound: NDArray[np.int16]
     spans: tuple[Span, ...] = ()
+    own: bool = True
 
     def pack(self) -> bytes:
         """Return the message."""
         spans = self.spans[:_MOST_SPANS]
-        parts = [_HEAD.pack(self.frame, self.position, len(spans), 0)]
+        parts = [_HEAD.pack(self.frame, self.position, len(spans), int(not self.own))]
         parts += [_SPAN.pack(span.segment, span.first, span.count) for span in spans]
         return b"".join([*parts, self.sound.astype("<i2").tobytes()])
 
@@ -73,7 +75,7 @@ def unpack(message: bytes) -> FrameSound:
         ValueError: it is none.
     """
     try:
-        frame, position, count, _ = _HEAD.unpack_from(message)
+        frame, position, count, flags = _HEAD.unpack_from(message)
         ends = _HEAD.size + count * _SPAN.size
         spans = tuple(Span(*values) for values in _SPAN.iter_unpack(message[_HEAD.size : ends]))
         sound = np.frombuffer(message[ends:], "<i2")
@@ -81,4 +83,4 @@ def unpack(message: bytes) -> FrameSound:
         raise ValueError("The message of a frame is malformed.") from error
     if len(spans) != count or any(span.first + span.count > len(sound) for span in spans):
         raise ValueError("The message of a frame is malformed.")
-    return FrameSound(frame, position, sound.astype(np.int16), spans)
+    return FrameSound(frame, position, sound.astype(np.int16), spans, not flags & 1)

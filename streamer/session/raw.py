@@ -57,6 +57,7 @@ class RawOutput:
         self._size, self._fps = size, fps
         self._read, self._give = read, give
         self._last = -1
+        self._late = 0
         self.path = create(*size, folder)
 
     def describe(self) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class RawOutput:
             "rate": RATE,
         }
 
-    def frame(self, number: int, spoken: Spoken) -> None:
+    def frame(self, number: int, spoken: Spoken, *, repeated: bool, late: int) -> None:
         """Give the sound of a frame whose picture is in the memory now.
 
         If frames were left out, because this process stood still, their sound goes with this one.
@@ -77,7 +78,10 @@ class RawOutput:
         Args:
             number: of the frame.
             spoken: tells what of a stretch of media time is speech.
+            repeated: the picture is the one before.
+            late: pictures that came after their frame, so far.
         """
+        own, self._late = not repeated and late <= self._late, late
         if number <= self._last:
             return
         start, end = (round(n * RATE / self._fps) for n in (number, number + 1))
@@ -87,7 +91,7 @@ class RawOutput:
         self.begun.set()
         spans = tuple(Span(s, first - start, count) for s, first, count in spoken(start, end))
         sound = self._read(start, end - start)
-        self._give(FrameSound(number, start, sound, spans).pack())
+        self._give(FrameSound(number, start, sound, spans, own).pack())
 
     def end(self) -> None:
         """Remove the file; who has it open may go on looking at the last pictures."""

@@ -405,11 +405,12 @@ class Session(Peer):
             left.append(self._sound.position)
         return max(left) if left else self._seen()
 
-    def _give_raw(self, frame: int) -> None:
+    def _give_raw(self, packet: Packet) -> None:
         """Give the agent a frame, and only then tell what has become true with it."""
         if self._raw is None or self._agent is None:
             return
-        self._raw.frame(frame, self._agent.spoken)
+        spoken = self._agent.spoken
+        self._raw.frame(packet.frame, spoken, repeated=packet.repeated, late=packet.late)
         self._agent.shown(self._raw.position)
 
     async def _pace(self) -> None:
@@ -453,7 +454,7 @@ class Session(Peer):
         self._figures.picture(packet, self._path, self._sound, decode_s)
         if self.feed is not None:
             self.feed.picture(packet.frame, packet.data, packet.keyframe)
-        self._give_raw(packet.frame)
+        self._give_raw(packet)
 
     def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
         """Send a frame's coefficients to whoever drives a character with them."""
