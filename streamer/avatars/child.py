@@ -89,6 +89,9 @@ def _enrol(data: bytes, job: dict[str, Any], pipe: _Pipe) -> tuple[list[str], di
 
     photo = sanitise(data, max_bytes=job["max_bytes"], max_pixels=job["max_pixels"])
     clock.lap("photo")
+    if job.get("show"):
+        _write(job["preview"], _as_jpeg(photo))
+        return [], clock.laps
     pipe.say(progress=_FACE_AT, stage="Looking for the face")
     import cv2
 
@@ -139,20 +142,24 @@ def _adopt(data: bytes, job: dict[str, Any], pipe: _Pipe) -> list[str]:
     return [str(note) for note in getattr(identity, "notes", ())]
 
 
-def _draw(bundle: bytes, size: int) -> bytes:
-    """Render the bundle at rest: what the page shows, and proof that the bundle works."""
+def _as_jpeg(picture: NDArray[np.uint8], quality: int = 95) -> bytes:
     import io
 
     from PIL import Image
 
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def _draw(bundle: bytes, size: int) -> bytes:
+    """Render the bundle at rest: what the page shows, and proof that the bundle works."""
     from visavis.models.appearance.identity import Identity
     from visavis.models.coefficients import neutral
     from visavis.models.renderer.renderer import Renderer
 
     picture = Renderer(Identity.from_bytes(bundle), size=size).render(neutral())
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, "JPEG", quality=88)
-    return out.getvalue()
+    return _as_jpeg(picture, quality=88)
 
 
 def _write(descriptor: int, data: bytes) -> None:

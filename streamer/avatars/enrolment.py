@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, TypeVar, get_args
 
 from visavis.models.appearance.photo.errors import Code, EnrolmentRefused
 from visavis.models.appearance.photo.photo import MAX_BYTES, MAX_PIXELS
-from visavis.models.appearance.photo.upload import check_sent
+from visavis.models.appearance.photo.upload import check_sent, is_bundle
 from visavis.models.files import atomic_write
 from visavis.streamer import cpu
 from visavis.streamer.avatars.compiled import lend_compiled
@@ -44,6 +44,7 @@ _KEPT_STDERR = 4_000  # bytes
 _UNHEARD = 1  # exit code of a child that is stopped for what it says
 _BUNDLE_BYTES = 32 << 20  # one of 512 px takes half a megabyte
 _PREVIEW_BYTES = 4 << 20
+_SHOWN_BYTES = 32 << 20  # a panorama of noise
 _T = TypeVar("_T")
 
 
@@ -100,6 +101,26 @@ async def enrol_photo(data: bytes, out: Path, **options: Any) -> EnrolmentResult
     return read.result
 
 
+async def show_photo(
+    data: bytes, *, timeout_s: float, max_bytes: int, max_pixels: int, demand: tuple[str, ...]
+) -> bytes:
+    """Return a photo as a JPEG that any browser shows: upright, scaled down, nothing but pixels.
+
+    It is opened in the same confined child as for an enrolment, and kept nowhere.
+
+    Raises:
+        EnrolmentRefused: it cannot be opened, or is no photo; the message is the reason.
+        EnrolmentFailed: the child broke, took too long, or could not be confined as demanded.
+    """
+    if is_bundle(data):
+        raise EnrolmentRefused("A saved avatar is no photo.", "not-picture")
+    read = await read_photo(
+        data, size=0, timeout_s=timeout_s, max_bytes=max_bytes, max_pixels=max_pixels,
+        demand=demand, show=True,
+    )  # fmt: skip
+    return read.result.preview
+
+
 async def read_photo(
     data: bytes,
     *,
@@ -112,6 +133,7 @@ async def read_photo(
     module: str = "visavis.streamer.avatars.child",
     workplace: Path | None = None,
     demand: tuple[str, ...] = (),
+    show: bool = False,
 ) -> ReadPhoto:
     """Turn the bytes of a photo, or of a bundle, into a bundle's; no picture touches a disk.
 
@@ -127,6 +149,7 @@ async def read_photo(
         workplace: where the child's own folder is made, with compiled code and nothing of the
             photo; among the temporary files by default.
         demand: measures without which the child must not read the photo.
+        show: make no bundle; the preview is the photo itself.
 
     Raises:
         EnrolmentRefused: the photo cannot serve; the message is the reason.
@@ -149,12 +172,14 @@ async def read_photo(
                 "bundle": bundle.fileno(),
                 "preview": preview.fileno(),
                 "demand": list(demand),
+                "show": show,
             }
-            await lend_compiled(folder, progress)
+            if not show:
+                await lend_compiled(folder, progress)
             done = await _run_child(module, job, data, timeout_s, progress)
-            return ReadPhoto(
-                _read(bundle, _BUNDLE_BYTES), _result(done, _read(preview, _PREVIEW_BYTES))
-            )
+            made = b"" if show else _read(bundle, _BUNDLE_BYTES)
+            most = _SHOWN_BYTES if show else _PREVIEW_BYTES
+            return ReadPhoto(made, _result(done, _read(preview, most)))
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 

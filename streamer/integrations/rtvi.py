@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from visavis.streamer import __version__
+from visavis.streamer.errors import BadRequest, VisavisError
 
 LABEL: Final = "chat"  # of the data channel
 VERSION: Final = "2.2.0"  # of the protocol
@@ -22,6 +23,8 @@ _MAX_ID: Final = 256
 _MAJOR_1: Final = re.compile(r"1\.\d{1,6}\.\d{1,6}")
 _COMMANDS: Final = ("interrupt", "avatar", "mute")  # of a client-message
 _NO_TEXT: Final = ("send-text", "dtmf", "append-to-context")
+_NO_MESSAGE: Final = "The message is not a JSON object of at most 64 KB with a type."
+_HEARS_ONLY: Final = "This server speaks what it hears; it takes no text."
 _NO_ANSWER: Final = ("ui-event", "ui-snapshot", "ui-cancel-job-group")
 
 Message = dict[str, Any]
@@ -63,7 +66,7 @@ def read(text: object) -> list[Action]:
         return []
     message = _parse(text)
     if message is None:
-        return [Send(error("The message is not a JSON object of at most 64 KB with a type."))]
+        return [Send(error(_NO_MESSAGE, "not-json"))]
     if message["type"] == "signalling":
         return _signalling(message.get("message"))
     return _rtvi(message)
@@ -105,8 +108,9 @@ def _rtvi(message: Message) -> list[Action]:
     if kind in _NO_ANSWER:
         return []
     if kind in _NO_TEXT:
-        return [Send(refusal(reply, "This server speaks what it hears; it takes no text."))]
-    return [Send(refusal(reply, "There is no message of this type."))]
+        return [Send(refusal(reply, BadRequest(_HEARS_ONLY, code="unknown-message")))]
+    no_such = BadRequest("There is no message of this type.", code="unknown-message")
+    return [Send(refusal(reply, no_such))]
 
 
 def _ready(reply: str, version: object) -> Message:
@@ -120,7 +124,7 @@ def _command(reply: str, fields: Message) -> Action:
     name, values = fields.get("t"), fields.get("d")
     if name not in _COMMANDS:
         names = ", ".join(_COMMANDS)
-        return Send(refusal(reply, f"A client-message asks for one of {names}."))
+        return Send(refusal(reply, BadRequest(f"A client-message asks for one of {names}.")))
     return Command({**(values if isinstance(values, dict) else {}), "type": name}, reply)
 
 
@@ -130,14 +134,15 @@ def done(command: Command) -> Message:
     return _message("server-response", {"t": name, "d": {"status": "success"}}, command.id)
 
 
-def refusal(reply: str, sentence: str) -> Message:
+def refusal(reply: str, wrong: VisavisError) -> Message:
     """Return the answer to a message that cannot be carried out."""
-    return _message("error-response", {"error": sentence}, reply)
+    return _message("error-response", {"error": str(wrong), "code": wrong.code}, reply)
 
 
-def error(sentence: str) -> Message:
+def error(sentence: str, code: str) -> Message:
     """Return an error that is no answer to anything."""
-    return _message("error", {"error": sentence, "message": sentence, "fatal": False})
+    told = {"error": sentence, "message": sentence, "code": code, "fatal": False}
+    return _message("error", told)
 
 
 def speaking(who: str, on: bool) -> Message:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from visavis.streamer.errors import Conflict, message_of
 from visavis.streamer.rooms.access.people import Person
 from visavis.streamer.rooms.attention.floor import Floor
 from visavis.streamer.rooms.attention.sound import RoomSound
@@ -182,7 +183,7 @@ class Meeting:
             return
         self._told_at = now
         if recording.problem:
-            self._tell({"type": "error", "message": recording.problem}, "")
+            self._tell(message_of(Conflict(recording.problem, code="recording-stopped")), "")
             self.room.stop_recording()
         else:
             self._tell({"type": "recorded", **recording.describe()}, "")
@@ -192,7 +193,7 @@ class Meeting:
             self.recording = self._record(self)
         except OSError as error:
             logger.error("a recording could not be begun: %s", error)
-            self._tell({"type": "error", "message": _NO_DISK}, "")
+            self._tell(message_of(Conflict(_NO_DISK, code="recording-failed")), "")
             asyncio.get_running_loop().call_soon(self.room.stop_recording)
             return
         self.refresh()

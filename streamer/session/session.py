@@ -14,7 +14,13 @@ from aiortc import RTCDataChannel, RTCRtpTransceiver
 from numpy.typing import NDArray
 
 from visavis.models.motion.flow import MANNERS
-from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, VisavisError
+from visavis.streamer.errors import (
+    AtCapacity,
+    BadRequest,
+    Conflict,
+    Unprocessable,
+    VisavisError,
+)
 from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
@@ -47,6 +53,7 @@ from visavis.streamer.worker.protocol import Packet
 
 logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for
+_DAMAGED = "This avatar cannot be loaded; make it again from its photo."
 _TELL_S = 3.0  # that a session which cannot be waits for the viewer to connect
 _FIRST_PICTURE_S = 10.0
 
@@ -484,7 +491,7 @@ class Session(Peer):
         else:
             logger.warning("avatar %s could not be loaded: %s", avatar_id, error)
             slot.spec = replace(slot.spec, bundle=self.avatar.bundle)
-            self._channels.error("This avatar cannot be loaded; make it again from its photo.")
+            self._channels.error(Unprocessable(_DAMAGED, code="avatar-damaged"))
 
     # ------------------------------------------------------------------ what the viewer says
 
@@ -520,7 +527,7 @@ class Session(Peer):
                 raise ValueError("A playout message needs a number audio_ms.")
             self._path.lead.held(float(held))
         except ValueError as error:
-            self._channels.control.error(str(error))
+            self._channels.control.error(BadRequest(str(error)))
 
     def send(self, message: dict[str, Any]) -> None:
         """Send on the channel ``control``."""

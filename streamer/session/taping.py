@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from visavis.streamer.errors import Conflict
+from visavis.streamer.errors import Conflict, message_of
 from visavis.streamer.webrtc.feed import Feed
 
 _NO_DISK = "The recording could not be begun: the disk does not take it."
@@ -60,11 +60,11 @@ class Taping:
             self._stop()
         elif self._tape is None:
             if self._record is None or feed is None:
-                raise Conflict(_NOWHERE)
+                raise Conflict(_NOWHERE, code="recording-failed")
             try:
                 self._tape = self._record(feed)
             except OSError as error:
-                raise Conflict(_NO_DISK) from error
+                raise Conflict(_NO_DISK, code="recording-failed") from error
             self._send({"type": "recording", "stage": "running", **self._tape.describe()})
 
     def look(self) -> None:
@@ -72,7 +72,7 @@ class Taping:
         if self._tape is None:
             return
         if problem := self._tape.problem:
-            self._send({"type": "error", "message": problem})
+            self._send(message_of(Conflict(problem, code="recording-stopped")))
             self._stop()
         else:
             self._send({"type": "recorded", **self._tape.describe()})

@@ -28,7 +28,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from visavis.models.motion.flow import MANNERS
 from visavis.streamer.config import Size
-from visavis.streamer.errors import BadRequest, VisavisError
+from visavis.streamer.errors import BadRequest, VisavisError, message_of
 from visavis.streamer.http.bodies.schemas import Incoming
 from visavis.streamer.http.routes.services import Services
 from visavis.streamer.sentences import sentence
@@ -192,7 +192,7 @@ class Agent:
                 self._act(message.get("bytes"), message.get("text"))
             except VisavisError as error:
                 self._faults += 1
-                self.tell({"type": "error", "code": error.code, "message": str(error)})
+                self.tell(message_of(error))
                 if self._faults >= _MOST_FAULTS:
                     raise BadRequest("Too many messages could not be used.") from None
             await asyncio.sleep(0)  # a flood must not keep the loop from the pictures
@@ -315,5 +315,5 @@ async def _until_one_ends(socket: WebSocket, connection: Agent) -> None:
 async def _refuse(socket: WebSocket, error: VisavisError) -> None:
     reason = str(error).encode()[:_REASON_BYTES].decode("utf-8", "ignore")
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-        await socket.send_json({"type": "error", "code": error.code, "message": str(error)})
+        await socket.send_json(message_of(error))
         await socket.close(_POLICY_VIOLATION, reason)

@@ -66,6 +66,30 @@ async def guide(served: Served, request: Request) -> Guidance:
     return Guidance(code=found.code, sentence=found.sentence)
 
 
+@router.post(
+    "/photo",
+    response_class=Response,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+        }
+    },
+    responses={200: {"description": "The photo as JPEG.", "content": {"image/jpeg": {}}}},
+)
+async def open_photo(served: Served, request: Request) -> Response:
+    """Open a photo that the browser cannot, to be looked at before anybody agrees to anything.
+
+    What comes back is what to send: upright, at most 2048 pixels long. Nothing is kept.
+    """
+    if served.uploads.locked():
+        words = "Too many photos are being sent to this server; try again soon."
+        raise AtCapacity(words, code="enrolment-full")
+    async with served.uploads:
+        data = await served.avatars.show(await request.body())
+    return Response(data, media_type="image/jpeg", headers={"cache-control": "no-store"})
+
+
 @router.get("/{avatar_id}")
 async def show_avatar(served: Served, avatar_id: str) -> Avatar:
     """One avatar, with its progress while it is made."""

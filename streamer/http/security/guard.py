@@ -37,6 +37,7 @@ OPEN_PATHS: Final = frozenset({"/", "/call", "/client.js", "/healthz", "/visavis
 # A view id is what lets one watch, and nothing else: whoever is given one needs no token.
 OPEN_FOLDERS: Final = ("/static/", "/stage/", "/call/", "/api/whep/")
 SELF_GUARDED: Final = "/api/rooms/"  # an invitation or a seat opens these; see room_routes
+_PHOTOS: Final = ("/api/avatars", "/api/avatars/photo")
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, 7.4.1
 _CORS: Final = {
@@ -210,7 +211,9 @@ class Guard:
     def _body_limit(self, scope: Scope) -> int:
         limits, path = self._config.limits, _route_path(scope)
         in_room = path.startswith(SELF_GUARDED)
-        if path == "/api/avatars" or (in_room and path.endswith("/avatars")):
+        if path in ("/api/avatars", "/api/avatars/photo") or (
+            in_room and path.endswith("/avatars")
+        ):
             return limits.photo_bytes + FORM_SLACK
         in_room = in_room and (path.endswith("/offer") or "/whep/" in path)
         offered = path in ("/api/offer", "/offer", "/api/whip")

@@ -9,6 +9,7 @@ from typing import Any
 from aiortc import RTCDataChannel
 
 from visavis.streamer.clock import Clock
+from visavis.streamer.errors import VisavisError
 from visavis.streamer.integrations import rtvi
 from visavis.streamer.session.channels import motion_channel
 from visavis.streamer.session.channels.chat import ChatChannel
@@ -74,10 +75,10 @@ class Channels:
         self.control.send(message)
         self.chat.event(message)
 
-    def error(self, sentence: str) -> None:
-        """Send a sentence for the user, likewise."""
-        self.control.error(sentence)
-        self.chat.error(sentence)
+    def error(self, error: VisavisError) -> None:
+        """Send a sentence for the user and its code, likewise."""
+        self.control.error(error)
+        self.chat.error(error)
 
     def streams(self, streams: list[Stream], missing: Missing) -> None:
         """Tell the viewer in which sections others are shown."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.clock import Clock
+from visavis.streamer.errors import VisavisError
 from visavis.streamer.integrations import rtvi
 from visavis.streamer.integrations.speaking import RATE, Speaking
 from visavis.streamer.session.channels.control import Command, ControlChannel
@@ -47,10 +48,10 @@ class ChatChannel(ControlChannel):
                 self.act("mute", {"on": action.on})
             elif isinstance(action, rtvi.HangUp):
                 self._hang_up()
-            elif (sentence := self.act(action.command["type"], action.command)) is None:
+            elif (wrong := self.act(action.command["type"], action.command)) is None:
                 self.send(rtvi.done(action))
             else:
-                self.send(rtvi.refusal(action.id, sentence))
+                self.send(rtvi.refusal(action.id, wrong))
 
     def sound(self, position: int, samples: NDArray[np.int16], *, user: bool = True) -> None:
         """Take sound at 16 kHz, after the models have it.
@@ -88,9 +89,9 @@ class ChatChannel(ControlChannel):
         """Tell an event of the control channel."""
         self.send(rtvi.server_message(message))
 
-    def error(self, sentence: str) -> None:
-        """Send a sentence for the user."""
-        self.send(rtvi.error(sentence))
+    def error(self, error: VisavisError) -> None:
+        """Send a sentence for the user, with its code for programs."""
+        self.send(rtvi.error(str(error), error.code))
 
     def bye(self, reason: str, cause: str) -> None:
         """Tell that this is the end; why, if the client has not asked for it.
@@ -98,5 +99,5 @@ class ChatChannel(ControlChannel):
         An error that is fatal would have the client hang up before it reads that the avatar left.
         """
         if cause != "hangup":
-            self.send(rtvi.error(reason))
+            self.send(rtvi.error(reason, cause))
         self.send(rtvi.left())

@@ -12,12 +12,13 @@ from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
 
 from visavis.streamer.clock import Clock
-from visavis.streamer.errors import VisavisError
+from visavis.streamer.errors import BadRequest, VisavisError, message_of
 
 logger = logging.getLogger(__name__)
 MAX_MESSAGE = 16_384  # characters
 MAX_PER_SECOND = 50
 MAX_UNSENT = 64 * 1024  # bytes; statistics nobody takes are not worth keeping
+_NO_MESSAGE = "The message is not a JSON object of at most 16 KB with a type."
 _FLUSH_STEP_S = 0.005
 _MOST_OPEN = 8  # channels of one name that are remembered
 Command = Callable[[dict[str, Any]], None]
@@ -84,7 +85,7 @@ class ControlChannel:
         self._in_second += 1
         if self._in_second > MAX_PER_SECOND:
             if self._in_second == MAX_PER_SECOND + 1:
-                self.error("Too many messages; some were not read.")
+                self.error(BadRequest("Too many messages; some were not read.", code="too-many"))
             return
         self.take(text)
 
@@ -92,29 +93,29 @@ class ControlChannel:
         """Act on one message that is not one too many."""
         message = _parse(text)
         if message is None:
-            self.error("The message is not a JSON object of at most 16 KB with a type.")
+            self.error(BadRequest(_NO_MESSAGE, code="not-json"))
         elif message["type"] == "ping":
             self._pong(message.get("t"))
-        elif (sentence := self.act(message["type"], message)) is not None:
-            self.error(sentence)
+        elif (wrong := self.act(message["type"], message)) is not None:
+            self.error(wrong)
 
-    def act(self, kind: str, message: dict[str, Any]) -> str | None:
+    def act(self, kind: str, message: dict[str, Any]) -> VisavisError | None:
         """Run a command; return what is wrong with it.
 
         Whatever it raises would end the whole connection.
         """
         command = self._commands.get(kind)
         if command is None:
-            return "There is no message of this type."
+            return BadRequest("There is no message of this type.", code="unknown-message")
         try:
             command(message)
         except VisavisError as error:
-            return str(error)
+            return error
         except (ArithmeticError, ValueError, TypeError):
-            return "The message has a value that cannot be used."
+            return BadRequest("The message has a value that cannot be used.")
         except Exception:
             logger.exception("a control message could not be handled")
-            return "Something went wrong with this message."
+            return VisavisError("Something went wrong with this message.")
         return None
 
     def _pong(self, stamp: object) -> None:
@@ -122,7 +123,7 @@ class ControlChannel:
         if number and abs(stamp) < 1e15:  # type: ignore[arg-type]
             self.send({"type": "pong", "t": stamp})
         else:
-            self.error("A ping needs a number t.")
+            self.error(BadRequest("A ping needs a number t."))
 
     def send(self, message: dict[str, Any]) -> None:
         """Send if the channel is open and takes it."""
@@ -145,9 +146,9 @@ class ControlChannel:
             await self._clock.sleep_until(self._clock.now() + _FLUSH_STEP_S)
         await asyncio.sleep(0)
 
-    def error(self, sentence: str) -> None:
-        """Send a sentence for the user."""
-        self.send({"type": "error", "message": sentence})
+    def error(self, error: VisavisError) -> None:
+        """Send a sentence for the user, with its code for programs."""
+        self.send(message_of(error))
 
 
 def _parse(text: object) -> dict[str, Any] | None:

@@ -52,6 +52,11 @@ export class Library {
     return this.allowed(() => this.#avatars.photos());
   }
 
+  /** A photo as JPEG that only the server can open. */
+  openPhoto(photo) {
+    return this.allowed(() => this.#avatars.openPhoto(photo));
+  }
+
   /** What to change in front of the camera. @param {Uint8Array} pixels RGB, 144 by 144 */
   guidance(pixels) {
     return this.#avatars.guidance(pixels);

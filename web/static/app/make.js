@@ -174,7 +174,7 @@ export class MakeView {
     this.#frame.classList.add("busy");
     let opened;
     try {
-      opened = await openPhoto(file, () => this.#library.photos());
+      opened = await openPhoto(file, { can: () => this.#library.photos(), open: (photo) => this.#library.openPhoto(photo) });
     } catch (error) {
       if (this.#opening !== file) return;
       this.#show("photo");
@@ -194,16 +194,15 @@ export class MakeView {
     this.#show("consent");
   }
 
-  #showPhoto({ picture, kind }, name) {
+  #showPhoto({ picture }, name) {
     this.#frame.dataset.shows = picture ? "photo" : "unseen";
     if (picture) {
       const canvas = byId("photo");
       canvas.width = canvas.height = 720;
       paint(canvas, picture);
     } else {
-      byId("unseen-name").textContent = name || `${kind} photo`;
-      if (kind === BUNDLE) byId("unseen-why").textContent = "An avatar that was saved as a file. You see it when the server has read it.";
-      else byId("unseen-why").textContent = `This browser cannot show ${kind} photos. The server can open it; you see it when the avatar is made.`;
+      byId("unseen-name").textContent = name || "Saved avatar";
+      byId("unseen-why").textContent = "An avatar that was saved as a file. You see it when the server has read it.";
     }
   }
 

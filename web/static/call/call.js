@@ -263,7 +263,7 @@ export class RoomCall {
       recorded: () => this.#tell("recorded", message),
       worker: () => this.#tell("stumble", message.state),
       avatar: () => this.#tell("wearing", message),
-      error: () => this.#tell("problem", String(message.message)),
+      error: () => this.#tell("problem", String(message.message), String(message.code)),
       ended: () => this.#ended(message),
     }[message.type];
     action?.();

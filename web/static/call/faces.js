@@ -129,7 +129,7 @@ export class Faces {
     problem.textContent = "";
     this.#busy(true);
     try {
-      const opened = await openPhoto(photo, async () => OURS);
+      const opened = await openPhoto(photo, { can: async () => OURS });
       const record = await this.#door.makeAvatar({
         photo: opened.photo,
         name: byId("who").value.trim() || "My avatar",

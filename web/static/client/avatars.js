@@ -45,6 +45,16 @@ export class Avatars {
     return (await this.#server.request("api/avatars/guidance", { method: "POST", form: pixels })).json();
   }
 
+  /**
+   * A photo that this browser cannot open, opened by the server, which keeps nothing of it.
+   *
+   * @param {Blob} photo
+   * @returns {Promise<Blob>} a JPEG, upright
+   */
+  async openPhoto(photo) {
+    return (await this.#server.request("api/avatars/photo", { method: "POST", form: photo })).blob();
+  }
+
   /** @returns {Promise<object>} the record */
   async rename(id, name) {
     return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}`, { method: "PATCH", json: { name } })).json();

@@ -316,7 +316,7 @@ export class AvatarCall {
       this.#options.onavatar?.(message.id, message.state);
       if (message.state === "ready" && this.#switching?.id === message.id) this.#switching.resolve();
     } else if (message.type === "error") {
-      const error = new CallError("server", sentence(message.message, "The server reported a problem."));
+      const error = new CallError(sentence(message.code, "server"), sentence(message.message, "The server reported a problem."));
       if (this.#switching) this.#switching.reject(error);
       else this.#options.onerror?.(error);
     } else if (message.type === "ended" && this.#restorable(message.cause)) {
