@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from visavis.engines.base import EngineError
 from visavis.engines.cache import PlanCache, PlanError
@@ -127,7 +128,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     fields = json.loads(arguments.job)
     fields["buckets"] = tuple(fields["buckets"])
-    job = Job(**{**fields, "graph": Path(fields["graph"])})
+    given: dict[str, Any] = {**fields, "graph": Path(fields["graph"])}
+    job = Job(**given)
     if hasattr(os, "nice"):
         os.nice(_NICE)
     try:

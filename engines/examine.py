@@ -80,7 +80,7 @@ def precision_on(graph: Path, provider: str) -> str:
 
 def _step_ms(engine: Engine) -> float:
     """Return the median of some runs on zeros, which is what warming up is."""
-    spent = []
+    spent: list[float] = []
     for _ in range(_STEPS):
         began = time.perf_counter()
         engine.warm_up()

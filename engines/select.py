@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
 
@@ -162,7 +163,8 @@ def _torch_engine(graph: Path, threads: int) -> Engine:
 
 
 def _cuda(gpu: Gpu | EngineError) -> Provider:
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
+    runtime: Any = ort
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
         if _installed("onnxruntime-gpu"):
             return Provider(
                 "cuda",

@@ -3,6 +3,8 @@
 For GPUs that neither TensorRT nor ONNX Runtime's CUDA provider serves but torch does.
 """
 
+# Types are checked in part: torch: without types for most operators.
+# pyright: basic, reportMissingImports=false, reportOptionalMemberAccess=false
 from __future__ import annotations
 
 import threading

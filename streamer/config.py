@@ -9,18 +9,14 @@ row in docs/settings.md come from those.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -31,6 +27,21 @@ from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.sentences import first_sentence
+from visavis.streamer.values import (
+    Addresses,
+    Credential,
+    FilePath,
+    Fps,
+    IceServers,
+    Int,
+    Milliseconds,
+    Networks,
+    Pixels,
+    Prefix,
+    Seconds,
+    Texts,
+    Token,
+)
 
 PREFIX: Final = "VISAVIS_"
 # Short names that people type; the long ones (VISAVIS_SERVER_PORT) work too.
@@ -48,92 +59,6 @@ OTHER_VARIABLES: Final = (
     "VISAVIS_PLANS",
     "VISAVIS_WORKER_LOG",
 )
-# RFC 7064 and 7065. Secure STUN hides nothing that matters and few servers speak it.
-ICE_SERVER: Final = re.compile(
-    r"(?P<scheme>stun|turns?):(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})"
-    r"(?::(?P<port>[1-9]\d{0,4}))?(?:\?transport=(?P<transport>udp|tcp))?"
-)
-TOKEN_LENGTH: Final = 16  # characters at least; 64 bits where they are hexadecimal
-
-
-def _no_bool(value: object) -> object:
-    """Python takes True for 1; a setting that is a number must not."""
-    if isinstance(value, bool):
-        raise ValueError("must not be true or false")
-    return value
-
-
-def _number(value: object) -> object:
-    """Read a number that stands in a variable, for the choices that pydantic compares exactly."""
-    if isinstance(value, str) and value.strip().isdigit():
-        return int(value)
-    return _no_bool(value)
-
-
-def _split(value: object) -> object:
-    """Read a list that stands in a variable as ``a, b``."""
-    if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
-    return value
-
-
-def _token(value: str) -> str:
-    if value and len(value) < TOKEN_LENGTH:
-        raise ValueError(f"must have at least {TOKEN_LENGTH} characters")
-    if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise ValueError("must be plain ASCII characters without a space at its ends")
-    return value
-
-
-def _network(value: str) -> str:
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError("must be addresses or networks such as 172.16.0.0/12") from None
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError("must be addresses such as 203.0.113.7") from None
-
-
-def _ice_server(value: str) -> str:
-    if not ICE_SERVER.fullmatch(value):
-        raise ValueError("must be addresses such as turn:turn.example.org:3478?transport=tcp")
-    return value
-
-
-def _credential(value: str) -> str:
-    if not value.isascii() or not value.isprintable() or set(value) & set('"\\ '):
-        raise ValueError("must be plain ASCII characters without quotes, backslashes and spaces")
-    return value
-
-
-def _prefix(value: str) -> str:
-    if value and (not value.startswith("/") or "//" in value or set(value) & set("?#%\\ ")):
-        raise ValueError("must be a path such as /avatars")
-    return value.rstrip("/")
-
-
-def _path(value: Path) -> Path:
-    return value.expanduser().absolute()  # a child process may run in another folder
-
-
-Size = Annotated[Literal[256, 384, 512], BeforeValidator(_no_bool)]  # px, square
-LookAhead = Annotated[Literal[0, 40, 80, 120], BeforeValidator(_no_bool)]  # ms
-Int = Annotated[int, BeforeValidator(_no_bool)]
-Seconds = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
-Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_split)]
-Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_split)]
-IceServers = Annotated[
-    tuple[Annotated[str, AfterValidator(_ice_server)], ...], BeforeValidator(_split)
-]
-Credential = Annotated[str, AfterValidator(_credential), Field(max_length=512)]
-FilePath = Annotated[Path, AfterValidator(_path)]
 
 
 class _Section(BaseModel):
@@ -149,7 +74,7 @@ class ServerConfig(_Section):
     """Address to listen on; any but a loopback one needs a token."""
     port: Int = Field(default=8080, ge=0, le=65_535)
     """Port to listen on; 0 picks a free one."""
-    token: Annotated[str, AfterValidator(_token)] = Field(default="", repr=False)
+    token: Token = Field(default="", repr=False)
     """What every request but those for the page must bring; 16 characters or more."""
     allowed_origins: Texts = ()
     """Web pages' origins, besides the server's own, that may use it."""
@@ -159,7 +84,7 @@ class ServerConfig(_Section):
     """Beginnings of WHIP addresses that sessions may be pushed to, besides this machine's own."""
     trusted_proxies: Networks = ("127.0.0.1", "::1")
     """Whose X-Forwarded-For and X-Forwarded-Proto are believed."""
-    root_path: Annotated[str, AfterValidator(_prefix)] = ""
+    root_path: Prefix = ""
     """Path below which a proxy shows the server, whether or not the proxy takes it off."""
     tls_cert: FilePath | None = None
     """Certificate (PEM, with its chain) for HTTPS; may be replaced while it serves."""
@@ -193,11 +118,11 @@ class ServerConfig(_Section):
 class MediaConfig(_Section):
     """Picture, sound and latency."""
 
-    fps: Annotated[Literal[20, 25, 30], BeforeValidator(_number)] = 25
+    fps: Fps = 25
     """Frames per second."""
-    size: Annotated[Size, BeforeValidator(_number)] = 512
+    size: Pixels = 512
     """Width and height of the picture in pixels."""
-    look_ahead_ms: Annotated[LookAhead, BeforeValidator(_number)] = 40
+    look_ahead_ms: Milliseconds = 40
     """Sound that the lips wait for, in milliseconds."""
     ring_ms: Int = Field(default=120, ge=40, le=1000)
     """Capacity of the frame ring in milliseconds."""

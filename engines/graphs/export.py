@@ -4,6 +4,8 @@ Every step takes and returns an ONNX model, so each can be tested alone against 
 the package ``onnx``; the server on a CPU does not.
 """
 
+# onnx's own types name arrays without what is in them.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import hashlib
@@ -253,7 +255,7 @@ class _Unrolling:
 
 def _gru_outputs(node: NodeProto, states: list[str], prefix: str) -> list[NodeProto]:
     """Return what gives the GRU's own outputs: Y (steps, 1, batch, hidden), Y_h the last state."""
-    made = []
+    made: list[NodeProto] = []
     if node.output and node.output[0]:
         stacked = f"{prefix}_stacked"
         made.append(helper.make_node("Concat", states, [stacked], name=f"{prefix}_Concat", axis=0))

@@ -4,6 +4,8 @@ ONNX Runtime ships a converter too, but it names its casts after nodes and colli
 values are read several times.
 """
 
+# onnx's own types name arrays without what is in them.
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import numpy as np

@@ -77,7 +77,7 @@ class Samples:
         if spec.name.startswith("noise"):
             return self._random.standard_normal(shape).astype(spec.dtype)
         if spec.name in _CHOICES:
-            chosen = self._random.integers(0, shape[1], shape[0])
+            chosen = self._random.integers(0, shape[1], shape[0])  # pyright: ignore[reportUnknownMemberType]
             return np.eye(shape[1], dtype=spec.dtype)[chosen]
         if len(shape) == 4:
             return self._picture(shape).astype(spec.dtype)

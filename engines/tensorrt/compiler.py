@@ -5,6 +5,8 @@ any machine, without a GPU. ``tensorrt`` (data-centre GPUs) compiles on the GPU 
 keeps a timing cache. Both are strongly typed: the precision is the graph's own.
 """
 
+# Types are checked in part: TensorRT has no types.
+# pyright: basic, reportMissingImports=false, reportOptionalMemberAccess=false
 from __future__ import annotations
 
 import contextlib

@@ -4,6 +4,8 @@ Device memory comes from there and not from torch, so that TensorRT runs without
 torch brings.
 """
 
+# Types are checked in part: the CUDA bindings have no types.
+# pyright: basic, reportMissingImports=false, reportOptionalMemberAccess=false
 from __future__ import annotations
 
 import ctypes

@@ -4,6 +4,8 @@ One optimisation profile, execution context and set of buffers for each batch si
 and downloads of a step are recorded once as a CUDA graph and launched as one.
 """
 
+# Types are checked in part: TensorRT and the CUDA bindings have no types.
+# pyright: basic, reportMissingImports=false, reportOptionalMemberAccess=false
 from __future__ import annotations
 
 import contextlib

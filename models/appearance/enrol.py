@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -52,15 +52,18 @@ _TIGHT = 2.2  # face widths in the crop
 
 
 class Landmarks(Protocol):
-    """One face: 478 landmarks in pixels of the photo."""
+    """One face."""
 
-    points: Floats
+    @property
+    def points(self) -> Floats:
+        """478 landmarks in pixels of the photo."""
+        ...
 
 
 class Tracker(Protocol):
     """What enrolment needs of a face tracker."""
 
-    def detect(self, photo: Image) -> list[Landmarks]:
+    def detect(self, photo: Image) -> Sequence[Landmarks]:
         """Return every face."""
         ...
 

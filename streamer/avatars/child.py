@@ -181,7 +181,7 @@ def upright(photo: NDArray[np.uint8], tracker: FaceTracker) -> tuple[NDArray[np.
     scale = min(1.0, _TURNED_SIDE / max(photo.shape[:2]))
     small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     for turns in (0, 1, 3, 2):  # quarter turns, counter-clockwise
-        turned = np.ascontiguousarray(np.rot90(small, turns)) if turns else photo
+        turned = np.ascontiguousarray(np.rot90(small, turns), np.uint8) if turns else photo
         faces = tracker.detect(turned)
         if not faces:
             continue

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, get_args
+from typing import Any, BinaryIO, TypeVar, cast, get_args
 
 from visavis.models.appearance.photo.errors import Code, EnrolmentRefused
 from visavis.models.appearance.photo.photo import MAX_BYTES, MAX_PIXELS
@@ -66,7 +66,7 @@ class EnrolmentResult:
     notes: tuple[str, ...]
     preview: bytes
     held: tuple[str, ...]
-    timing: dict[str, float] = field(default_factory=dict)
+    timing: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -283,8 +283,8 @@ async def _listen(pipe: asyncio.StreamReader | None, progress: Progress | None) 
             return last
         if not isinstance(message, dict):
             return {}
-        last = message
-        done, stage = message.get("progress"), message.get("stage")
+        last = cast(dict[str, Any], message)
+        done, stage = last.get("progress"), last.get("stage")
         if progress is not None and isinstance(done, float | int) and isinstance(stage, str):
             progress(min(1.0, max(0.0, float(done))), _sentence(stage))
     return {}
@@ -300,8 +300,8 @@ async def _tail(pipe: asyncio.StreamReader | None) -> bytes:
 
 def _verdict(last: dict[str, Any], code: int, said: bytes) -> dict[str, Any]:
     if isinstance(last.get("refused"), str):
-        code = last.get("code")  # the child is not believed: only what we know is passed on
-        known = code if code in get_args(Code) else "refused"
+        said_code = last.get("code")  # the child is not believed: only what we know is passed on
+        known = cast(Code, said_code) if said_code in get_args(Code) else "refused"
         raise EnrolmentRefused(_sentence(last["refused"]), known)
     if code == 0 and isinstance(last.get("done"), dict):
         return dict(last["done"])
@@ -320,15 +320,21 @@ def _verdict(last: dict[str, Any], code: int, said: bytes) -> dict[str, Any]:
     raise EnrolmentFailed("The process that reads photos broke off; try another copy of the photo.")
 
 
+def _texts(given: object) -> tuple[str, ...]:
+    texts = cast(list[object], given) if isinstance(given, list) else []
+    return tuple(_sentence(str(text)) for text in texts[:20])
+
+
 def _result(done: dict[str, Any], preview: bytes) -> EnrolmentResult:
-    notes, held, timing = done.get("notes"), done.get("held"), done.get("timing")
+    notes, held, timing = (_texts(done.get("notes")), _texts(done.get("held")), done.get("timing"))
+    took = cast(dict[object, object], timing) if isinstance(timing, dict) else {}
     return EnrolmentResult(
-        notes=tuple(_sentence(str(n)) for n in notes[:20]) if isinstance(notes, list) else (),
+        notes=notes,
         preview=preview,
-        held=tuple(_sentence(str(h)) for h in held[:20]) if isinstance(held, list) else (),
+        held=held,
         timing={
             str(name)[:40]: float(seconds)
-            for name, seconds in (timing.items() if isinstance(timing, dict) else ())
+            for name, seconds in took.items()
             if isinstance(seconds, float | int)
         },
     )

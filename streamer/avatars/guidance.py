@@ -16,7 +16,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from visavis.streamer.avatars.look_child import FRAME_BYTES, SIDE
 from visavis.streamer.avatars.process import environment, kill
@@ -196,4 +196,4 @@ async def _line(child: asyncio.subprocess.Process, within_s: float) -> dict[str,
         said = json.loads(await child.stdout.readline() or b"null")
     if not isinstance(said, dict):
         raise ValueError("the child that looks has ended")
-    return said
+    return cast(dict[str, Any], said)

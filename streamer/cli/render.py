@@ -111,12 +111,16 @@ def _identity(settings: Config, photo: Path | None, avatar: str | None, consent:
     if not (consent or agreed()):
         raise BadRequest("An avatar needs the consent of the person in the photo: --consent.")
     with progress_bar("Enrolling", 1.0) as (bar, task):
+
+        def told(done: float, stage: str) -> None:
+            bar.update(task, completed=done, description=stage)
+
         read = read_photo_sync(
             data,
             size=settings.media.size,
             timeout_s=60.0,
             demand=demanded(settings.limits.photo_sandbox),
-            progress=lambda done, stage: bar.update(task, completed=done, description=stage),
+            progress=told,
         )
         bar.update(task, completed=1.0)
     for note in read.result.notes:

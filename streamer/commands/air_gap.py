@@ -38,7 +38,7 @@ def prove(folder: Path, idle_s: float) -> tuple[Traced, tuple[str, ...]]:
     module = "visavis.streamer.commands.air_gap"
     command = [sys.executable, "-P", "-m", module, str(folder), f"{idle_s:g}"]
     traced = trace(command, folder, timeout_s=_ALL_S + idle_s)
-    steps = []
+    steps: list[str] = []
     for line in traced.output.splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError):
             steps.append(str(json.loads(line)["step"]))
@@ -152,7 +152,10 @@ async def _call(address: str) -> None:
         if track.kind == "video":
             enough.set()
 
-    peer.on("track", lambda track: tasks.add(asyncio.create_task(watch(track))))
+    @peer.on("track")
+    def follow(track: Any) -> None:
+        tasks.add(asyncio.create_task(watch(track)))
+
     peer.createDataChannel("control")
     peer.addTransceiver(AudioStreamTrack())
     peer.addTransceiver("video", direction="recvonly")

@@ -7,10 +7,8 @@ person is enrolled in the real child process, rendered and timed. Nothing leaves
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import hashlib
-import importlib.util
 import json
 import platform
 import shutil
@@ -21,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,16 +27,14 @@ from visavis.models.offline import VARIABLES as OFF
 from visavis.models.offline import silenced
 from visavis.streamer import cpu
 from visavis.streamer.avatars.sandbox import WORDS
-from visavis.streamer.commands import reach
+from visavis.streamer.commands import devices, reach
 from visavis.streamer.commands.checks import Check, Verdict
 from visavis.streamer.config import Config
 from visavis.streamer.session.admission import USABLE, lanes
 from visavis.streamer.worker.pipeline.cores import usable_cores
 
 _WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
-_ENROL_S = 120.0
-_FRAMES = 50
-_CALLS_DO_NOT_NEED_IT = "Not needed for browser calls."
+_ENROL_S, _FRAMES = 120.0, 50
 
 
 def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]:
@@ -61,7 +58,7 @@ def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]
         ("event loop", reach.event_loop),
         ("data folder", lambda: _data_folder(config)),
         ("port", lambda: _port(config)),
-        ("devices", _devices),
+        ("devices", devices.checks),
     ]
     found: list[Check] = []
     for name, check in checks:
@@ -195,7 +192,9 @@ def _opus() -> Check:
         context.open()
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), "s16", "stereo")
         frame.sample_rate, frame.pts = 48_000, 0
-        size = sum(p.size for p in [*context.encode(frame), *context.encode(None)])
+        encoder: Any = context
+        made = [*encoder.encode(frame), *encoder.encode(None)]
+        size = sum(p.size for p in made)
     except Exception as error:
         return Check("codec Opus", "fail", f"libopus: {error}.", "Reinstall av>=17.1.")
     return Check("codec Opus", "ok" if size else "fail", f"libopus encoded {size} bytes.")
@@ -255,7 +254,7 @@ def _capacity(config: Config, bundle: Path) -> Check:
     pictures = load_pictures(config.engine.engine, refine=config.media.refine, live=True)
     renderer = pictures.renderer(Identity.load(bundle), size)
     encoder = VideoEncoder("H264", size=size, fps=fps, bitrate_kbps=config.media.bitrate_kbps)
-    spent = []
+    spent: list[float] = []
     for n in range(_FRAMES):
         values = neutral()
         values[INDEX["jawOpen"]] = 0.25 + 0.2 * np.sin(n)
@@ -374,26 +373,3 @@ def _port(config: Config) -> Iterator[Check]:
             yield Check("port", verdict, f"{host}:{port} {why}.", "Choose another with --port.")
             return
     yield Check("port", "ok", f"{host}:{port} is free.")
-
-
-def _devices() -> Iterator[Check]:
-    cameras = sorted(p.name for p in Path("/dev").glob("video[0-9]*"))
-    if cameras:
-        yield Check("camera", "ok", f"Found {', '.join(cameras)}.")
-    else:
-        yield Check("camera", "warn", "No video device.", _CALLS_DO_NOT_NEED_IT)
-    microphones = _microphones()
-    if microphones:
-        yield Check("microphone", "ok", f"{microphones} sound inputs.")
-    else:
-        yield Check("microphone", "warn", "No sound input.", _CALLS_DO_NOT_NEED_IT)
-
-
-def _microphones() -> int:
-    if importlib.util.find_spec("sounddevice") is None:
-        return len(list(Path("/dev/snd").glob("pcm*c")))
-    with contextlib.suppress(Exception):  # PortAudio fails in its own ways where there is no sound
-        import sounddevice
-
-        return sum(1 for d in sounddevice.query_devices() if d["max_input_channels"] > 0)
-    return 0

@@ -6,9 +6,10 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from visavis.models.motion.flow import MOODS
@@ -241,7 +242,7 @@ def _outputs(presenter: Presenter, options: Options, view: View) -> list[str]:
     from visavis.streamer.presenter.devices.pulse import SOURCE_LABEL
     from visavis.streamer.presenter.devices.speaker import NamedOutput, PulseMicrophone
 
-    where = []
+    where: list[str] = []
     if options.camera != "none":
         kind, device = options.camera, options.camera_device
         presenter.feed_camera(
@@ -267,7 +268,7 @@ def _outputs(presenter: Presenter, options: Options, view: View) -> list[str]:
 
 
 @contextlib.contextmanager
-def _running(presenter: Presenter, seconds: float) -> Iterator[Callable[[], bool]]:
+def _running(presenter: Presenter, seconds: float) -> Generator[Callable[[], bool]]:
     """Run the loop on a thread; yields a function that says whether it still runs."""
     broken: list[BaseException] = []
 
@@ -278,10 +279,11 @@ def _running(presenter: Presenter, seconds: float) -> Iterator[Callable[[], bool
             broken.append(error)
 
     thread = threading.Thread(target=loop, name="media", daemon=True)
-    before = {
-        number: signal.signal(number, lambda *_: presenter.stop())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        presenter.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     timer = threading.Timer(seconds, presenter.stop) if seconds else None
     thread.start()
     if timer is not None:
@@ -306,7 +308,7 @@ def list_devices() -> list[str]:
     from visavis.streamer.presenter.devices.camera import ways
     from visavis.streamer.presenter.devices.errors import MissingPart
 
-    lines = []
+    lines: list[str] = []
     try:
         audio = sounddevices.portaudio()
         for kind, title in (("input", "Microphones"), ("output", "Sound outputs")):

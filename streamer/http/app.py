@@ -173,6 +173,12 @@ def _worker_settings(config: Config) -> WorkerSettings:
     )
 
 
+def _admission(config: Config, supervisor: Supervisor, metrics: Metrics) -> Admission:
+    lanes = admission.lanes(usable_cores(), config.engine.compute)
+    limits, media = config.limits, config.media
+    return Admission(limits, media.fps, supervisor, metrics, size=media.size, lanes=lanes)
+
+
 def _services(
     config: Config,
     clock: Clock,
@@ -186,14 +192,7 @@ def _services(
     store = avatars
     metrics = Metrics()
     supervisor = Supervisor(_worker_settings(config), clock, command=worker_command)
-    admitted = Admission(
-        config.limits,
-        config.media.fps,
-        supervisor,
-        metrics,
-        size=config.media.size,
-        lanes=admission.lanes(usable_cores(), config.engine.compute),
-    )
+    admitted = _admission(config, supervisor, metrics)
     scribe = ThreadPoolExecutor(1, "audit")
 
     def note(event: str, subject: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from visavis.streamer import __version__
 from visavis.streamer.errors import BadRequest, VisavisError
@@ -79,16 +79,18 @@ def _parse(text: object) -> Message | None:
         message = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+    if not isinstance(message, dict):
         return None
-    return message
+    found = cast(Message, message)
+    return found if isinstance(found.get("type"), str) else None
 
 
 def _signalling(message: object) -> list[Action]:
     """Take the state of the microphone; the camera and the screen are of no use."""
-    if not isinstance(message, dict) or message.get("type") != "trackStatus":
+    found = cast(Message, message) if isinstance(message, dict) else {}
+    if found.get("type") != "trackStatus":
         return []
-    index, enabled = message.get("receiver_index"), message.get("enabled")
+    index, enabled = found.get("receiver_index"), found.get("enabled")
     if isinstance(index, bool) or index != 0 or not isinstance(enabled, bool):
         return []
     return [Mute(not enabled)]
@@ -98,7 +100,7 @@ def _rtvi(message: Message) -> list[Action]:
     kind, data = message["type"], message.get("data")
     given = message.get("id")
     reply = given if isinstance(given, str) and len(given) <= _MAX_ID else ""
-    fields: Message = data if isinstance(data, dict) else {}
+    fields = cast(Message, data) if isinstance(data, dict) else {}
     if kind == "client-ready":
         return [Send(_ready(reply, fields.get("version")))]
     if kind == "disconnect-bot":

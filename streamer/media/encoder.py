@@ -5,6 +5,8 @@ ignores small and short changes, because a changed rate must not cost a keyframe
 rate in mid-stream, libvpx only when it is opened again.
 """
 
+# PyAV's packets are generic, and its methods name them without what they are of.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 from fractions import Fraction

@@ -43,7 +43,7 @@ class LiveAvatar:
         self.failure = ""
         self._started = False
         self._pipelines = pipelines
-        self._pipeline = DirectedPipeline(pipelines.open(spec), spec.fps)
+        self._pipeline = DirectedPipeline(pipelines.open(spec), spec.fps, spec.style)
         self._slot = Slot(spec, self._pipeline, now, raw=form)
         self._scheduler = Scheduler(self._failed, now)
         self._scheduler.put(0, self._slot)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import MediaConfig
@@ -114,7 +115,7 @@ class Presenter:
             return None
         return (now - self.path.timeline.start - self.path.delay.seconds) * RATE
 
-    def _read(self, position: int, count: int) -> np.ndarray:
+    def _read(self, position: int, count: int) -> NDArray[np.int16]:
         return self.path.read(position, count)
 
     @property

@@ -146,7 +146,7 @@ class Meeting:
 
     def _feeds(self) -> dict[str, Feed]:
         order = sorted(self.room.seated(), key=lambda p: (p.id != self.floor.holder, p.number))
-        feeds = {}
+        feeds: dict[str, Feed] = {}
         for person in order:
             member = self.members.get(person.id)
             connection = member.connection if member is not None else None

@@ -55,7 +55,7 @@ class Segment:
     closed: bool = False
     whole: bool = False
     started: bool = False
-    runs: deque[list[int]] = field(default_factory=deque)
+    runs: deque[list[int]] = field(default_factory=deque[list[int]])
 
     def played(self, media_time: int) -> int:
         """Return how many of its samples are before a media time."""

@@ -53,6 +53,10 @@ class OfferRequest:
     wishes: Wishes = field(default_factory=Wishes)
 
 
+def _unwritten(event: str, avatar_id: str, session_id: str) -> None:
+    """Keep no journal."""
+
+
 class SessionManager:
     """Owns the sessions.
 
@@ -66,7 +70,7 @@ class SessionManager:
         self,
         context: SessionContext,
         admission: Admission,
-        journal: Callable[[str, str, str], object] = lambda *_: None,
+        journal: Callable[[str, str, str], object] = _unwritten,
     ) -> None:
         self._context = context
         self._journal = journal
@@ -251,7 +255,7 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        others = set() if among is None else among
+        others: set[Viewer] = set() if among is None else among
 
         def ended(viewer: Viewer) -> None:
             others.discard(viewer)

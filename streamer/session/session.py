@@ -340,7 +340,7 @@ class Session(Peer):
         if self._agent is not None:
             raise Conflict("Another agent speaks in this session.", code="agent-there")
         self._agent, self._heard = voice, self._heard or HeardSound()
-        voice.caption = lambda text: self._channels.tell({"type": "caption", "text": text})
+        voice.caption = self._caption
         voice.came = self._speak  # speech begins with the message, not with the next tick
 
     def hear(self, samples: NDArray[np.int16], rate: int) -> None:
@@ -369,6 +369,9 @@ class Session(Peer):
         if self._slot is not None:
             self._slot.pictures(str(self._raw.path))
         return self._raw.describe()
+
+    def _caption(self, text: str) -> None:
+        self._channels.tell({"type": "caption", "text": text})
 
     def leave_agent(self, voice: AgentVoice) -> None:
         """Let the microphone speak again."""

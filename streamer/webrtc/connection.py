@@ -4,6 +4,8 @@ Everything in aiortc and aioice that is not part of their interface is touched i
 :func:`self_test` says at start-up whether the installed versions are those it was written for.
 """
 
+# This folder is where aiortc's private names are known.
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
 import asyncio

@@ -13,7 +13,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aiortc import RTCDataChannel, RTCRtpTransceiver, RTCSessionDescription
 
@@ -266,10 +266,11 @@ class Peer:
         """Take trickled candidates: those that can be used, are new, and within the limit."""
         for entry in candidates[:_MOST_NAMED]:
             if isinstance(entry, dict):
+                named = cast(dict[str, Any], entry)
                 found = signaling.parse_candidate(
-                    entry.get("candidate"), anywhere=self._settings.binding.speaks_first
+                    named.get("candidate"), anywhere=self._settings.binding.speaks_first
                 )
-                mid = entry.get("sdpMid")
+                mid = named.get("sdpMid")
                 await self._take(found, mid if isinstance(mid, str) else "")
 
     async def _take_candidates(self, section: Section) -> None:

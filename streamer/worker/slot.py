@@ -120,7 +120,7 @@ class Slot:
     def take_motion(self, frame: int) -> list[tuple[int, NDArray[np.float32]]]:
         """Return ``(number, coefficients)`` of the frames up to ``frame`` not yet taken."""
         with self._lock:
-            due = []
+            due: list[tuple[int, NDArray[np.float32]]] = []
             while self._shared and self._shared[0][0] <= frame:
                 due.append(self._shared.popleft())
             return due

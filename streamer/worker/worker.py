@@ -300,7 +300,7 @@ def time_pipeline(
     rng = np.random.default_rng(0)
     block = RATE // spec.fps
     noise = (rng.standard_normal(block * _CALIBRATION_FRAMES) * 2000).astype(np.int16)
-    costs = []
+    costs: list[float] = []
     frame = 0
     for start in range(0, len(noise), block):
         if give_up():

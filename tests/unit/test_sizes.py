@@ -35,7 +35,6 @@ LONG_FILES = {
     "models/appearance/colours.py": "x",
     "models/motion/training/evaluate.py": "x",
     "models/renderer/geometry/geometry.py": "x",
-    "streamer/commands/doctor.py": "x",
     "streamer/session/session.py": "x",
 }
 

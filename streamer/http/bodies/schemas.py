@@ -20,9 +20,9 @@ from pydantic_core import PydanticCustomError
 
 from visavis.models.motion.flow import MANNERS
 from visavis.streamer.avatars.record import NAME_LENGTH, STATEMENT_LENGTH, Status
-from visavis.streamer.config import LookAhead, Size
 from visavis.streamer.session.manager import OfferRequest
 from visavis.streamer.session.options import MOST_STYLE, Wishes
+from visavis.streamer.values import LookAhead, Size
 from visavis.streamer.worker.pipeline.view import CANVASES, FRAMINGS, View, read_view
 
 _ID = 256  # characters of any id that a client may send

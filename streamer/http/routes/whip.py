@@ -8,13 +8,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BeforeValidator
 
-from visavis.streamer.config import Size
 from visavis.streamer.errors import BadRequest, NotFound, PreconditionFailed, UnsupportedMedia
 from visavis.streamer.http.bodies.answers import DESCRIBED
 from visavis.streamer.http.bodies.schemas import Id, Mood
 from visavis.streamer.http.routes.services import Served
 from visavis.streamer.session.manager import OfferRequest
 from visavis.streamer.session.options import Wishes
+from visavis.streamer.values import Size
 from visavis.streamer.webrtc.peer import Peer
 from visavis.streamer.webrtc.sdp import fragment
 from visavis.streamer.webrtc.sdp.fragment import Fragment

@@ -204,7 +204,8 @@ class _Reader:
                 f"{self._name} has {channels} channels, more than can be read."
             ) from error
         joined = np.concatenate([p.reshape(-1, channels) for p in packed])
-        return np.nan_to_num(joined.T, nan=0.0, posinf=1.0, neginf=-1.0)
+        flat = joined.T.astype(np.float32, copy=False)
+        return np.nan_to_num(flat, nan=0.0, posinf=1.0, neginf=-1.0)
 
 
 def _parts(path: Path) -> Iterator[str | io.BufferedReader]:

@@ -98,7 +98,7 @@ def is_silent(block: NDArray[np.float32]) -> bool:
     """Tell whether a block is below -60 dB of full scale, a constant offset aside."""
     if not len(block):
         return True
-    level = block - block.mean(axis=0, dtype=np.float64)
+    level: NDArray[np.float64] = block - np.asarray(block.mean(axis=0, dtype=np.float64))
     return bool(np.sqrt(np.mean(np.square(level))) < _SILENCE_RMS)
 
 

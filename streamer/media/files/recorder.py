@@ -1,5 +1,7 @@
 """Pictures and sound into a file while they happen: fragmented MP4, readable however it ends."""
 
+# PyAV's packets are generic, and its methods name them without what they are of.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import queue

@@ -86,8 +86,9 @@ class LoopbackCamera:
                 "The camera needs the package pyvirtualcam: pip install 'visavis[presenter]'."
             ) from error
         try:
-            self._camera = pyvirtualcam.Camera(
-                width, height, fps, fmt=pyvirtualcam.PixelFormat.I420, device=device or None
+            module: Any = pyvirtualcam
+            self._camera: Any = module.Camera(
+                width, height, fps, fmt=module.PixelFormat.I420, device=device or None
             )
         except (RuntimeError, ValueError, OSError) as error:
             raise DeviceError(_refusal(str(error), device, platform)) from error
@@ -186,7 +187,7 @@ class PipeWireCamera:
             DeviceError: PipeWire is gone.
         """
         if not len(self._rest):
-            self._rest = memoryview(np.ascontiguousarray(picture).reshape(-1))
+            self._rest = memoryview(np.ascontiguousarray(picture).reshape(-1).data)
         try:
             self._write()
         except (OSError, ValueError) as error:
@@ -381,7 +382,7 @@ def ways(platform: str = sys.platform) -> list[str]:
 
 def _loopbacks(root: str = "/sys/class/video4linux") -> list[str]:
     """Return the video devices that v4l2loopback made, with their labels."""
-    found = []
+    found: list[str] = []
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(root)):
             folder = os.path.realpath(os.path.join(root, name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -75,7 +75,7 @@ class Keys:
 
 
 @contextmanager
-def keys_of_terminal() -> Iterator[Keys]:
+def keys_of_terminal() -> Generator[Keys]:
     """Read keys for as long as the block lasts."""
     with Keys() as keys:
         yield keys

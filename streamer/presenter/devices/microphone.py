@@ -56,7 +56,7 @@ class Microphone:
             if now >= self._next_try:
                 self._open(now)
             return []
-        blocks = []
+        blocks: list[Block] = []
         while self._blocks:
             samples = self._blocks.popleft()
             blocks.append(Block(np.zeros_like(samples) if self.paused else samples))

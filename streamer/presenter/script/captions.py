@@ -25,7 +25,8 @@ def cues(text: str, start_s: float, length_s: float) -> list[tuple[float, float,
     lines = textwrap.wrap(text, _WIDTH, break_long_words=True)
     blocks = ["\n".join(lines[i : i + _LINES]) for i in range(0, len(lines), _LINES)]
     total = sum(len(block) for block in blocks) or 1
-    out, at = [], start_s
+    out: list[tuple[float, float, str]] = []
+    at = start_s
     for block in blocks:
         end = at + length_s * len(block) / total
         out.append((at, end, block))

@@ -41,8 +41,9 @@ class DirectedPipeline:
         fps: frames per second.
     """
 
-    def __init__(self, pipeline: Pipeline, fps: int) -> None:
+    def __init__(self, pipeline: Pipeline, fps: int, style: float = 1.0) -> None:
         self._pipeline = pipeline
+        self._style = style
         self._head_share = np.float32(1 - np.exp(-1 / (fps * _SETTLE_S)))
         self._eyes_share = np.float32(1 - np.exp(-1 / (fps * _EYES_SETTLE_S)))
         zero = np.zeros(2, np.float32)
@@ -67,7 +68,7 @@ class DirectedPipeline:
         with self._lock:
             mood, self._mood = self._mood, None
         if mood is not None:
-            self._pipeline.set_mood(mood)
+            self._pipeline.set_mood(mood, self._style)
         frames = self._pipeline.push(pcm) if heard is None else self._pipeline.push(pcm, heard)
         for row in frames:
             self._turn(row)
@@ -96,6 +97,7 @@ class DirectedPipeline:
         """Draw another avatar, or the same otherwise framed, from now on."""
         self._pipeline.show(drawer)
 
-    def set_mood(self, name: str) -> None:
-        """Go on in another mood at once."""
-        self._pipeline.set_mood(name)
+    def set_mood(self, name: str, style: float = 1.0) -> None:
+        """Go on in another mood at once, and as strongly as this style says."""
+        self._style = style
+        self._pipeline.set_mood(name, style)

@@ -104,7 +104,7 @@ class Slides:
                     except OSError:
                         return
 
-            def log_message(self, *args: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
                 """Nothing is logged."""
 
         try:

@@ -87,7 +87,7 @@ class Paced:
         due = round((now - self._began) * RATE)
         if due - self._given > _MOST_LATE:
             self._given = due - BLOCK
-        blocks = []
+        blocks: list[Block] = []
         while self._given + BLOCK <= due:
             self._given += BLOCK
             blocks.append(Block(np.zeros(BLOCK, np.int16)) if self.paused else self._next())

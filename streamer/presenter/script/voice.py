@@ -10,7 +10,7 @@ from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
+from scipy.signal import resample_poly  # pyright: ignore[reportUnknownVariableType]
 
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.media.timeline import RATE

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 MOST_TILES = 16
 _YAW_DEGREES = 14.0  # to a tile at the edge of the screen
@@ -35,13 +36,18 @@ AHEAD = Look()
 
 def read_tiles(value: object) -> dict[str, Place] | None:
     """Return the places of tiles by participant id; None if this is no such thing."""
-    if not isinstance(value, Mapping) or len(value) > MOST_TILES:
+    if not isinstance(value, Mapping):
         return None
-    places = {}
-    for name, place in value.items():
-        if not isinstance(name, str) or not isinstance(place, Sequence) or len(place) != 2:
+    tiles = cast(Mapping[object, object], value)
+    if len(tiles) > MOST_TILES:
+        return None
+    places: dict[str, tuple[float, float]] = {}
+    for name, place in tiles.items():
+        if not isinstance(name, str) or not isinstance(place, Sequence):
             return None
-        x, y = place
+        if len(pair := cast(Sequence[object], place)) != 2:
+            return None
+        x, y = pair
         if isinstance(x, bool) or isinstance(y, bool):
             return None
         if not isinstance(x, int | float) or not isinstance(y, int | float):

@@ -6,6 +6,8 @@ where the others look.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import webrtcvad
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ class SpeakingDetector:
 
     def __init__(self) -> None:
         self.speaking = False
-        self._vad = webrtcvad.Vad(_AGGRESSIVENESS)
+        self._vad: Any = webrtcvad.Vad(_AGGRESSIVENESS)
         self._rest = np.zeros(0, np.int16)
         self._recent: list[bool] = []
         self._unvoiced = _ENDS

@@ -27,7 +27,7 @@ class Consent:
 
     stage: Stage = Stage.OFF
     asked_by: str = ""
-    agreed: set[str] = field(default_factory=set)
+    agreed: set[str] = field(default_factory=set[str])
 
     def ask(self, who: str) -> bool:
         """Ask everybody; who asks agrees. False while another question is open."""

@@ -5,6 +5,8 @@ is complete after a second, so that a power cut costs the last second and not th
 Both tracks keep their media time: what left the server together lies together in the file.
 """
 
+# PyAV's packets are generic, and its methods name them without what they are of.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false, reportMissingTypeArgument=false
 from __future__ import annotations
 
 import io

@@ -66,8 +66,8 @@ class Shelf:
     started: str
     seconds: float = 0.0
     problem: str = ""
-    agreed: set[str] = field(default_factory=set)
-    files: list[RecordedFile] = field(default_factory=list)
+    agreed: set[str] = field(default_factory=set[str])
+    files: list[RecordedFile] = field(default_factory=list[RecordedFile])
 
     @property
     def id(self) -> str:

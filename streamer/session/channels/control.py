@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
@@ -158,6 +158,8 @@ def _parse(text: object) -> dict[str, Any] | None:
         message = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+    if not isinstance(message, dict) or not isinstance(
+        cast(dict[str, Any], message).get("type"), str
+    ):
         return None
-    return message
+    return cast(dict[str, Any], message)

@@ -4,6 +4,8 @@
 checks after another: data goes over the old pair until the new one is nominated.
 """
 
+# This folder is where aioice's private names are known.
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import asyncio

@@ -20,7 +20,8 @@ from aioice import Candidate
 from aioice.ice import StunProtocol, relayed_candidate, server_reflexive_candidate
 
 from visavis.streamer.clock import Clock
-from visavis.streamer.config import ICE_SERVER, IceConfig
+from visavis.streamer.config import IceConfig
+from visavis.streamer.values import ICE_SERVER
 
 logger = logging.getLogger(__name__)
 ANSWER_S: Final = 2.0  # that an answer to a viewer waits for a server of these

@@ -6,6 +6,8 @@ media time that is due now with now; so the viewer can line the tracks up whatev
 way.
 """
 
+# This folder is where aiortc's private names are known.
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import struct
@@ -220,8 +222,9 @@ def install(sender: RTCRtpSender, hooks: SenderHooks) -> None:
 
 
 def _asks_again(packet: AnyRtcpPacket, ssrc: int) -> bool:
-    nack = isinstance(packet, RtcpRtpfbPacket) and packet.fmt == RTCP_RTPFB_NACK
-    return nack and packet.media_ssrc == ssrc
+    if not isinstance(packet, RtcpRtpfbPacket) or packet.fmt != RTCP_RTPFB_NACK:
+        return False
+    return packet.media_ssrc == ssrc
 
 
 def _estimate(packet: RtcpPsfbPacket, ssrc: int) -> int | None:

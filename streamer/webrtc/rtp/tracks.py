@@ -1,5 +1,7 @@
 """What is sent: a feed's packets, encoded and packetised once, on as many tracks as show it."""
 
+# PyAV's packets are generic, and its methods name them without what they are of.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import asyncio

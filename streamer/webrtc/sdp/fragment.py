@@ -35,7 +35,8 @@ class Fragment:
         Raises:
             BadRequest: it is none.
         """
-        values, mid, candidates = {"ice-ufrag": "", "ice-pwd": ""}, "", []
+        values, mid = {"ice-ufrag": "", "ice-pwd": ""}, ""
+        candidates: list[dict[str, str | None]] = []
         for line in text.splitlines():
             if line and not _LINE.match(line):
                 raise BadRequest("The SDP fragment cannot be read.")

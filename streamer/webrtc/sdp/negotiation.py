@@ -96,7 +96,7 @@ def _short_packets(lines: list[str]) -> list[str]:
     opus = next((match[1] for match in found if match), None)
     if opus is None:
         return lines
-    out = []
+    out: list[str] = []
     for line in lines:
         if line.startswith(f"a=fmtp:{opus} "):
             continue

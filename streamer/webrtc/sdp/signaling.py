@@ -84,7 +84,7 @@ class Offer:
     @property
     def fingerprints(self) -> frozenset[str]:
         """The client's certificates."""
-        return frozenset().union(*(section.fingerprints for section in self.sections))
+        return frozenset[str]().union(*(section.fingerprints for section in self.sections))
 
 
 def check_offer(
@@ -112,7 +112,8 @@ def check_offer(
     try:
         text = "\r\n".join([*head, *(line for block in blocks for line in block)]) + "\r\n"
         description = SessionDescription.parse(text)
-        bundle = next((g.items for g in description.group if g.semantic == "BUNDLE"), [])
+        none: list[str] = []
+        bundle = next((g.items for g in description.group if g.semantic == "BUNDLE"), none)
         sections = tuple(
             _section(media, tuple(block), tuple(named))
             for media, block, named in zip(description.media, blocks, candidates, strict=True)

@@ -136,7 +136,7 @@ def step_ms(light: Engine) -> float:
     from visavis.models.renderer.relight.light import LIGHT_ROWS
 
     x = np.zeros((1, SEEN.stop - SEEN.start, LIGHT_ROWS, SIDE), np.float32)
-    spent = []
+    spent: list[float] = []
     for _ in range(_ROUNDS):
         began = time.perf_counter()
         light.run({"x": x})

@@ -28,12 +28,27 @@ class Still:
 
     def __init__(self) -> None:
         self.moods: list[str] = []
+        self.styles: list[float] = []
 
     def push(self, pcm: np.ndarray, heard: np.ndarray | None = None) -> np.ndarray:
         return np.zeros((len(pcm) // STEP, COUNT), np.float32)
 
-    def set_mood(self, name: str) -> None:
+    def set_mood(self, name: str, style: float = 1.0) -> None:
         self.moods.append(name)
+        self.styles.append(style)
+
+
+def test_another_mood_keeps_how_strongly_one_moves() -> None:
+    """A script's ``[warm]`` took ``--style`` away."""
+    pipeline = Still()
+    directed = DirectedPipeline(pipeline, 25, style=0.4)  # type: ignore[arg-type]
+    directed.mood("warm")
+    directed.push(np.zeros(STEP, np.float32))
+    directed.set_mood("lively", 1.5)  # as a slot does
+    directed.mood("neutral")
+    directed.push(np.zeros(STEP, np.float32))
+    assert pipeline.moods == ["warm", "lively", "neutral"]
+    assert pipeline.styles == [0.4, 1.5, 1.5]
 
 
 def test_a_look_is_taken_and_given_up_smoothly() -> None:
