@@ -7,8 +7,6 @@ more channels are read past their end; neither is trusted with a foreign file he
 from __future__ import annotations
 
 import contextlib
-import io
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 
 from visavis.streamer.errors import BadRequest
+from visavis.streamer.media.files.joined import parts
 
 _RATES = (1_000, 768_000)  # Hz; outside, a header is damaged
 _GAP_S = 0.1  # time stamps of live recordings wander by less
@@ -61,7 +60,7 @@ def pieces(path: Path, track: int, say: Say) -> Iterator[Piece]:
     """
     began = False
     reader = _Reader(path.name, say)
-    for part in _parts(path):
+    for part in parts(path):
         try:
             with av.open(part) as container:
                 for piece in reader.read(container, track):
@@ -206,62 +205,3 @@ class _Reader:
         joined = np.concatenate([p.reshape(-1, channels) for p in packed])
         flat = joined.T.astype(np.float32, copy=False)
         return np.nan_to_num(flat, nan=0.0, posinf=1.0, neginf=-1.0)
-
-
-def _parts(path: Path) -> Iterator[str | io.BufferedReader]:
-    """Yield what to open: the file, or each link of a chained Ogg file.
-
-    FFmpeg reads a chain only while nothing changes from link to link.
-    """
-    starts = _ogg_links(path)
-    if len(starts) < 2:
-        yield str(path)
-        return
-    for begin, end in zip(starts, [*starts[1:], path.stat().st_size], strict=True):
-        with path.open("rb") as file:
-            yield io.BufferedReader(_Section(file, begin, end))
-
-
-def _ogg_links(path: Path) -> list[int]:
-    """Return where the links of an Ogg file begin (RFC 3533, section 4); nothing for others."""
-    starts: list[int] = []
-    with path.open("rb") as file:
-        at, first = 0, False  # whether the page before was the first of its stream
-        while len(header := file.read(27)) == 27 and header[:4] == b"OggS":
-            begins = bool(header[5] & 2)
-            if begins and not first:
-                starts.append(at)
-            first = begins
-            (segments,) = struct.unpack_from("B", header, 26)
-            at += 27 + segments + sum(file.read(segments))
-            file.seek(at)
-    return starts
-
-
-class _Section(io.RawIOBase):
-    """A stretch of a file, seen as a file."""
-
-    def __init__(self, file: io.BufferedReader, begin: int, end: int) -> None:
-        self._file, self._begin, self._length, self._at = file, begin, end - begin, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._length}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        wanted = max(0, min(len(buffer), self._length - self._at))
-        self._file.seek(self._begin + self._at)
-        data = self._file.read(wanted)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)

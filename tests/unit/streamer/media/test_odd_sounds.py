@@ -82,6 +82,12 @@ BARE = {"write_xing": "0", "id3v2_version": "0"}
         ("flac", ".oga", 48_000, 44_100, {"form": "ogg"}),
         ("aac", ".aac", 44_100, 48_000, {"form": "adts"}),
         ("ac3", ".ac3", 48_000, 44_100, {"form": "ac3"}),
+        ("pcm_s16le", ".wav", 44_100, 48_000, {}),
+        ("pcm_s16be", ".aiff", 48_000, 44_100, {}),
+        ("flac", ".flac", 44_100, 48_000, {}),
+        ("aac", ".m4a", 48_000, 44_100, {}),
+        ("aac", ".mp4", 44_100, 44_100, {}),
+        ("libopus", ".webm", 48_000, 48_000, {}),
     ],
 )
 def test_both_halves_are_heard_at_their_pitch(
