@@ -2,6 +2,7 @@
 # make test   install what the tests need and run them all
 # make test-gpu   the tests that need an NVIDIA GPU
 # make lint   style and types
+# make release   wheel, sdist, SBOM and their sums in dist/
 # make fuzz   search for inputs that break a parser, an hour (SECONDS=600: ten minutes)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +24,7 @@ GSTREAMER = python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gs
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-libav
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
 
-.PHONY: run test test-gpu lint types fuzz clean
+.PHONY: run test test-gpu lint types release fuzz clean
 run: $(VENV)/.run
 	@$(BIN)/visavis serve $(ARGS)
 
@@ -50,6 +51,19 @@ types: $(VENV)/.test
 	@mkdir -p build/types/visavis
 	@for room in streamer engines models web benchmarks; do ln -sfn ../../../$$room build/types/visavis/$$room; done
 	$(BIN)/pyright
+
+# The SBOM lists what an installation of this very wheel brings, not what developers have.
+SBOM = cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
+	--output-reproducible --output-format JSON
+release: $(BIN)/python
+	@rm -rf dist build/release && mkdir -p dist
+	@$(PYTHON) -m venv build/release/tools && $(PYTHON) -m venv build/release/installed
+	@build/release/tools/bin/python -m pip install -q --disable-pip-version-check build==1.5.1 cyclonedx-bom==7.5.0
+	@build/release/tools/bin/python -m build -q --outdir dist .
+	@build/release/installed/bin/python -m pip install -q --disable-pip-version-check dist/*.whl
+	@build/release/tools/bin/$(SBOM) --output-file "$$(ls dist/*.whl | sed 's/-py3-.*/.cdx.json/')" \
+		build/release/installed/bin/python
+	@cd dist && sha256sum * > SHA256SUMS && ls -l
 
 SECONDS ?= 3600
 fuzz: $(VENV)/.test
