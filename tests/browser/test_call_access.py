@@ -11,6 +11,7 @@ from tests.browser.helpers.driving import until
 from tests.browser.helpers.serving import Serving
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=20_000)  # two pages and the server, on two cores perhaps
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
