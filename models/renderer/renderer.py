@@ -19,6 +19,7 @@ from visavis.models.renderer.eyes.frames import FramePainter
 from visavis.models.renderer.frame import FacePatch, Frame, Opening
 from visavis.models.renderer.geometry.geometry import HeadPose, Rig, head_pose
 from visavis.models.renderer.mouth.mouth import MouthPainter, vertex_normals
+from visavis.models.renderer.patches import lay_alone
 from visavis.models.renderer.pictures import IdentityPictures, pictures_at
 from visavis.models.renderer.raster.edges import soften_steps
 from visavis.models.renderer.raster.warp import (
@@ -293,7 +294,7 @@ class Renderer:
             out[band, x0:low] = background[band, x0:low]
             out[band, high:x1] = background[band, high:x1]
             if self.alpha is not None:
-                self.alpha[band, x0:x1] = 0
+                self.alpha[band, x0:low] = self.alpha[band, high:x1] = 0
             if low >= high:
                 continue
             box = np.array([low, band.start, high, band.stop], np.int64)
@@ -308,9 +309,10 @@ class Renderer:
                 cv2.INTER_LINEAR,
                 borderMode=cv2.BORDER_REFLECT_101,
             )
-            lay_over(person, background, low, band.start, out)
-            if self.alpha is not None:
-                self.alpha[band, low:high] = person[..., 3]
+            if self.alpha is None:
+                lay_over(person, background, low, band.start, out)
+            else:
+                lay_alone(person, low, band.start, out, self.alpha)
 
     def _draw_face(self, points: Floats, pose: HeadPose) -> FacePatch:
         face = points[: self._rig.face_count, :2]

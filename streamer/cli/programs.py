@@ -11,8 +11,8 @@ from visavis.streamer.errors import BadRequest
 # Options, --help among them, belong to the program that is handed over to.
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _BENCHES = (
-    *("latency", "network", "quality", "capacity", "room", "soak", "engines", "agent", "whip"),
-    "compare",
+    *("latency", "network", "quality", "capacity", "room", "soak", "engines"),
+    *("agent", "whip", "presenter", "compare"),
 )
 
 

@@ -17,6 +17,9 @@ from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from visavis.streamer.avatars.store import AvatarStore
     from visavis.streamer.media.files.recorder import Recorder
     from visavis.streamer.presenter.engine import LiveAvatar
@@ -49,6 +52,7 @@ class Options:
     voice: str = "espeak-ng --stdout"
     voice_rate: int = 22_050
     audio: Path | None = None
+    agent: int = 0
     captions: Path | None = None
     force: bool = False
     record: Path | None = None
@@ -63,6 +67,7 @@ class Parts:
 
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     arrived: threading.Event = field(default_factory=threading.Event)
+    where: list[str] = field(default_factory=list)
 
 
 def present(config: Config, options: Options) -> None:
@@ -88,7 +93,7 @@ def present(config: Config, options: Options) -> None:
         stack.callback(slides.close)
         source, captions = _source(options, parts)
         stack.callback(source.close)
-        avatar = _load(config, options, bundles[chosen][1])
+        avatar = _load(config, options, bundles[chosen][1], parts.arrived.set)
         stack.callback(avatar.close)
         recorder = _recorder(options, view)
         media = config.media.model_copy(update={"fps": options.fps})
@@ -103,7 +108,8 @@ def present(config: Config, options: Options) -> None:
             recorder=recorder,
         )
         stack.callback(presenter.close)
-        where = _outputs(presenter, options, view)
+        _caption_by(source, presenter)
+        where = _outputs(presenter, options, view) + parts.where
         presenter.open()
         if presenter.camera is not None and presenter.camera.name:
             where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
@@ -149,8 +155,10 @@ def _checked(options: Options) -> View:
         if output is not None:
             force = options.force or (endings == (".vtt",) and made_by_us(output))
             check_output(output, made_from, force=force, suffixes=endings)
-    if options.script is not None and options.audio is not None:
-        raise BadRequest("Give either --script or --audio.")
+    if options.audio is not None and (options.script is not None or options.agent):
+        raise BadRequest("Give either --audio, or --script, or --agent, or the last two.")
+    if not -1 <= options.agent <= 65_535:
+        raise BadRequest("The port for an agent must be between 1 and 65535, or -1 for any.")
     return view
 
 
@@ -159,9 +167,9 @@ def _file(background: str) -> Path | None:
 
 
 def _captions(options: Options) -> Path | None:
-    """Return where captions go; only a script has words for them."""
+    """Return where captions go; only a script and an agent have words for them."""
     if options.script is None:
-        return None
+        return options.captions if options.agent else None
     return options.captions or options.script.with_suffix(".vtt")
 
 
@@ -186,10 +194,16 @@ def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
     from visavis.streamer.presenter.script.captions import Captions
     from visavis.streamer.presenter.script.script import read_script
     from visavis.streamer.presenter.script.sources import FileSource, ScriptSource
-    from visavis.streamer.presenter.script.voice import Voice
 
     if options.audio is not None:
         return FileSource(options.audio), None
+    if options.script is None and options.agent:
+        from visavis.streamer.presenter.agent import AgentSource
+
+        listening = AgentSource(max(0, options.agent))
+        parts.where.append(f"An agent may speak: {listening.socket.address}")
+        path = _captions(options)
+        return listening, None if path is None else Captions(path)
     if options.script is None:
         from visavis.streamer.presenter.devices.sounddevices import portaudio
 
@@ -200,13 +214,33 @@ def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"The script {options.script} cannot be read.") from error
     steps = read_script(text)
-    voice = Voice(options.voice, options.voice_rate)
+    speak = _voice(options, parts)
     path = _captions(options)
     captions = None if path is None else Captions(path)
-    return ScriptSource(steps, voice.speak), captions
+    return ScriptSource(steps, speak), captions
 
 
-def _load(config: Config, options: Options, bundle: str) -> LiveAvatar:
+def _voice(options: Options, parts: Parts) -> Callable[[str], NDArray[np.int16]]:
+    """Return what speaks a script: a program that comes to the agent socket, or a command."""
+    if not options.agent:
+        from visavis.streamer.presenter.script.voice import Voice
+
+        return Voice(options.voice, options.voice_rate).speak
+    from visavis.streamer.presenter.agent import ScriptAgent
+
+    agent = ScriptAgent(max(0, options.agent))
+    parts.stack.callback(agent.close)
+    parts.where.append(f"Speak the script: {agent.socket.address}")
+    return agent.speak
+
+
+def _caption_by(source: Source, presenter: Presenter) -> None:
+    """Let an agent's captions be written at their time."""
+    if hasattr(source, "caption"):
+        source.caption = presenter.caption
+
+
+def _load(config: Config, options: Options, bundle: str, drawn: Callable[[], None]) -> LiveAvatar:
     from visavis.streamer.presenter.engine import LiveAvatar
     from visavis.streamer.worker.pipeline.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
 
@@ -224,8 +258,9 @@ def _load(config: Config, options: Options, bundle: str) -> LiveAvatar:
         canvas=options.canvas,
         framing=options.framing,
         background=options.background,
+        eager=True,
     )
-    return LiveAvatar(spec, pipelines)
+    return LiveAvatar(spec, pipelines, drawn=drawn)
 
 
 def _recorder(options: Options, view: View) -> Recorder | None:
@@ -304,7 +339,7 @@ def _running(presenter: Presenter, seconds: float) -> Generator[Callable[[], boo
 
 def list_devices() -> list[str]:
     """Return lines that name every microphone, sound output and camera way there is."""
-    from visavis.streamer.presenter.devices import sounddevices
+    from visavis.streamer.presenter.devices import pulse, sounddevices
     from visavis.streamer.presenter.devices.camera import ways
     from visavis.streamer.presenter.devices.errors import MissingPart
 
@@ -316,4 +351,6 @@ def list_devices() -> list[str]:
             lines += [f"{title}:"] + [f"  {name}" for name in found or ["none"]]
     except MissingPart as error:
         lines.append(str(error))
+    if sys.platform == "linux":
+        lines += ["Virtual microphone:", f"  {pulse.way()}"]
     return [*lines, "Cameras:", *(f"  {way}" for way in ways())]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import MediaConfig
-from visavis.streamer.media.delay import ReleaseDelay
+from visavis.streamer.media.delay import Pace, ReleaseDelay
 from visavis.streamer.media.lead import SoundLead
 from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.media.resample import StreamingResampler
@@ -26,6 +26,8 @@ class MediaPath:
         clock: monotonic time; only says when something is due.
         to_models: told ``(position, samples)``: 16 kHz media time and mono int16.
         phases: where other sessions' frames begin.
+        early_ms: of the look-ahead that the models do not wait for.
+        pace: how close to the slowest frame the delay is held; None takes the one for networks.
     """
 
     def __init__(
@@ -34,16 +36,20 @@ class MediaPath:
         clock: Clock,
         to_models: Callable[[int, NDArray[np.int16]], None],
         phases: FramePhases | None = None,
+        *,
+        early_ms: int = 0,
+        pace: Pace | None = None,
     ) -> None:
         self.live = False
         self.muted = False
         self._ahead_of_clock = False  # sound is written before its time
         self.timeline = Timeline(clock.now())
-        self.delay = ReleaseDelay(media.fps, media.look_ahead_ms, float(media.ring_ms))
+        waited_ms = media.look_ahead_ms - early_ms
+        self.delay = ReleaseDelay(media.fps, waited_ms, float(media.ring_ms), pace or Pace())
         self._clock = clock
         self.lead = SoundLead(media.sound_lead_ms, clock.now)
         self._fps = media.fps
-        self._ahead = media.look_ahead_ms * RATE // 1000
+        self._ahead = waited_ms * RATE // 1000
         self._to_models = to_models
         self._phases = phases or FramePhases()
         self._narrow = StreamingResampler(RATE, MODEL_RATE)
@@ -113,9 +119,9 @@ class MediaPath:
             return None
         return self._clock.now() - self.timeline.start - self.delay.seconds
 
-    def due_frame(self) -> int:
-        """Return the number of the frame that is due; negative before the first."""
-        due_s = self._clock.now() - self.timeline.start - self.delay.seconds
+    def due_frame(self, since_s: float = 0.0) -> int:
+        """Return the number of the frame that has been due for so long; negative before any."""
+        due_s = self._clock.now() - since_s - self.timeline.start - self.delay.seconds
         return int(np.floor((due_s + 1e-4) * self._fps))
 
     def sound(self, source_time: int, samples: NDArray[np.int16]) -> None:

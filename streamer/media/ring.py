@@ -59,6 +59,10 @@ class FrameRing(Generic[PictureT]):
         """The last frame number that was released; -1 before the first."""
         return self._last_tick
 
+    def has(self, frame: int) -> bool:
+        """Whether the picture of this frame, or of a later one, waits here."""
+        return bool(self._waiting) and self._waiting[-1][0] >= frame
+
     def push(self, frame: int, picture: PictureT) -> bool:
         """Put the picture of a frame in; False if it came too late to be of use."""
         if frame <= self._newest or frame <= self._last_tick - self.capacity:

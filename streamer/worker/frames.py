@@ -8,6 +8,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.streamer.media.encoder import Codec, VideoEncoder
+from visavis.streamer.worker.pipeline.pipeline import SlotSpec
+
 
 @dataclass
 class Pending:
@@ -61,3 +64,12 @@ class Shown:
     push_ms: float
     draw_ms: float
     ready_ms: float
+
+
+def encoder_of(spec: SlotSpec) -> VideoEncoder:
+    """Return the encoder that a session's pictures go through."""
+    codec: Codec = "VP8" if spec.codec == "VP8" else "H264"
+    width, height = spec.picture_size
+    return VideoEncoder(
+        codec, size=width, height=height, fps=spec.fps, bitrate_kbps=spec.bitrate_kbps
+    )

@@ -18,10 +18,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.media.encoder import Codec, VideoEncoder, from_yuv, to_i420, to_yuv
+from visavis.streamer.media.encoder import from_yuv, to_yuv
 from visavis.streamer.media.picture_ring import PictureRing
 from visavis.streamer.media.ring import FrameRing, RingCounters
-from visavis.streamer.worker.frames import Pending, Picture, Shown
+from visavis.streamer.worker.frames import Pending, Picture, Shown, encoder_of
+from visavis.streamer.worker.i420 import Still
 from visavis.streamer.worker.overload import Effort
 from visavis.streamer.worker.pipeline.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from visavis.streamer.worker.probe import Probe
@@ -43,6 +44,7 @@ class Slot:
         epoch: which opening of its place this is.
         raw: None encodes pictures for :meth:`tick`; else :meth:`release` hands them out as RGB
             ``(H, W, 3)`` or as I420 ``(H * 3 // 2, W)``.
+        drawn: called on the compute thread when another picture waits.
     """
 
     def __init__(
@@ -53,14 +55,16 @@ class Slot:
         *,
         epoch: int = 0,
         raw: RawForm | None = None,
+        drawn: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = spec
         self.epoch = epoch
         self._raw = raw
+        self._drawn, self._still = drawn, Still()
         self._pipeline = pipeline
         self._now = now
         self._lock = threading.Lock()
-        self._encoder = None if raw else _encoder(spec)
+        self._encoder = None if raw else encoder_of(spec)
         self._ring: FrameRing[Picture] = FrameRing(spec.ring_ms, spec.fps)
         self._probe = Probe(RATE, spec.fps) if spec.probe else None
         self._inbox: deque[tuple[float, NDArray[np.float32]]] = deque()
@@ -156,6 +160,11 @@ class Slot:
             draw_ms=1e3 * picture.draw_s,
             ready_ms=1e3 * (picture.drawn_at - source.heard_at),
         )
+
+    def ready(self, frame: int) -> bool:
+        """Whether the picture of this frame, or of a later one, waits for its tick."""
+        with self._lock:
+            return self._ring.has(frame)
 
     def _release(self, frame: int, began: float) -> tuple[Picture | None, bool, RingCounters]:
         with self._lock:
@@ -381,17 +390,11 @@ class Slot:
         if self._raw is None:
             image = to_yuv(rgb)
         else:
-            image = to_i420(rgb) if self._raw == "i420" else rgb.copy()
+            changed = self._pipeline.changed if drawer is None and self._probe is None else None
+            image = self._still.convert(rgb, changed) if self._raw == "i420" else rgb.copy()
         drawn_at = self._now()
         picture = Picture(image, pending, drawn_at, drawn_at - began, drawer is not None)
         with self._lock:
             if generation == self._generation or drawer is not None:
                 self._ring.push(pending.frame, picture)
-
-
-def _encoder(spec: SlotSpec) -> VideoEncoder:
-    codec: Codec = "VP8" if spec.codec == "VP8" else "H264"
-    width, height = spec.picture_size
-    return VideoEncoder(
-        codec, size=width, height=height, fps=spec.fps, bitrate_kbps=spec.bitrate_kbps
-    )
+        self._drawn()

@@ -45,6 +45,8 @@ class FakeDrawer:
 class FakePipeline:
     """Emits frame n once its samples and the look-ahead were pushed, like the real one."""
 
+    changed = None
+
     def __init__(self, spec: SlotSpec) -> None:
         self._drawer = FakeDrawer(spec.bundle, spec.size, spec.view)
         self._step = RATE // spec.fps

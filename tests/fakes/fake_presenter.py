@@ -51,6 +51,11 @@ class InlineAvatar:
         while self.slot.deadline() is not None:
             self.slot.work()
 
+    early_ms = 0
+
+    def ready(self, frame: int) -> bool:
+        return self.slot.ready(frame)
+
     def release(self, frame: int) -> Shown | None:
         return self.slot.release(frame)
 

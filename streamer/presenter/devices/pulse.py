@@ -147,6 +147,16 @@ def listens_to_ourselves() -> bool:
         return False  # no PulseAudio here, or one that does not say
 
 
+def way() -> str:
+    """Return a line on the virtual microphone here: that it can be made, or what is missing."""
+    try:
+        _library()
+        pactl("info")
+    except (DeviceError, MissingPart) as error:
+        return str(error)
+    return f"{SOURCE_LABEL}, made when a presentation begins"
+
+
 class VirtualMicrophone:
     """A null sink and a source on top of its monitor, which programs list as a microphone.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.coefficients import INDEX
-from visavis.streamer.worker.pipeline.pipeline import Drawer, Pipeline
+from visavis.streamer.worker.pipeline.pipeline import Boxes, Drawer, Pipeline
 
 LOOKS: dict[str, tuple[float, float]] = {
     "ahead": (0.0, 0.0),
@@ -84,6 +84,11 @@ class DirectedPipeline:
         row[INDEX["headPitch"]] += _HEAD * look.head[1]
         row[INDEX["gazeYaw"]] += _EYES * look.eyes[0]
         row[INDEX["gazePitch"]] += _EYES * look.eyes[1]
+
+    @property
+    def changed(self) -> Boxes | None:
+        """The parts of the last frame that differ from the one before; None says nothing."""
+        return self._pipeline.changed
 
     def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Draw one frame."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +39,17 @@ class Mark:
 
 @dataclass(frozen=True)
 class Block:
-    """Sound and what happens when it begins."""
+    """Sound and what happens when it begins.
+
+    Attributes:
+        samples: mono int16 at 48 kHz.
+        marks: what happens.
+        said: of the samples, how many a program said; the rest is padding.
+    """
 
     samples: NDArray[np.int16]
     marks: tuple[Mark, ...] = ()
+    said: int = 0
 
 
 class Source(Protocol):
@@ -65,13 +72,29 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Followed(Protocol):
+    """A source that wants to know what becomes of its sound."""
+
+    def placed(self, media_time: int, block: Block) -> None:
+        """Take at which media time, in samples, a block begins."""
+        ...
+
+    def shown(self, media_time: int) -> None:
+        """Take up to which media time, in samples, everything was shown."""
+        ...
+
+
 class Paced:
     """Hands out sound at the pace of the clock; subclasses make it.
 
     Attributes:
+        block_length: samples of a block.
         paused: nothing goes on, silence comes out.
         problem: a sentence about what is wrong now.
     """
+
+    block_length = BLOCK
 
     def __init__(self) -> None:
         self.paused = False
@@ -86,11 +109,12 @@ class Paced:
             self._began = now
         due = round((now - self._began) * RATE)
         if due - self._given > _MOST_LATE:
-            self._given = due - BLOCK
+            self._given = due - self.block_length
         blocks: list[Block] = []
-        while self._given + BLOCK <= due:
-            self._given += BLOCK
-            blocks.append(Block(np.zeros(BLOCK, np.int16)) if self.paused else self._next())
+        while self._given + self.block_length <= due:
+            self._given += self.block_length
+            silence = Block(np.zeros(self.block_length, np.int16))
+            blocks.append(silence if self.paused else self._next())
         return blocks
 
     def _next(self) -> Block:

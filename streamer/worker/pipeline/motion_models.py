@@ -31,6 +31,7 @@ class MotionModels:
         seed: int = 0,
         mood: str = "neutral",
         style: float = 1.0,
+        eager: bool = False,
     ) -> MotionStream:
         """Return a fresh session's stream.
 
@@ -39,7 +40,7 @@ class MotionModels:
         """
         from visavis.models.motion.stream import MotionStream
 
-        return MotionStream(
+        stream = MotionStream(
             self.lips,
             fps=fps,
             look_ahead_ms=look_ahead_ms,
@@ -48,6 +49,9 @@ class MotionModels:
             style=style,
             flow=self.flow,
         )
+        if eager:
+            stream.hurry()
+        return stream
 
 
 def load_motion(engine: str, threads: int = 1, callers: int = 1) -> MotionModels:

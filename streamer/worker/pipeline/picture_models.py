@@ -52,7 +52,9 @@ class PictureModels:
             view.height,
             framing=view.framing,
             backdrop=open_backdrop(view.background),
-            renderer=lambda size, held: self.renderer(identity, size, cutout=True, held_sides=held),
+            renderer=lambda person, size, held: self.renderer(
+                person, size, cutout=True, held_sides=held
+            ),
         )
 
     def renderer(

@@ -58,7 +58,8 @@ class SlotSpec:
 
     ``codec`` is ``H264``, ``VP8`` or ``RAW``: nothing is encoded, pictures go to programs only.
     ``canvas`` is empty for the avatar's own square of ``size`` pixels, else ``"1280x720"`` and the
-    like, with ``framing`` and ``background`` as ``worker.view`` reads them.
+    like, with ``framing`` and ``background`` as ``worker.view`` reads them. ``eager`` makes frames
+    sooner (``models.motion.stream.eager_ms``); who feeds the slot has to know.
     """
 
     bundle: str
@@ -75,6 +76,7 @@ class SlotSpec:
     canvas: str = ""
     framing: str = "bust"
     background: str = "own"
+    eager: bool = False
 
     @property
     def view(self) -> View | None:
@@ -97,6 +99,10 @@ class SlotSpec:
         return cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values})
 
 
+Boxes = list[tuple[int, int, int, int]]
+"""(left, top, right, bottom) each, in pixels."""
+
+
 class Drawer(Protocol):
     """Draws one avatar."""
 
@@ -107,6 +113,11 @@ class Drawer(Protocol):
 
 class Pipeline(Protocol):
     """One session's motion and its present avatar."""
+
+    @property
+    def changed(self) -> Boxes | None:
+        """The parts of the last frame that differ from the one before; None says nothing."""
+        ...
 
     def push(
         self, pcm: NDArray[np.float32], heard: NDArray[np.float32] | None = None
@@ -178,6 +189,11 @@ class AvatarPipeline:
         """Draw one frame."""
         return self._drawer.render(coefficients)
 
+    @property
+    def changed(self) -> Boxes | None:
+        """The parts of the last frame that differ from the one before; None says nothing."""
+        return changed_of(self._drawer)
+
     def reset(self, shown: NDArray[np.float32] | None = None) -> None:
         """Forget the sound so far; as much silence takes its place, so that frames keep count."""
         self._motion.reset(shown, ease_s=_EASE_S)
@@ -192,6 +208,12 @@ class AvatarPipeline:
     def set_mood(self, name: str, style: float = 1.0) -> None:
         """Move in another mood from now on."""
         self._motion.set_mood(name, style)
+
+
+def changed_of(drawer: Drawer) -> Boxes | None:
+    """Return what a drawer says of its last frame; one that stands on no canvas says nothing."""
+    changed: Boxes | None = getattr(drawer, "changed", None)
+    return changed
 
 
 class AvatarPipelines:
@@ -226,6 +248,7 @@ class AvatarPipelines:
             seed=spec.seed,
             mood=spec.mood,
             style=spec.style,
+            eager=spec.eager,
         )
         return AvatarPipeline(motion, self.drawer(spec.bundle, spec.size, spec.view))
 

@@ -36,7 +36,7 @@ def main() -> None:
     spec = SlotSpec(args.bundle, look_ahead_ms=40, canvas=args.canvas)
     width, height = spec.picture_size
     presenter = Presenter(
-        LiveAvatar(spec, FakePipelines()),  # type: ignore[arg-type]
+        LiveAvatar(spec, FakePipelines(), drawn=arrived.set),  # type: ignore[arg-type]
         MediaConfig(look_ahead_ms=40),
         Microphone("", arrived),
         clock=Waiting(),

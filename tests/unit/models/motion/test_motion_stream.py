@@ -12,7 +12,7 @@ from visavis.engines.onnx_engine import OnnxEngine
 from visavis.models.coefficients import COUNT, INDEX
 from visavis.models.motion.curves import CHANNEL, CHANNELS, aperture
 from visavis.models.motion.pooling import FramePool
-from visavis.models.motion.stream import MOTION_GRAPH, MotionStream
+from visavis.models.motion.stream import MOTION_GRAPH, MotionStream, eager_ms
 
 ENGINE = OnnxEngine(MOTION_GRAPH)
 SOUND = vowel_and_silence()
@@ -217,3 +217,23 @@ def aperture_of(channels: np.ndarray) -> float:
     values = np.zeros(COUNT, np.float32)
     expand(channels, values)
     return float(aperture(values[None])[0])
+
+
+@pytest.mark.parametrize("fps", [25, 30])
+@pytest.mark.parametrize("look_ahead_ms", [40, 80])
+def test_an_eager_stream_has_the_same_lips_sooner(fps: int, look_ahead_ms: int) -> None:
+    """Lips follow the sound by 10 ms, so the last hop of a frame need not be waited for."""
+    spare = eager_ms(fps, look_ahead_ms) * 16
+    assert spare >= 80
+    patient = MotionStream(ENGINE, fps=fps, look_ahead_ms=look_ahead_ms)
+    eager = MotionStream(ENGINE, fps=fps, look_ahead_ms=look_ahead_ms)
+    eager.hurry()
+    due = -(-RATE // fps) + look_ahead_ms * 16 - spare
+    assert len(eager.push(SOUND[: due - 1])) == 0
+    first = eager.push(SOUND[due - 1 : due])
+    assert len(first) == 1, "as soon as what its lips need has come"
+    rows, others = np.concatenate([first, eager.push(SOUND[due:])]), patient.push(SOUND)
+    assert len(rows) >= len(others) > 10
+    lips = [INDEX[name] for name in ("jawOpen", "mouthFunnel", "mouthPucker", "mouthClose")]
+    assert np.abs(others[:, lips[0]]).max() > 0.05
+    assert np.allclose(rows[: len(others), lips], others[:, lips], atol=2e-3)

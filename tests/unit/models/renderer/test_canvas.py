@@ -15,11 +15,11 @@ from visavis.models.renderer.canvas import (
     CANVASES,
     FRAMINGS,
     Canvas,
-    compose,
     place,
     straight,
 )
 from visavis.models.renderer.canvas_rest import Backdrop
+from visavis.models.renderer.patches import compose
 from visavis.models.renderer.renderer import Renderer
 
 
@@ -29,8 +29,8 @@ def canvas(
     framing: str = "bust",
     backdrop: Backdrop = "own",
 ) -> Canvas:
-    def make(side: int, held: float) -> Renderer:
-        return Renderer(identity, size=side, cutout=True, held_sides=held)
+    def make(person: Identity, side: int, held: float) -> Renderer:
+        return Renderer(person, size=side, cutout=True, held_sides=held)
 
     return Canvas(identity, *size, framing=framing, backdrop=backdrop, renderer=make)
 
@@ -122,7 +122,7 @@ def test_no_halo_of_the_old_background(new: tuple[int, int, int]) -> None:
     premultiplied = np.rint(colour * (opacity[..., None] / 255.0)).astype(np.uint8)
     rest = np.full((size, size, 3), new, np.uint8)
     out = np.zeros_like(rest)
-    compose(premultiplied, opacity, rest, out)
+    compose(np.dstack([premultiplied, opacity]), rest, out)
     truth = alpha[..., None] * hair + (1 - alpha[..., None]) * np.array(new)
     soft = (alpha > 0.02) & (alpha < 0.98)
     wrong = np.abs(out.astype(float) - truth)[soft]

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visavis.streamer.media.delay import CALM, RETURN, ReleaseDelay
+from visavis.streamer.media.delay import CALM, RETURN, Pace, ReleaseDelay
 from visavis.streamer.media.ring import FrameRing
 
 
@@ -215,3 +215,29 @@ def test_what_was_taken_away_too_early_is_waited_for_longer() -> None:
             ticks(delay, 3)
     assert waits[0] == CALM
     assert all(late >= 1.8 * early for early, late in itertools.pairwise(waits))
+
+
+def test_a_closer_pace_keeps_less_and_shrinks_in_small_steps() -> None:
+    """Sound that only slews cannot follow a leap, so the presenter's delay makes none."""
+    close, wide = (ReleaseDelay(25, 40, 120, pace) for pace in (Pace(3.0, 2.0, 3.0), Pace()))
+    for delay in (close, wide):
+        delay.headroom_ms = 60.0
+    least = []
+    for delay in (close, wide):
+        steps, before = [], delay.headroom_ms
+        for _ in range(8000):
+            delay.observe(on_time=True, waited_ms=delay.headroom_ms - 4.0)
+            steps.append(before - delay.headroom_ms)
+            before = delay.headroom_ms
+        least.append((delay.headroom_ms, max(steps)))
+    assert least[0][1] <= 3.0 < least[1][1]
+    assert least[0][0] <= 8.0 < 10.0 <= least[1][0]
+
+
+def test_a_picture_that_waits_is_known() -> None:
+    r = ring()
+    assert not r.has(0)
+    r.push(3, "d")
+    assert r.has(2) and r.has(3) and not r.has(4)
+    r.release(3)
+    assert not r.has(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from visavis.streamer.presenter.devices import camera as cameras
 from visavis.streamer.presenter.devices import pulse, sounddevices
@@ -18,6 +20,7 @@ from visavis.streamer.presenter.devices.errors import DeviceError, MissingPart
 from visavis.streamer.presenter.devices.keys import Keys
 from visavis.streamer.presenter.devices.microphone import Microphone
 from visavis.streamer.presenter.devices.speaker import NamedOutput, Speaker
+from visavis.streamer.presenter.face import Choices, Face
 
 SILENCE = np.zeros(480, np.int16)
 
@@ -406,3 +409,28 @@ for words in (["present", "--help"], ["record", "--help"], ["present", "--list"]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("--background") == 2 and "OBS" in done.stdout
+
+
+def test_what_is_missing_for_a_virtual_microphone_is_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pulse, "_library", lambda: None)
+    monkeypatch.setattr(pulse, "pactl", lambda *words: "Server Name: pulseaudio")
+    assert "VisavisMicrophone" in pulse.way()
+
+    def refused(*words: str) -> str:
+        raise DeviceError("There is no sound server that answers: refused.")
+
+    monkeypatch.setattr(pulse, "pactl", refused)
+    assert pulse.way() == "There is no sound server that answers: refused."
+
+
+def test_a_log_keeps_the_brackets_of_a_sentence() -> None:
+    """Rich reads [presenter] as a style; a log must say how to install what is missing."""
+    out = io.StringIO()
+    said = "The camera needs the package pyvirtualcam: pip install 'visavis[presenter]'."
+    going = iter([True, False])
+    figures = types.SimpleNamespace(problems=lambda: [said])
+    face = Face(figures, Choices([]), [], console=Console(file=out))  # type: ignore[arg-type]
+    face._log(lambda: next(going), types.SimpleNamespace(wait=lambda s: ""))  # type: ignore[arg-type]
+    assert out.getvalue() == said + "\n"
