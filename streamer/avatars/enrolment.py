@@ -156,8 +156,7 @@ async def read_photo(
         EnrolmentFailed: the child broke, took too long, or could not be confined as demanded.
     """
     check_sent(data, max_bytes)
-    if os.name == "nt":
-        raise EnrolmentFailed("Photos are read on Linux and macOS only; on Windows, use WSL 2.")
+    _check_system()
     limits = limits or ProcessLimits(cpu_s=math.ceil(timeout_s) + 5)
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".enrol-", dir=workplace))
     try:
@@ -182,6 +181,11 @@ async def read_photo(
             return ReadPhoto(made, _result(done, _read(preview, most)))
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _check_system() -> None:
+    if os.name == "nt":
+        raise EnrolmentFailed("Photos are read on Linux and macOS only; on Windows, use WSL 2.")
 
 
 def _unnamed() -> BinaryIO:
