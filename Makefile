@@ -2,6 +2,7 @@
 # make test   install what the tests need and run them all
 # make test-gpu   the tests that need an NVIDIA GPU
 # make lint   style and types
+# make release   wheel, sdist, SBOM and their sums in dist/
 # make fuzz   search for inputs that break a parser, an hour (SECONDS=600: ten minutes)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,18 +17,25 @@ apt = { command -v apt-get >/dev/null 2>&1 && echo "installing $(1) ($(2))" \
 	|| { $(SUDO) apt-get update -q >/dev/null 2>&1 \
 	&& $(SUDO) apt-get install -y -q --no-install-recommends $(1) >/dev/null 2>&1; }; }; } \
 	|| { echo "Missing: $(2). Install it with: apt-get install $(1) (or your system's equivalent)"; false; }
+COMPUTING = tests/unit tests/golden tests/fuzz
+LIVE = tests/integration tests/interop tests/browser
+COVERAGE = --cov --cov-report=
 GSTREAMER = python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-tools \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-libav
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
 
-.PHONY: run test test-gpu lint types fuzz clean
+.PHONY: run test test-gpu lint types release fuzz clean
 run: $(VENV)/.run
 	@$(BIN)/visavis serve $(ARGS)
 
 test: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
-	@$(BIN)/coverage report
+	@# What computes runs on both cores; what is timed against the clock runs alone, after it.
+	@rm -f .coverage; failed=0; \
+	$(BIN)/python -m pytest $(COMPUTING) -n 2 --dist loadfile $(COVERAGE) $(PYTEST_ARGS) || failed=1; \
+	$(BIN)/python -m pytest $(LIVE) --cov-append $(COVERAGE) $(PYTEST_ARGS) || failed=1; \
+	$(BIN)/coverage report || failed=1; \
+	exit $$failed
 
 test-gpu: $(VENV)/.test
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[cuda,tensorrt,torch]'
@@ -43,6 +51,19 @@ types: $(VENV)/.test
 	@mkdir -p build/types/visavis
 	@for room in streamer engines models web benchmarks; do ln -sfn ../../../$$room build/types/visavis/$$room; done
 	$(BIN)/pyright
+
+# The SBOM lists what an installation of this very wheel brings, not what developers have.
+SBOM = cyclonedx-py environment --pyproject pyproject.toml --mc-type application \
+	--output-reproducible --output-format JSON
+release: $(BIN)/python
+	@rm -rf dist build/release && mkdir -p dist
+	@$(PYTHON) -m venv build/release/tools && $(PYTHON) -m venv build/release/installed
+	@build/release/tools/bin/python -m pip install -q --disable-pip-version-check build==1.5.1 cyclonedx-bom==7.5.0
+	@build/release/tools/bin/python -m build -q --outdir dist .
+	@build/release/installed/bin/python -m pip install -q --disable-pip-version-check dist/*.whl
+	@build/release/tools/bin/$(SBOM) --output-file "$$(ls dist/*.whl | sed 's/-py3-.*/.cdx.json/')" \
+		build/release/installed/bin/python
+	@cd dist && sha256sum * > SHA256SUMS && ls -l
 
 SECONDS ?= 3600
 fuzz: $(VENV)/.test
@@ -63,7 +84,7 @@ $(VENV)/.run: $(BIN)/python pyproject.toml
 	@echo "compiling the inner loops for this machine"
 	@# What an earlier layout compiled names modules that are gone.
 	@find models -name '*.nb[ic]' -delete
-	@$(BIN)/python -m visavis.models.appearance.warm >/dev/null
+	@$(BIN)/python -m visavis.models.warm >/dev/null
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run
@@ -72,6 +93,8 @@ $(VENV)/.test: $(VENV)/.run
 	@# Debian starts both as services; the tests start their own.
 	@{ command -v nginx && command -v caddy; } >/dev/null 2>&1 || { $(call apt,nginx-light caddy,proxies for the tests of docs/deploy.md) \
 		&& { ! command -v systemctl >/dev/null 2>&1 || $(SUDO) systemctl disable --now nginx caddy >/dev/null 2>&1; }; } || true
+	@{ command -v turnserver && command -v nft && command -v ip; } >/dev/null 2>&1 || { $(call apt,coturn nftables iproute2,a TURN server and routers for the tests of docs/deploy.md) \
+		&& { ! command -v systemctl >/dev/null 2>&1 || $(SUDO) systemctl disable --now coturn >/dev/null 2>&1; }; } || true
 	@{ command -v flite && command -v espeak-ng; } >/dev/null 2>&1 || $(call apt,flite espeak-ng,voices for the speech tests) || true
 	@command -v strace >/dev/null 2>&1 || $(call apt,strace,strace for the proof that nothing calls out) || true
 	@# Where PipeWire stands in for PulseAudio already, installing PulseAudio would remove that.

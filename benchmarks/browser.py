@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Run:
         control: open the data channel ``control`` (Vis-à-vis).
         wants_sound: fail early when no click comes back as sound.
         within_ms: how late an answer may come.
+        apart: read answers as if picture and sound were streams of their own, as our pages do.
     """
 
     seconds: float
@@ -49,6 +50,7 @@ class Run:
     control: bool = True
     wants_sound: bool = True
     within_ms: float = 700.0
+    apart: bool = False
 
     def options(self, split: bool) -> dict[str, Any]:
         """Return what the page is told."""
@@ -63,6 +65,7 @@ class Run:
             "soundWithinS": 10 + 3 * self.within_ms / 1000,
             "heardThreshold": 0.25,
             "split": split,
+            "apart": self.apart,
             "words": "words.wav",
             "babble": "babble.wav",
         }
@@ -71,9 +74,11 @@ class Run:
 class _Calls:
     """Answers the page: offers go to the servers, through a relay where there is one."""
 
-    def __init__(self, targets: list[Target], relay: Callable[[], Relay] | None) -> None:
+    def __init__(
+        self, targets: Sequence[Target | Signaller], relay: Callable[[], Relay] | None
+    ) -> None:
         self.failure: BenchmarkError | None = None
-        self._signallers = [Signaller(target) for target in targets]
+        self._signallers = [Signaller(t) if isinstance(t, Target) else t for t in targets]
         self._make_relay = relay
         self._relays: list[Relay] = []
         self._open: dict[str, tuple[Signaller, Answer]] = {}
@@ -111,7 +116,7 @@ class _Calls:
 
 
 async def run_page(
-    targets: list[Target],
+    targets: Sequence[Target | Signaller],
     run: Run,
     speech: NDArray[np.float32],
     *,
@@ -121,7 +126,7 @@ async def run_page(
     """Run the page and return its notes.
 
     Args:
-        targets: one server, or where to send and where to receive.
+        targets: one server, or where to send and where to receive; a signaller speaks as it does.
         run: what to do.
         speech: mono float32 at 48 kHz.
         relay: makes the network of each call.

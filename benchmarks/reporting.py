@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from visavis.benchmarks import plots
 from visavis.benchmarks.common import machine, read_result, write_json
-from visavis.benchmarks.compare import compare
-from visavis.benchmarks.tables import table
+from visavis.benchmarks.figures import plots
+from visavis.benchmarks.figures.compare import compare
+from visavis.benchmarks.figures.tables import table
+from visavis.benchmarks.speed import between, machine_speed
 
 
 def add_report_options(parser: argparse.ArgumentParser) -> None:
@@ -22,18 +23,20 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_report_options(args: argparse.Namespace) -> None:
-    """Find out before a long measurement whether its result can be compared.
+    """Find out before a long measurement whether its result can be compared, and time the machine.
 
     Raises:
         BenchmarkError: the earlier result cannot be read.
     """
     if args.compare:
         read_result(args.compare)
+    args.speed_before = machine_speed()
 
 
 def report(args: argparse.Namespace, result: dict[str, Any]) -> None:
     """Write a result in every shape that was asked for."""
     earlier = read_result(args.compare) if args.compare else None
+    result = {"machine_speed": between(args.speed_before, machine_speed()), **result}
     write_json(args.json, result)
     if args.markdown:
         args.markdown.parent.mkdir(parents=True, exist_ok=True)

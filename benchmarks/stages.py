@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-_BUCKET = re.compile(r"^(?P<name>\w+)_bucket\{(?P<labels>[^}]*)\}\s+(?P<count>\S+)")
-_LABEL = re.compile(r'(\w+)="([^"]*)"')
+from prometheus_client.parser import text_string_to_metric_families
+
 Histograms = dict[str, dict[float, float]]
 
 
@@ -18,16 +17,17 @@ def parse(text: str) -> Histograms:
         text: in Prometheus' exposition format.
 
     Returns:
-        For each stage, counts by upper bound.
+        For each stage, counts by upper bound; nothing of a page that is none of this format.
     """
     out: Histograms = {}
-    for line in text.splitlines():
-        match = _BUCKET.match(line)
-        if match is None or "ms" not in match["name"].split("_"):
-            continue
-        labels = dict(_LABEL.findall(match["labels"]))
-        if "stage" in labels and "le" in labels:
-            out.setdefault(labels["stage"], {})[float(labels["le"])] = float(match["count"])
+    try:
+        samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
+    except ValueError:
+        return {}
+    for sample in samples:
+        labels = sample.labels
+        if "ms" in sample.name.split("_") and {"stage", "le"} <= labels.keys():
+            out.setdefault(labels["stage"], {})[float(labels["le"])] = float(sample.value)
     return out
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from visavis.benchmarks.common import BenchmarkError
 from visavis.streamer.webrtc.connection import MediaConnection, tap_receiver
-from visavis.streamer.webrtc.sockets import Binding
+from visavis.streamer.webrtc.ice.sockets import Binding
 
 _RATE, _BLOCK = 48_000, 960
 _KEPT = 500_000  # arrivals of one kind: more than five hours of pictures

@@ -75,14 +75,14 @@ class BatchingEngine:
         Raises:
             EngineError: these inputs cannot be run; others of the same batch are not concerned.
         """
-        request = _Request(inputs)
+        request, batch = _Request(inputs), None
         with self._turn:
             self._waiting.append(request)
             self._turn.wait_for(lambda: request.done or not self._running)
             if not request.done:
                 self._running = True
                 batch = self._gather(request)
-        if not request.done:
+        if batch is not None:
             try:
                 self._serve(batch)
             finally:

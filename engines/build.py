@@ -15,11 +15,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from visavis.engines.base import EngineError
 from visavis.engines.cache import PlanCache, PlanError
 from visavis.engines.check import check_export
-from visavis.engines.tensorrt_build import Job, Progress, compile_plan, key_of, prepared
+from visavis.engines.tensorrt.compiler import Job, Progress, compile_plan, key_of, prepared
 
 _STOP_S = 5.0
 _NICE = 10  # a build may take its time; the frames may not
@@ -127,7 +128,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     fields = json.loads(arguments.job)
     fields["buckets"] = tuple(fields["buckets"])
-    job = Job(**{**fields, "graph": Path(fields["graph"])})
+    given: dict[str, Any] = {**fields, "graph": Path(fields["graph"])}
+    job = Job(**given)
     if hasattr(os, "nice"):
         os.nice(_NICE)
     try:

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -121,7 +121,7 @@ class PlanCache:
 
     def others(self, key: PlanKey) -> list[str]:
         """Return the targets that the same graph has plans for, other than the key's."""
-        found = set()
+        found: set[str] = set()
         for path in self.folder.glob(f"{key.graph}-*.plan"):
             with contextlib.suppress(PlanError, OSError):
                 target = str(read_header(path).get("target", ""))
@@ -130,7 +130,7 @@ class PlanCache:
         return sorted(found)
 
     @contextlib.contextmanager
-    def building(self, key: PlanKey) -> Iterator[None]:
+    def building(self, key: PlanKey) -> Generator[None]:
         """Hold the lock of a key's build, waiting for another process that has it.
 
         Raises:

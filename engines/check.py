@@ -7,10 +7,10 @@ from pathlib import Path
 from onnx import ModelProto
 
 from visavis.engines.base import Engine
-from visavis.engines.export import read, signature_of
+from visavis.engines.graphs.export import read, signature_of
+from visavis.engines.graphs.samples import ranges_of
 from visavis.engines.onnx_engine import OnnxEngine
 from visavis.engines.parity import Parity, compare, require
-from visavis.engines.samples import ranges_of
 
 
 def check_engine(

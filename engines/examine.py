@@ -53,7 +53,7 @@ def load_engine(graph: Path, provider: str, reference: Engine, threads: int = 1)
     if provider == "cpu":
         return OnnxEngine(graph, threads=threads)
     if provider == "tensorrt":
-        from visavis.engines.select_tensorrt import NeedsBuild, load_plan
+        from visavis.engines.tensorrt.select import NeedsBuild, load_plan
 
         try:
             return load_plan(graph, reference)
@@ -73,14 +73,14 @@ def precision_on(graph: Path, provider: str) -> str:
     """Return the precision that a provider runs a graph in."""
     if provider != "tensorrt":
         return "fp32"
-    from visavis.engines.select_tensorrt import precision_of
+    from visavis.engines.tensorrt.select import precision_of
 
     return precision_of(graph)
 
 
 def _step_ms(engine: Engine) -> float:
     """Return the median of some runs on zeros, which is what warming up is."""
-    spent = []
+    spent: list[float] = []
     for _ in range(_STEPS):
         began = time.perf_counter()
         engine.warm_up()

@@ -67,7 +67,7 @@ def find_gpu(library: Any = None) -> Gpu:
     _ask(cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device))
     driver = ctypes.c_int()
     _ask(cuda.cuDriverGetVersion(ctypes.byref(driver)))
-    capability = []
+    capability: list[int] = []
     for attribute in (_MAJOR, _MINOR):
         value = ctypes.c_int()
         _ask(cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device))

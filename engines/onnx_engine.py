@@ -1,5 +1,7 @@
 """ONNX Runtime on the CPU or CUDA: the embedded default, and the reference of parity checks."""
 
+# Types are checked in part: onnxruntime has no types.
+# pyright: basic, reportMissingImports=false, reportOptionalMemberAccess=false
 from __future__ import annotations
 
 import contextlib

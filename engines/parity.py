@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.engines.base import Engine, EngineError
-from visavis.engines.export import BATCH, Signature
-from visavis.engines.samples import Samples
+from visavis.engines.graphs.export import BATCH, Signature
+from visavis.engines.graphs.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def compare(
             fixed batch is run at that.
         steps: consecutive steps per batch.
         seed: of the inputs.
-        ranges: see :class:`visavis.engines.samples.Samples`.
+        ranges: see :class:`visavis.engines.graphs.samples.Samples`.
 
     Raises:
         EngineError: one of them cannot run.

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
 
@@ -90,7 +91,7 @@ def load(
     failed: list[EngineError] = []
 
     def tensorrt() -> Engine:
-        from visavis.engines.select_tensorrt import load_plan
+        from visavis.engines.tensorrt.select import load_plan
 
         try:
             return load_plan(graph, cpu())
@@ -109,7 +110,7 @@ def load(
         graph.name, [Candidate(name, loaders[name]) for name in order], required=forced
     )
     if failed:
-        from visavis.engines.select_tensorrt import NeedsBuild, upgrade_when_built
+        from visavis.engines.tensorrt.select import NeedsBuild, upgrade_when_built
 
         if isinstance(failed[0], NeedsBuild):
             upgrade_when_built(failed[0], engine, cpu(), on_ready)
@@ -162,7 +163,8 @@ def _torch_engine(graph: Path, threads: int) -> Engine:
 
 
 def _cuda(gpu: Gpu | EngineError) -> Provider:
-    if "CUDAExecutionProvider" not in ort.get_available_providers():
+    runtime: Any = ort
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
         if _installed("onnxruntime-gpu"):
             return Provider(
                 "cuda",
@@ -190,7 +192,7 @@ def _tensorrt(gpu: Gpu | EngineError) -> Provider:
             return Provider(
                 "tensorrt", False, f"The package {package.split('.')[0]} is missing: {_EXTRA}."
             )
-    from visavis.engines.tensorrt_build import edition_for, edition_version
+    from visavis.engines.tensorrt.compiler import edition_for, edition_version
 
     try:
         edition = edition_for(gpu.target)

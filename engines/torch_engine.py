@@ -3,6 +3,8 @@
 For GPUs that neither TensorRT nor ONNX Runtime's CUDA provider serves but torch does.
 """
 
+# Types are checked in part: torch: without types for most operators.
+# pyright: basic, reportMissingImports=false, reportOptionalMemberAccess=false
 from __future__ import annotations
 
 import threading
@@ -19,8 +21,8 @@ from onnx import helper, numpy_helper
 from torch import Tensor
 
 from visavis.engines.base import EngineError, InputError, OutOfMemory, Tensors
-from visavis.engines.export import BATCH, BUCKETS, Signature, prepare, read, signature_of
-from visavis.engines.samples import DIMS
+from visavis.engines.graphs.export import BATCH, BUCKETS, Signature, prepare, read, signature_of
+from visavis.engines.graphs.samples import DIMS
 from visavis.engines.torch_ops import HOST_INPUTS, OPS
 
 _WARM_RUNS = 3  # libraries choose their kernels in the first ones, which cannot be recorded

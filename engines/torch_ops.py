@@ -5,6 +5,8 @@ GPU or copy to it, or a step could not be recorded as a CUDA graph. So sizes, in
 stay on the CPU.
 """
 
+# Types are checked in part: torch: without types for most operators.
+# pyright: basic, reportMissingImports=false, reportOptionalMemberAccess=false
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from typing import Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from visavis.models.arrays import Mask
 
 StateT = TypeVar("StateT")
-Mask = NDArray[np.bool_]
 
 
 class StreamingModule(Protocol[StateT]):

@@ -1,5 +1,5 @@
 """``python -m visavis.streamer`` is the ``visavis`` command."""
 
-from visavis.streamer.cli.main import main
+from visavis.streamer.cli.entry import main
 
 main()

@@ -9,17 +9,14 @@ row in docs/settings.md come from those.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -30,6 +27,21 @@ from pydantic_settings import TomlConfigSettingsSource as TomlSource
 
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.sentences import first_sentence
+from visavis.streamer.values import (
+    Addresses,
+    Credential,
+    FilePath,
+    Fps,
+    IceServers,
+    Int,
+    Milliseconds,
+    Networks,
+    Pixels,
+    Prefix,
+    Seconds,
+    Texts,
+    Token,
+)
 
 PREFIX: Final = "VISAVIS_"
 # Short names that people type; the long ones (VISAVIS_SERVER_PORT) work too.
@@ -48,71 +60,6 @@ OTHER_VARIABLES: Final = (
     "VISAVIS_VAULT_KEY",
     "VISAVIS_WORKER_LOG",
 )
-TOKEN_LENGTH: Final = 16  # characters at least; 64 bits where they are hexadecimal
-
-
-def _no_bool(value: object) -> object:
-    """Python takes True for 1; a setting that is a number must not."""
-    if isinstance(value, bool):
-        raise ValueError("must not be true or false")
-    return value
-
-
-def _number(value: object) -> object:
-    """Read a number that stands in a variable, for the choices that pydantic compares exactly."""
-    if isinstance(value, str) and value.strip().isdigit():
-        return int(value)
-    return _no_bool(value)
-
-
-def _split(value: object) -> object:
-    """Read a list that stands in a variable as ``a, b``."""
-    if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
-    return value
-
-
-def _token(value: str) -> str:
-    if value and len(value) < TOKEN_LENGTH:
-        raise ValueError(f"must have at least {TOKEN_LENGTH} characters")
-    if not value.isascii() or not value.isprintable() or value != value.strip():
-        raise ValueError("must be plain ASCII characters without a space at its ends")
-    return value
-
-
-def _network(value: str) -> str:
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise ValueError("must be addresses or networks such as 172.16.0.0/12") from None
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.ip_address(value))
-    except ValueError:
-        raise ValueError("must be addresses such as 203.0.113.7") from None
-
-
-def _prefix(value: str) -> str:
-    if value and (not value.startswith("/") or "//" in value or set(value) & set("?#%\\ ")):
-        raise ValueError("must be a path such as /avatars")
-    return value.rstrip("/")
-
-
-def _path(value: Path) -> Path:
-    return value.expanduser().absolute()  # a child process may run in another folder
-
-
-Size = Annotated[Literal[256, 384, 512], BeforeValidator(_no_bool)]  # px, square
-LookAhead = Annotated[Literal[0, 40, 80, 120], BeforeValidator(_no_bool)]  # ms
-Int = Annotated[int, BeforeValidator(_no_bool)]
-Seconds = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
-Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_split)]
-Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_split)]
-FilePath = Annotated[Path, AfterValidator(_path)]
 
 
 class _Section(BaseModel):
@@ -128,7 +75,7 @@ class ServerConfig(_Section):
     """Address to listen on; any but a loopback one needs a token."""
     port: Int = Field(default=8080, ge=0, le=65_535)
     """Port to listen on; 0 picks a free one."""
-    token: Annotated[str, AfterValidator(_token)] = Field(default="", repr=False)
+    token: Token = Field(default="", repr=False)
     """What every request but those for the page must bring; 16 characters or more."""
     allowed_origins: Texts = ()
     """Web pages' origins, besides the server's own, that may use it."""
@@ -138,7 +85,7 @@ class ServerConfig(_Section):
     """Beginnings of WHIP addresses that sessions may be pushed to, besides this machine's own."""
     trusted_proxies: Networks = ("127.0.0.1", "::1")
     """Whose X-Forwarded-For and X-Forwarded-Proto are believed."""
-    root_path: Annotated[str, AfterValidator(_prefix)] = ""
+    root_path: Prefix = ""
     """Path below which a proxy shows the server, whether or not the proxy takes it off."""
     tls_cert: FilePath | None = None
     """Certificate (PEM, with its chain) for HTTPS; may be replaced while it serves."""
@@ -172,11 +119,11 @@ class ServerConfig(_Section):
 class MediaConfig(_Section):
     """Picture, sound and latency."""
 
-    fps: Annotated[Literal[20, 25, 30], BeforeValidator(_number)] = 25
+    fps: Fps = 25
     """Frames per second."""
-    size: Annotated[Size, BeforeValidator(_number)] = 512
+    size: Pixels = 512
     """Width and height of the picture in pixels."""
-    look_ahead_ms: Annotated[LookAhead, BeforeValidator(_number)] = 40
+    look_ahead_ms: Milliseconds = 40
     """Sound that the lips wait for, in milliseconds."""
     ring_ms: Int = Field(default=120, ge=40, le=1000)
     """Capacity of the frame ring in milliseconds."""
@@ -218,7 +165,7 @@ class LimitsConfig(_Section):
 
 
 class IceConfig(_Section):
-    """How viewers reach the media. Nobody is ever asked for this machine's address."""
+    """How viewers reach the media. Nobody is asked for an address but whom `servers` names."""
 
     advertise: Addresses = ()
     """Addresses offered to viewers as well: what a router or container host passes on to here."""
@@ -226,12 +173,35 @@ class IceConfig(_Section):
     """Lowest UDP port for media; 0 is any."""
     udp_port_max: Int = Field(default=0, ge=0, le=65_535)
     """Highest UDP port for media."""
+    servers: IceServers = ()
+    """STUN and TURN servers of one's own, such as turn:turn.example.org:3478; told to clients."""
+    relay: bool = True
+    """Whether the server asks `servers` as well; not needed where its UDP ports can be reached."""
+    secret: Credential = Field(default="", repr=False)
+    """Shared with the TURN servers (coturn's static-auth-secret); passwords are made from it."""
+    lasts_s: Int = Field(default=12 * 3600, ge=60, le=30 * 86_400)
+    """How long a password that is made from the secret opens the TURN servers."""
+    username: Credential = ""
+    """User name at the TURN servers, where there is no secret."""
+    password: Credential = Field(default="", repr=False)
+    """Password at the TURN servers, where there is no secret; every client is told."""
 
     @model_validator(mode="after")
     def _whole_range(self) -> IceConfig:
         low, high = self.udp_port_min, self.udp_port_max
         if (low or high) and not 1024 <= low <= high:
             raise ValueError("needs udp_port_min of 1024 or more, and udp_port_max not below it")
+        return self
+
+    @model_validator(mode="after")
+    def _credentials(self) -> IceConfig:
+        if bool(self.username) != bool(self.password):
+            raise ValueError("needs username and password together")
+        if self.secret and self.username:
+            raise ValueError("needs either a secret or a username and password, not both")
+        turns = any(server.startswith("turn") for server in self.servers)
+        if turns and not (self.secret or self.username):
+            raise ValueError("needs a secret, or a username and password, for its TURN servers")
         return self
 
 

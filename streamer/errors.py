@@ -29,6 +29,11 @@ class VisavisError(Exception):
         self.code = code or self.usual_code
 
 
+def message_of(error: VisavisError) -> dict[str, str]:
+    """Return an error as channels and sockets tell it."""
+    return {"type": "error", "code": error.code, "message": str(error)}
+
+
 class BadRequest(VisavisError):
     """What was sent cannot be used; the sentence says what is wrong with it."""
 

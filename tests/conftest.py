@@ -13,9 +13,12 @@ from visavis.models.appearance.identity import Identity
 # platform, or torch, which only training and one engine need, is not installed.
 collect_ignore = ["gpu"]  # `make test-gpu` names it
 if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-    collect_ignore.append("unit/test_engine_compile.py")
+    collect_ignore.append("unit/engines/test_engine_compile.py")
 if importlib.util.find_spec("torch") is None:
-    collect_ignore += ["unit/test_engine_torch.py", "unit/test_refine_torch.py"]
+    collect_ignore += [
+        "unit/engines/test_engine_torch.py",
+        "unit/models/training/test_refine_torch.py",
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +26,7 @@ def astronaut_identity() -> Identity:
     """Enrol the public-domain portrait of scikit-image once per session."""
     skimage_data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     from visavis.models.appearance.enrol import enrol
-    from visavis.models.appearance.tracker import MediaPipeTracker
+    from visavis.models.appearance.photo.tracker import MediaPipeTracker
 
     tracker = MediaPipeTracker()
     try:

@@ -24,8 +24,8 @@ from visavis.models.motion.stream import MOTION_GRAPH, MotionStream
 from visavis.models.renderer.renderer import Renderer
 from visavis.streamer.avatars.enrolment import enrol_photo
 from visavis.streamer.commands.render import render_file
-from visavis.streamer.media.audio_file import duration_s, read_all
-from visavis.streamer.worker.picture_models import load_pictures
+from visavis.streamer.media.files.audio_file import duration_s, read_all
+from visavis.streamer.worker.pipeline.picture_models import load_pictures
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,8 +11,8 @@ import onnx
 from onnx import ModelProto, TensorProto, helper
 
 from visavis.engines.base import EngineError
-from visavis.engines.export import BATCH, prepare, signature_of
 from visavis.engines.gpu import Gpu
+from visavis.engines.graphs.export import BATCH, prepare, signature_of
 from visavis.engines.onnx_engine import OnnxEngine
 
 _SIDE = 768  # of the product that the CPU's peak is measured on; fits the second-level cache thrice

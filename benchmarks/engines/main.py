@@ -21,10 +21,10 @@ from visavis.engines import select
 from visavis.engines.base import Engine, EngineError
 from visavis.engines.check import check_engine
 from visavis.engines.examine import load_engine, precision_on, shipped, title
-from visavis.engines.export import BUCKETS, read, signature_of
 from visavis.engines.gpu import find_gpu
+from visavis.engines.graphs.export import BUCKETS, read, signature_of
+from visavis.engines.graphs.samples import DIMS, Samples, ranges_of
 from visavis.engines.onnx_engine import OnnxEngine
-from visavis.engines.samples import DIMS, Samples, ranges_of
 
 _WARM_STEPS = 10
 _MOST_STEPS = 2000

@@ -36,6 +36,7 @@ from visavis.benchmarks.common import (
 )
 from visavis.benchmarks.latency.sound import RATE, synthetic_speech
 from visavis.benchmarks.latency.summary import summarise
+from visavis.benchmarks.latency.versus import alternate, verdict
 from visavis.benchmarks.reporting import add_report_options, check_report_options, report
 from visavis.benchmarks.signalling import PROTOCOLS, Target
 
@@ -46,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60, help="length of the call")
     parser.add_argument("--connects", type=int, default=8, help="calls whose first frame is timed")
     parser.add_argument("--stops", type=int, default=40, help="half of them barge-ins")
+    parser.add_argument("--versus", metavar="URL", help="another server, in turn with --url's")
+    parser.add_argument("--rounds", type=int, default=4, help="of --versus: calls to each server")
     add_server_options(parser)
     add_report_options(parser)
     args = parser.parse_args(argv)
@@ -74,18 +77,11 @@ def _run(args: argparse.Namespace) -> int:
     find_chromium()  # before anything is started
     if args.seconds < 20 or args.connects < 1 or args.stops < 0:
         raise BenchmarkError("A run needs at least 20 seconds and one connect.")
+    if args.versus:
+        return _versus(args)
     with targets(args) as (servers, about):
         ours = about["server"] == "visavis"
-        run = Run(
-            seconds=args.seconds,
-            connects=args.connects,
-            stops=args.stops,
-            grids="some" if ours else "all",
-            grid_seconds=60.0,
-            control=ours,
-            wants_sound=not args.video_only,
-            within_ms=args.within_ms,
-        )
+        run = _what_to_do(args, ours)
         base = servers[0].url if ours else ""
         before = read_stages(base)
         raw = asyncio.run(run_page(servers, run, speech(args.speech)))
@@ -98,6 +94,36 @@ def _run(args: argparse.Namespace) -> int:
         "viewer_stages_ms": stages.viewer(raw["stats"]),
     }
     report(args, result)
+    return 0
+
+
+def _what_to_do(args: argparse.Namespace, ours: bool) -> Run:
+    return Run(
+        seconds=args.seconds,
+        connects=args.connects,
+        stops=args.stops,
+        grids="some" if ours else "all",
+        grid_seconds=60.0,
+        control=ours,
+        wants_sound=not args.video_only,
+        within_ms=args.within_ms,
+    )
+
+
+def _versus(args: argparse.Namespace) -> int:
+    if not args.url:
+        raise BenchmarkError("--versus compares with a running server: give that one as --url.")
+    if args.rounds < 2 or args.seconds / args.rounds < 20:
+        raise BenchmarkError("--versus needs two rounds, and 20 seconds of a call in each.")
+    pair = [_elsewhere(args), _elsewhere(argparse.Namespace(**{**vars(args), "url": args.versus}))]
+    runs = [_what_to_do(args, about["server"] == "visavis") for _, about in pair]
+    results = alternate(
+        (pair[0][0], pair[1][0]), (runs[0], runs[1]), speech(args.speech), args.rounds
+    )
+    first, second = ({"settings": about, **r} for (_, about), r in zip(pair, results, strict=True))
+    sys.stderr.write(verdict(first, second) + "\n")
+    settings = {"rounds": args.rounds, "seconds": args.seconds}
+    report(args, {"benchmark": "versus", "settings": settings, "first": first, "second": second})
     return 0
 
 
@@ -170,7 +196,7 @@ def speech(path: Path | None) -> NDArray[np.float32]:
     if path is None:
         return synthetic_speech(20)
     from visavis.streamer.errors import VisavisError
-    from visavis.streamer.media.audio_file import read_all
+    from visavis.streamer.media.files.audio_file import read_all
 
     try:
         return np.asarray(read_all(path, RATE), np.float32)

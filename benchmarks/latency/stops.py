@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.coefficients import INDEX
-from visavis.streamer.session.motion_channel import decode
+from visavis.streamer.session.channels.motion_channel import decode
 
 LIPS = tuple(
     INDEX[n] for n in INDEX if n.startswith(("jaw", "mouth", "tongue")) and "Smile" not in n

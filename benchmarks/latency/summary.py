@@ -11,7 +11,7 @@ from scipy.ndimage import median_filter
 from visavis.benchmarks.browser import movement_of
 from visavis.benchmarks.common import percentiles
 from visavis.benchmarks.detect import Movement, answering_cells, responses, still_after
-from visavis.benchmarks.intervals import slope_interval
+from visavis.benchmarks.figures.intervals import slope_interval
 from visavis.benchmarks.latency.stops import lips_still_after, shown_lips
 
 WARM_UP_MS = 3000.0

@@ -16,11 +16,11 @@ import sys
 
 _MODULES = {
     "video": "visavis.benchmarks.quality.video",
-    "motion": "visavis.benchmarks.quality.motion",
-    "renderer": "visavis.benchmarks.quality.renderer",
-    "photos": "visavis.benchmarks.quality.renderer_photos",
-    "portraits": "visavis.benchmarks.quality.photos",
-    "synthetic": "visavis.benchmarks.quality.renderer_people",
+    "motion": "visavis.benchmarks.quality.motion.motion",
+    "renderer": "visavis.benchmarks.quality.renderer.renderer",
+    "photos": "visavis.benchmarks.quality.renderer.renderer_photos",
+    "portraits": "visavis.benchmarks.quality.renderer.photos",
+    "synthetic": "visavis.benchmarks.quality.renderer.renderer_people",
     "people": "visavis.benchmarks.quality.people",
 }
 

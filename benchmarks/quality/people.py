@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 from visavis.benchmarks.common import BenchmarkError, guarded, machine, write_json
 from visavis.benchmarks.quality import reenact, talking
 from visavis.benchmarks.quality.talking import Moves, Talk
-from visavis.models.appearance.basis import load_basis
 from visavis.models.appearance.enrol import enrol
-from visavis.models.appearance.errors import EnrolmentRefused
-from visavis.models.appearance.fit import fit_face
-from visavis.models.appearance.layers import frame_face, without_bars
-from visavis.models.appearance.neutral import neutralise
-from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.models.appearance.face.basis import load_basis
+from visavis.models.appearance.face.fit import fit_face
+from visavis.models.appearance.face.neutral import neutralise
+from visavis.models.appearance.layers.layers import frame_face, without_bars
+from visavis.models.appearance.photo.errors import EnrolmentRefused
+from visavis.models.appearance.photo.tracker import MediaPipeTracker
+from visavis.models.arrays import Image
 from visavis.models.coefficients import INDEX
 from visavis.models.renderer.renderer import Renderer
-from visavis.streamer.worker.motion_models import MotionModels, load_motion
-from visavis.streamer.worker.picture_models import load_pictures
+from visavis.streamer.worker.pipeline.motion_models import MotionModels, load_motion
+from visavis.streamer.worker.pipeline.picture_models import load_pictures
 
-Image = NDArray[np.uint8]
 Row = dict[str, Any]
 _HEAD = ("headPitch", "headYaw", "headRoll")
 _CELL, _ON_SHEET, _MOUTH = 112, 24, 0.55

@@ -10,14 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.benchmarks.quality.pictures import psnr, sharpness, ssim
-from visavis.models.appearance.basis import FaceBasis
 from visavis.models.appearance.colours import polygon_mask
-from visavis.models.appearance.fit import EYES, LIPS, OVAL, Fit, fit_expression
-from visavis.models.appearance.neutral import Geometry
+from visavis.models.appearance.face.basis import FaceBasis
+from visavis.models.appearance.face.fit import EYES, LIPS, OVAL, Fit, fit_expression
+from visavis.models.appearance.face.neutral import Geometry
+from visavis.models.arrays import Floats, Image
 from visavis.models.coefficients import ARKIT, COUNT, INDEX
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 _ROOM = {"mouth": 1.6, "eyes": 1.25, "face": 1.0}  # around the landmarks' hull
 

@@ -18,9 +18,9 @@ from PIL import Image
 from visavis.benchmarks.common import astronaut_jpeg
 from visavis.models.appearance.identity import Identity
 from visavis.streamer.avatars.enrolment import enrol_photo_sync
-from visavis.streamer.media.audio_file import read_all
-from visavis.streamer.worker.motion_models import load_motion
-from visavis.streamer.worker.picture_models import load_pictures
+from visavis.streamer.media.files.audio_file import read_all
+from visavis.streamer.worker.pipeline.motion_models import load_motion
+from visavis.streamer.worker.pipeline.picture_models import load_pictures
 
 _FPS = 25
 

@@ -17,9 +17,9 @@ from scipy.signal import butter, sosfiltfilt
 
 from visavis.benchmarks.common import BenchmarkError
 from visavis.benchmarks.quality.measures import correlation
-from visavis.models.appearance.tracker import MediaPipeTracker
+from visavis.models.appearance.photo.tracker import MediaPipeTracker
+from visavis.models.arrays import Image
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 RATE = 16000

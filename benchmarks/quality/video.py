@@ -28,13 +28,13 @@ from visavis.benchmarks.common import BenchmarkError, astronaut_jpeg, write_json
 from visavis.benchmarks.quality import measures
 from visavis.benchmarks.quality.sheet import Strip, draw
 from visavis.models.appearance.identity import Identity
-from visavis.models.appearance.tracker import FaceLandmarks, MediaPipeTracker
+from visavis.models.appearance.photo.tracker import FaceLandmarks, MediaPipeTracker
 from visavis.models.motion.stream import MotionStream
 from visavis.models.renderer.renderer import Renderer
 from visavis.streamer.avatars.enrolment import enrol_photo_sync
-from visavis.streamer.media.audio_file import read_all
-from visavis.streamer.worker.motion_models import load_motion
-from visavis.streamer.worker.picture_models import load_pictures
+from visavis.streamer.media.files.audio_file import read_all
+from visavis.streamer.worker.pipeline.motion_models import load_motion
+from visavis.streamer.worker.pipeline.picture_models import load_pictures
 
 FPS = 25
 SILENCE_S = 1.6  # appended to each recording

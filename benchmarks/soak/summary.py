@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.benchmarks.common import percentiles
-from visavis.benchmarks.intervals import Interval, slope_interval
+from visavis.benchmarks.figures.intervals import Interval, slope_interval
 from visavis.benchmarks.viewer import Arrivals
 
 _DRIFT_WARM_UP_S = 60.0

@@ -71,17 +71,24 @@ class Room:
                 self.mouth.loud = bool(np.abs(frame.to_ndarray()).max() > _LOUD)
 
 
-def make_app(size: int) -> FastAPI:
-    """Return the server."""
-    app = FastAPI()
-    peers: dict[str, RTCPeerConnection] = {}
-    tasks: set[asyncio.Task[None]] = set()
-    rooms = [Room(size)]
+class Server:
+    """Answers offers; who sends sound opens the mouth that everybody after sees.
 
-    async def answer(sdp: str, sends: bool, receives: bool) -> tuple[str, str]:
+    Args:
+        size: of the picture in pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._room = Room(size)
+        self._peers: dict[str, RTCPeerConnection] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def answer(self, sdp: str, *, sends: bool, receives: bool) -> tuple[str, str]:
+        """Return the connection's name and the answer's SDP."""
         if sends:
-            rooms[0] = Room(size)
-        room = rooms[0]
+            self._room = Room(self._size)
+        room = self._room
         peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
 
         @peer.on("track")
@@ -89,8 +96,8 @@ def make_app(size: int) -> FastAPI:
             if track.kind == "audio" and sends:
                 room.sound = track
                 task = asyncio.ensure_future(room.listen(room.relay.subscribe(track)))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
                 if receives:
                     peer.addTrack(room.relay.subscribe(track))
 
@@ -105,23 +112,35 @@ def make_app(size: int) -> FastAPI:
             if not sends and room.sound is not None:
                 peer.addTrack(room.relay.subscribe(room.sound))
         await peer.setLocalDescription(await peer.createAnswer())
-        name = str(len(peers))
-        peers[name] = peer
+        name = str(len(self._peers))
+        self._peers[name] = peer
         return name, peer.localDescription.sdp
+
+    async def hang_up(self, name: str) -> None:
+        """Close a connection, if it is there."""
+        if name in self._peers:
+            await self._peers[name].close()
+
+
+def make_app(size: int) -> FastAPI:
+    """Return the server."""
+    app, server = FastAPI(), Server(size)
 
     @app.post("/offer")
     async def offer(request: Request) -> dict[str, str]:
         body = await request.json()
-        _, sdp = await answer(body["sdp"], sends=True, receives=True)
+        _, sdp = await server.answer(body["sdp"], sends=True, receives=True)
         return {"sdp": sdp, "type": "answer"}
 
     @app.post("/whip")
     async def whip(request: Request) -> Response:
-        return created(*await answer((await request.body()).decode(), sends=True, receives=False))
+        sdp = (await request.body()).decode()
+        return created(*await server.answer(sdp, sends=True, receives=False))
 
     @app.post("/whep")
     async def whep(request: Request) -> Response:
-        return created(*await answer((await request.body()).decode(), sends=False, receives=True))
+        sdp = (await request.body()).decode()
+        return created(*await server.answer(sdp, sends=False, receives=True))
 
     def created(name: str, sdp: str) -> Response:
         headers = {"location": f"/resource/{name}"}
@@ -129,8 +148,7 @@ def make_app(size: int) -> FastAPI:
 
     @app.delete("/resource/{name}")
     async def hang_up(name: str) -> Response:
-        if name in peers:
-            await peers[name].close()
+        await server.hang_up(name)
         return Response(status_code=200)
 
     return app

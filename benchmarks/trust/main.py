@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from visavis.benchmarks.common import percentiles, write_json
 from visavis.benchmarks.trust.attacks import ATTACKS, FPS, KBPS, Timed, coded, timed
 from visavis.streamer.media.encoder import Codec
-from visavis.streamer.trust.mark import Marker, Marking
-from visavis.streamer.trust.verdict import LARGEST
-from visavis.streamer.trust.watermark import Watermark
-from visavis.streamer.trust.watermark_code import encode
-from visavis.streamer.trust.watermark_detector import LEAST_SCORE, detect
+from visavis.streamer.trust.marks.mark import Marker, Marking
+from visavis.streamer.trust.marks.verdict import LARGEST
+from visavis.streamer.trust.marks.watermark import Watermark
+from visavis.streamer.trust.marks.watermark_code import encode
+from visavis.streamer.trust.marks.watermark_detector import LEAST_SCORE, detect
 
 _SECONDS = 5
 _RATE = 16_000
@@ -37,12 +37,12 @@ def clips(
     photos: list[Path], speech: Path, each: int, size: int
 ) -> Iterator[list[NDArray[np.uint8]]]:
     """Yield RGB frames of five seconds, ``each`` clips a person; what is refused is left out."""
-    from visavis.models.appearance.errors import EnrolmentRefused
     from visavis.models.appearance.identity import Identity
+    from visavis.models.appearance.photo.errors import EnrolmentRefused
     from visavis.streamer.avatars.enrolment import EnrolmentFailed, read_photo_sync
-    from visavis.streamer.media.audio_file import read_blocks
-    from visavis.streamer.worker.motion_models import load_motion
-    from visavis.streamer.worker.picture_models import load_pictures
+    from visavis.streamer.media.files.audio_file import read_blocks
+    from visavis.streamer.worker.pipeline.motion_models import load_motion
+    from visavis.streamer.worker.pipeline.picture_models import load_pictures
 
     sound = np.concatenate(list(read_blocks(speech, _RATE))).reshape(-1).astype(np.float32)
     motion, pictures = load_motion("cpu", 1, 1), load_pictures("cpu", refine=True)

@@ -8,14 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.fit import EYE_CONTOUR
+from visavis.models.appearance.face.fit import EYE_CONTOUR
 from visavis.models.appearance.identity import Colours, EyePatch
-from visavis.models.appearance.layers import push_pull
-from visavis.models.appearance.lids import closed_skin, grow, lower_lid
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from visavis.models.appearance.layers.layers import push_pull
+from visavis.models.appearance.layers.lids import closed_skin, grow, lower_lid
+from visavis.models.arrays import Floats, Image, Mask
 
 # MediaPipe landmarks, subject's left then right.
 _UPPER_LID = ((398, 384, 385, 386, 387, 388, 466), (173, 157, 158, 159, 160, 161, 246))

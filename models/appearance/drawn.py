@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import load_basis
 from visavis.models.appearance.enrol import enrol
+from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity
-from visavis.models.appearance.photo import sanitise
+from visavis.models.appearance.photo.photo import sanitise
+from visavis.models.appearance.photo.tracker import LANDMARKS, FaceLandmarks
 from visavis.models.appearance.portrait import BACKGROUND, EYES, project, synthetic_portrait
-from visavis.models.appearance.tracker import LANDMARKS, FaceLandmarks
 
 _SIDE = 640  # px of the portrait
 # MediaPipe landmarks without a vertex in the basis, and the two that they lie between.

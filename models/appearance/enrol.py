@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis, load_basis
 from visavis.models.appearance.colours import (
     eye_patch_size,
     measure_colours,
@@ -19,12 +18,13 @@ from visavis.models.appearance.colours import (
     take_eye,
     take_teeth,
 )
-from visavis.models.appearance.covered import EYES_NEARLY_CLOSED, eye_opening
-from visavis.models.appearance.errors import EnrolmentRefused
-from visavis.models.appearance.fit import EYE_CONTOUR, OVAL, Fit, fit_face
-from visavis.models.appearance.glasses import find_frames, without_frames
+from visavis.models.appearance.face.basis import FaceBasis, load_basis
+from visavis.models.appearance.face.fit import EYE_CONTOUR, OVAL, Fit, fit_face
+from visavis.models.appearance.face.neutral import Geometry, neutralise
 from visavis.models.appearance.identity import Identity
-from visavis.models.appearance.layers import (
+from visavis.models.appearance.layers.covered import EYES_NEARLY_CLOSED, eye_opening
+from visavis.models.appearance.layers.glasses import find_frames, without_frames
+from visavis.models.appearance.layers.layers import (
     FACE_WIDTHS,
     Framing,
     background_behind,
@@ -33,10 +33,9 @@ from visavis.models.appearance.layers import (
     refine_matte,
     without_bars,
 )
-from visavis.models.appearance.neutral import Geometry, neutralise
+from visavis.models.appearance.photo.errors import EnrolmentRefused
+from visavis.models.arrays import Floats, Image
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 Progress = Callable[[float, str], None]
 
 SMALLEST_FACE = 96  # pixels across the face
@@ -53,15 +52,18 @@ _TIGHT = 2.2  # face widths in the crop
 
 
 class Landmarks(Protocol):
-    """One face: 478 landmarks in pixels of the photo."""
+    """One face."""
 
-    points: Floats
+    @property
+    def points(self) -> Floats:
+        """478 landmarks in pixels of the photo."""
+        ...
 
 
 class Tracker(Protocol):
     """What enrolment needs of a face tracker."""
 
-    def detect(self, photo: Image) -> list[Landmarks]:
+    def detect(self, photo: Image) -> Sequence[Landmarks]:
         """Return every face."""
         ...
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import BASIS_VERSION
-from visavis.models.appearance.errors import IdentityError
+from visavis.models.appearance.face.basis import BASIS_VERSION
 from visavis.models.appearance.identity_check import check_identity
+from visavis.models.appearance.photo.errors import IdentityError
 from visavis.models.files import atomic_write
 
 IDENTITY_VERSION = 1

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from visavis.models.appearance.errors import IdentityError
+from visavis.models.appearance.photo.errors import IdentityError
 
 # An Identity and an EyePatch as they were read: nothing about their fields is believed yet.
 Unchecked = Any

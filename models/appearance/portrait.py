@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis, load_basis
+from visavis.models.appearance.face.basis import FaceBasis, load_basis
 
 BACKGROUND = (120, 135, 150)
 """Colour of the wall behind the person, RGB."""

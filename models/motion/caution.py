@@ -8,9 +8,8 @@ round, its opinions are pale and lips stay open. How deep the pauses are tells t
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats
 
 _RISE = np.float32(0.015)  # nats of power per hop: what the floor forgets
 # Floor in nats of power below the speaker's level: quieter than the first is clear, louder than

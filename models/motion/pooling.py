@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.arrays import ease
 from visavis.models.motion.curves import CHANNEL, CHANNELS, GAP_WEIGHTS, rest_lips, seal
 
 APERTURE_GAIN = 1.15
@@ -63,7 +64,7 @@ class FramePool:
         scaled = np.minimum(curves * _GAIN, 1.0)
         # The closure head is sure or it is not; the middle would leave every stop half open.
         shut = np.minimum(np.maximum((closure - 0.3) / 0.4, 0.0), 1.0)
-        shut = shut * shut * (3.0 - 2.0 * shut)
+        shut = ease(shut)
         if shut.any():
             seal(scaled, shut)
         deepest = int(closure.argmax())

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats
 from visavis.models.motion.curves import GAP_WEIGHTS
 from visavis.models.motion.features import MELS
-
-Floats = NDArray[np.float32]
 
 _BANDS = 16  # of five mels each: a gliding pitch moves single harmonics, not these
 _FOLLOW = np.float32(0.12)  # per hop: what the sound is compared with is 80 ms old

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.arrays import ease
 from visavis.models.coefficients import COUNT, INDEX
 from visavis.models.motion.behaviour import Behaviour, Drive
 from visavis.models.motion.body import BodyClock, Listener
@@ -31,6 +32,18 @@ People's own mouths follow its envelope by 10 to 40 ms, and beside four speakers
 without this come early. More would show closures after their sound: at 20 ms two bilabials in a
 hundred are lost, at 30 more (``visavis bench quality people``, ``video``).
 """
+
+
+def eager_ms(fps: int, look_ahead_ms: int) -> int:
+    """Return how much sooner than its look-ahead says an eager stream makes a frame.
+
+    Lips follow the sound by ``LATE_MS``, so a frame's last hop is not in them and need not be
+    waited for; where frames do not end with hops, half of it is. Never more than the look-ahead.
+    """
+    spare = LATE_MS if 100 % fps == 0 else LATE_MS // 2
+    return min(spare, look_ahead_ms)
+
+
 EASE_S = 0.2  # a barge-in brings the face to rest within this
 _SMILE = np.array([INDEX["mouthSmileLeft"], INDEX["mouthSmileRight"]])
 _LIPS = tuple(
@@ -115,19 +128,29 @@ class MotionStream:
         checked_mood(mood, style)
         self._head = head_of(look_ahead_ms)
         self._fps = fps
-        self._look_ahead = look_ahead_ms * self.SAMPLE_RATE // 1000
+        self._wait = look_ahead_ms * self.SAMPLE_RATE // 1000
         self._predictor = MotionPredictor(engine)
         self._behaviour = Behaviour(fps, seed, BehaviourConfig.of(mood, style))
         self._body = BodyClock(flow, fps, seed, mood, style, flow_steps) if flow else None
         self._last = np.zeros(COUNT, np.float32)
         self._held = np.zeros(COUNT, np.float32)
-        self._ease = 1.0
+        self._ease, self._ease_s = 1.0, EASE_S
         self._restart()
 
     @property
     def fps(self) -> int:
         """Frames per second of media time."""
         return self._fps
+
+    def hurry(self) -> None:
+        """Make each frame :func:`eager_ms` sooner; to be said before any sound.
+
+        The lips are the same; what the flow is told of the newest 40 ms is a mean without their
+        last hop.
+        """
+        look_ahead_ms = self._wait * 1000 // self.SAMPLE_RATE
+        early_ms = eager_ms(self._fps, look_ahead_ms)
+        self._wait = (look_ahead_ms - early_ms) * self.SAMPLE_RATE // 1000
 
     def _restart(self) -> None:
         self._state = self._predictor.init_state(1)
@@ -159,13 +182,17 @@ class MotionStream:
         if self._body is not None:
             self._body.set_mood(mood, style)
 
-    def reset(self) -> None:
-        """Barge-in: forget the past; the lips ease from where they are within 200 ms.
+    def reset(self, shown: NDArray[np.float32] | None = None, ease_s: float = EASE_S) -> None:
+        """Barge-in: forget the past; the lips ease from where they are.
 
         Frames count from zero again at the next pushed sample. Head, gaze and blinks go on.
+
+        Args:
+            shown: ``(COUNT,)`` to ease from; None is the last frame that was made.
+            ease_s: seconds until the lips are at rest.
         """
-        self._held = self._last.copy()
-        self._ease = 0.0
+        self._held = (self._last if shown is None else shown).copy()
+        self._ease, self._ease_s = 0.0, ease_s
         self._restart()
 
     def push(
@@ -197,7 +224,7 @@ class MotionStream:
         self._received += len(pcm)
         frames: list[NDArray[np.float32]] = []
         taken = 0
-        while self._received >= (due := self._end_of(self._frame) + self._look_ahead):
+        while self._received >= (due := self._end_of(self._frame) + self._wait):
             taken = self._run_to(due // HOP, taken)
             frames.append(self._make_frame())
             self._frame += 1
@@ -289,7 +316,7 @@ class MotionStream:
         """After a reset, move from the held lips to the new ones within ``EASE_S``."""
         if self._ease >= 1.0:
             return
-        self._ease = min(1.0, self._ease + 1.0 / (self._fps * EASE_S))
-        share = np.float32(self._ease * self._ease * (3.0 - 2.0 * self._ease))
+        self._ease = min(1.0, self._ease + 1.0 / (self._fps * self._ease_s))
+        share = np.float32(ease(self._ease))
         lips = list(_LIPS)
         face[lips] = self._held[lips] * (1 - share) + face[lips] * share

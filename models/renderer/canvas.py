@@ -14,15 +14,13 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats, Image
 from visavis.models.renderer.canvas_rest import Backdrop, beside, lay_backdrop
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from visavis.models.renderer.cutout import cut_out
+from visavis.models.renderer.patches import Box, Patch, Patches, compose, compose_opacity
 
 CANVASES = ((1280, 720), (1920, 1080), (720, 1280), (512, 512))
 FRAMINGS = ("head", "bust", "photo")
@@ -34,8 +32,6 @@ _WIDEST = 0.62  # of the canvas's width that chin to hairline may measure, on ta
 _TOUCHES = 0.02  # of the upper row that is person: then the photo cut the hair
 _GRID = 32  # pixels: sides above LARGEST are multiples, so that 16 drawn ones fit whole ones
 HELD = 0.06  # of the square's side over which motion fades out beside what stands still
-
-_jit = njit(cache=True, fastmath=True, nogil=True, boundscheck=False)
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,8 @@ class CutoutRenderer(Protocol):
         ...
 
 
-MakeRenderer = Callable[[int, float], CutoutRenderer]
-"""Takes the side in pixels and the part of it that is held still at the sides."""
+MakeRenderer = Callable[[Identity, int, float], CutoutRenderer]
+"""Takes the person, the side in pixels and the part of it that is held still at the sides."""
 
 
 def place(identity: Identity, width: int, height: int, framing: str) -> Placement:
@@ -112,38 +108,6 @@ def _even(side: int) -> int:
     return -(-side // step) * step
 
 
-@_jit
-def compose(colour, alpha, rest, out):
-    """Lay premultiplied ``colour`` with ``alpha`` over ``rest``; all ``(h, w, ...)`` uint8."""
-    for y in range(colour.shape[0]):
-        for x in range(colour.shape[1]):
-            a = np.int32(alpha[y, x])
-            if a == 255:
-                out[y, x, 0] = colour[y, x, 0]
-                out[y, x, 1] = colour[y, x, 1]
-                out[y, x, 2] = colour[y, x, 2]
-            elif a == 0:
-                out[y, x, 0] = rest[y, x, 0]
-                out[y, x, 1] = rest[y, x, 1]
-                out[y, x, 2] = rest[y, x, 2]
-            else:
-                for k in range(3):
-                    behind = (np.int32(255) - a) * np.int32(rest[y, x, k])
-                    behind = (behind + 128 + ((behind + 128) >> 8)) >> 8
-                    out[y, x, k] = min(np.int32(255), np.int32(colour[y, x, k]) + behind)
-
-
-@_jit
-def compose_opacity(alpha, rest, out):
-    """Write the opacity of ``alpha`` over ``rest`` into all channels of ``out``."""
-    for y in range(alpha.shape[0]):
-        for x in range(alpha.shape[1]):
-            behind = (255 - np.int32(alpha[y, x])) * np.int32(rest[y, x])
-            a = np.int32(alpha[y, x]) + ((behind + 128 + ((behind + 128) >> 8)) >> 8)
-            for k in range(out.shape[2]):
-                out[y, x, k] = np.uint8(min(np.int32(255), a))
-
-
 class Canvas:
     """Draws one identity on a canvas; a ``Drawer`` like the renderer itself.
 
@@ -163,6 +127,8 @@ class Canvas:
         transparent: whether pictures carry their opacity on the right.
         width: of the canvas; pictures are twice as wide if it is transparent.
         height: of the canvas.
+        changed: (left, top, right, bottom) of the parts of the canvas that the last frame drew
+            anew; all the rest is as the frame before left it.
     """
 
     def __init__(
@@ -179,7 +145,9 @@ class Canvas:
         self.placement = placed = place(identity, width, height, framing)
         self.transparent = isinstance(backdrop, str) and backdrop == "transparent"
         gap = max(placed.left, width - placed.left - placed.side, 0)
-        self._renderer = renderer(placed.drawn, HELD if gap > 0 else 0.0)
+        if not isinstance(backdrop, str) or backdrop != "own":
+            identity = cut_out(identity)
+        self._renderer = renderer(identity, placed.drawn, HELD if gap > 0 else 0.0)
         rest, opacity = lay_backdrop(identity, width, height, placed, backdrop)
         if gap > 0:
             beside(identity, placed, rest, opacity)
@@ -188,7 +156,9 @@ class Canvas:
         self._out[:, :width] = rest
         if self.transparent:
             self._out[:, width:] = opacity[..., None]
-        self._crop, self._box = _boxes(identity, placed, width, height)
+        self._patches = Patches(placed.drawn, placed.side, placed.left, placed.top, width, height)
+        self._shown: list[Box] = []
+        self.changed: list[Box] = []
 
     def render(self, coefficients: Floats) -> Image:
         """Draw one frame.
@@ -202,24 +172,31 @@ class Canvas:
         picture = self._renderer.render(coefficients)
         alpha = self._renderer.alpha
         assert alpha is not None, "the renderer must cut the person out"
-        x0, y0, x1, y1 = self._crop
-        colour, alpha = picture[y0:y1, x0:x1], alpha[y0:y1, x0:x1]
-        left, top, right, bottom = self._box
-        size = (right - left, bottom - top)
-        if size != (x1 - x0, y1 - y0):
-            colour = cv2.resize(colour, size, interpolation=cv2.INTER_CUBIC)
-            alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_CUBIC)
-        # The box may reach beyond the canvas by less than a cell of the grid.
-        rows = slice(max(0, -top), size[1] - max(0, bottom - self.height))
-        columns = slice(max(0, -left), size[0] - max(0, right - self.width))
-        colour, alpha = colour[rows, columns], alpha[rows, columns]
-        at_y, at_x = top + rows.start, left + columns.start
-        there = np.s_[at_y : at_y + colour.shape[0], at_x : at_x + colour.shape[1]]
-        compose(colour, alpha, self._rest[there], self._out[there])
+        patches = self._patches.cut(picture, alpha)
+        boxes = [patch.box for patch in patches]
+        before = [box for box in self._shown if box not in boxes]
+        for box in before:
+            self._lay_rest(box)
+        for patch in patches:
+            self._lay(patch)
+        self._shown, self.changed = boxes, before + boxes
+        return self._out
+
+    def _lay_rest(self, box: Box) -> None:
+        """Show the rest alone where the person was."""
+        left, top, right, bottom = box
+        there = np.s_[top:bottom, left:right]
+        self._out[there] = self._rest[there]
+        if self.transparent:
+            self._out[:, self.width :][there] = self._opacity[there][..., None]
+
+    def _lay(self, patch: Patch) -> None:
+        left, top, right, bottom = patch.box
+        there = np.s_[top:bottom, left:right]
+        compose(patch.person, self._rest[there], self._out[there])
         if self.transparent:
             beside = self._out[:, self.width :]
-            compose_opacity(alpha, self._opacity[there], beside[there])
-        return self._out
+            compose_opacity(patch.person, self._opacity[there], beside[there])
 
     def straight(self) -> Image:
         """Return the last frame as ``(H, W, 4)`` RGBA, not premultiplied; a new array."""
@@ -236,28 +213,3 @@ def straight(colour: Image, opacity: Image) -> Image:
     share = opacity[soft].astype(np.float32)[:, None] / 255.0
     out[soft, :3] = np.clip(np.rint(colour[soft] / share), 0, 255).astype(np.uint8)
     return out
-
-
-Box = tuple[int, int, int, int]
-
-
-def _boxes(identity: Identity, placed: Placement, width: int, height: int) -> tuple[Box, Box]:
-    """Return the part of the drawn square that shows, and where it lies on the canvas.
-
-    Both are (left, top, right, bottom); a drawn 16th lies on whole pixels of the canvas.
-    """
-    scale = placed.side / placed.drawn
-    cell = 1 if placed.side == placed.drawn else 512 // _GRID
-    spans = []
-    for start, length in ((placed.left, width), (placed.top, height)):
-        first = max(0, int(np.floor(-start / scale / cell)) * cell)
-        last = min(placed.drawn, int(np.ceil((length - start) / scale / cell)) * cell)
-        spans.append((first, max(first, last)))
-    (x0, x1), (y0, y1) = spans
-    box = (
-        placed.left + round(x0 * scale),
-        placed.top + round(y0 * scale),
-        placed.left + round(x1 * scale),
-        placed.top + round(y1 * scale),
-    )
-    return (x0, y0, x1, y1), box

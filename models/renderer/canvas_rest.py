@@ -6,12 +6,11 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Image
 from visavis.models.renderer.crown import extend_sides
 
-Image = NDArray[np.uint8]
 Backdrop = str | tuple[int, int, int] | Image
 """``own``, ``blur`` or ``transparent``, a colour in RGB, or a picture ``(h, w, 3)``."""
 

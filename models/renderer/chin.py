@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis
-from visavis.models.renderer.warp import FAR, rasterise
-
-Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
+from visavis.models.appearance.face.basis import FaceBasis
+from visavis.models.arrays import Floats, Ints, ease
+from visavis.models.renderer.raster.warp import FAR, rasterise
 
 _WIDTH = 5.0  # cm from the middle
 _BEGINS = 0.6  # of the way from lower lip to chin, above which there is no edge
@@ -103,7 +100,7 @@ class Chin:
             return
         front = self._front + points[self._chin, 2]
         near, far = (np.float32(d * self._scale) for d in _BEHIND)
-        raised = np.float32(t * t * (3 - 2 * t))
+        raised = np.float32(ease(t))
         shadow = np.float32(_SHADOW * self._scale)
         lip, chin = points[self._lip, 1], points[self._chin, 1]
         first = int(lip + _BEGINS * (chin - lip)) - top

@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from visavis.models.arrays import Floats, Image
 
 OUTSIDE = 0.18  # of the picture's side that is added, as far as the shell reaches
 _SLOPE_ROWS = 0.03  # of the side over which the outline's slope is measured

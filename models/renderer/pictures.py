@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Image
 from visavis.models.renderer.crown import extend_sides, extend_top, rows_outside
-from visavis.models.renderer.warp import double
-
-Image = NDArray[np.uint8]
+from visavis.models.renderer.raster.warp import double
 
 _FACE = 1.25  # inter-ocular distances from the face's middle to its sides
 

@@ -9,11 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from visavis.models.renderer.warp import FULL
-
-Floats = NDArray[np.float32]
-Image = NDArray[np.uint8]
-Box = tuple[int, int, int, int]
+from visavis.models.arrays import Floats, Image
+from visavis.models.renderer.frame import Box, Opening
+from visavis.models.renderer.raster.warp import FULL
 
 
 @dataclass(frozen=True)
@@ -97,21 +95,22 @@ class Drawn:
         out: ``(S, S, 3)`` uint8, refined in place.
         photo: ``(S, S, 3)`` uint8.
         source: ``(S, S, 2)`` float32, the photo's pixel that each pixel shows.
-        mouth: box of the inner rim, skin samples per pixel (0-16) and the doubled interior
-            ``(2h, 2w, 3)``; None while the lips are closed.
+        mouth: the inner rim; None while the lips are closed.
+        interior: ``(2h, 2w, 3)`` float32, what was painted inside, doubled; None likewise.
         unit: inter-ocular distance in pixels.
     """
 
     out: Image
     photo: Image
     source: Floats
-    mouth: tuple[Box, Image, Floats] | None
+    mouth: Opening | None
+    interior: Floats | None
     unit: float
 
 
 def refine_frame(refiner: Refiner, drawn: Drawn) -> None:
     """Let a refiner change one frame in place."""
-    mouth = None if drawn.mouth is None else drawn.mouth[0]
+    mouth = None if drawn.mouth is None else drawn.mouth.box
     box = refiner.box(drawn.out.shape[0], Places(mouth, drawn.unit))
     if box is not None:
         x0, y0, x1, y1 = box
@@ -122,9 +121,9 @@ def _look(drawn: Drawn, box: Box) -> RefinerInput:
     x0, y0, x1, y1 = box
     inside = np.zeros((y1 - y0, x1 - x0), np.bool_)
     interior = np.zeros((*inside.shape, 3), np.uint8)
-    if drawn.mouth is not None:
-        at, coverage, fine = drawn.mouth
-        hole = coverage < FULL
+    if drawn.mouth is not None and drawn.interior is not None:
+        at, fine = drawn.mouth.box, drawn.interior
+        hole = drawn.mouth.coverage < FULL
         rows, columns = hole.shape
         small = np.clip(fine.reshape(rows, 2, columns, 2, 3).mean((1, 3)), 0, 255)
         common = _common(box, at[0], at[1], hole.shape)

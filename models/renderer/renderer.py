@@ -9,24 +9,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import load_basis
+from visavis.models.appearance.face.basis import FaceBasis, load_basis
 from visavis.models.appearance.identity import Identity, IdentityError
+from visavis.models.arrays import Floats, Image
 from visavis.models.coefficients import COUNT, INDEX, neutral
 from visavis.models.renderer.chin import Chin
-from visavis.models.renderer.edges import soften_steps
-from visavis.models.renderer.expression import Expression
-from visavis.models.renderer.eyes import EyePainter
-from visavis.models.renderer.frames import FramePainter
-from visavis.models.renderer.geometry import HeadPose, Rig, head_pose
-from visavis.models.renderer.mouth import MouthPainter, vertex_normals
+from visavis.models.renderer.eyes.eyes import EyePainter
+from visavis.models.renderer.eyes.frames import FramePainter
+from visavis.models.renderer.frame import FacePatch, Frame, Opening
+from visavis.models.renderer.geometry.geometry import HeadPose, Rig, head_pose
+from visavis.models.renderer.mouth.mouth import MouthPainter, vertex_normals
+from visavis.models.renderer.patches import lay_alone
 from visavis.models.renderer.pictures import IdentityPictures, pictures_at
-from visavis.models.renderer.refiner import (
-    Drawn,
-    Refiner,
-    refine_frame,
-)
-from visavis.models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
-from visavis.models.renderer.warp import (
+from visavis.models.renderer.raster.edges import soften_steps
+from visavis.models.renderer.raster.warp import (
     FAR,
     FULL,
     close_edges,
@@ -37,10 +33,12 @@ from visavis.models.renderer.warp import (
     place,
     rasterise,
 )
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-Box = tuple[int, int, int, int]
+from visavis.models.renderer.refiner import (
+    Drawn,
+    Refiner,
+    refine_frame,
+)
+from visavis.models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
 
 _HOLE_REACH = 5.5  # cm around a hole whose skin triangles can cover it
 _STEP = 4.5  # pixels of a 512 picture: a larger jump of the flow is an edge, not a stretch
@@ -111,19 +109,7 @@ class Renderer:
         self.size = size
         self._rig = Rig(basis, identity, size)
         self._rig.keep_clothes(identity.foreground, identity.alpha)
-        face = basis.part("face")
-        self._skin = np.ascontiguousarray(face[~basis.inner_lip[face].any(1)])
-        self._rig.pose(self._rig.express(self._rig.map(neutral())), self._pose(neutral()))
-        facing = vertex_normals(self._rig.points * np.array([1, -1, 1], np.float32), face)[:, 2]
-        hidden = hidden_in_photo(face, self._rig.points, size, self._rig.scale)
-        blend = face_blend(basis, face, facing, hidden, self._rig.yaw)
-        throat = (np.abs(basis.neutral[:, 0]) < THROAT[1]) & (basis.neutral[:, 1] < -6.5)
-        self._skin = self._skin[_seen_in_photo(self._skin, self._rig.source, throat)]
-        self._values = np.zeros((len(basis.neutral), 3), np.float32)
-        self._values[:, :2] = self._rig.source
-        self._values[:, 2] = blend
-        rest = np.concatenate([self._rig.source, self._rig.points[:, 2:]], 1).astype(np.float32)
-        self._chin = Chin(basis, self._skin, rest, self._rig.scale, size)
+        blend = self._prepare_skin(basis)
         chin, hairline = (float(self._rig.source[basis.landmarks[n], 1]) for n in (152, 10))
         self._pictures: IdentityPictures = pictures_at(identity, size, chin=chin, hairline=hairline)
         self.alpha: Image | None = None
@@ -147,6 +133,24 @@ class Renderer:
         self._spans = np.zeros((bands, 2), np.int64)
         self._refiner = refiner
         self.warm_up()
+
+    def _prepare_skin(self, basis: FaceBasis) -> Floats:
+        """Choose the triangles that have a texture; return how far each vertex's mesh shows."""
+        size = self.size
+        face = basis.part("face")
+        self._skin = np.ascontiguousarray(face[~basis.inner_lip[face].any(1)])
+        self._rig.pose(self._rig.express(self._rig.map(neutral())), self._pose(neutral()))
+        facing = vertex_normals(self._rig.points * np.array([1, -1, 1], np.float32), face)[:, 2]
+        hidden = hidden_in_photo(face, self._rig.points, size, self._rig.scale)
+        blend = face_blend(basis, face, facing, hidden, self._rig.yaw)
+        throat = (np.abs(basis.neutral[:, 0]) < THROAT[1]) & (basis.neutral[:, 1] < -6.5)
+        self._skin = self._skin[_seen_in_photo(self._skin, self._rig.source, throat)]
+        self._values = np.zeros((len(basis.neutral), 3), np.float32)
+        self._values[:, :2] = self._rig.source
+        self._values[:, 2] = blend
+        rest = np.concatenate([self._rig.source, self._rig.points[:, 2:]], 1).astype(np.float32)
+        self._chin = Chin(basis, self._skin, rest, self._rig.scale, size)
+        return blend
 
     def _pose(self, coefficients: Floats) -> HeadPose:
         return head_pose(coefficients, self._rig.unit, self._rig.turning, self._rig.yaw)
@@ -225,33 +229,23 @@ class Renderer:
         model = self._rig.express(expression)
         points = self._rig.pose(model, pose)
         self._shell.update(points, pose)
-        depth, flow, left, top = self._draw_face(points, pose)
-        mouth, eyes = self._coverages(points, model, depth, flow, left, top)
-        self._compose(depth, flow, left, top)
-        soften_steps(
-            self._out,
-            self._source,
-            depth,
-            left,
-            top,
-            np.float32(_STEP * self.size / 512),
-            self._found,
-        )
-        self._paint_eyes(eyes, points, pose, expression)
-        self._frames.paint(self._out, pose)
-        interior = None
-        if mouth is not None:
-            (x0, y0, _, _), coverage = mouth
-            interior = self._mouth.paint(
-                self._out, coverage, x0, y0, points, model, pose, expression
-            )
-        self._mouth.draw_seam(self._out, points, model, expression)
+        face = self._draw_face(points, pose)
+        frame = Frame(self._out, self._source, expression, pose, model, points, face)
+        mouth, eyes = self._openings(frame)
+        self._compose(face)
+        step = np.float32(_STEP * self.size / 512)
+        soften_steps(frame.out, frame.source, face.depth, face.left, face.top, step, self._found)
+        for painter, opening in zip(self._eyes, eyes, strict=True):
+            if opening.coverage.size:
+                painter.paint(frame, opening)
+        self._frames.paint(frame.out, pose)
+        interior = None if mouth is None else self._mouth.paint(frame, mouth)
+        self._mouth.draw_seam(frame)
         if self._refiner is not None:
-            inside = None if mouth is None or interior is None else (*mouth, interior)
             photo, unit = self._pictures.photo, self._rig.unit
-            drawn = Drawn(self._out, photo, self._source, inside, unit)
+            drawn = Drawn(frame.out, photo, frame.source, mouth, interior, unit)
             refine_frame(self._refiner, drawn)
-        return self._out
+        return frame.out
 
     @cached_property
     def _opacity(self) -> Image:
@@ -286,8 +280,9 @@ class Renderer:
                 shown[here] = np.where(seen[..., None] > 127, source, shown[here])
         return shown
 
-    def _compose(self, depth: Floats, flow: Floats, left: int, top: int) -> None:
+    def _compose(self, patch: FacePatch) -> None:
         """Warp the person over the background, by one flow for head, face and torso."""
+        depth, flow, left, top = patch.depth, patch.flow, patch.left, patch.top
         x0, y0, x1, y1 = (int(v) for v in self._person)
         face = np.array([left, top, left + depth.shape[1], top + depth.shape[0]], np.int64)
         extents(
@@ -299,7 +294,7 @@ class Renderer:
             out[band, x0:low] = background[band, x0:low]
             out[band, high:x1] = background[band, high:x1]
             if self.alpha is not None:
-                self.alpha[band, x0:x1] = 0
+                self.alpha[band, x0:low] = self.alpha[band, high:x1] = 0
             if low >= high:
                 continue
             box = np.array([low, band.start, high, band.stop], np.int64)
@@ -314,11 +309,12 @@ class Renderer:
                 cv2.INTER_LINEAR,
                 borderMode=cv2.BORDER_REFLECT_101,
             )
-            lay_over(person, background, low, band.start, out)
-            if self.alpha is not None:
-                self.alpha[band, low:high] = person[..., 3]
+            if self.alpha is None:
+                lay_over(person, background, low, band.start, out)
+            else:
+                lay_alone(person, low, band.start, out, self.alpha)
 
-    def _draw_face(self, points: Floats, pose: HeadPose) -> tuple[Floats, Floats, int, int]:
+    def _draw_face(self, points: Floats, pose: HeadPose) -> FacePatch:
         face = points[: self._rig.face_count, :2]
         low, high = np.floor(face.min(0)).astype(int), np.ceil(face.max(0)).astype(int) + 1
         x0, y0 = (int(np.clip(v, 0, self.size - 1)) for v in low)
@@ -327,34 +323,27 @@ class Renderer:
         flow = np.empty((*depth.shape, 3), np.float32)
         rasterise(self._skin, points, self._values, depth, flow, x0, y0)
         self._chin.continue_neck(depth, flow, y0, points, pose.pitch)
-        return depth, flow, x0, y0
+        return FacePatch(depth, flow, x0, y0)
 
-    def _coverages(
-        self, points: Floats, model: Floats, depth: Floats, flow: Floats, left: int, top: int
-    ) -> tuple[tuple[Box, Image] | None, list[tuple[Box, Image]]]:
-        """Measure how much skin each pixel at mouth and eyes has; complete the flow there."""
-        found = []
-        boxes = [self._mouth.box(points), *(eye.box(points) for eye in self._eyes)]
-        is_open = float(self._rig.lips.gap(model).max()) > _OPEN
+    def _openings(self, frame: Frame) -> tuple[Opening | None, list[Opening]]:
+        """Measure how much skin each pixel at mouth and eyes has; complete the flow there.
+
+        Returns:
+            The mouth, None while it is closed, and both eyes.
+        """
+        face, found = frame.face, []
+        boxes = [self._mouth.box(frame.points), *(eye.box(frame.points) for eye in self._eyes)]
+        is_open = float(self._rig.lips.gap(frame.model).max()) > _OPEN
         for i, (box, tris) in enumerate(zip(boxes, self._hole_tris, strict=True)):
             x0, y0, x1, y1 = box
             coverage = np.zeros((max(0, y1 - y0), max(0, x1 - x0)), np.uint8)
             if coverage.size:
                 masks = np.zeros(coverage.shape, np.uint16)
-                cover(tris, points, masks, x0, y0)
+                cover(tris, frame.points, masks, x0, y0)
                 count_bits(masks, coverage)
                 if i == 0 and not is_open:
                     # Closed lips: what the samples miss along the seam is skin all the same.
                     coverage[:] = FULL
-                close_edges(depth, flow, coverage, x0 - left, y0 - top)
-            found.append((box, coverage))
+                close_edges(face.depth, face.flow, coverage, x0 - face.left, y0 - face.top)
+            found.append(Opening(box, coverage))
         return (found[0] if is_open else None), found[1:]
-
-    def _paint_eyes(
-        self, eyes: list[tuple[Box, Image]], points: Floats, pose: HeadPose, expression: Expression
-    ) -> None:
-        for painter, eye, ((x0, y0, _, _), coverage) in zip(
-            self._eyes, expression.eyes, eyes, strict=True
-        ):
-            if coverage.size:
-                painter.paint(self._out, self._source, coverage, x0, y0, points, pose, eye)

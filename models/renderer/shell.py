@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis
-from visavis.models.appearance.layers import push_pull
+from visavis.models.appearance.face.basis import FaceBasis
+from visavis.models.appearance.layers.layers import push_pull
+from visavis.models.arrays import Floats, ease
 from visavis.models.renderer.crown import OUTSIDE
-from visavis.models.renderer.geometry import HeadPose, Rig
-from visavis.models.renderer.warp import FAR, invert_grid, rasterise
-
-Floats = NDArray[np.float32]
+from visavis.models.renderer.geometry.geometry import HeadPose, Rig
+from visavis.models.renderer.raster.warp import FAR, invert_grid, rasterise
 
 NODES = 63
 STEP = 4  # pixels per cell of the inverse flow
@@ -69,14 +68,14 @@ def face_blend(
     gaps = basis.neutral[:, None, :] - basis.neutral[rim][None]
     distance = np.sqrt((gaps**2).sum(2)).min(1)
     t = np.clip((distance - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
-    border = t * t * (3 - 2 * t)
+    border = ease(t)
     x, y = np.abs(basis.neutral[:, 0]), basis.neutral[:, 1]
     # The neck is a narrower cylinder: it hands over earlier, or its sides tear off.
     behind_jaw = np.clip((4.5 - basis.neutral[:, 2]) / 2.0, 0, 1) * np.clip((-5.0 - y) / 1.5, 0, 1)
     neck = np.maximum(np.clip((-8.5 - y) / 2.0, 0, 1), behind_jaw)
     low, high = _TURNED[0] + 0.27 * neck, _TURNED[1] + 0.45 * neck
     t = np.clip((facing - low) / (high - low), 0, 1)
-    rim_fade = t * t * (3 - 2 * t)
+    rim_fade = ease(t)
     # Under the middle of the chin lies the mesh's own throat, so that nothing has to hand over.
     side = np.clip((x - THROAT[0]) / (THROAT[1] - THROAT[0]), 0, 1)
     outer = np.maximum(np.clip((x - 4.2) / 1.2, 0, 1), side * np.clip((-6.5 - y) / 1.0, 0, 1))
@@ -91,7 +90,7 @@ def _held(cells: int, size: int, part: float) -> tuple[Floats, Floats]:
     axis = np.arange(cells, dtype=np.float32) * STEP
     still = np.stack(np.meshgrid(axis, axis), -1)
     t = np.clip(np.minimum(axis, size - 1 - axis) / (part * size), 0, 1)
-    return still, (1 - t * t * (3 - 2 * t))[None, :, None].astype(np.float32)
+    return still, (1 - ease(t))[None, :, None].astype(np.float32)
 
 
 def _outward(line: Floats) -> Floats:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from visavis.models.appearance.tracker import FaceLandmarks, FaceTracker
+    from visavis.models.appearance.photo.tracker import FaceLandmarks, FaceTracker
 
 _TURNED_SIDE = 400  # px
 # Share of the whole that is over when each stage begins, from measured times.
@@ -58,7 +58,7 @@ def main(argument: str) -> None:
         pipe.say(open=missing)
         return
     pipe.say(progress=_READ_AT, stage="Reading the photo")
-    from visavis.models.appearance.errors import EnrolmentRefused
+    from visavis.models.appearance.photo.errors import EnrolmentRefused
 
     try:
         notes, timing = _enrol(data, job, pipe)
@@ -81,19 +81,22 @@ def main(argument: str) -> None:
 
 def _enrol(data: bytes, job: dict[str, Any], pipe: _Pipe) -> tuple[list[str], dict[str, float]]:
     clock = _Stopwatch()
-    from visavis.models.appearance.upload import is_bundle
+    from visavis.models.appearance.photo.upload import is_bundle
 
     if is_bundle(data):
         return _adopt(data, job, pipe), clock.laps
-    from visavis.models.appearance.photo import around_face, sanitise
+    from visavis.models.appearance.photo.photo import around_face, sanitise
 
     photo = sanitise(data, max_bytes=job["max_bytes"], max_pixels=job["max_pixels"])
     clock.lap("photo")
+    if job.get("show"):
+        _write(job["preview"], _as_jpeg(photo))
+        return [], clock.laps
     pipe.say(progress=_FACE_AT, stage="Looking for the face")
     import cv2
 
-    from visavis.models.appearance.covered import refuse_covered
-    from visavis.models.appearance.tracker import MediaPipeTracker
+    from visavis.models.appearance.layers.covered import refuse_covered
+    from visavis.models.appearance.photo.tracker import MediaPipeTracker
 
     cv2.setNumThreads(1)
     tracker = _Remembering(MediaPipeTracker())
@@ -125,8 +128,8 @@ def _enrol(data: bytes, job: dict[str, Any], pipe: _Pipe) -> tuple[list[str], di
 
 def _adopt(data: bytes, job: dict[str, Any], pipe: _Pipe) -> list[str]:
     """Take over another server's bundle: read as strictly as our own, and written anew."""
-    from visavis.models.appearance.errors import EnrolmentRefused, IdentityError
     from visavis.models.appearance.identity import Identity
+    from visavis.models.appearance.photo.errors import EnrolmentRefused, IdentityError
 
     try:
         identity = Identity.from_bytes(data)
@@ -139,20 +142,24 @@ def _adopt(data: bytes, job: dict[str, Any], pipe: _Pipe) -> list[str]:
     return [str(note) for note in getattr(identity, "notes", ())]
 
 
-def _draw(bundle: bytes, size: int) -> bytes:
-    """Render the bundle at rest: what the page shows, and proof that the bundle works."""
+def _as_jpeg(picture: NDArray[np.uint8], quality: int = 95) -> bytes:
     import io
 
     from PIL import Image
 
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def _draw(bundle: bytes, size: int) -> bytes:
+    """Render the bundle at rest: what the page shows, and proof that the bundle works."""
     from visavis.models.appearance.identity import Identity
     from visavis.models.coefficients import neutral
     from visavis.models.renderer.renderer import Renderer
 
     picture = Renderer(Identity.from_bytes(bundle), size=size).render(neutral())
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, "JPEG", quality=88)
-    return out.getvalue()
+    return _as_jpeg(picture, quality=88)
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -174,7 +181,7 @@ def upright(photo: NDArray[np.uint8], tracker: FaceTracker) -> tuple[NDArray[np.
     scale = min(1.0, _TURNED_SIDE / max(photo.shape[:2]))
     small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     for turns in (0, 1, 3, 2):  # quarter turns, counter-clockwise
-        turned = np.ascontiguousarray(np.rot90(small, turns)) if turns else photo
+        turned = np.ascontiguousarray(np.rot90(small, turns), np.uint8) if turns else photo
         faces = tracker.detect(turned)
         if not faces:
             continue

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import logging
 import math
@@ -19,16 +18,18 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, get_args
+from typing import Any, BinaryIO, TypeVar, cast, get_args
 
-from visavis.models.appearance.errors import Code, EnrolmentRefused
-from visavis.models.appearance.photo import MAX_BYTES, MAX_PIXELS
-from visavis.models.appearance.upload import check_sent
+from visavis.models.appearance.photo.errors import Code, EnrolmentRefused
+from visavis.models.appearance.photo.photo import MAX_BYTES, MAX_PIXELS
+from visavis.models.appearance.photo.upload import check_sent, is_bundle
 from visavis.models.files import atomic_write
 from visavis.streamer import cpu
+from visavis.streamer.avatars.compiled import lend_compiled
+from visavis.streamer.avatars.process import environment, kill
 from visavis.streamer.avatars.sandbox import MEASURES, WORDS, ProcessLimits
 from visavis.streamer.errors import VisavisError
 
@@ -39,14 +40,12 @@ _ROOT = Path(__file__).resolve().parents[2]
 _LINE_BYTES = 16_384
 _MAX_LINES = 2_000
 _SENTENCE = 300  # characters
-_COMPILED = "numba"  # folder
-_WARM_UP_S = 120.0
 _KEPT_STDERR = 4_000  # bytes
 _UNHEARD = 1  # exit code of a child that is stopped for what it says
 _BUNDLE_BYTES = 32 << 20  # one of 512 px takes half a megabyte
 _PREVIEW_BYTES = 4 << 20
+_SHOWN_BYTES = 32 << 20  # a panorama of noise
 _T = TypeVar("_T")
-_PASSED_ON = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
 
 
 class EnrolmentFailed(VisavisError):
@@ -67,7 +66,7 @@ class EnrolmentResult:
     notes: tuple[str, ...]
     preview: bytes
     held: tuple[str, ...]
-    timing: dict[str, float] = field(default_factory=dict)
+    timing: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,26 @@ async def enrol_photo(
     return read.result
 
 
+async def show_photo(
+    data: bytes, *, timeout_s: float, max_bytes: int, max_pixels: int, demand: tuple[str, ...]
+) -> bytes:
+    """Return a photo as a JPEG that any browser shows: upright, scaled down, nothing but pixels.
+
+    It is opened in the same confined child as for an enrolment, and kept nowhere.
+
+    Raises:
+        EnrolmentRefused: it cannot be opened, or is no photo; the message is the reason.
+        EnrolmentFailed: the child broke, took too long, or could not be confined as demanded.
+    """
+    if is_bundle(data):
+        raise EnrolmentRefused("A saved avatar is no photo.", "not-picture")
+    read = await read_photo(
+        data, size=0, timeout_s=timeout_s, max_bytes=max_bytes, max_pixels=max_pixels,
+        demand=demand, show=True,
+    )  # fmt: skip
+    return read.result.preview
+
+
 async def read_photo(
     data: bytes,
     *,
@@ -121,6 +140,7 @@ async def read_photo(
     module: str = "visavis.streamer.avatars.child",
     workplace: Path | None = None,
     demand: tuple[str, ...] = (),
+    show: bool = False,
 ) -> ReadPhoto:
     """Turn the bytes of a photo, or of a bundle, into a bundle's; no picture touches a disk.
 
@@ -136,14 +156,14 @@ async def read_photo(
         workplace: where the child's own folder is made, with compiled code and nothing of the
             photo; among the temporary files by default.
         demand: measures without which the child must not read the photo.
+        show: make no bundle; the preview is the photo itself.
 
     Raises:
         EnrolmentRefused: the photo cannot serve; the message is the reason.
         EnrolmentFailed: the child broke, took too long, or could not be confined as demanded.
     """
     check_sent(data, max_bytes)
-    if os.name == "nt":
-        raise EnrolmentFailed("Photos are read on Linux and macOS only; on Windows, use WSL 2.")
+    _check_system()
     limits = limits or ProcessLimits(cpu_s=math.ceil(timeout_s) + 5)
     folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".enrol-", dir=workplace))
     try:
@@ -158,14 +178,21 @@ async def read_photo(
                 "bundle": bundle.fileno(),
                 "preview": preview.fileno(),
                 "demand": list(demand),
+                "show": show,
             }
-            await _lend_compiled(folder, progress)
+            if not show:
+                await lend_compiled(folder, progress)
             done = await _run_child(module, job, data, timeout_s, progress)
-            return ReadPhoto(
-                _read(bundle, _BUNDLE_BYTES), _result(done, _read(preview, _PREVIEW_BYTES))
-            )
+            made = b"" if show else _read(bundle, _BUNDLE_BYTES)
+            most = _SHOWN_BYTES if show else _PREVIEW_BYTES
+            return ReadPhoto(made, _result(done, _read(preview, most)))
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _check_system() -> None:
+    if os.name == "nt":
+        raise EnrolmentFailed("Photos are read on Linux and macOS only; on Windows, use WSL 2.")
 
 
 def _unnamed() -> BinaryIO:
@@ -215,7 +242,7 @@ async def _run_child(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=job["folder"],
-        env=_environment(job["folder"]),
+        env=environment(job["folder"]),
         pass_fds=(job["bundle"], job["preview"]),
         start_new_session=True,
         limit=_LINE_BYTES,
@@ -231,92 +258,13 @@ async def _run_child(
             f"Reading the photo took longer than {timeout_s:g} seconds and was stopped."
         ) from None
     finally:
-        _kill(child)
+        kill(child)
         # Before Python 3.12.4 ``wait`` hangs for as long as unread output holds a pipe open.
         while child.stdout is not None and await child.stdout.read(1 << 16):
             pass
         await child.wait()
         said = await errors
     return _verdict(last, code, said)
-
-
-def _environment(folder: str) -> dict[str, str]:
-    """Return the child's variables: no tokens, one thread everywhere."""
-    kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    threads = ("OMP", "OPENBLAS", "MKL", "NUMBA", "NUMEXPR")
-    return {
-        **kept,
-        **{f"{name}_NUM_THREADS": "1" for name in threads},
-        "PYTHONIOENCODING": "utf-8",
-        "HOME": folder,
-        "TMPDIR": folder,
-        "NUMBA_CACHE_DIR": str(Path(folder) / _COMPILED),
-    }
-
-
-async def _lend_compiled(folder: Path, progress: Progress | None) -> None:
-    """Give the child a copy of what numba has compiled for us: seven seconds saved.
-
-    The child may not write where its parents read code from, and numba will not use a cache it
-    cannot write; so it gets a copy, which goes with it. Where nothing was compiled yet, that is
-    done first.
-    """
-    if await asyncio.to_thread(_copy_compiled, folder):
-        return
-    if progress is not None:
-        progress(0.01, "Compiling for this machine, once")
-    await compile_once()
-    await asyncio.to_thread(_copy_compiled, folder)
-
-
-async def compile_once() -> None:
-    """Compile the inner loops if nothing is compiled yet, in a process that has seen no photo."""
-    if any(_compiled_files()):
-        return
-    command = (sys.executable, "-P", "-m", "visavis.models.appearance.warm")
-    quiet = asyncio.subprocess.DEVNULL
-    child = await asyncio.create_subprocess_exec(
-        *command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
-    )
-    try:
-        async with asyncio.timeout(_WARM_UP_S):
-            await child.wait()
-    except TimeoutError:
-        log.warning("compiling took longer than %g s; enrolment does it by itself", _WARM_UP_S)
-    finally:
-        _kill(child)
-        await child.wait()
-
-
-def _compiled_files() -> Iterator[tuple[str, list[Path]]]:
-    """Yield numba's cache of each of our packages (its layout: numba.core.caching)."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    for package in sorted(p for p in (_ROOT / "models").iterdir() if (p / "__init__.py").is_file()):
-        name = f"{package.name}_{hashlib.sha1(str(package).encode()).hexdigest()}"
-        for source in (
-            Path(os.environ.get("NUMBA_CACHE_DIR") or "/nonexistent") / name,
-            package / "__pycache__",
-            Path(cache) / "numba" / name,
-        ):
-            if found := [*source.glob("*.nbi"), *source.glob("*.nbc")]:
-                yield name, found
-                break
-
-
-def _copy_compiled(folder: Path) -> bool:
-    """Copy what is compiled, if anything is."""
-    copied = False
-    for name, found in _compiled_files():
-        target = folder / _COMPILED / name
-        target.mkdir(parents=True)
-        try:
-            for file in found:
-                shutil.copyfile(file, target / file.name)
-        except OSError:  # replaced meanwhile, or no room: the child compiles again
-            shutil.rmtree(target, ignore_errors=True)
-            continue
-        copied = True
-    return copied
 
 
 async def _feed(pipe: asyncio.StreamWriter | None, data: bytes) -> None:
@@ -346,8 +294,8 @@ async def _listen(pipe: asyncio.StreamReader | None, progress: Progress | None) 
             return last
         if not isinstance(message, dict):
             return {}
-        last = message
-        done, stage = message.get("progress"), message.get("stage")
+        last = cast(dict[str, Any], message)
+        done, stage = last.get("progress"), last.get("stage")
         if progress is not None and isinstance(done, float | int) and isinstance(stage, str):
             progress(min(1.0, max(0.0, float(done))), _sentence(stage))
     return {}
@@ -361,16 +309,10 @@ async def _tail(pipe: asyncio.StreamReader | None) -> bytes:
     return kept
 
 
-def _kill(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-
-
 def _verdict(last: dict[str, Any], code: int, said: bytes) -> dict[str, Any]:
     if isinstance(last.get("refused"), str):
-        code = last.get("code")  # the child is not believed: only what we know is passed on
-        known = code if code in get_args(Code) else "refused"
+        said_code = last.get("code")  # the child is not believed: only what we know is passed on
+        known = cast(Code, said_code) if said_code in get_args(Code) else "refused"
         raise EnrolmentRefused(_sentence(last["refused"]), known)
     if code == 0 and isinstance(last.get("done"), dict):
         return dict(last["done"])
@@ -389,15 +331,21 @@ def _verdict(last: dict[str, Any], code: int, said: bytes) -> dict[str, Any]:
     raise EnrolmentFailed("The process that reads photos broke off; try another copy of the photo.")
 
 
+def _texts(given: object) -> tuple[str, ...]:
+    texts = cast(list[object], given) if isinstance(given, list) else []
+    return tuple(_sentence(str(text)) for text in texts[:20])
+
+
 def _result(done: dict[str, Any], preview: bytes) -> EnrolmentResult:
-    notes, held, timing = done.get("notes"), done.get("held"), done.get("timing")
+    notes, held, timing = (_texts(done.get("notes")), _texts(done.get("held")), done.get("timing"))
+    took = cast(dict[object, object], timing) if isinstance(timing, dict) else {}
     return EnrolmentResult(
-        notes=tuple(_sentence(str(n)) for n in notes[:20]) if isinstance(notes, list) else (),
+        notes=notes,
         preview=preview,
-        held=tuple(_sentence(str(h)) for h in held[:20]) if isinstance(held, list) else (),
+        held=held,
         timing={
             str(name)[:40]: float(seconds)
-            for name, seconds in (timing.items() if isinstance(timing, dict) else ())
+            for name, seconds in took.items()
             if isinstance(seconds, float | int)
         },
     )

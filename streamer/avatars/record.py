@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from visavis.streamer.errors import BadRequest
 
@@ -171,13 +171,13 @@ def read_record(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> 
     """Return the record at ``path``; None, and a line in the log, where it is damaged."""
     try:
         data = read(path)
-        values = json.loads(data if len(data) <= RECORD_BYTES else b"")
+        values: dict[str, Any] = json.loads(data if len(data) <= RECORD_BYTES else b"")
         if values.pop("version") != _VERSION or values["id"] != path.parent.name:
             raise ValueError("it is of another version or folder")
         consent = Consent(**{k: str(v) for k, v in values.pop("consent").items()})
         if hashlib.sha256(consent.statement.encode()).hexdigest() != consent.statement_sha256:
             raise ValueError("the consent is not the one that was given")
-        lists = {
+        lists: dict[str, Any] = {
             name: tuple(str(item) for item in values.pop(name, ()))
             for name in ("notes", "confined_by")
         }

@@ -16,19 +16,19 @@ import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from visavis.models.appearance.errors import EnrolmentRefused
-from visavis.models.appearance.photo import PhotoRefused
-from visavis.models.appearance.upload import check_sent
+from visavis.models.appearance.photo.errors import EnrolmentRefused
+from visavis.models.appearance.photo.photo import PhotoRefused
+from visavis.models.appearance.photo.upload import check_sent
 from visavis.streamer.avatars.consents import Consents, trust_folder
-from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult, enrol_photo
+from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo, show_photo
 from visavis.streamer.avatars.erasure import Receipt, erase_folder, write_receipt
 from visavis.streamer.avatars.folder import AvatarFolder, interrupted, unwritten
 from visavis.streamer.avatars.record import CLOSED, AvatarRecord, checked_name, new_record
+from visavis.streamer.avatars.running import Enroller, Running
 from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import (
@@ -41,7 +41,6 @@ from visavis.streamer.errors import (
     Unprocessable,
     VisavisError,
 )
-from visavis.streamer.locks import let_go
 from visavis.streamer.trust.audit import AuditLog
 from visavis.streamer.trust.callers import CALLER, Caller
 from visavis.streamer.trust.consent import ConsentRecord, Terms
@@ -50,6 +49,7 @@ from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)
 
+SHOW_S = 30.0  # that opening a photo for a browser may take
 MAX_WAITING = 4  # enrolments behind the one that runs
 MAX_AVATARS = 500
 MAX_FAILED = 20  # kept to be read; older ones go when a new enrolment starts
@@ -57,49 +57,6 @@ ENROL_TIMEOUT_S = 90.0
 RETRY_AFTER_S = 10
 DELETED = "This avatar was deleted."
 _T = TypeVar("_T")
-
-
-class Enroller(Protocol):
-    """Makes a bundle from untrusted bytes; ``enrol_photo`` is the real one."""
-
-    def __call__(
-        self,
-        data: bytes,
-        out: Path,
-        *,
-        size: int,
-        timeout_s: float,
-        progress: Callable[[float, str], None] | None,
-        max_bytes: int,
-        max_pixels: int,
-        demand: tuple[str, ...],
-    ) -> Awaitable[EnrolmentResult]:
-        """Write the bundle to ``out`` or raise EnrolmentRefused or EnrolmentFailed."""
-        ...
-
-
-@dataclass
-class _Running:
-    record: AvatarRecord
-    terms: Terms
-    created: asyncio.Future[None]
-    lock: int = -1
-    task: asyncio.Task[AvatarRecord] | None = None
-
-    def tell(self, error: Exception | None = None) -> None:
-        """Tell whoever asked that the folder is made, or why not."""
-        if self.created.done():
-            return
-        if error is None:
-            self.created.set_result(None)
-        else:
-            self.created.set_exception(error)
-            self.created.exception()  # whoever asked may be gone
-
-    def let_go(self) -> None:
-        """Give the folder's lock back, once."""
-        lock, self.lock = self.lock, -1
-        let_go(lock)
 
 
 class AvatarStore:
@@ -131,10 +88,11 @@ class AvatarStore:
         self.tokens = Tokens(keys / "tokens", self.consents.signer, self.consents.wall)
         self._limits = limits
         self._size = size
-        self._enroller = enroller or partial(enrol_photo, write=self._folder.vault.write)
-        self._running: dict[str, _Running] = {}
+        self._enroller: Enroller = enroller or partial(enrol_photo, write=self._folder.vault.write)
+        self._running: dict[str, Running] = {}
         self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
+        self._showing = asyncio.Semaphore(1)
         self._disk = ThreadPoolExecutor(1, "store")
         self.audit = audit or AuditLog(self._folder.root.parent / "audit.jsonl")
 
@@ -287,12 +245,34 @@ class AvatarStore:
                 code="enrolment-full",
             )
         record = dataclasses.replace(new_record(name, statement), owner=CALLER.get().id)
-        running = _Running(record, terms, asyncio.get_running_loop().create_future())
+        running = Running(record, terms, asyncio.get_running_loop().create_future())
         self._running[record.id] = running
         # A client that hangs up now must not leave half a folder: the task goes on without it.
         running.task = asyncio.create_task(self._enrol(running, data), name=f"enrol {record.id}")
         await asyncio.shield(running.created)
         return record
+
+    async def show(self, data: bytes) -> bytes:
+        """Return a photo as a JPEG, for a browser that cannot open it; nothing is kept.
+
+        Raises:
+            TooLarge: the photo is too large.
+            Unprocessable: it cannot be opened; the sentence says why.
+        """
+        self._check_upload(data)
+        try:
+            async with self._showing:
+                return await show_photo(
+                    data,
+                    timeout_s=SHOW_S,
+                    max_bytes=self._limits.photo_bytes,
+                    max_pixels=self._limits.photo_pixels,
+                    demand=demanded(self._limits.photo_sandbox),
+                )
+        except EnrolmentRefused as refusal:
+            raise Unprocessable(str(refusal), code=refusal.code) from None
+        except EnrolmentFailed as failure:
+            raise Unprocessable(str(failure), code="broken") from None
 
     async def rename(self, avatar_id: str, name: str) -> AvatarRecord:
         """Call an avatar something else; return its record.
@@ -363,7 +343,7 @@ class AvatarStore:
             await self._finish(running, interrupted(running.record))
         await asyncio.to_thread(self._disk.shutdown)
 
-    async def _enrol(self, running: _Running, data: bytes) -> AvatarRecord:
+    async def _enrol(self, running: Running, data: bytes) -> AvatarRecord:
         try:
             await self._on_disk(self._create, running)
         except asyncio.CancelledError:
@@ -378,7 +358,7 @@ class AvatarStore:
             changes = await self._attempt(running, data)
         return await self._finish(running, dataclasses.replace(running.record, **changes))
 
-    def _create(self, running: _Running) -> None:
+    def _create(self, running: Running) -> None:
         self._make_room()
         record = running.record
         running.lock = self._folder.create(record)
@@ -392,7 +372,7 @@ class AvatarStore:
             raise BadRequest(f"The consent could not be kept: {why}.") from error
         self.note("enrol", record.id, statement_sha256=record.consent.statement_sha256)
 
-    async def _attempt(self, running: _Running, data: bytes) -> dict[str, Any]:
+    async def _attempt(self, running: Running, data: bytes) -> dict[str, Any]:
         """Return what the outcome changes in the record."""
         avatar_id = running.record.id
 
@@ -426,7 +406,7 @@ class AvatarStore:
         done = {"status": "ready", "progress": 1.0, "stage": "Ready"}
         return {**done, "notes": result.notes, "confined_by": result.held}
 
-    async def _finish(self, running: _Running, record: AvatarRecord) -> AvatarRecord:
+    async def _finish(self, running: Running, record: AvatarRecord) -> AvatarRecord:
         if record.id not in self._running:  # erased: what was still written goes as well
             await self._on_disk(self._folder.sweep)
             return record
@@ -435,7 +415,7 @@ class AvatarStore:
         finally:
             self._running.pop(record.id, None)
 
-    def _put(self, running: _Running, record: AvatarRecord) -> AvatarRecord:
+    def _put(self, running: Running, record: AvatarRecord) -> AvatarRecord:
         try:
             record = self._folder.put(record)
         except FileNotFoundError:  # erased by another process

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from visavis.engines.base import EngineError
-from visavis.models.appearance.errors import EnrolmentRefused, IdentityError
+from visavis.models.appearance.photo.errors import EnrolmentRefused, IdentityError
 from visavis.models.shipped import WeightsError
 from visavis.streamer import __version__
+from visavis.streamer.cli.apart import LIVEKIT_WORKER, livekit_worker
 from visavis.streamer.cli.audit import audit
 from visavis.streamer.cli.avatars import avatars, enroll
 from visavis.streamer.cli.build import build
@@ -106,6 +107,13 @@ for _command in (
 add_presenter(app)
 for _program in (bench, train):
     app.command(context_settings=PASSED_ON, add_help_option=False)(_program)
+
+
+@app.command(LIVEKIT_WORKER, context_settings=PASSED_ON, add_help_option=False)
+def _livekit_worker(context: typer.Context) -> None:
+    """Join LiveKit rooms as an avatar, on behalf of agents elsewhere."""
+    livekit_worker(context.args)
+
 
 if __name__ == "__main__":
     main()

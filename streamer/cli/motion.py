@@ -42,7 +42,7 @@ def motion(
         open_motion,
         write_motion,
     )
-    from visavis.streamer.media.audio_file import duration_s
+    from visavis.streamer.media.files.audio_file import duration_s
 
     check_output(output, (audio, heard), force=force)
     known = sound_notes(audio, track, heard)

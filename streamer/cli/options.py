@@ -92,7 +92,7 @@ def from_zero(track: int | None) -> int | None:
 
 def sound_notes(audio: Path, track: int | None, heard: Path | None) -> list[str]:
     """Refuse a bad sound file; say and return what there is to say of a good one."""
-    from visavis.streamer.media.audio_file import check_sound
+    from visavis.streamer.media.files.audio_file import check_sound
 
     notes = check_sound(audio, from_zero(track))
     if heard is not None:

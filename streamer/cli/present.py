@@ -27,6 +27,12 @@ _Voice = Annotated[
 ]
 _VoiceRate = Annotated[int, typer.Option(help="Hz of the voice if it gives bare PCM.")]
 _Audio = Annotated[Path | None, typer.Option(help="A sound file instead of a microphone.")]
+_Agent = Annotated[
+    int,
+    typer.Option(
+        help="Port on which a program may speak, alone or as the script's voice; -1 any, 0 none."
+    ),
+]
 _Captions = Annotated[
     Path | None, typer.Option(help="Where captions go; beside the script by default.")
 ]
@@ -63,6 +69,7 @@ def present(
     voice: _Voice = "espeak-ng --stdout",
     voice_rate: _VoiceRate = 22_050,
     audio: _Audio = None,
+    agent: _Agent = 0,
     captions: _Captions = None,
     record: Annotated[Path | None, typer.Option(help="Also write this .mp4.")] = None,
     slides: Annotated[
@@ -113,6 +120,7 @@ def present(
             voice=voice,
             voice_rate=voice_rate,
             audio=audio,
+            agent=agent,
             captions=captions,
             record=record,
             slides=slides,
@@ -137,6 +145,7 @@ def record(
     voice: _Voice = "espeak-ng --stdout",
     voice_rate: _VoiceRate = 22_050,
     audio: _Audio = None,
+    agent: _Agent = 0,
     captions: _Captions = None,
     seconds: _Seconds = 0.0,
     force: _Force = False,
@@ -164,6 +173,7 @@ def record(
         voice=voice,
         voice_rate=voice_rate,
         audio=audio,
+        agent=agent,
         captions=captions,
         record=output,
         seconds=seconds,

@@ -10,7 +10,10 @@ from visavis.streamer.errors import BadRequest
 
 # Options, --help among them, belong to the program that is handed over to.
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-_BENCHES = ("latency", "network", "quality", "capacity", "soak", "engines", "trust", "compare")
+_BENCHES = (
+    *("latency", "network", "quality", "capacity", "room", "soak", "engines", "trust"),
+    *("agent", "whip", "presenter", "compare"),
+)
 
 
 def bench(
@@ -22,7 +25,7 @@ def bench(
         typer.echo(context.get_help())
         return
     modules = {name: f"visavis.benchmarks.{name}.main" for name in _BENCHES}
-    modules["compare"] = "visavis.benchmarks.compare"
+    modules["compare"] = "visavis.benchmarks.figures.compare"
     _delegate("benchmarks", modules, which.removeprefix("--"), context.args)
 
 

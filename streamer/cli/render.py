@@ -64,11 +64,11 @@ def render(
     from visavis.streamer.commands.motion import MotionSettings, open_motion
     from visavis.streamer.commands.outputs import check_output
     from visavis.streamer.commands.render import render_file, suffixes_of
-    from visavis.streamer.media.audio_file import duration_s
-    from visavis.streamer.trust.mark import decide, marked_as
-    from visavis.streamer.trust.provenance import sign_video
-    from visavis.streamer.worker.picture_models import load_pictures
-    from visavis.streamer.worker.view import read_view
+    from visavis.streamer.media.files.audio_file import duration_s
+    from visavis.streamer.trust.marks.mark import decide, marked_as
+    from visavis.streamer.trust.marks.provenance import sign_video
+    from visavis.streamer.worker.pipeline.picture_models import load_pictures
+    from visavis.streamer.worker.pipeline.view import read_view
 
     settings = load(config, data, media__size=size, media__fps=fps, engine__engine=engine)
     view = read_view(canvas, framing, background) if canvas else None
@@ -121,7 +121,7 @@ def _identity(
     from visavis.streamer.avatars.store import AvatarStore
 
     if avatar is not None:
-        from visavis.streamer.worker.drawn import load_identity
+        from visavis.streamer.worker.pipeline.drawn import load_identity
 
         store = AvatarStore(settings.data_dir, settings.limits, settings.media.size)
         identity = load_identity(store.bundle(avatar, "record"))
@@ -131,12 +131,16 @@ def _identity(
     if not (consent or agreed()):
         raise BadRequest("An avatar needs the consent of the person in the photo: --consent.")
     with progress_bar("Enrolling", 1.0) as (bar, task):
+
+        def told(done: float, stage: str) -> None:
+            bar.update(task, completed=done, description=stage)
+
         read = read_photo_sync(
             data,
             size=settings.media.size,
             timeout_s=60.0,
             demand=demanded(settings.limits.photo_sandbox),
-            progress=lambda done, stage: bar.update(task, completed=done, description=stage),
+            progress=told,
         )
         bar.update(task, completed=1.0)
     for note in read.result.notes:

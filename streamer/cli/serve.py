@@ -46,8 +46,8 @@ def serve(
 
 def certificate(data: DataOption = None, config: ConfigOption = None) -> None:
     """Make the authority of ``--tls-self-signed`` and say how devices come to trust it."""
+    from visavis.streamer.http.security.tls import how_to_trust, own_certificate
     from visavis.streamer.http.serve import public_addresses
-    from visavis.streamer.http.tls import how_to_trust, own_certificate
 
     settings = load(config, data, server__tls_self_signed=True)
     address = public_addresses(settings, settings.server.port)[0]

@@ -25,7 +25,7 @@ def verify(
 
     Exit code 0: every file is marked; 3: one is not; 2: one cannot be read.
     """
-    from visavis.streamer.trust.verdict import verify_file
+    from visavis.streamer.trust.marks.verdict import verify_file
 
     data_dir = load(config, data).data_dir
     key_file = data_dir / "trust" / "watermark.key"

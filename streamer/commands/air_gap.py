@@ -1,8 +1,9 @@
 """``visavis doctor --air-gap``: the whole product at work where only loopback exists.
 
 ``python -m visavis.streamer.commands.air_gap FOLDER SECONDS`` is what runs under trace: it enrols
-the drawn person, renders, writes motion, asks the doctor, serves a call and then idles. Each step
-is a command as a user gives it, in processes of its own.
+the drawn person, renders, writes motion, presents, asks the doctor, serves a call, its stage page
+and a call of two, and then idles. Each step is a command as a user gives it, in processes of its
+own.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ import contextlib
 import json
 import os
 import sys
-import urllib.request
 import wave
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from visavis.streamer.commands.air_gap_peers import Server
 from visavis.streamer.trust.air_gap import Traced, raise_loopback, trace
 
 _STEP_S = 240.0
 _START_S = 90.0
-_PICTURES = 25  # of the call, until it counts as one
-_CALL_S = 40.0
 _RATE = 16_000
 _ALL_S = 900.0
-STEPS = ("enroll", "render", "motion", "doctor", "serve", "call", "idle")
+STEPS = (
+    *("enroll", "render", "motion", "present", "doctor"),
+    *("serve", "call", "stage", "room", "idle"),
+)
 
 
 def prove(folder: Path, idle_s: float) -> tuple[Traced, tuple[str, ...]]:
@@ -38,7 +39,7 @@ def prove(folder: Path, idle_s: float) -> tuple[Traced, tuple[str, ...]]:
     module = "visavis.streamer.commands.air_gap"
     command = [sys.executable, "-P", "-m", module, str(folder), f"{idle_s:g}"]
     traced = trace(command, folder, timeout_s=_ALL_S + idle_s)
-    steps = []
+    steps: list[str] = []
     for line in traced.output.splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError):
             steps.append(str(json.loads(line)["step"]))
@@ -59,6 +60,9 @@ async def rehearse(folder: Path, idle_s: float) -> None:
     _done("render")
     await _visavis(data, "motion", *shared, "-o", str(curves), keeps_data=False)
     _done("motion")
+    recorded = ("--record", str(folder / "talk.mp4"), "--seconds", "3", "--canvas", "512x512")
+    await _visavis(data, "present", *shared, "--camera", "none", "--speaker", "none", *recorded)
+    _done("present")
     await _visavis(data, "doctor")
     _done("doctor")
     await _serve(data, idle_s)
@@ -123,8 +127,13 @@ async def _serve(data: Path, idle_s: float) -> None:
         if not address.startswith("http://"):
             raise RuntimeError("the server did not start")
         _done("serve")
-        await _call(address)
-        _done("call")
+        server = Server(address)
+        async with server.session() as view_id:
+            _done("call")
+            await server.stage(view_id)
+            _done("stage")
+        await server.room()
+        _done("room")
         await asyncio.sleep(idle_s)
         _done("idle")
     finally:
@@ -132,53 +141,6 @@ async def _serve(data: Path, idle_s: float) -> None:
             process.terminate()
         async with asyncio.timeout(_STEP_S):
             await process.wait()
-
-
-async def _call(address: str) -> None:
-    """Be a viewer until enough pictures have come."""
-    from aiortc import RTCSessionDescription
-    from aiortc.mediastreams import AudioStreamTrack
-
-    from visavis.streamer.webrtc.connection import MediaConnection
-    from visavis.streamer.webrtc.sockets import Binding
-
-    peer = MediaConnection(Binding(loopback_only=True))  # loopback is all there is
-    enough = asyncio.Event()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def watch(track: Any) -> None:
-        for _ in range(_PICTURES):
-            await track.recv()
-        if track.kind == "video":
-            enough.set()
-
-    peer.on("track", lambda track: tasks.add(asyncio.create_task(watch(track))))
-    peer.createDataChannel("control")
-    peer.addTransceiver(AudioStreamTrack())
-    peer.addTransceiver("video", direction="recvonly")
-    try:
-        offer = await peer.createOffer()
-        await peer.setLocalDescription(offer)
-        body = {"sdp": peer.localDescription.sdp, "type": "offer"}
-        answer = await asyncio.to_thread(_post, f"{address}/api/offer", body)
-        await peer.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
-        async with asyncio.timeout(_CALL_S):
-            await enough.wait()
-    finally:
-        await peer.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _post(url: str, body: dict[str, str]) -> dict[str, str]:
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"content-type": "application/json"}
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=30) as answer:
-        found: dict[str, str] = json.load(answer)
-        return found
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -44,9 +44,9 @@ def build_plans(
     except ModuleNotFoundError as error:
         raise EngineError(_NO_ONNX) from error
     from visavis.engines.cache import PlanCache
-    from visavis.engines.samples import DIMS
-    from visavis.engines.select_tensorrt import job_for, precision_of
-    from visavis.engines.tensorrt_build import DATA_CENTRE, RTX_TARGETS, Job, edition_for
+    from visavis.engines.graphs.samples import DIMS
+    from visavis.engines.tensorrt.compiler import DATA_CENTRE, RTX_TARGETS, Job, edition_for
+    from visavis.engines.tensorrt.select import job_for, precision_of
 
     cache = PlanCache(output)
     paths: list[Path] = []

@@ -7,10 +7,8 @@ person is enrolled in the real child process, rendered and timed. Nothing leaves
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import hashlib
-import importlib.util
 import json
 import platform
 import shutil
@@ -21,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,17 +27,14 @@ from visavis.models.offline import VARIABLES as OFF
 from visavis.models.offline import silenced
 from visavis.streamer import cpu
 from visavis.streamer.avatars.sandbox import WORDS
-from visavis.streamer.commands import reach
+from visavis.streamer.commands import devices, reach
 from visavis.streamer.commands.checks import Check, Verdict
 from visavis.streamer.config import Config
 from visavis.streamer.session.admission import USABLE, lanes
-from visavis.streamer.worker.cores import usable_cores
+from visavis.streamer.worker.pipeline.cores import usable_cores
 
 _WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
-_ENROL_S = 120.0
-_GATHER_S = 10.0
-_FRAMES = 50
-_CALLS_DO_NOT_NEED_IT = "Not needed for browser calls."
+_ENROL_S, _FRAMES = 120.0, 50
 
 
 def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]:
@@ -62,7 +58,7 @@ def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]
         ("event loop", reach.event_loop),
         ("data folder", lambda: _data_folder(config)),
         ("port", lambda: _port(config)),
-        ("devices", _devices),
+        ("devices", devices.checks),
     ]
     found: list[Check] = []
     for name, check in checks:
@@ -196,7 +192,9 @@ def _opus() -> Check:
         context.open()
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1920), np.int16), "s16", "stereo")
         frame.sample_rate, frame.pts = 48_000, 0
-        size = sum(p.size for p in [*context.encode(frame), *context.encode(None)])
+        encoder: Any = context
+        made = [*encoder.encode(frame), *encoder.encode(None)]
+        size = sum(p.size for p in made)
     except Exception as error:
         return Check("codec Opus", "fail", f"libopus: {error}.", "Reinstall av>=17.1.")
     return Check("codec Opus", "ok" if size else "fail", f"libopus encoded {size} bytes.")
@@ -204,7 +202,7 @@ def _opus() -> Check:
 
 def _enrolment(config: Config) -> Iterator[Check]:
     """Enrol the drawn person, then time drawing and encoding it."""
-    from visavis.models.appearance.errors import EnrolmentRefused
+    from visavis.models.appearance.photo.errors import EnrolmentRefused
     from visavis.models.appearance.portrait import synthetic_portrait
     from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo_sync
 
@@ -250,13 +248,13 @@ def _capacity(config: Config, bundle: Path) -> Check:
     from visavis.models.appearance.identity import Identity
     from visavis.models.coefficients import INDEX, neutral
     from visavis.streamer.media.encoder import VideoEncoder, to_yuv
-    from visavis.streamer.worker.picture_models import load_pictures
+    from visavis.streamer.worker.pipeline.picture_models import load_pictures
 
     size, fps = config.media.size, config.media.fps
     pictures = load_pictures(config.engine.engine, refine=config.media.refine, live=True)
     renderer = pictures.renderer(Identity.load(bundle), size)
     encoder = VideoEncoder("H264", size=size, fps=fps, bitrate_kbps=config.media.bitrate_kbps)
-    spent = []
+    spent: list[float] = []
     for n in range(_FRAMES):
         values = neutral()
         values[INDEX["jawOpen"]] = 0.25 + 0.2 * np.sin(n)
@@ -323,19 +321,9 @@ def _network(config: Config) -> Iterator[Check]:
     else:
         versions = " and ".join(f"{name} {version}" for name, version in MADE_FOR.items())
         yield Check("WebRTC", "ok", f"Made for {versions}, which are installed.")
-    yield from reach.offered(config, asyncio.run(_gather()))
-
-
-async def _gather() -> list[str]:
-    from visavis.streamer.webrtc.ice_agent import IceAgent
-    from visavis.streamer.webrtc.sockets import Binding
-
-    agent = IceAgent(Binding())
-    try:
-        await asyncio.wait_for(agent.gather_candidates(), _GATHER_S)
-        return [candidate.host for candidate in agent.local_candidates]
-    finally:
-        await agent.close()
+    gathered = asyncio.run(reach.gather(config))
+    yield from reach.offered(config, [host for kind, host in gathered if kind == "host"])
+    yield from reach.ice_servers(config, gathered)
 
 
 def _data_folder(config: Config) -> Iterator[Check]:
@@ -385,26 +373,3 @@ def _port(config: Config) -> Iterator[Check]:
             yield Check("port", verdict, f"{host}:{port} {why}.", "Choose another with --port.")
             return
     yield Check("port", "ok", f"{host}:{port} is free.")
-
-
-def _devices() -> Iterator[Check]:
-    cameras = sorted(p.name for p in Path("/dev").glob("video[0-9]*"))
-    if cameras:
-        yield Check("camera", "ok", f"Found {', '.join(cameras)}.")
-    else:
-        yield Check("camera", "warn", "No video device.", _CALLS_DO_NOT_NEED_IT)
-    microphones = _microphones()
-    if microphones:
-        yield Check("microphone", "ok", f"{microphones} sound inputs.")
-    else:
-        yield Check("microphone", "warn", "No sound input.", _CALLS_DO_NOT_NEED_IT)
-
-
-def _microphones() -> int:
-    if importlib.util.find_spec("sounddevice") is None:
-        return len(list(Path("/dev/snd").glob("pcm*c")))
-    with contextlib.suppress(Exception):  # PortAudio fails in its own ways where there is no sound
-        import sounddevice
-
-        return sum(1 for d in sounddevice.query_devices() if d["max_input_channels"] > 0)
-    return 0

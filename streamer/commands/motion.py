@@ -36,7 +36,7 @@ from visavis.streamer.commands import outputs
 from visavis.streamer.commands.outputs import whole_file
 from visavis.streamer.commands.render import Listener, RenderReport
 from visavis.streamer.errors import BadRequest
-from visavis.streamer.worker.motion_models import load_motion
+from visavis.streamer.worker.pipeline.motion_models import load_motion
 
 if TYPE_CHECKING:
     from visavis.models.motion.stream import MotionStream

@@ -11,7 +11,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -56,7 +56,7 @@ def check_output(
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, *, force: bool = False) -> Iterator[Path]:
+def whole_file(path: Path, *, force: bool = False) -> Generator[Path]:
     """Give a name to write under; what is there becomes ``path`` if all goes well.
 
     A request to stop (SIGTERM) ends the block as an exception would while it runs in the main
@@ -100,7 +100,7 @@ def _publish(partial: Path, path: Path, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_by_term() -> Iterator[None]:
+def _stopped_by_term() -> Generator[None]:
     if threading.current_thread() is not threading.main_thread() or (
         signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     ):

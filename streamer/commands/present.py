@@ -7,9 +7,10 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from visavis.models.motion.flow import MOODS
@@ -18,13 +19,16 @@ from visavis.streamer.errors import BadRequest, Forbidden
 from visavis.streamer.trust.sealed import file_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from visavis.streamer.avatars.store import AvatarStore
-    from visavis.streamer.media.recorder import Recorder
-    from visavis.streamer.presenter.captions import Captions
+    from visavis.streamer.media.files.recorder import Recorder
     from visavis.streamer.presenter.engine import LiveAvatar
     from visavis.streamer.presenter.presenter import Presenter
-    from visavis.streamer.presenter.sources import Source
-    from visavis.streamer.worker.view import View
+    from visavis.streamer.presenter.script.captions import Captions
+    from visavis.streamer.presenter.script.sources import Source
+    from visavis.streamer.worker.pipeline.view import View
 
 FPS = (25, 30)
 _PURPOSE = "present"
@@ -51,6 +55,7 @@ class Options:
     voice: str = "espeak-ng --stdout"
     voice_rate: int = 22_050
     audio: Path | None = None
+    agent: int = 0
     captions: Path | None = None
     force: bool = False
     record: Path | None = None
@@ -65,6 +70,7 @@ class Parts:
 
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     arrived: threading.Event = field(default_factory=threading.Event)
+    where: list[str] = field(default_factory=list)
 
 
 def present(config: Config, options: Options) -> None:
@@ -74,12 +80,12 @@ def present(config: Config, options: Options) -> None:
         BadRequest: an option cannot be used.
         MissingPart: a package or program is not installed.
     """
+    from visavis.streamer.presenter.devices.keys import keys_of_terminal
     from visavis.streamer.presenter.face import Choices, Face
-    from visavis.streamer.presenter.keys import keys_of_terminal
     from visavis.streamer.presenter.presenter import Presenter, Waiting
-    from visavis.streamer.presenter.slides import Slides
-    from visavis.streamer.trust.provenance import sign_video
-    from visavis.streamer.worker.view import FRAMINGS
+    from visavis.streamer.presenter.script.slides import Slides
+    from visavis.streamer.trust.marks.provenance import sign_video
+    from visavis.streamer.worker.pipeline.view import FRAMINGS
 
     view = _checked(options)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -99,7 +105,7 @@ def present(config: Config, options: Options) -> None:
         stack.callback(slides.close)
         source, captions = _source(options, parts)
         stack.callback(source.close)
-        avatar = _load(config, options, bundles[chosen][1], refusal)
+        avatar = _load(config, options, bundles[chosen][1], parts.arrived.set, refusal)
         stack.callback(avatar.close)
         recorder = _recorder(options, view)
         media = config.media.model_copy(update={"fps": options.fps})
@@ -114,7 +120,8 @@ def present(config: Config, options: Options) -> None:
             recorder=recorder,
         )
         stack.callback(presenter.close)
-        where = _outputs(presenter, options, view)
+        _caption_by(source, presenter)
+        where = _outputs(presenter, options, view) + parts.where
         presenter.open()
         if presenter.camera is not None and presenter.camera.name:
             where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
@@ -135,9 +142,9 @@ def present(config: Config, options: Options) -> None:
 
 def _checked(options: Options) -> View:
     from visavis.streamer.commands.outputs import check_output
-    from visavis.streamer.presenter.camera import KINDS
-    from visavis.streamer.presenter.captions import made_by_us
-    from visavis.streamer.worker.view import read_view
+    from visavis.streamer.presenter.devices.camera import KINDS
+    from visavis.streamer.presenter.script.captions import made_by_us
+    from visavis.streamer.worker.pipeline.view import read_view
 
     view = read_view(options.canvas, options.framing, options.background)
     outside = options.camera != "none" or options.record is not None
@@ -162,8 +169,10 @@ def _checked(options: Options) -> View:
         if output is not None:
             force = options.force or (endings == (".vtt",) and made_by_us(output))
             check_output(output, made_from, force=force, suffixes=endings)
-    if options.script is not None and options.audio is not None:
-        raise BadRequest("Give either --script or --audio.")
+    if options.audio is not None and (options.script is not None or options.agent):
+        raise BadRequest("Give either --audio, or --script, or --agent, or the last two.")
+    if not -1 <= options.agent <= 65_535:
+        raise BadRequest("The port for an agent must be between 1 and 65535, or -1 for any.")
     return view
 
 
@@ -172,9 +181,9 @@ def _file(background: str) -> Path | None:
 
 
 def _captions(options: Options) -> Path | None:
-    """Return where captions go; only a script has words for them."""
+    """Return where captions go; only a script and an agent have words for them."""
     if options.script is None:
-        return None
+        return options.captions if options.agent else None
     return options.captions or options.script.with_suffix(".vtt")
 
 
@@ -198,16 +207,22 @@ def _avatars(config: Config, wanted: str) -> tuple[AvatarStore, str, list[tuple[
 
 
 def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
-    from visavis.streamer.presenter.captions import Captions
-    from visavis.streamer.presenter.microphone import Microphone
-    from visavis.streamer.presenter.script import read_script
-    from visavis.streamer.presenter.sources import FileSource, ScriptSource
-    from visavis.streamer.presenter.voice import Voice
+    from visavis.streamer.presenter.devices.microphone import Microphone
+    from visavis.streamer.presenter.script.captions import Captions
+    from visavis.streamer.presenter.script.script import read_script
+    from visavis.streamer.presenter.script.sources import FileSource, ScriptSource
 
     if options.audio is not None:
         return FileSource(options.audio), None
+    if options.script is None and options.agent:
+        from visavis.streamer.presenter.agent import AgentSource
+
+        listening = AgentSource(max(0, options.agent))
+        parts.where.append(f"An agent may speak: {listening.socket.address}")
+        path = _captions(options)
+        return listening, None if path is None else Captions(path)
     if options.script is None:
-        from visavis.streamer.presenter.sounddevices import portaudio
+        from visavis.streamer.presenter.devices.sounddevices import portaudio
 
         portaudio()  # says what is missing before anything is loaded
         return Microphone(options.microphone, parts.arrived), None
@@ -216,18 +231,42 @@ def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"The script {options.script} cannot be read.") from error
     steps = read_script(text)
-    voice = Voice(options.voice, options.voice_rate)
+    speak = _voice(options, parts)
     path = _captions(options)
     captions = None if path is None else Captions(path)
-    return ScriptSource(steps, voice.speak), captions
+    return ScriptSource(steps, speak), captions
+
+
+def _voice(options: Options, parts: Parts) -> Callable[[str], NDArray[np.int16]]:
+    """Return what speaks a script: a program that comes to the agent socket, or a command."""
+    if not options.agent:
+        from visavis.streamer.presenter.script.voice import Voice
+
+        return Voice(options.voice, options.voice_rate).speak
+    from visavis.streamer.presenter.agent import ScriptAgent
+
+    agent = ScriptAgent(max(0, options.agent))
+    parts.stack.callback(agent.close)
+    parts.where.append(f"Speak the script: {agent.socket.address}")
+    return agent.speak
+
+
+def _caption_by(source: Source, presenter: Presenter) -> None:
+    """Let an agent's captions be written at their time."""
+    if hasattr(source, "caption"):
+        source.caption = presenter.caption
 
 
 def _load(
-    config: Config, options: Options, bundle: str, refusal: Callable[[str], str]
+    config: Config,
+    options: Options,
+    bundle: str,
+    drawn: Callable[[], None],
+    refusal: Callable[[str], str],
 ) -> LiveAvatar:
     from visavis.streamer.presenter.engine import LiveAvatar
-    from visavis.streamer.trust.mark import decide, marked_as
-    from visavis.streamer.worker.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
+    from visavis.streamer.trust.marks.mark import decide, marked_as
+    from visavis.streamer.worker.pipeline.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
 
     marking = decide(config.trust, config.data_dir, "present")
     marked = marked_as(marking, config.trust, config.data_dir, uuid.uuid4().hex, options.fps)
@@ -245,26 +284,27 @@ def _load(
         canvas=options.canvas,
         framing=options.framing,
         background=options.background,
+        eager=True,
         payload=marked.payload.hex(),
     )
-    return LiveAvatar(spec, pipelines, marking=marking, refusal=refusal)
+    return LiveAvatar(spec, pipelines, drawn=drawn, marking=marking, refusal=refusal)
 
 
 def _recorder(options: Options, view: View) -> Recorder | None:
     if options.record is None:
         return None
-    from visavis.streamer.media.recorder import Recorder
+    from visavis.streamer.media.files.recorder import Recorder
 
     return Recorder(options.record, view.width, view.height, options.fps)
 
 
 def _outputs(presenter: Presenter, options: Options, view: View) -> list[str]:
     """Join camera and sound to the presenter; return sentences about where they go."""
-    from visavis.streamer.presenter.camera import CameraFeed, open_camera
-    from visavis.streamer.presenter.pulse import SOURCE_LABEL
-    from visavis.streamer.presenter.speaker import NamedOutput, PulseMicrophone
+    from visavis.streamer.presenter.devices.camera import CameraFeed, open_camera
+    from visavis.streamer.presenter.devices.pulse import SOURCE_LABEL
+    from visavis.streamer.presenter.devices.speaker import NamedOutput, PulseMicrophone
 
-    where = []
+    where: list[str] = []
     if options.camera != "none":
         kind, device = options.camera, options.camera_device
         presenter.feed_camera(
@@ -290,7 +330,7 @@ def _outputs(presenter: Presenter, options: Options, view: View) -> list[str]:
 
 
 @contextlib.contextmanager
-def _running(presenter: Presenter, seconds: float) -> Iterator[Callable[[], bool]]:
+def _running(presenter: Presenter, seconds: float) -> Generator[Callable[[], bool]]:
     """Run the loop on a thread; yields a function that says whether it still runs."""
     broken: list[BaseException] = []
 
@@ -301,10 +341,11 @@ def _running(presenter: Presenter, seconds: float) -> Iterator[Callable[[], bool
             broken.append(error)
 
     thread = threading.Thread(target=loop, name="media", daemon=True)
-    before = {
-        number: signal.signal(number, lambda *_: presenter.stop())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        presenter.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     timer = threading.Timer(seconds, presenter.stop) if seconds else None
     thread.start()
     if timer is not None:
@@ -325,11 +366,11 @@ def _running(presenter: Presenter, seconds: float) -> Iterator[Callable[[], bool
 
 def list_devices() -> list[str]:
     """Return lines that name every microphone, sound output and camera way there is."""
-    from visavis.streamer.presenter import sounddevices
-    from visavis.streamer.presenter.camera import ways
-    from visavis.streamer.presenter.errors import MissingPart
+    from visavis.streamer.presenter.devices import pulse, sounddevices
+    from visavis.streamer.presenter.devices.camera import ways
+    from visavis.streamer.presenter.devices.errors import MissingPart
 
-    lines = []
+    lines: list[str] = []
     try:
         audio = sounddevices.portaudio()
         for kind, title in (("input", "Microphones"), ("output", "Sound outputs")):
@@ -337,4 +378,6 @@ def list_devices() -> list[str]:
             lines += [f"{title}:"] + [f"  {name}" for name in found or ["none"]]
     except MissingPart as error:
         lines.append(str(error))
+    if sys.platform == "linux":
+        lines += ["Virtual microphone:", f"  {pulse.way()}"]
     return [*lines, "Cameras:", *(f"  {way}" for way in ways())]

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from visavis.streamer.addresses import reachable_addresses
+from visavis.streamer.clock import MonotonicClock
 from visavis.streamer.commands.checks import Check
 from visavis.streamer.config import Config
-from visavis.streamer.http.guard import is_loopback
+from visavis.streamer.http.security.guard import is_loopback
 
+_GATHER_S = 10.0
 _OPEN_UP = (
     "To let a phone in, serve with --host 0.0.0.0 --tls-self-signed and a token (VISAVIS_TOKEN)."
 )
+
+
+async def gather(config: Config) -> list[tuple[str, str]]:
+    """Return the type and address of every candidate that a session would have."""
+    from visavis.streamer.webrtc.ice.agent import IceAgent
+    from visavis.streamer.webrtc.ice.servers import IceServers
+    from visavis.streamer.webrtc.ice.sockets import Binding
+
+    asks = bool(config.ice.servers) and config.ice.relay
+    servers = IceServers(config.ice, MonotonicClock(), time.time) if asks else None
+    agent = IceAgent(Binding(servers=servers))
+    try:
+        await asyncio.wait_for(agent.gather_candidates(), _GATHER_S)
+        return [(candidate.type, candidate.host) for candidate in agent.local_candidates]
+    finally:
+        await agent.close()
 
 
 def offered(config: Config, gathered: list[str]) -> Iterator[Check]:
@@ -41,6 +61,34 @@ def offered(config: Config, gathered: list[str]) -> Iterator[Check]:
         )
     else:
         yield Check("network", "fail", "No address can be used.", "Bring the loopback up.")
+
+
+def ice_servers(config: Config, gathered: list[tuple[str, str]]) -> Iterator[Check]:
+    """Say what the STUN and TURN servers of the settings answered; nothing where there are none.
+
+    Args:
+        config: of the server.
+        gathered: type and address of a session's own candidates.
+    """
+    if not config.ice.servers:
+        return
+    name, told = "STUN and TURN", ", ".join(config.ice.servers)
+    if not config.ice.relay:
+        yield Check(name, "ok", f"Clients are told of {told}; this server does not ask itself.")
+        return
+    relayed = [address for kind, address in gathered if kind == "relay"]
+    mapped = [address for kind, address in gathered if kind == "srflx"]
+    words = [f"a relay at {a}" for a in relayed] + [f"{a} as this machine's own" for a in mapped]
+    asked = {server.split(":")[0].rstrip("s") for server in config.ice.servers}
+    if ("turn" in asked and not relayed) or ("stun" in asked and not (mapped or relayed)):
+        yield Check(
+            name,
+            "warn",
+            f"{told} gave no {'relay' if 'turn' in asked else 'address'}.",
+            "Check that it runs, that its port is open, and the secret or password.",
+        )
+    else:
+        yield Check(name, "ok", f"{told} gave {' and '.join(words)}.")
 
 
 def other_devices(config: Config) -> Iterator[Check]:

@@ -4,6 +4,8 @@ Sound is read twice, at the model's rate and at the file's, so that nothing long
 ever held; frame *n* of the picture belongs to samples ``[n·rate/fps, (n+1)·rate/fps)`` of both.
 """
 
+# PyAV's packets are generic, and its methods name them without what they are of.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import contextlib
@@ -21,13 +23,13 @@ from numpy.typing import NDArray
 
 from visavis.streamer.commands.outputs import check_output, whole_file
 from visavis.streamer.errors import BadRequest
-from visavis.streamer.media.audio_file import is_silent, read_blocks
-from visavis.streamer.trust.mark import MARKED, Marker, Marking
+from visavis.streamer.media.files.audio_file import is_silent, read_blocks
+from visavis.streamer.trust.marks.mark import MARKED, Marker, Marking
 
 if TYPE_CHECKING:
     from visavis.models.motion.stream import MotionStream
-    from visavis.streamer.worker.pipeline import Drawer
-    from visavis.streamer.worker.view import View
+    from visavis.streamer.worker.pipeline.pipeline import Drawer
+    from visavis.streamer.worker.pipeline.view import View
 
 AUDIO_RATE = 48_000
 SUFFIXES = (".mp4", ".mov", ".mkv")
@@ -187,7 +189,7 @@ class _Writer:
         self._video = self._container.add_stream("prores_ks" if alpha else "libx264", rate=fps)
         self._video.width, self._video.height = width, height
         self._video.pix_fmt = "yuva444p10le" if alpha else "yuv420p"
-        self._video.options = _PRORES if alpha else _H264
+        self._video.options = dict[str, object](_PRORES if alpha else _H264)
         self._alpha = alpha
         self._audio = self._container.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
         self._fps = fps

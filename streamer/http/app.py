@@ -14,39 +14,40 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 
 from visavis.streamer import __version__
-from visavis.streamer.avatars.enrolment import compile_once
+from visavis.streamer.avatars.compiled import compile_once
+from visavis.streamer.avatars.guidance import Guide
+from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
-from visavis.streamer.http import (
-    agent_routes,
-    pages,
-    pipecat_routes,
-    push_routes,
-    room_routes,
-    sessions,
-    status,
-    whip_routes,
-)
-from visavis.streamer.http import avatars as avatar_routes
-from visavis.streamer.http.answers import handle_errors
-from visavis.streamer.http.guard import Guard, check_exposure, is_loopback
-from visavis.streamer.http.services import Services, find_avatar
+from visavis.streamer.http.bodies.answers import handle_errors
+from visavis.streamer.http.routes import agent as agent_routes
+from visavis.streamer.http.routes import avatars as avatar_routes
+from visavis.streamer.http.routes import pages, sessions, status
+from visavis.streamer.http.routes import pipecat as pipecat_routes
+from visavis.streamer.http.routes import push as push_routes
+from visavis.streamer.http.routes import recordings as recording_routes
+from visavis.streamer.http.routes import rooms as room_routes
+from visavis.streamer.http.routes import whip as whip_routes
+from visavis.streamer.http.routes.services import Services, find_avatar
+from visavis.streamer.http.security.guard import Guard, check_exposure, is_loopback
 from visavis.streamer.metrics import Metrics
-from visavis.streamer.rooms.limits import RoomLimits
+from visavis.streamer.rooms.access.limits import RoomLimits
+from visavis.streamer.rooms.access.tickets import TicketOffice, load_key
+from visavis.streamer.rooms.archive import Archive
 from visavis.streamer.rooms.service import Rooms
-from visavis.streamer.rooms.tickets import TicketOffice, load_key
 from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
-from visavis.streamer.trust.deployment import payload_for
-from visavis.streamer.trust.mark import decide
-from visavis.streamer.webrtc.rtcp import WallClock
-from visavis.streamer.webrtc.sockets import Binding
-from visavis.streamer.worker.client import COMMAND
-from visavis.streamer.worker.cores import usable_cores
-from visavis.streamer.worker.pipeline import DRAWN, SlotSpec, WorkerSettings
-from visavis.streamer.worker.supervisor import Supervisor
+from visavis.streamer.trust.marks.deployment import payload_for
+from visavis.streamer.trust.marks.mark import decide
+from visavis.streamer.webrtc.ice.servers import IceServers
+from visavis.streamer.webrtc.ice.sockets import Binding
+from visavis.streamer.webrtc.rtp.rtcp import WallClock
+from visavis.streamer.worker.edge.client import COMMAND
+from visavis.streamer.worker.edge.supervisor import Supervisor
+from visavis.streamer.worker.pipeline.cores import usable_cores
+from visavis.streamer.worker.pipeline.pipeline import DRAWN, SlotSpec, WorkerSettings
 
 if TYPE_CHECKING:
     from visavis.streamer.avatars.store import AvatarStore
@@ -106,6 +107,7 @@ def create_app(
         pipecat_routes,
         agent_routes,
         avatar_routes,
+        recording_routes,
         room_routes,
         status,
         pages,
@@ -129,13 +131,14 @@ async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncGene
             stack.push_async_callback(_close, what, close)
 
         closes("audit log", lambda: asyncio.to_thread(services.scribe.shutdown))
+        closes("worker", services.supervisor.close)  # also one that is still starting
         try:
             await services.supervisor.start()
         except ConnectionError as error:
             app.state.failure = str(error)
             raise
-        closes("worker", services.supervisor.close)
         closes("avatars", services.avatars.close)
+        closes("guidance", services.guide.close)
         closes("sessions", services.sessions.close)
         services.rooms.start()
         closes("rooms", services.rooms.close)
@@ -162,6 +165,24 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _worker_settings(config: Config) -> WorkerSettings:
+    return WorkerSettings(
+        slots=admission.slots(config.limits),
+        engine=config.engine.engine,
+        threads=config.engine.threads,
+        compute=config.engine.compute,
+        size=config.media.size,
+        refine=config.media.refine,
+        label=decide(config.trust, config.data_dir, "server").label,
+    )
+
+
+def _admission(config: Config, supervisor: Supervisor, metrics: Metrics) -> Admission:
+    lanes = admission.lanes(usable_cores(), config.engine.compute)
+    limits, media = config.limits, config.media
+    return Admission(limits, media.fps, supervisor, metrics, size=media.size, lanes=lanes)
+
+
 def _services(
     config: Config,
     clock: Clock,
@@ -174,24 +195,15 @@ def _services(
         avatars = AvatarStore(config.data_dir, config.limits, config.media.size)
     store = avatars
     metrics = Metrics()
-    settings = WorkerSettings(
-        slots=admission.slots(config.limits),
-        engine=config.engine.engine,
-        threads=config.engine.threads,
-        compute=config.engine.compute,
-        size=config.media.size,
-        refine=config.media.refine,
-        label=decide(config.trust, config.data_dir, "server").label,
-    )
-    supervisor = Supervisor(settings, clock, command=worker_command)
-    admitted = Admission(
-        config.limits,
-        config.media.fps,
-        supervisor,
-        metrics,
-        size=config.media.size,
-        lanes=admission.lanes(usable_cores(), config.engine.compute),
-    )
+    supervisor = Supervisor(_worker_settings(config), clock, command=worker_command)
+    admitted = _admission(config, supervisor, metrics)
+    scribe = ThreadPoolExecutor(1, "audit")
+
+    def note(event: str, subject: str) -> None:
+        scribe.submit(store.note, event, subject)
+
+    archive = Archive(config.data_dir, config.media.fps, clock.now, note)
+    ice_servers = IceServers(config.ice, clock, time.time)
     context = SessionContext(
         config=config,
         clock=clock,
@@ -204,9 +216,9 @@ def _services(
             payload_for(config.data_dir, session).hex() if config.trust.watermark else ""
         ),
         admit=getattr(store, "admit", lambda *_: None),
-        binding=_binding(config),
+        binding=_binding(config, ice_servers),
+        record=archive.begin_alone,
     )
-    scribe = ThreadPoolExecutor(1, "audit")
 
     def journal(event: str, avatar_id: str, session_id: str) -> None:
         scribe.submit(store.note, event, avatar_id, session=session_id)
@@ -216,12 +228,26 @@ def _services(
         context,
         manager,
         TicketOffice(load_key(config.data_dir / "rooms.key"), time.time),
+        archive,
         config.data_dir,
         limits=RoomLimits(**config.rooms.model_dump()),
         wall=time.time,
-        note=lambda event, subject: scribe.submit(store.note, event, subject),
+        note=note,
     )
-    return Services(config, metrics, supervisor, admitted, manager, store, rooms, scribe)
+    guide = Guide(demanded(config.limits.photo_sandbox))
+    return Services(
+        config,
+        metrics,
+        supervisor,
+        admitted,
+        manager,
+        store,
+        rooms,
+        archive,
+        guide,
+        scribe,
+        ice_servers,
+    )
 
 
 async def _calibrate(services: Services, clock: Clock) -> None:
@@ -247,14 +273,16 @@ async def _end_erased(services: Services, clock: Clock) -> None:
             logger.exception("looking for erased avatars failed")
 
 
-def _binding(config: Config) -> Binding:
+def _binding(config: Config, servers: IceServers) -> Binding:
     """Return where media is bound: as far as the HTTP server is reachable, itself or by a proxy."""
     server, ice = config.server, config.ice
-    elsewhere = bool(server.host_names or server.root_path or ice.advertise)
+    asks = bool(ice.servers) and ice.relay
+    elsewhere = bool(server.host_names or server.root_path or ice.advertise or asks)
     return Binding(
         loopback_only=is_loopback(server.host) and not elsewhere,
         ports=(ice.udp_port_min, ice.udp_port_max),
         advertise=ice.advertise,
+        servers=servers if asks else None,
     )
 
 

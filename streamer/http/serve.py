@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import sys
 import time
 from functools import partial
+from types import FrameType
 from typing import Any, Final, cast
 
 import uvicorn
@@ -18,14 +20,19 @@ from visavis.streamer.addresses import reachable_addresses
 from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.http.app import create_app
-from visavis.streamer.http.connections import BoundedProtocol, Connections, affordable_connections
-from visavis.streamer.http.guard import is_loopback
-from visavis.streamer.http.tls import certificate
+from visavis.streamer.http.security.connections import (
+    BoundedProtocol,
+    Connections,
+    affordable_connections,
+)
+from visavis.streamer.http.security.guard import is_loopback
+from visavis.streamer.http.security.tls import certificate
 from visavis.streamer.webrtc.connection import self_test
 from visavis.streamer.worker.memory import limit_arenas, settle
 
 _GRACE_S: Final = 5
 _HEADER_BYTES: Final = 32 * 1024
+_MESSAGE_BYTES: Final = 8 << 20  # a minute of sound as base64
 _BACKLOG: Final = 128  # asyncio accepts as many at a time before it looks at any of them
 
 
@@ -54,6 +61,8 @@ def uvicorn_config(app: FastAPI, config: Config) -> uvicorn.Config:
         timeout_keep_alive=server.keep_alive_s,
         timeout_graceful_shutdown=_GRACE_S,
         h11_max_incomplete_event_size=_HEADER_BYTES,
+        ws_max_size=_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # what comes is sound; inflating it keeps pictures waiting
     )
 
 
@@ -78,6 +87,14 @@ def run_server(config: Config) -> None:
     addresses = public_addresses(config, sock.getsockname()[1])
 
     class Announcing(uvicorn.Server):
+        told: int | None = None  # to stop, by which signal
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            super().handle_exit(sig, frame)
+            self.told = sig
+            if not self.started:  # uvicorn waits for a start, however long it takes
+                app.state.services.supervisor.give_up()
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if self.started:
@@ -89,6 +106,8 @@ def run_server(config: Config) -> None:
     with contextlib.suppress(SystemExit):
         server.run(sockets=[sock])
     if not server.started:
+        if server.told is not None:
+            signal.raise_signal(server.told)  # its handler is the one from before again
         raise BadRequest(app.state.failure or "The server could not start; run visavis doctor.")
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from visavis.streamer import __version__
+from visavis.streamer.errors import BadRequest, VisavisError
 
 LABEL: Final = "chat"  # of the data channel
 VERSION: Final = "2.2.0"  # of the protocol
@@ -22,6 +23,8 @@ _MAX_ID: Final = 256
 _MAJOR_1: Final = re.compile(r"1\.\d{1,6}\.\d{1,6}")
 _COMMANDS: Final = ("interrupt", "avatar", "mute")  # of a client-message
 _NO_TEXT: Final = ("send-text", "dtmf", "append-to-context")
+_NO_MESSAGE: Final = "The message is not a JSON object of at most 64 KB with a type."
+_HEARS_ONLY: Final = "This server speaks what it hears; it takes no text."
 _NO_ANSWER: Final = ("ui-event", "ui-snapshot", "ui-cancel-job-group")
 
 Message = dict[str, Any]
@@ -63,7 +66,7 @@ def read(text: object) -> list[Action]:
         return []
     message = _parse(text)
     if message is None:
-        return [Send(error("The message is not a JSON object of at most 64 KB with a type."))]
+        return [Send(error(_NO_MESSAGE, "not-json"))]
     if message["type"] == "signalling":
         return _signalling(message.get("message"))
     return _rtvi(message)
@@ -76,16 +79,18 @@ def _parse(text: object) -> Message | None:
         message = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+    if not isinstance(message, dict):
         return None
-    return message
+    found = cast(Message, message)
+    return found if isinstance(found.get("type"), str) else None
 
 
 def _signalling(message: object) -> list[Action]:
     """Take the state of the microphone; the camera and the screen are of no use."""
-    if not isinstance(message, dict) or message.get("type") != "trackStatus":
+    found = cast(Message, message) if isinstance(message, dict) else {}
+    if found.get("type") != "trackStatus":
         return []
-    index, enabled = message.get("receiver_index"), message.get("enabled")
+    index, enabled = found.get("receiver_index"), found.get("enabled")
     if isinstance(index, bool) or index != 0 or not isinstance(enabled, bool):
         return []
     return [Mute(not enabled)]
@@ -95,7 +100,7 @@ def _rtvi(message: Message) -> list[Action]:
     kind, data = message["type"], message.get("data")
     given = message.get("id")
     reply = given if isinstance(given, str) and len(given) <= _MAX_ID else ""
-    fields: Message = data if isinstance(data, dict) else {}
+    fields = cast(Message, data) if isinstance(data, dict) else {}
     if kind == "client-ready":
         return [Send(_ready(reply, fields.get("version")))]
     if kind == "disconnect-bot":
@@ -105,8 +110,9 @@ def _rtvi(message: Message) -> list[Action]:
     if kind in _NO_ANSWER:
         return []
     if kind in _NO_TEXT:
-        return [Send(refusal(reply, "This server speaks what it hears; it takes no text."))]
-    return [Send(refusal(reply, "There is no message of this type."))]
+        return [Send(refusal(reply, BadRequest(_HEARS_ONLY, code="unknown-message")))]
+    no_such = BadRequest("There is no message of this type.", code="unknown-message")
+    return [Send(refusal(reply, no_such))]
 
 
 def _ready(reply: str, version: object) -> Message:
@@ -120,7 +126,7 @@ def _command(reply: str, fields: Message) -> Action:
     name, values = fields.get("t"), fields.get("d")
     if name not in _COMMANDS:
         names = ", ".join(_COMMANDS)
-        return Send(refusal(reply, f"A client-message asks for one of {names}."))
+        return Send(refusal(reply, BadRequest(f"A client-message asks for one of {names}.")))
     return Command({**(values if isinstance(values, dict) else {}), "type": name}, reply)
 
 
@@ -130,14 +136,15 @@ def done(command: Command) -> Message:
     return _message("server-response", {"t": name, "d": {"status": "success"}}, command.id)
 
 
-def refusal(reply: str, sentence: str) -> Message:
+def refusal(reply: str, wrong: VisavisError) -> Message:
     """Return the answer to a message that cannot be carried out."""
-    return _message("error-response", {"error": sentence}, reply)
+    return _message("error-response", {"error": str(wrong), "code": wrong.code}, reply)
 
 
-def error(sentence: str) -> Message:
+def error(sentence: str, code: str) -> Message:
     """Return an error that is no answer to anything."""
-    return _message("error", {"error": sentence, "message": sentence, "fatal": False})
+    told = {"error": sentence, "message": sentence, "code": code, "fatal": False}
+    return _message("error", told)
 
 
 def speaking(who: str, on: bool) -> Message:

@@ -6,6 +6,8 @@ picture.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import webrtcvad
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ class Speaking:
 
     def __init__(self) -> None:
         self.on = False
-        self._vad = webrtcvad.Vad(_MODE)
+        self._vad: Any = webrtcvad.Vad(_MODE)
         self._rest = np.zeros(0, np.int16)
         self.position = 0
         self._same = 0  # samples in a row that speak against the present state
@@ -44,7 +46,7 @@ class Speaking:
         """
         self.position = position - len(self._rest)
         self._rest = np.concatenate([self._rest, samples])
-        changes = []
+        changes: list[tuple[int, bool]] = []
         while len(self._rest) >= _BLOCK:
             block, self._rest = self._rest[:_BLOCK], self._rest[_BLOCK:]
             self.position += _BLOCK

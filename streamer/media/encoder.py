@@ -5,6 +5,8 @@ ignores small and short changes, because a changed rate must not cost a keyframe
 rate in mid-stream, libvpx only when it is opened again.
 """
 
+# PyAV's packets are generic, and its methods name them without what they are of.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 from fractions import Fraction
@@ -146,6 +148,11 @@ def to_yuv(rgb: NDArray[np.uint8]) -> av.VideoFrame:
 def as_frame(i420: NDArray[np.uint8]) -> av.VideoFrame:
     """Return an I420 picture (H * 3 // 2, W) uint8 as what the encoder takes."""
     return av.VideoFrame.from_ndarray(i420, format="yuv420p")
+
+
+def from_yuv(picture: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return what :func:`to_yuv` made as I420 (H * 3 // 2, W)."""
+    return np.asarray(picture.to_ndarray(), np.uint8)
 
 
 class BitrateGovernor:

@@ -72,7 +72,7 @@ class JitterBuffer:
         self._last_timestamp = None
 
     def _in_order(self) -> list[AudioPacket]:
-        out = []
+        out: list[AudioPacket] = []
         assert self._next is not None
         while (packet := self._waiting.pop(self._next, None)) is not None:
             out.append(packet._replace(timestamp=self._unwrap(packet.timestamp)))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import MediaConfig
-from visavis.streamer.media.delay import ReleaseDelay
+from visavis.streamer.media.delay import Pace, ReleaseDelay
 from visavis.streamer.media.lead import SoundLead
 from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.media.resample import StreamingResampler
@@ -26,6 +26,8 @@ class MediaPath:
         clock: monotonic time; only says when something is due.
         to_models: told ``(position, samples)``: 16 kHz media time and mono int16.
         phases: where other sessions' frames begin.
+        early_ms: of the look-ahead that the models do not wait for.
+        pace: how close to the slowest frame the delay is held; None takes the one for networks.
     """
 
     def __init__(
@@ -34,15 +36,20 @@ class MediaPath:
         clock: Clock,
         to_models: Callable[[int, NDArray[np.int16]], None],
         phases: FramePhases | None = None,
+        *,
+        early_ms: int = 0,
+        pace: Pace | None = None,
     ) -> None:
         self.live = False
         self.muted = False
+        self._ahead_of_clock = False  # sound is written before its time
         self.timeline = Timeline(clock.now())
-        self.delay = ReleaseDelay(media.fps, media.look_ahead_ms, float(media.ring_ms))
+        waited_ms = media.look_ahead_ms - early_ms
+        self.delay = ReleaseDelay(media.fps, waited_ms, float(media.ring_ms), pace or Pace())
         self._clock = clock
         self.lead = SoundLead(media.sound_lead_ms, clock.now)
         self._fps = media.fps
-        self._ahead = media.look_ahead_ms * RATE // 1000
+        self._ahead = waited_ms * RATE // 1000
         self._to_models = to_models
         self._phases = phases or FramePhases()
         self._narrow = StreamingResampler(RATE, MODEL_RATE)
@@ -89,15 +96,32 @@ class MediaPath:
         """By how much sound leaves before its picture now, in seconds."""
         return self.lead.seconds(self.delay.seconds, self.timeline.lateness_s)
 
+    def in_hand_ms(self, frame: int, tick_at: float, waited_ms: float, work_ms: float) -> float:
+        """Return how much earlier than its tick a frame was ready, for the release delay.
+
+        Speech that is written ahead of the clock makes pictures early, silence after it does not:
+        what counts is when they were ready if the sound came with the clock.
+
+        Args:
+            frame: its number.
+            tick_at: monotonic seconds of its tick.
+            waited_ms: what it really waited.
+            work_ms: what models and drawing took.
+        """
+        if not self._ahead_of_clock:
+            return waited_ms
+        complete = self.timeline.start + (self.needed_by(frame) + 1) / RATE
+        return min(waited_ms, 1e3 * (tick_at - complete) - work_ms)
+
     def media_time(self) -> float | None:
         """Return the seconds of media that are due now; None before there are any."""
         if not self.live:
             return None
         return self._clock.now() - self.timeline.start - self.delay.seconds
 
-    def due_frame(self) -> int:
-        """Return the number of the frame that is due; negative before the first."""
-        due_s = self._clock.now() - self.timeline.start - self.delay.seconds
+    def due_frame(self, since_s: float = 0.0) -> int:
+        """Return the number of the frame that has been due for so long; negative before any."""
+        due_s = self._clock.now() - since_s - self.timeline.start - self.delay.seconds
         return int(np.floor((due_s + 1e-4) * self._fps))
 
     def sound(self, source_time: int, samples: NDArray[np.int16]) -> None:
@@ -106,6 +130,7 @@ class MediaPath:
             return
         if self.muted:
             samples = np.zeros_like(samples)
+        self._ahead_of_clock = False
         self.timeline.push(source_time, samples, self._clock.now())
         self._feed()
 
@@ -113,6 +138,7 @@ class MediaPath:
         """Take sound that is to be heard next, at 48 kHz, from something that has no clock."""
         if self.live:
             silent = np.zeros_like(samples) if self.muted else samples
+            self._ahead_of_clock = True
             self.timeline.extend(silent, self._clock.now())
             self._feed()
 

@@ -1,5 +1,7 @@
 """Streaming sample rate conversion with a constant, known delay."""
 
+# numpy's einsum takes whatever there is.
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 from math import gcd

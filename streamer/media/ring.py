@@ -50,9 +50,18 @@ class FrameRing(Generic[PictureT]):
         return len(self._waiting)
 
     @property
+    def shown(self) -> PictureT | None:
+        """The picture that was released last."""
+        return self._shown
+
+    @property
     def last_tick(self) -> int:
         """The last frame number that was released; -1 before the first."""
         return self._last_tick
+
+    def has(self, frame: int) -> bool:
+        """Whether the picture of this frame, or of a later one, waits here."""
+        return bool(self._waiting) and self._waiting[-1][0] >= frame
 
     def push(self, frame: int, picture: PictureT) -> bool:
         """Put the picture of a frame in; False if it came too late to be of use."""
@@ -65,6 +74,10 @@ class FrameRing(Generic[PictureT]):
             self._waiting.popleft()
             self.counters.dropped += 1
         return True
+
+    def holds(self, frame: int) -> bool:
+        """Whether there is room for this frame: one that is further ahead would push others out."""
+        return self._last_tick < 0 or frame <= self._last_tick + self.capacity
 
     def skips(self, frame: int) -> bool:
         """Whether drawing this frame is not worth it any more: skip to now."""
@@ -96,5 +109,9 @@ class FrameRing(Generic[PictureT]):
         return self._shown, True
 
     def clear(self) -> None:
-        """Barge-in: forget what waits; the last picture stays as what a repeat would show."""
+        """Barge-in: forget what waits; the last picture stays as what a repeat would show.
+
+        Pictures of frames that were dropped here may come again.
+        """
         self._waiting.clear()
+        self._newest = min(self._newest, self._last_tick)

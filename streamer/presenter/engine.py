@@ -11,12 +11,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.presenter.direction import DirectedPipeline
-from visavis.streamer.trust.mark import MARKED, Marking
+from visavis.models.motion.stream import eager_ms
+from visavis.streamer.presenter.script.direction import DirectedPipeline
+from visavis.streamer.trust.marks.mark import MARKED, Marking
 from visavis.streamer.trust.sealed import file_of
-from visavis.streamer.worker.pipeline import DRAWN, Pipelines, SlotSpec
+from visavis.streamer.worker.frames import Shown
+from visavis.streamer.worker.pipeline.pipeline import DRAWN, Pipelines, SlotSpec
 from visavis.streamer.worker.scheduler import Scheduler
-from visavis.streamer.worker.slot import RawForm, Shown, Slot
+from visavis.streamer.worker.slot import RawForm, Slot
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +35,7 @@ class LiveAvatar:
         pipelines: makes its models.
         form: of the pictures that come out.
         now: monotonic seconds.
+        drawn: called when a picture has been drawn, on the thread that draws.
         marking: what every picture carries.
         refusal: why a bundle may not be shown any more, in a sentence; empty if it may.
     """
@@ -44,6 +47,7 @@ class LiveAvatar:
         *,
         form: RawForm = "i420",
         now: Callable[[], float] = time.monotonic,
+        drawn: Callable[[], None] = lambda: None,
         marking: Marking = MARKED,
         refusal: Callable[[str], str] = _gone,
     ) -> None:
@@ -52,8 +56,8 @@ class LiveAvatar:
         self._refusal = refusal
         self._started = False
         self._pipelines = pipelines
-        self._pipeline = DirectedPipeline(pipelines.open(spec), spec.fps)
-        self._slot = Slot(spec, self._pipeline, now, raw=form, marking=marking)
+        self._pipeline = DirectedPipeline(pipelines.open(spec), spec.fps, spec.style)
+        self._slot = Slot(spec, self._pipeline, now, raw=form, drawn=drawn, marking=marking)
         self._scheduler = Scheduler(self._failed, now)
         self._scheduler.put(0, self._slot)
         self._loader = ThreadPoolExecutor(1, "loader")
@@ -73,6 +77,15 @@ class LiveAvatar:
         """Take mono int16 sound at 16 kHz whose first sample is at ``position``."""
         self._slot.feed(position, samples)
         self._scheduler.wake()
+
+    @property
+    def early_ms(self) -> int:
+        """How much of the look-ahead its models do not wait for."""
+        return eager_ms(self.spec.fps, self.spec.look_ahead_ms) if self.spec.eager else 0
+
+    def ready(self, frame: int) -> bool:
+        """Whether the picture of a frame, or of a later one, is drawn."""
+        return self._slot.ready(frame)
 
     def release(self, frame: int) -> Shown | None:
         """Return what frame number ``frame`` shows; None before the first picture."""

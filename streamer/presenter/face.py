@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from visavis.models.motion.flow import MOODS
-from visavis.streamer.presenter.keys import Keys
+from visavis.streamer.presenter.devices.keys import Keys
 from visavis.streamer.presenter.presenter import Presenter
-from visavis.streamer.worker.view import FRAMINGS
+from visavis.streamer.worker.pipeline.view import FRAMINGS
 
 _PERIOD_S = 0.25
 _BAR = 24  # characters of the level
@@ -79,7 +79,7 @@ class Face:
     def _log(self, going: Callable[[], bool], keys: Keys) -> None:
         """Write a line now and then, for services and logs."""
         for line in self._where:
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         last, problems = time.monotonic(), ""
         while going():
             self.press(keys.wait(_PERIOD_S))
@@ -87,10 +87,10 @@ class Face:
             if now != problems:
                 problems = now
                 said = now or "All devices are back."
-                self._console.print(said, highlight=False, soft_wrap=True)
+                self._console.print(said, highlight=False, markup=False, soft_wrap=True)
             if time.monotonic() - last >= _LOG_S:
                 last = time.monotonic()
-                self._console.print(self.line(), highlight=False, soft_wrap=True)
+                self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 
     def press(self, key: str) -> None:
         """Do what a key says."""

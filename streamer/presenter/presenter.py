@@ -9,21 +9,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import MediaConfig
+from visavis.streamer.media.delay import Pace
+from visavis.streamer.media.files.recorder import Recorder
 from visavis.streamer.media.path import MediaPath
-from visavis.streamer.media.recorder import Recorder
 from visavis.streamer.media.timeline import RATE
-from visavis.streamer.presenter.camera import CameraFeed
-from visavis.streamer.presenter.captions import Captions
+from visavis.streamer.presenter.devices.camera import CameraFeed
+from visavis.streamer.presenter.devices.speaker import Device, Speaker
 from visavis.streamer.presenter.engine import LiveAvatar
-from visavis.streamer.presenter.sources import Mark, Source
-from visavis.streamer.presenter.speaker import Device, Speaker
-from visavis.streamer.worker.slot import Shown
+from visavis.streamer.presenter.script.captions import Captions
+from visavis.streamer.presenter.script.sources import Followed, Mark, Source
+from visavis.streamer.worker.frames import Shown
 
 _LOOK_S = 0.010  # how often missing sound is looked for
-_START_HEADROOM_MS = 20.0  # what drawing and a sound device take; grows and shrinks by itself
+_START_HEADROOM_MS = 10.0  # what drawing and a sound device take; grows and shrinks by itself
+# A picture leaves as soon as it is drawn, at most so much before or after its sound. If all waited
+# for the slowest, as a network's receiver needs it, everybody would be later by that.
+_SOONER_S, _LATER_S = 0.005, 0.012
+_PACE = Pace(spare_ms=3.0, least_ms=2.0, most_down_ms=3.0)
 _FIGURES_S = 10.0  # that the figures look back
 
 
@@ -85,10 +91,11 @@ class Presenter:
         recorder: Recorder | None = None,
     ) -> None:
         self.figures = Figures()
-        self.path = MediaPath(media, clock, avatar.feed)
+        self.path = MediaPath(media, clock, avatar.feed, early_ms=avatar.early_ms, pace=_PACE)
         self.path.delay.headroom_ms = min(_START_HEADROOM_MS, float(media.ring_ms))
         self.muted = False
         self.avatar, self.source = avatar, source
+        self._followed = source if isinstance(source, Followed) else None
         self._clock = clock
         self._arrived = arrived or threading.Event()
         self._slide, self._captions, self._recorder = slide, captions, recorder
@@ -114,7 +121,7 @@ class Presenter:
             return None
         return (now - self.path.timeline.start - self.path.delay.seconds) * RATE
 
-    def _read(self, position: int, count: int) -> np.ndarray:
+    def _read(self, position: int, count: int) -> NDArray[np.int16]:
         return self.path.read(position, count)
 
     @property
@@ -145,8 +152,7 @@ class Presenter:
         while not self._ending.is_set() and not self._over():
             self.step()
             wait = self._next_tick() - self._clock.now()
-            if wait > 0:
-                self._arrived.wait(min(wait, _LOOK_S))
+            if wait > 0 and self._arrived.wait(min(wait, _LOOK_S)):
                 self._arrived.clear()
 
     def _over(self) -> bool:
@@ -165,20 +171,26 @@ class Presenter:
             start = self.path.timeline.written - len(block.samples)
             for mark in block.marks:
                 self._happens(mark, start)
+            if self._followed is not None:
+                self._followed.placed(start, block)
             if len(block.samples):
                 peak = float(np.abs(block.samples.astype(np.int32)).max()) / 32_768.0
                 self.figures.level = max(peak, 0.8 * self.figures.level)
         if self.source.ended and self._end_at is None:
             self._end_at = self.path.timeline.written
         self.path.fill()
-        due = self.path.due_frame()
+        due = self.path.due_frame(_LATER_S)
+        if due < self._frame and self._clock.now() >= self._next_tick():
+            due = self._frame
         if due >= self._frame:
             self._tick(due)
             self._frame = due + 1
         self._fire()
 
     def _next_tick(self) -> float:
-        return self.path.release(self.path.start_of(self._frame))
+        """Return when the next frame leaves, as far as it is known now."""
+        nominal = self.path.release(self.path.start_of(self._frame))
+        return nominal + (-_SOONER_S if self.avatar.ready(self._frame) else _LATER_S)
 
     def _tick(self, frame: int) -> None:
         shown = self.avatar.release(frame)
@@ -186,7 +198,9 @@ class Presenter:
         if shown is None:
             return
         figures, on_time = self.figures, shown.own == frame
-        self.path.delay.observe(on_time=on_time, waited_ms=shown.waited_ms if on_time else 0.0)
+        last = self.path.release(self.path.start_of(frame)) + _LATER_S
+        spare_ms = shown.waited_ms + 1e3 * (last - now) if on_time else 0.0
+        self.path.delay.observe(on_time=on_time, waited_ms=spare_ms)
         figures.shown += 1
         figures.late += not on_time
         figures.lately.append(not on_time)
@@ -219,13 +233,20 @@ class Presenter:
 
     def _fire(self) -> None:
         due = self._media_time(self._clock.now())
+        if self._followed is not None and due is not None:
+            self._followed.shown(max(0, int(due)))
         while self._due and due is not None and self._due[0][0] <= due:
             position, mark = self._due.pop(0)
             if mark.step.kind == "next":
                 self._slide()
-            elif self._captions is not None and mark.step.kind == "say":
-                first = self.path.start_of(self._first_frame or 0)
-                self._captions.add(mark.step.text, (position - first) / RATE, mark.seconds)
+            elif mark.step.kind == "say":
+                self.caption(mark.step.text, position, mark.seconds)
+
+    def caption(self, text: str, media_time: int, seconds: float) -> None:
+        """Write a caption that begins at a media time, in samples, where captions are written."""
+        if self._captions is not None:
+            first = self.path.start_of(self._first_frame or 0)
+            self._captions.add(text, max(0.0, (media_time - first) / RATE), seconds)
 
     # ------------------------------------------------------------------ end
 

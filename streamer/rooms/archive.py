@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visavis.streamer.errors import Conflict, NotFound
-from visavis.streamer.rooms.credentials import Credentials
+from visavis.streamer.rooms.access.credentials import Credentials
+from visavis.streamer.rooms.access.tickets import Purpose
 from visavis.streamer.rooms.meeting import Meeting
-from visavis.streamer.rooms.recording import Recording
-from visavis.streamer.rooms.shelf import Recordings, Shelf
-from visavis.streamer.rooms.tickets import Purpose
+from visavis.streamer.rooms.recording.recording import Recording
+from visavis.streamer.rooms.recording.shelf import Recordings, Shelf
+
+if TYPE_CHECKING:
+    from visavis.streamer.webrtc.feed import Feed
 
 
 class Archive:
@@ -33,6 +36,7 @@ class Archive:
     ) -> None:
         self._recordings = Recordings(data_dir)
         self._fps, self._now, self._note = fps, now, note
+        self._begun: list[Recording] = []
 
     def begin(self, meeting: Meeting) -> Recording:
         """Begin to record a meeting.
@@ -47,7 +51,50 @@ class Archive:
         def name_of(who: str) -> str:
             return room.people[who].name if who in room.people else ""
 
-        return Recording(shelf, self._fps, room.present, name_of, self._now)
+        return self._keep(Recording(shelf, self._fps, room.present, name_of, self._now))
+
+    def _keep(self, recording: Recording) -> Recording:
+        self._begun = [*self._running(), recording]
+        return recording
+
+    def _running(self) -> list[Recording]:
+        return [recording for recording in self._begun if not recording.over]
+
+    def begin_alone(self, feed: Feed) -> Recording:
+        """Begin to record a session that is in no room; who asked for it is all who is in it.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        shelf = self._recordings.make("", "")
+        self._note("recording-start", shelf.id)
+        who = shelf.id  # not the session's id: who knows that controls it
+        recording = Recording(shelf, self._fps, lambda: {who}, lambda who: "", self._now)
+        recording.follow({who: feed})
+        return self._keep(recording)
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return every recording, the newest first; for the server's owner."""
+        return [shelf.describe() for shelf in self._recordings.all()]
+
+    def any_file(self, recording_id: str, file: str) -> Path:
+        """Return where a recorded file lies; for the server's owner.
+
+        Raises:
+            NotFound: there is none.
+        """
+        shelf = self._recordings.get(recording_id)
+        self._note("recording-fetch", shelf.id)
+        return self._recordings.file(shelf, file)
+
+    def erase_any(self, recording_id: str) -> None:
+        """Erase a recording; for the server's owner.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: it runs.
+        """
+        self._erase(self._recordings.get(recording_id))
 
     def of(self, room: str, shown: Credentials) -> list[dict[str, Any]]:
         """Return the recordings of a room that a request may fetch, the newest first."""
@@ -63,15 +110,17 @@ class Archive:
         self._note("recording-fetch", shelf.id)
         return self._recordings.file(shelf, file)
 
-    def erase(self, room: str, shown: Credentials, recording_id: str, running: set[str]) -> None:
+    def erase(self, room: str, shown: Credentials, recording_id: str) -> None:
         """Erase a recording, as anybody may who is in it.
 
         Raises:
             NotFound: there is none, for this request.
-            Conflict: it is among those that run.
+            Conflict: it runs.
         """
-        shelf = self._get(room, shown, recording_id)
-        if shelf.id in running:
+        self._erase(self._get(room, shown, recording_id))
+
+    def _erase(self, shelf: Shelf) -> None:
+        if any(running.id == shelf.id for running in self._running()):
             raise Conflict("Stop the recording before you erase it.")
         self._recordings.erase(shelf)
         self._note("recording-erase", shelf.id)

@@ -6,14 +6,13 @@ import secrets
 from typing import Any
 
 from visavis.streamer.errors import Conflict
+from visavis.streamer.rooms.access.people import Part, Person
 from visavis.streamer.rooms.audience import Audience
 from visavis.streamer.rooms.meeting import Meeting
 from visavis.streamer.rooms.member import Member
-from visavis.streamer.rooms.people import Part, Person
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import OfferRequest, SessionManager
-from visavis.streamer.webrtc import signaling
-from visavis.streamer.webrtc.signaling import Offer
+from visavis.streamer.webrtc.sdp.signaling import Offer
 
 _ID_BYTES = 12
 
@@ -55,7 +54,7 @@ class Connector:
             return await self._without(meeting, member, request)
 
     def _checked(self, request: OfferRequest) -> Offer:
-        return signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        return self._context.read_offer(request.sdp)
 
     async def _with_avatar(
         self, meeting: Meeting, member: Member, person: Person, request: OfferRequest

@@ -7,13 +7,14 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from visavis.streamer.rooms.consent import Stage
-from visavis.streamer.rooms.floor import Floor
+from visavis.streamer.errors import Conflict, message_of
+from visavis.streamer.rooms.access.people import Person
+from visavis.streamer.rooms.attention.floor import Floor
+from visavis.streamer.rooms.attention.sound import RoomSound
 from visavis.streamer.rooms.member import Connection, Member
-from visavis.streamer.rooms.people import Person
-from visavis.streamer.rooms.recording import Recording
+from visavis.streamer.rooms.recording.consent import Stage
+from visavis.streamer.rooms.recording.recording import Recording
 from visavis.streamer.rooms.room import Room
-from visavis.streamer.rooms.sound import RoomSound
 
 if TYPE_CHECKING:
     from visavis.streamer.webrtc.feed import Feed
@@ -153,7 +154,7 @@ class Meeting:
 
     def _feeds(self) -> dict[str, Feed]:
         order = sorted(self.room.seated(), key=lambda p: (p.id != self.floor.holder, p.number))
-        feeds = {}
+        feeds: dict[str, Feed] = {}
         for person in order:
             member = self.members.get(person.id)
             connection = member.connection if member is not None else None
@@ -191,7 +192,7 @@ class Meeting:
         self._told_at = now
         recording.follow(self._recordable(self._feeds()))
         if recording.problem:
-            self._tell({"type": "error", "message": recording.problem}, "")
+            self._tell(message_of(Conflict(recording.problem, code="recording-stopped")), "")
             self.room.stop_recording()
         else:
             self._tell({"type": "recorded", **recording.describe()}, "")
@@ -201,7 +202,7 @@ class Meeting:
             self.recording = self._record(self)
         except OSError as error:
             logger.error("a recording could not be begun: %s", error)
-            self._tell({"type": "error", "message": _NO_DISK}, "")
+            self._tell(message_of(Conflict(_NO_DISK, code="recording-failed")), "")
             asyncio.get_running_loop().call_soon(self.room.stop_recording)
             return
         self.refresh()

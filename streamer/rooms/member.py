@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.streamer.errors import BadRequest
-from visavis.streamer.rooms.floor import Floor
-from visavis.streamer.rooms.looking import AHEAD, Look, Place, look_at, read_tiles
-from visavis.streamer.rooms.people import Part, Person
+from visavis.streamer.rooms.access.people import Part, Person
+from visavis.streamer.rooms.attention.floor import Floor
+from visavis.streamer.rooms.attention.looking import AHEAD, Look, Place, look_at, read_tiles
+from visavis.streamer.rooms.attention.sound import RoomSound
+from visavis.streamer.rooms.attention.speaking import SpeakingDetector
 from visavis.streamer.rooms.room import Room
-from visavis.streamer.rooms.sound import RoomSound
-from visavis.streamer.rooms.speaking import SpeakingDetector
-from visavis.streamer.session.control import Command
+from visavis.streamer.session.channels.control import Command
 
 if TYPE_CHECKING:
     from visavis.streamer.webrtc.feed import Feed
-    from visavis.streamer.webrtc.signaling import Offer
+    from visavis.streamer.webrtc.sdp.signaling import Offer
 
 
 class Connection(Protocol):

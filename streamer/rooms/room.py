@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, Forbidden, NotFound
-from visavis.streamer.rooms.consent import Consent, Stage
-from visavis.streamer.rooms.limits import Allowance, RoomLimits
-from visavis.streamer.rooms.people import Chat, Part, Person, Presence, Quality, chat_text
+from visavis.streamer.rooms.access.limits import Allowance, RoomLimits
+from visavis.streamer.rooms.access.people import Chat, Part, Person, Presence, Quality, chat_text
+from visavis.streamer.rooms.access.removed import Removed
+from visavis.streamer.rooms.recording.consent import Consent, Stage
 
 Tell = Callable[[dict[str, Any], str], None]
 Note = Callable[[str, str], object]
@@ -50,7 +51,7 @@ class Room:
         self.chat = Chat(limits)
         self.people: dict[str, Person] = {}
         self.empty_since = now()
-        self._removed: set[str] = set()  # people, and the links by which they came
+        self._removed = Removed()
         self._numbers = 0
         self._now, self._wall = now, wall
         self._tell, self._note = tell, note
@@ -109,13 +110,11 @@ class Room:
             AtCapacity: all seats are taken.
             Conflict: it is being recorded and they have not agreed.
         """
-        if who in self._removed:
-            raise Forbidden("The host has removed you from this call.", code="removed")
-        if link and link in self._removed:
-            raise Forbidden("The host has closed this link; ask for a new one.", code="removed")
+        self._removed.check(who, link)
         known = self.people.get(who)
         if known is not None:
             return self._back(known, name, part)
+        self._removed.check_name(name, link)
         if self.locked and not host:
             raise Forbidden(
                 "The host has locked this call; nobody else can come in now.", code="room-locked"
@@ -127,10 +126,16 @@ class Room:
                     "This call is being recorded; agree to it to come in.", code="recording"
                 )
             self.consent.agree(who)
+        person = self._person(who, name, part, host, link)
+        self.people[who] = person
+        self._note("room-join" if person.seated else "room-watch", who)
+        self._tell({"type": "join", "person": person.describe()}, "")
+        return person
+
+    def _person(self, who: str, name: str, part: Part, host: bool, link: str) -> Person:
         self._numbers += 1
-        now = self._now()
-        limits = self.limits
-        person = Person(
+        limits, now = self.limits, self._now()
+        return Person(
             id=who,
             name=name,
             part=part,
@@ -141,10 +146,6 @@ class Room:
             chats=Allowance(limits.chat_burst, limits.chat_per_s, now),
             actions=Allowance(limits.actions_burst, limits.actions_per_s, now),
         )
-        self.people[who] = person
-        self._note("room-join" if person.seated else "room-watch", who)
-        self._tell({"type": "join", "person": person.describe()}, "")
-        return person
 
     def _check_room(self, part: Part) -> None:
         limits = self.limits
@@ -241,10 +242,7 @@ class Room:
     def rate(self, who: str, value: object) -> None:
         """Note how good somebody's connection is; they measure it themselves."""
         person = self.find(who)
-        try:
-            quality = Quality(str(value))
-        except ValueError:
-            raise BadRequest("The quality must be good, fair or poor.") from None
+        quality = Quality.read(value)
         if person.quality is not quality and self._may(person):
             person.quality = quality
             self._changed(person)
@@ -268,11 +266,7 @@ class Room:
         person = self.find(who)
         if not person.seated:
             raise Forbidden("Those who watch cannot write.")
-        most = self.limits.chat_text
-        if isinstance(text, str) and len(text) > most:
-            raise BadRequest(f"A message has at most {most} characters; this one was not sent.")
-        if not (said := chat_text(text, most)):
-            raise BadRequest("The message is empty.")
+        said = chat_text(text, self.limits.chat_text)
         if not person.chats.take(self._now()):
             raise BadRequest("You write too fast; this message was not sent.")
         message = self.chat.add(person, said, self._wall())
@@ -313,7 +307,7 @@ class Room:
         if who == other:
             raise BadRequest("Leave the call instead of removing yourself.")
         person = self.find(other)
-        self._removed |= {other, person.link} - {""}
+        self._removed.add(person)
         self._note("room-remove", other)
         self.leave(other, "removed")
         return person

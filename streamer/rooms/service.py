@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from visavis.streamer.errors import AtCapacity, Forbidden, NotFound
+from visavis.streamer.rooms.access.credentials import Credentials, Entry
+from visavis.streamer.rooms.access.ended import Ended
+from visavis.streamer.rooms.access.limits import RoomLimits
+from visavis.streamer.rooms.access.names import room_name, shown_name
+from visavis.streamer.rooms.access.people import Part, Person
+from visavis.streamer.rooms.access.tickets import Purpose, Ticket, TicketOffice
 from visavis.streamer.rooms.archive import Archive
 from visavis.streamer.rooms.connecting import Connector
-from visavis.streamer.rooms.consent import Stage
-from visavis.streamer.rooms.credentials import Credentials, Entry
-from visavis.streamer.rooms.ended import Ended
-from visavis.streamer.rooms.limits import RoomLimits
 from visavis.streamer.rooms.meeting import Meeting
 from visavis.streamer.rooms.member import Member
-from visavis.streamer.rooms.names import is_room_name, room_name, shown_name
-from visavis.streamer.rooms.people import Part, Person
+from visavis.streamer.rooms.recording.consent import Stage
 from visavis.streamer.rooms.room import Room
-from visavis.streamer.rooms.tickets import Purpose, Ticket, TicketOffice
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import OfferRequest, SessionManager
 
@@ -31,6 +31,7 @@ _POLL_S = 0.25
 _ID_BYTES = 9
 _WATCHER = "w."  # begins the ids of watchers, so that their seats are never more than that
 _OVER = "This call has ended."
+_KEY_S = 400 * 86_400.0  # how long who made an avatar on the way in may erase it
 _AT_THE_DOOR = (Purpose.JOIN, Purpose.WATCH, Purpose.SEAT)
 
 
@@ -41,7 +42,8 @@ class Rooms:
         context: what sessions share.
         sessions: makes and keeps those who have an avatar.
         office: issues and reads tickets.
-        data_dir: where recordings lie.
+        archive: keeps recordings.
+        data_dir: where it is noted which calls have ended.
         limits: of every room.
         wall: UNIX time in seconds.
         note: writes ``(event, id)`` into the audit log; must not block.
@@ -52,6 +54,7 @@ class Rooms:
         context: SessionContext,
         sessions: SessionManager,
         office: TicketOffice,
+        archive: Archive,
         data_dir: Path,
         *,
         limits: RoomLimits,
@@ -60,7 +63,7 @@ class Rooms:
     ) -> None:
         self.limits = limits
         self._connector = Connector(context, sessions)
-        self._archive = Archive(data_dir, context.config.media.fps, context.clock.now, note)
+        self._archive = archive
         self._office = office
         self._wall = wall
         self._note = note
@@ -117,31 +120,13 @@ class Rooms:
             return Credentials(owner)
         return Credentials(False, self._office.read(text, *_AT_THE_DOOR))
 
-    def _allowed(self, name: str, shown: Credentials) -> None:
-        """Check that a request has something to do with this room.
-
-        Raises:
-            NotFound: the address names no room.
-            Forbidden: it is for another room, or shows nothing.
-        """
-        if not is_room_name(name):
-            raise NotFound("There is no call at this address.", code="unknown-room")
-        if shown.ticket is not None:
-            if shown.ticket.room != name:
-                raise Forbidden("This invitation is for another call.")
-        elif not shown.owner:
-            raise Forbidden(
-                "You need an invitation to this call; ask its host for a link.",
-                code="invitation-needed",
-            )
-
     def _open_to(self, name: str, shown: Credentials) -> Meeting | None:
         """Return the room if it is open, for a request that has something to do with it.
 
         Raises:
-            Forbidden: its ticket is for a call that has ended, or see :meth:`_allowed`.
+            Forbidden: its ticket is for a call that has ended; see ``Credentials.check_room``.
         """
-        self._allowed(name, shown)
+        shown.check_room(name)
         meeting, ticket = self._meetings.get(name), shown.ticket
         if ticket is not None:
             if ticket.sitting in self._ended:
@@ -190,6 +175,19 @@ class Rooms:
         self._open_to(name, shown)
         if shown.is_for(Purpose.WATCH):
             raise Forbidden("Your invitation is for watching only.")
+
+    def key_to(self, avatar_id: str) -> str:
+        """Return what erases an avatar that somebody made on the way in; theirs alone to keep."""
+        return self._office.issue(Purpose.AVATAR, "", "", _KEY_S, holder=avatar_id)
+
+    def check_key(self, avatar_id: str, text: str) -> None:
+        """Check that this is the key of that avatar; the call itself may be over.
+
+        Raises:
+            Forbidden: it is not.
+        """
+        if self._office.read(text, Purpose.AVATAR).holder != avatar_id:
+            raise Forbidden("This is the key of another avatar.", code="ticket")
 
     def create(self, title: str) -> dict[str, Any]:
         """Open a room; one of that name that is open already is that room.
@@ -320,7 +318,7 @@ class Rooms:
             Forbidden: it shows no seat.
             NotFound: the call, or the person, is not there any more.
         """
-        self._allowed(name, shown)
+        shown.check_room(name)
         ticket, meeting = shown.ticket, self._meetings.get(name)
         if ticket is None or not shown.is_for(Purpose.SEAT):
             raise Forbidden("Join the call first.")
@@ -391,16 +389,15 @@ class Rooms:
 
     def recorded(self, name: str, shown: Credentials) -> list[dict[str, Any]]:
         """Return the recordings of a room that somebody may fetch."""
-        self._allowed(name, shown)
+        shown.check_room(name)
         return self._archive.of(name, shown)
 
     def file(self, name: str, shown: Credentials, recording_id: str, file: str) -> Path:
         """Return where a recorded file lies; raises as :meth:`Archive.file`."""
-        self._allowed(name, shown)
+        shown.check_room(name)
         return self._archive.file(name, shown, recording_id, file)
 
     def erase(self, name: str, shown: Credentials, recording_id: str) -> None:
         """Erase a recording; raises as :meth:`Archive.erase`."""
-        self._allowed(name, shown)
-        running = {m.recording.id for m in self._meetings.values() if m.recording is not None}
-        self._archive.erase(name, shown, recording_id, running)
+        shown.check_room(name)
+        self._archive.erase(name, shown, recording_id)

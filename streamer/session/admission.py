@@ -5,8 +5,8 @@ from __future__ import annotations
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import AtCapacity
 from visavis.streamer.metrics import Metrics
-from visavis.streamer.worker.cores import compute_threads
-from visavis.streamer.worker.supervisor import Supervisor
+from visavis.streamer.worker.edge.supervisor import Supervisor
+from visavis.streamer.worker.pipeline.cores import compute_threads
 
 _FIXED = 0.5  # of a 512 px frame's cost that a larger or smaller picture does not change by area
 _FULL_SIZE = 512

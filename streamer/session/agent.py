@@ -20,11 +20,17 @@ from visavis.streamer.media.resample import StreamingResampler
 
 RATE: Final = 48_000  # of the timeline
 BLOCK: Final = RATE // 50  # two to a frame, so that frames end where blocks do
+_CONVERT_S: Final = 0.1  # of sound that is resampled at a time: a paragraph at once takes 0.6 s
 MAX_AHEAD_S: Final = 60.0  # of sound that may wait: a paragraph
 MOST_SEGMENTS: Final = 256  # that wait
+MOST_PARTS: Final = 8192  # that wait; of 10 ms each they were more than a minute
 MOST_CAPTIONS: Final = 256
-AHEAD: Final = 3 * BLOCK  # of the clock: sound may leave 50 ms before its picture, and loops stall
-MAX_BEHIND: Final = 2  # blocks; what is written later than that is written for nobody
+AHEAD: Final = 5 * BLOCK
+"""How far speech is written before the clock: a frame, the usual look-ahead and a block.
+
+So the first picture's sound is with the models at once, and a loop that stalls for less than this
+leaves no gap. Silence is written with the clock, as speech begins behind it.
+"""
 
 Event = dict[str, Any]
 
@@ -35,23 +41,38 @@ class Segment:
 
     Attributes:
         number: counts from 0.
-        pushed: samples that it has so far, at the timeline's rate.
-        seconds: the same as they were appended, before they were resampled.
+        seconds: of sound that were appended.
+        pushed: samples at the timeline's rate that were made of it so far.
         closed: whether there will be no more.
+        whole: whether all of it has been made, too.
         started: whether its first sample was seen.
         runs: ``[media time, samples]`` of what went onto the timeline; several after an underrun.
     """
 
     number: int
-    pushed: int = 0
     seconds: float = 0.0
+    pushed: int = 0
     closed: bool = False
+    whole: bool = False
     started: bool = False
-    runs: deque[list[int]] = field(default_factory=deque)
+    runs: deque[list[int]] = field(default_factory=deque[list[int]])
 
     def played(self, media_time: int) -> int:
         """Return how many of its samples are before a media time."""
         return sum(min(max(0, media_time - start), count) for start, count in self.runs)
+
+    def over(self, media_time: int) -> bool:
+        """Return whether all of it was seen."""
+        return self.whole and self.played(media_time) >= self.pushed
+
+
+@dataclass
+class _Waiting:
+    """Sound as it was appended; with no samples left, the end of its segment."""
+
+    segment: Segment
+    samples: NDArray[np.int16]
+    rate: int
 
 
 class AgentVoice:
@@ -60,81 +81,105 @@ class AgentVoice:
     Args:
         tell: told the events: ``started``, ``finished`` and ``interrupted``.
         caption: told a text when the sound before it has been seen.
+        came: told that there is sound to be asked for.
 
     Attributes:
         tell: see above.
         caption: see above.
-        waiting: samples that are not on the timeline yet.
+        came: see above.
+        waiting_s: seconds of what was appended that are not on the timeline yet.
     """
 
     def __init__(
         self,
         tell: Callable[[Event], None],
         caption: Callable[[str], None] = lambda text: None,
+        came: Callable[[], None] = lambda: None,
     ) -> None:
-        self.tell, self.caption = tell, caption
+        self.tell, self.caption, self.came = tell, caption, came
+        self._waiting: deque[_Waiting] = deque()
         self._blocks: deque[NDArray[np.int16]] = deque()
         self._segments: deque[Segment] = deque()
-        self._captions: deque[tuple[Segment | None, int, str]] = deque()
+        self._captions: deque[tuple[Segment | None, float, str]] = deque()
         self._count = 0
         self._widen: StreamingResampler | None = None
         self._rate = 0
-        self.waiting = 0
+        self._raw_s = 0.0
+        self._made = 0  # samples in blocks
+
+    @property
+    def waiting_s(self) -> float:
+        """See above."""
+        return self._raw_s + self._made / RATE
 
     # ------------------------------------------------------------------ what the program says
 
     def append(self, samples: NDArray[np.int16], rate: int) -> None:
-        """Take sound, any amount.
+        """Take sound, any amount; what it costs does not depend on how much it is.
 
         Args:
-            samples: mono int16.
+            samples: mono int16; not copied.
             rate: in Hz; may change from one call to the next.
 
         Raises:
             AtCapacity: too much would wait; nothing of it is taken.
         """
+        if not len(samples):
+            return
         seconds = len(samples) / rate
-        if self.waiting / RATE + seconds > MAX_AHEAD_S:
+        if self.waiting_s + seconds > MAX_AHEAD_S or len(self._waiting) >= MOST_PARTS:
             raise AtCapacity(
                 f"More than {MAX_AHEAD_S:.0f} s of sound would wait; append no faster than that.",
                 code="too-far-ahead",
             )
-        if rate != self._rate:
-            self._drain()
-            self._rate = rate
-            self._widen = None if rate == RATE else StreamingResampler(rate, RATE)
-        if self._widen is not None:
-            wide = self._widen.push(samples.astype(np.float32))
-            self._put(np.clip(np.rint(wide), -32_768, 32_767).astype(np.int16), seconds)
-        else:
-            self._put(samples, seconds)
-
-    def _put(self, samples: NDArray[np.int16], seconds: float = 0.0) -> None:
-        if not len(samples):
-            return
         if not self._segments or self._segments[-1].closed:
             if len(self._segments) >= MOST_SEGMENTS:
                 raise AtCapacity("Too many segments wait to be spoken.", code="too-far-ahead")
             self._segments.append(Segment(self._count))
             self._count += 1
-        self._segments[-1].pushed += len(samples)
-        self._segments[-1].seconds += seconds
-        self._blocks.append(samples)
-        self.waiting += len(samples)
-
-    def _drain(self) -> None:
-        """Bring out what the resampler still holds."""
-        if self._widen is not None:
-            rest = np.zeros(round(self._widen.delay_s * self._rate), np.float32)
-            wide = self._widen.push(rest)
-            self._put(np.clip(np.rint(wide), -32_768, 32_767).astype(np.int16))
-            self._widen = StreamingResampler(self._rate, RATE)
+        segment = self._segments[-1]
+        segment.seconds += seconds
+        self._raw_s += seconds
+        self._waiting.append(_Waiting(segment, samples, rate))
+        self.came()
 
     def flush(self) -> None:
         """Take that what was appended is a whole."""
         if self._segments and not self._segments[-1].closed:
-            self._drain()
             self._segments[-1].closed = True
+            self._waiting.append(_Waiting(self._segments[-1], np.zeros(0, np.int16), 0))
+
+    def _convert(self) -> None:
+        """Bring a little of what waits to the timeline's rate."""
+        part = self._waiting[0]
+        if part.rate != self._rate:  # another sound, or the end of one
+            self._drain(part.segment)
+            self._rate = part.rate
+            plain = part.rate in (0, RATE)
+            self._widen = None if plain else StreamingResampler(part.rate, RATE)
+        count = max(1, int(_CONVERT_S * part.rate))
+        samples, part.samples = part.samples[:count], part.samples[count:]
+        if len(samples):
+            self._raw_s -= len(samples) / part.rate
+            self._put(part.segment, samples)
+        if not len(part.samples):
+            part.segment.whole = not part.rate
+            self._waiting.popleft()
+        if not self._waiting:
+            self._raw_s = 0.0  # no sum of fractions stays behind
+
+    def _put(self, segment: Segment, samples: NDArray[np.int16]) -> None:
+        if self._widen is not None:
+            wide = self._widen.push(samples.astype(np.float32))
+            samples = np.clip(np.rint(wide), -32_768, 32_767).astype(np.int16)
+        segment.pushed += len(samples)
+        self._blocks.append(samples)
+        self._made += len(samples)
+
+    def _drain(self, segment: Segment) -> None:
+        """Bring out what the resampler still holds."""
+        if self._widen is not None:
+            self._put(segment, np.zeros(round(self._widen.delay_s * self._rate), np.int16))
 
     def text(self, text: str) -> None:
         """Show a text when what was appended before it has been seen.
@@ -145,7 +190,7 @@ class AgentVoice:
         if len(self._captions) >= MOST_CAPTIONS:
             raise AtCapacity("Too many texts wait to be shown.", code="too-far-ahead")
         last = self._segments[-1] if self._segments else None
-        self._captions.append((last, 0 if last is None else last.pushed, text))
+        self._captions.append((last, 0.0 if last is None else last.seconds, text))
 
     def clear(self, media_time: int) -> None:
         """Barge-in: forget everything and tell how far it came.
@@ -153,16 +198,15 @@ class AgentVoice:
         Args:
             media_time: up to which sound was released.
         """
-        cut = [s for s in self._segments if s.played(media_time) < s.pushed or not s.closed]
+        cut = [s for s in self._segments if not s.over(media_time)]
         for segment in [s for s in self._segments if s not in cut]:
             self._finish(segment, media_time)
         if cut:
             played_s = sum(min(s.seconds, s.played(media_time) / RATE) for s in cut)
             self._event("interrupted", cut[0], played_s, media_time)
-        self._blocks.clear()
-        self._segments.clear()
-        self._captions.clear()
-        self.waiting = 0
+        for queue in (self._waiting, self._blocks, self._segments, self._captions):
+            queue.clear()
+        self._raw_s, self._made = 0.0, 0
         self._rate, self._widen = 0, None
 
     # ------------------------------------------------------------------ what the session asks for
@@ -170,7 +214,10 @@ class AgentVoice:
     def block(self) -> tuple[NDArray[np.int16], int]:
         """Return the next ``BLOCK`` samples, and how many of them are sound and not padding."""
         out, filled = np.zeros(BLOCK, np.int16), 0
-        while filled < BLOCK and self._blocks:
+        while filled < BLOCK and (self._blocks or self._waiting):
+            if not self._blocks:
+                self._convert()
+                continue
             first = self._blocks[0]
             part = first[: BLOCK - filled]
             out[filled : filled + len(part)] = part
@@ -179,7 +226,7 @@ class AgentVoice:
                 self._blocks[0] = first[len(part) :]
             else:
                 self._blocks.popleft()
-        self.waiting -= filled
+        self._made -= filled
         return out, filled
 
     def placed(self, media_time: int, count: int) -> None:
@@ -195,6 +242,16 @@ class AgentVoice:
                 segment.runs.append([media_time, part])
             media_time, count = media_time + part, count - part
 
+    def spoken(self, start: int, end: int) -> list[tuple[int, int, int]]:
+        """Return ``(segment, first, count)`` of speech within a stretch of media time, in order."""
+        found = []
+        for segment in self._segments:
+            for begin, count in segment.runs:
+                first, last = max(begin, start), min(begin + count, end)
+                if last > first:
+                    found.append((segment.number, first, last - first))
+        return sorted(found, key=lambda span: span[1])
+
     def shown(self, media_time: int) -> None:
         """Tell what has become true now that a media time is seen."""
         while self._captions and self._is_due(*self._captions[0][:2], media_time):
@@ -203,12 +260,14 @@ class AgentVoice:
             if not segment.started and segment.runs and segment.runs[0][0] < media_time:
                 segment.started = True
                 self._event("started", segment, 0.0, segment.runs[0][0])
-            if segment.closed and segment.played(media_time) >= segment.pushed:
+            if segment.over(media_time):
                 self._finish(segment, media_time)
                 self._segments.remove(segment)
 
-    def _is_due(self, segment: Segment | None, position: int, media_time: int) -> bool:
-        return segment is None or segment.played(media_time) >= position
+    def _is_due(self, segment: Segment | None, seconds: float, media_time: int) -> bool:
+        if segment is None or segment.over(media_time):
+            return True
+        return segment.played(media_time) >= round(seconds * RATE)
 
     def _finish(self, segment: Segment, media_time: int) -> None:
         if segment.runs:

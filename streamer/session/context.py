@@ -9,11 +9,14 @@ from visavis.streamer.clock import Clock
 from visavis.streamer.config import Config
 from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.metrics import Metrics
+from visavis.streamer.session.taping import Record
 from visavis.streamer.trust.callers import Caller
+from visavis.streamer.webrtc.ice.sockets import Binding
 from visavis.streamer.webrtc.peer import PeerSettings
-from visavis.streamer.webrtc.rtcp import WallClock
-from visavis.streamer.webrtc.sockets import Binding
-from visavis.streamer.worker.supervisor import Supervisor
+from visavis.streamer.webrtc.rtp.rtcp import WallClock
+from visavis.streamer.webrtc.sdp import signaling
+from visavis.streamer.webrtc.sdp.signaling import Offer
+from visavis.streamer.worker.edge.supervisor import Supervisor
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,16 @@ class SessionContext:
     payload: Callable[[str], str] = lambda session_id: ""  # of the watermark, hexadecimal
     binding: Binding = field(default_factory=Binding)
     phases: FramePhases = field(default_factory=FramePhases)
+    record: Record | None = None  # how a session is recorded; None: not at all
+
+    def read_offer(self, sdp: str) -> Offer:
+        """Return an offer that has been checked.
+
+        Raises:
+            TooLarge, BadRequest: it cannot be used.
+        """
+        anywhere = self.binding.speaks_first
+        return signaling.check_offer(sdp, "offer", self.config.limits, anywhere=anywhere)
 
     @property
     def peers(self) -> PeerSettings:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.session.control import Command
+from visavis.streamer.session.channels.control import Command
 
 
 class Guest(Protocol):

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from visavis.streamer.errors import AtCapacity, BadRequest, NotFound
+from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, NotFound, VisavisError
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.guest import Guest
@@ -19,10 +19,10 @@ from visavis.streamer.session.session import Session
 from visavis.streamer.session.trace import MAX_SECONDS
 from visavis.streamer.session.viewer import Viewer
 from visavis.streamer.trust.callers import CALLER
-from visavis.streamer.webrtc import signaling
 from visavis.streamer.webrtc.feed import Feed
 from visavis.streamer.webrtc.peer import Peer
-from visavis.streamer.webrtc.signaling import Offer
+from visavis.streamer.webrtc.sdp import signaling
+from visavis.streamer.webrtc.sdp.signaling import Offer
 
 _ID_BYTES = 12
 _HOLD_S = 5.0  # that somebody who comes too early waits for a session to begin
@@ -54,6 +54,10 @@ class OfferRequest:
     wishes: Wishes = field(default_factory=Wishes)
 
 
+def _unwritten(event: str, avatar_id: str, session_id: str) -> None:
+    """Keep no journal."""
+
+
 class SessionManager:
     """Owns the sessions.
 
@@ -67,7 +71,7 @@ class SessionManager:
         self,
         context: SessionContext,
         admission: Admission,
-        journal: Callable[[str, str, str], object] = lambda *_: None,
+        journal: Callable[[str, str, str], object] = _unwritten,
     ) -> None:
         self._context = context
         self._journal = journal
@@ -92,7 +96,7 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        offer = self._context.read_offer(request.sdp)
         known = self._peer(request.pc_id)
         if known is not None and not request.restart_pc and known.same_client(offer):
             return _answered(known, await known.answer(offer))
@@ -107,7 +111,7 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
+        offer = self._context.read_offer(request.sdp)
         signaling.need(offer, "audio")
         return await self._begin(request, offer)
 
@@ -117,10 +121,35 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        offer = signaling.check_offer(request.sdp, "offer", self._context.config.limits)
-        signaling.need(offer, "audio", "video")
+        offer = self._context.read_offer(request.sdp)
+        signaling.need(offer, "audio")  # a microphone; not everybody wants to see themselves
         session, answer = await self._begin(request, offer, guest)
         return session, _answered(session, answer)
+
+    async def begin_headless(
+        self, avatar_id: str, size: int, wishes: Wishes, prepare: Callable[[Session], None]
+    ) -> Session:
+        """Begin a session that nobody connects to: a program takes its pictures.
+
+        Args:
+            avatar_id: who is to be shown; the newest if empty.
+            size: width and height in pixels; the server's if 0.
+            wishes: mood and the like.
+            prepare: done to the session before anything is drawn.
+
+        Raises:
+            VisavisError: whatever is wrong, in one sentence.
+        """
+        request = OfferRequest("", avatar_id=avatar_id, size=size, wishes=wishes)
+        session = await self._make(request)
+        try:
+            prepare(session)
+            await session.begin_headless()
+        except BaseException as error:
+            words = str(error) if isinstance(error, VisavisError) else "It could not begin."
+            await session.end(words, "refused")
+            raise
+        return session
 
     def peer(self, peer_id: str) -> Peer:
         """Return a session or viewer by the id that controls it.
@@ -133,6 +162,14 @@ class SessionManager:
     async def _begin(
         self, request: OfferRequest, offer: Offer, guest: Guest | None = None
     ) -> tuple[Session, str]:
+        session = await self._make(request, guest)
+        try:
+            return session, await session.answer(offer)
+        except BaseException:
+            await session.end("The offer could not be answered.", "refused")
+            raise
+
+    async def _make(self, request: OfferRequest, guest: Guest | None = None) -> Session:
         size = request.size or self._context.config.media.size
         caller = CALLER.get()
         avatar = self._context.find_avatar(request.avatar_id or caller.avatar)
@@ -154,11 +191,7 @@ class SessionManager:
             self._stages[session.stage] = session  # the newest one has the stage
         self._context.metrics.started.inc()
         self._journal("session-start", avatar.id, session.id)
-        try:
-            return session, await session.answer(offer)
-        except BaseException:
-            await session.end("The offer could not be answered.", "refused")
-            raise
+        return session
 
     async def _enter(self, ghost_id: str, size: int) -> None:
         """Take a place; who starts over has its own again, whoever else is waiting for one."""
@@ -193,12 +226,14 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        offer = signaling.check_offer(sdp, "offer", self._context.config.limits)
+        offer = self._context.read_offer(sdp)
         return await self._watch(view_id, offer)
 
     async def _watch(self, view_id: str, offer: Offer) -> tuple[Viewer, str]:
         session = self.viewed(view_id)
         CALLER.get().check_watches(session.avatar.id)
+        if session.headless:
+            raise Conflict("This session gives its pictures to a program and to nobody else.")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(session.begun.wait(), _HOLD_S)
         if session.feed is None or not session.live:
@@ -224,7 +259,7 @@ class SessionManager:
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        others = set() if among is None else among
+        others: set[Viewer] = set() if among is None else among
 
         def ended(viewer: Viewer) -> None:
             others.discard(viewer)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from visavis.streamer.errors import VisavisError
+from visavis.streamer.errors import AtCapacity, VisavisError
 from visavis.streamer.webrtc.feed import Feed
 from visavis.streamer.webrtc.peer import PeerSettings
 from visavis.streamer.webrtc.whip import Publisher, check_target
 
+_MOST: Final = 4  # endpoints of one session
 _UP_S: Final = 15.0  # that the endpoint may take to let media flow
 _WAITS_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # between attempts
 
@@ -93,3 +94,44 @@ class Push:
             await clock.sleep_until(clock.now() + wait_s)
         self.state = "ended"
         self._over(self)
+
+
+class Pushes:
+    """All endpoints that one session is pushed to.
+
+    Args:
+        settings: what every peer shares.
+        allowed: beginnings of addresses that may be pushed to.
+    """
+
+    def __init__(self, settings: PeerSettings, allowed: tuple[str, ...]) -> None:
+        self._settings = settings
+        self._allowed = allowed
+        self._by_id: dict[str, Push] = {}
+
+    def begin(self, feed: Feed, url: str, token: str) -> Push:
+        """Push to one more endpoint.
+
+        Raises:
+            BadRequest, Forbidden: the address cannot or may not be pushed to.
+            AtCapacity: there are enough of them.
+        """
+        if len(self._by_id) >= _MOST:
+            raise AtCapacity(f"This session is pushed to {_MOST} places already.")
+        made = Push(self._settings, feed, url, token, self._allowed, self._over)
+        self._by_id[made.id] = made
+        return made
+
+    def _over(self, ended: Push) -> None:
+        self._by_id.pop(ended.id, None)
+
+    def __iter__(self) -> Iterator[Push]:
+        return iter(list(self._by_id.values()))
+
+    def get(self, push_id: str) -> Push | None:
+        """Return one by its id."""
+        return self._by_id.get(push_id)
+
+    async def end(self) -> None:
+        """Hang all up."""
+        await asyncio.gather(*(push.end() for push in self))

@@ -14,48 +14,49 @@ from aiortc import RTCDataChannel, RTCRtpTransceiver
 from numpy.typing import NDArray
 
 from visavis.models.motion.flow import MANNERS
-from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, VisavisError
-from visavis.streamer.integrations import rtvi
+from visavis.streamer.errors import (
+    AtCapacity,
+    BadRequest,
+    Conflict,
+    Unprocessable,
+    VisavisError,
+)
 from visavis.streamer.media.encoder import BitrateGovernor
 from visavis.streamer.media.keyframes import KeyframeGate
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
+from visavis.streamer.media.resample import StreamingResampler
 from visavis.streamer.media.timeline import RATE
-from visavis.streamer.session import motion_channel
-from visavis.streamer.session.agent import AHEAD, BLOCK, MAX_BEHIND, AgentVoice
-from visavis.streamer.session.chat import ChatChannel
+from visavis.streamer.session.agent import AHEAD, BLOCK, AgentVoice
+from visavis.streamer.session.channels.channels import Channels
+from visavis.streamer.session.channels.motion_channel import MotionFrame
 from visavis.streamer.session.context import Avatar, SessionContext
-from visavis.streamer.session.control import ControlChannel
 from visavis.streamer.session.guest import Guest
-from visavis.streamer.session.motion_channel import MotionChannel, MotionFrame
 from visavis.streamer.session.options import MOST_STYLE, Wishes
-from visavis.streamer.session.push import Push
+from visavis.streamer.session.outlets import make_feed, send_raw
+from visavis.streamer.session.push import Push, Pushes
+from visavis.streamer.session.raw import RawOutput
 from visavis.streamer.session.stats import SessionFigures
-from visavis.streamer.session.trace import Tracer, chrome_trace_json
+from visavis.streamer.session.taping import Taping
+from visavis.streamer.session.trace import chrome_trace_json
 from visavis.streamer.session.viewer import Viewer
 from visavis.streamer.trust.callers import CALLER
-from visavis.streamer.webrtc import rtcp
 from visavis.streamer.webrtc.connection import codecs_of, tap_receiver
 from visavis.streamer.webrtc.feed import Feed, FeedClock, Lane
 from visavis.streamer.webrtc.microphone import AudioIn, HeardSound
-from visavis.streamer.webrtc.peer import LOOK_S, Peer
+from visavis.streamer.webrtc.peer import Peer
+from visavis.streamer.webrtc.rtp.tracks import AUDIO_BLOCK, SoundRelease, release_opus
+from visavis.streamer.webrtc.sdp.signaling import Offer, Section
 from visavis.streamer.webrtc.sections import Missing, Role, Stream
-from visavis.streamer.webrtc.signaling import Offer, Section
-from visavis.streamer.webrtc.tracks import (
-    AUDIO_BLOCK,
-    RawSoundTrack,
-    SoundRelease,
-    release_opus,
-)
-from visavis.streamer.worker.pipeline import SlotSpec
+from visavis.streamer.worker.edge.supervisor import WorkerSlot
+from visavis.streamer.worker.pipeline.pipeline import SlotSpec
+from visavis.streamer.worker.pipeline.view import View
 from visavis.streamer.worker.protocol import Packet
-from visavis.streamer.worker.supervisor import WorkerSlot
-from visavis.streamer.worker.view import View
 
 logger = logging.getLogger(__name__)
 BLOCK_S = 0.010  # how often missing sound is looked for
+_DAMAGED = "This avatar cannot be loaded; make it again from its photo."
 _TELL_S = 3.0  # that a session which cannot be waits for the viewer to connect
-_FLUSH_S = 0.2
-_MOST_PUSHES = 4
+_FIRST_PICTURE_S = 10.0
 
 
 class Session(Peer):
@@ -100,7 +101,7 @@ class Session(Peer):
         self.size = size
         self.feed: Feed | None = None
         self.viewers: set[Viewer] = set()
-        self.pushes: dict[str, Push] = {}
+        self.pushes = Pushes(context.peers, context.config.server.push_to)
         self.begun = asyncio.Event()
         self._context = context
         self._ended = ended
@@ -109,22 +110,36 @@ class Session(Peer):
         self._wishes = wishes or Wishes()
         ahead = self._wishes.look_ahead_ms
         self._media = media if ahead is None else media.model_copy(update={"look_ahead_ms": ahead})
-        commands = {**self._commands(), **(guest.commands if guest is not None else {})}
-        self._control = ControlChannel(commands, self._clock)
-        self._chat = ChatChannel(
-            self._commands(), self._clock, lambda: self.end_soon("The viewer hung up.", "hangup")
+        self._channels = Channels(
+            self._commands(),
+            guest.commands if guest is not None else {},
+            self._clock,
+            lambda: self.end_soon("The viewer hung up.", "hangup"),
+            self._share_motion,
         )
-        self._motion = MotionChannel()
         self._heard: HeardSound | None = None  # the other side's sound, if the viewer sends it
         self._path = MediaPath(self._media, self._clock, self._to_models, context.phases)
         self._governor = BitrateGovernor(self._media.bitrate_kbps, self.began_at)
         self._slot: WorkerSlot | None = None
         self._figures = SessionFigures(context.metrics, self._media.fps, self._clock.now)
         self._keyframes = KeyframeGate(self._ask_for_keyframe, self._clock.now)
+        self._feed_clock = FeedClock(
+            media_time=self._path.media_time,
+            ntp=lambda: context.wall.ntp(self._clock.now()),
+            now=self._clock.now,
+        )
         self._sound = SoundRelease(self._clock, self._path.read, self._path.release_sound)
         self._microphone: AudioIn | None = None
         self._next_avatar: Avatar | None = None
         self._agent: AgentVoice | None = None  # speaks in place of the microphone
+        # In a room everybody is asked, so nobody records alone there.
+        self._taping = Taping(
+            None if guest is not None else context.record, self._channels.control.send, self._run
+        )
+        self._raw: RawOutput | None = None  # gives the agent pictures
+        self._widen: StreamingResampler | None = None  # of what the agent says that is heard
+        self._widen_rate = 0
+        self._headless = False  # there is no connection but the agent's
 
     @property
     def state(self) -> str:
@@ -141,28 +156,34 @@ class Session(Peer):
         """
         first = self.feed is None
         if first:
-            self.feed = self.own_feed = self._make_feed(offer)
+            self.feed = self.own_feed = make_feed(
+                offer, self._media, self._feed_clock, self.request_keyframe
+            )
         sdp = await super().answer(offer)
         if first:
             self._run(self._open_slot(self.feed.codec))  # type: ignore[union-attr]
         return sdp
 
-    def _make_feed(self, offer: Offer) -> Feed:
-        """Return the feed, in the codec which the first picture section will have."""
-        wanted = self._media.video_codec.upper()
-        shown = [s for s in offer.served("video") if s.direction != "sendonly"]
-        codecs = [name.upper() for name in shown[0].codecs] if shown else [wanted]
-        return Feed(
-            wanted if wanted in codecs else codecs[0],
-            self._media.fps,
-            FeedClock(
-                media_time=self._path.media_time,
-                ntp=lambda: self._context.wall.ntp(self._clock.now()),
-                now=self._clock.now,
-            ),
-            self.request_keyframe,
-            self._media.playout_delay_max_ms,
-        )
+    async def begin_headless(self) -> None:
+        """Begin without a connection, for an agent that has joined and takes raw pictures.
+
+        Raises:
+            VisavisError: the avatar cannot be shown.
+        """
+        self._headless = self.live = True
+        self._run(self._watch())
+        self.connected()
+        await self._open_slot("RAW")
+        if self._raw is not None:  # what is said before the first picture would be said in the dark
+            try:
+                await asyncio.wait_for(self._raw.begun.wait(), _FIRST_PICTURE_S)
+            except TimeoutError:
+                raise AtCapacity("The avatar took too long to appear; try again.") from None
+
+    @property
+    def headless(self) -> bool:
+        """Whether nobody can watch."""
+        return self._headless
 
     def role_of(self, section: Section, nth: int) -> Role:
         """The first of each kind is the session's own; others' feeds get the rest.
@@ -190,7 +211,9 @@ class Session(Peer):
             self._microphone = AudioIn(codecs, self._spoken, self._clock.now)
             tap_receiver(receiver, self._microphone.take)
             if codecs[0].name.lower() != "opus":
-                self._send_raw(transceiver, codecs[0].clockRate)
+                path, clock = self._path, self._feed_clock
+                sound = SoundRelease(self._clock, path.read, path.release_sound, 2 * AUDIO_BLOCK)
+                send_raw(transceiver, codecs[0].clockRate, sound, clock)
                 return None
         lane = Lane(
             section.kind,
@@ -202,32 +225,9 @@ class Session(Peer):
         lane.attach(transceiver.sender, codecs[0].name)
         return lane
 
-    def _send_raw(self, transceiver: RTCRtpTransceiver, clock_rate: int) -> None:
-        """Send sound to a viewer that has no Opus."""
-        path, feed = self._path, self.feed
-        assert feed is not None
-        track = RawSoundTrack(
-            SoundRelease(self._clock, path.read, path.release_sound, 2 * AUDIO_BLOCK)
-        )
-        transceiver.sender.replaceTrack(track)
-        hooks = rtcp.SenderHooks(
-            track=track,
-            clock_rate=clock_rate,
-            media_time=feed.clock.media_time,
-            ntp=feed.clock.ntp,
-            now=self._clock.now,
-        )
-        rtcp.install(transceiver.sender, hooks)
-
     def streams_changed(self, streams: list[Stream], missing: Missing) -> None:
         """Tell the viewer in which sections the others are."""
-        self._control.send(
-            {
-                "type": "streams",
-                "streams": [stream._asdict() for stream in streams],
-                "missing": missing._asdict(),
-            }
-        )
+        self._channels.streams(streams, missing)
 
     # ------------------------------------------------------------------ connection
 
@@ -249,43 +249,20 @@ class Session(Peer):
 
     def channel(self, channel: RTCDataChannel) -> None:
         """Take the channels that are known by name."""
+        self._channels.attach(channel)
         if channel.label == "control":
-            self._control.attach(channel)
             channel.on("open", self._tell_streams)
             if self._guest is not None:
                 self._guest.opened()
             self._tell_streams()
-        elif channel.label == rtvi.LABEL:
-            self._chat.attach(channel)
-        elif channel.label == motion_channel.LABEL:
-            self._motion.attach(channel)
-            self._share_motion()
-            channel.on("close", lambda: self._close_motion(channel))
 
     def _tell_streams(self) -> None:
         if self.streams:
             self.streams_changed(self.streams, self.missing)
 
-    def _close_motion(self, channel: RTCDataChannel) -> None:
-        self._motion.detach(channel)
-        self._share_motion()
-
-    def _share_motion(self) -> None:
+    def _share_motion(self, wanted: bool) -> None:
         if self._slot is not None:
-            self._slot.motion(self._motion.attached)
-
-    def _on_canvas(self) -> dict[str, Any]:
-        """Return what a canvas changes of the slot: more pixels need more bits, if few move."""
-        view = self._wishes.view
-        if view is None:
-            return {"bitrate_kbps": self._media.bitrate_kbps}
-        pixels = view.picture_size[0] * view.picture_size[1] / (self.size * self.size)
-        return {
-            "canvas": f"{view.width}x{view.height}",
-            "framing": view.framing,
-            "background": view.background,
-            "bitrate_kbps": round(self._media.bitrate_kbps * max(1.0, pixels**0.5)),
-        }
+            self._slot.motion(wanted)
 
     @property
     def stage(self) -> str:
@@ -298,28 +275,25 @@ class Session(Peer):
         return self._wishes.view
 
     async def _open_slot(self, codec: str) -> None:
-        media = self._media
         spec = SlotSpec(
             bundle=self.avatar.bundle,
-            size=self.size,
-            fps=media.fps,
-            look_ahead_ms=media.look_ahead_ms,
-            ring_ms=media.ring_ms,
             codec=codec,
             seed=int.from_bytes(self.id.encode()[:4], "big"),
             probe=self._probe,
             payload=self._context.payload(self.id),
-            mood=self._wishes.mood,
-            style=self._wishes.style,
-            **self._on_canvas(),
+            **self._wishes.of_slot(self._media, self.size),
         )
         try:
             self._slot = await self._context.supervisor.open(spec, self)
-            if self._motion.attached:
+            if self._channels.motion.attached:
                 self._slot.motion(True)
+            if self._raw is not None:
+                self._slot.pictures(str(self._raw.path))
         except VisavisError as error:
+            if self._headless:
+                raise
             with contextlib.suppress(TimeoutError):  # so that the viewer can be told why
-                await asyncio.wait_for(self._control.attached.wait(), _TELL_S)
+                await asyncio.wait_for(self._channels.control.attached.wait(), _TELL_S)
             self.end_soon(str(error), "avatar")
 
     def look(self, age_s: float) -> None:
@@ -327,22 +301,12 @@ class Session(Peer):
         limits = self._context.config.limits
         if 0 < limits.session_max_s < age_s:
             self.end_soon("The session has reached its longest time.", "lifetime")
-        elif self._silent_s > limits.idle_timeout_s:
+        elif self._channels.silent_s > limits.idle_timeout_s:
             self.end_soon("The viewer has gone silent.", "idle")
         else:
             self._figures.sound(self._path.timeline)
-            self._control.send({"type": "stats", **self.figures()})
-
-    @property
-    def _silent_s(self) -> float:
-        """Seconds since the viewer last said anything; 0 for one that has no channel to say it."""
-        channels = [c for c in (self._control, self._chat) if c.attached.is_set()]
-        return min((c.silent_s for c in channels), default=0.0)
-
-    def _tell(self, message: dict[str, Any]) -> None:
-        """Tell an event on whatever channel the viewer has."""
-        self._control.send(message)
-        self._chat.event(message)
+            self._channels.control.send({"type": "stats", **self.figures()})
+            self._taping.look()
 
     # ------------------------------------------------------------------ media
 
@@ -359,7 +323,7 @@ class Session(Peer):
         self._slot.pcm(position, samples)
         if self._guest is not None:
             self._guest.spoke(at, samples)
-        self._chat.sound(position, samples, user=self._agent is None)
+        self._channels.chat.sound(position, samples, user=self._agent is None)
 
     def _spoken(self, source_time: int, samples: NDArray[np.int16]) -> None:
         """Take the microphone: the avatar's voice or, beside an agent, the one who listens."""
@@ -379,7 +343,38 @@ class Session(Peer):
         if self._agent is not None:
             raise Conflict("Another agent speaks in this session.", code="agent-there")
         self._agent, self._heard = voice, self._heard or HeardSound()
-        voice.caption = lambda text: self._tell({"type": "caption", "text": text})
+        voice.caption = self._caption
+        voice.came = self._speak  # speech begins with the message, not with the next tick
+
+    def hear(self, samples: NDArray[np.int16], rate: int) -> None:
+        """Take what the other side says, mono int16, so that the avatar listens."""
+        if self._heard is None:
+            return
+        if rate != RATE:
+            if self._widen is None or self._widen_rate != rate:
+                self._widen, self._widen_rate = StreamingResampler(rate, RATE), rate
+            wide = self._widen.push(samples[-rate:].astype(np.float32))  # older is forgotten anyway
+            samples = np.clip(np.rint(wide), -32_768, 32_767).astype(np.int16)
+        self._heard.put(0, samples)
+
+    def give_pictures(self, give: Callable[[bytes], None]) -> dict[str, Any]:
+        """Give the agent raw pictures and their sound; return what it has to know of them.
+
+        Args:
+            give: takes the message of a frame (``media.raw_frames``); must not block.
+
+        Raises:
+            BadRequest: there is no room for them.
+        """
+        view, media = self._wishes.view, self._media
+        size = (self.size, self.size) if view is None else view.picture_size
+        self._raw = RawOutput(size, media.fps, self._path.read, give)
+        if self._slot is not None:
+            self._slot.pictures(str(self._raw.path))
+        return self._raw.describe()
+
+    def _caption(self, text: str) -> None:
+        self._channels.tell({"type": "caption", "text": text})
 
     def leave_agent(self, voice: AgentVoice) -> None:
         """Let the microphone speak again."""
@@ -387,24 +382,49 @@ class Session(Peer):
             self.interrupt()
             self._agent = None
             self._path.timeline.change_source()
+            self._end_raw()
+
+    def _end_raw(self) -> None:
+        if self._raw is not None:
+            if self._slot is not None:
+                self._slot.pictures("")
+            self._raw.end()
+            self._raw = None
 
     def _speak(self) -> None:
-        """Put what the agent says on the timeline, at the pace of a microphone."""
+        """Put what the agent says on the timeline: speech a little ahead of the clock."""
         voice, timeline = self._agent, self._path.timeline
-        if voice is None:
+        if voice is None or not self._path.live:
             return
-        due = timeline.due(self._clock.now()) + AHEAD
-        if due - timeline.written > MAX_BEHIND * BLOCK:  # this process has stood still
-            timeline.pass_over(due - BLOCK)
-        for _ in range((due - timeline.written) // BLOCK):
+        due = timeline.due(self._clock.now())
+        # What were written before the sound that leaves next would be counted and never heard.
+        first = max(due - 2 * BLOCK, self._sound.position)
+        timeline.pass_over(-(-first // BLOCK) * BLOCK)
+        while timeline.written + BLOCK <= due + (AHEAD if voice.waiting_s else 0):
             samples, sound = voice.block()
             self._path.speak(samples)
             voice.placed(timeline.written - BLOCK, sound)
-        voice.shown(self._seen())
+        if self._raw is None:
+            voice.shown(self._seen())
 
     def _seen(self) -> int:
         """Return the media time whose picture is shown now, in samples."""
         return round((self._path.media_time() or 0.0) * RATE)
+
+    def _given(self) -> int:
+        """Return the media time up to which sound has left, in samples."""
+        left = [self._raw.position] if self._raw is not None else []
+        if self._is_heard():
+            left.append(self._sound.position)
+        return max(left) if left else self._seen()
+
+    def _give_raw(self, packet: Packet) -> None:
+        """Give the agent a frame, and only then tell what has become true with it."""
+        if self._raw is None or self._agent is None:
+            return
+        spoken = self._agent.spoken
+        self._raw.frame(packet.frame, spoken, repeated=packet.repeated, late=packet.late)
+        self._agent.shown(self._raw.position)
 
     async def _pace(self) -> None:
         """Keep media time going and release frames at their ticks."""
@@ -418,7 +438,7 @@ class Session(Peer):
                 if self._slot is not None:
                     self._slot.tick(due)
                 frame = due + 1
-                self._chat.shown(path.media_time())
+                self._channels.chat.shown(path.media_time())
             now, start = self._clock.now(), path.timeline.start
             block = max(block + 1, int((now - start) / BLOCK_S))
             tick = max(now, path.release(path.start_of(frame)))
@@ -447,16 +467,17 @@ class Session(Peer):
         self._figures.picture(packet, self._path, self._sound, decode_s)
         if self.feed is not None:
             self.feed.picture(packet.frame, packet.data, packet.keyframe)
+        self._give_raw(packet)
 
     def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
         """Send a frame's coefficients to whoever drives a character with them."""
-        self._motion.put(MotionFrame(frame, self._media.fps, values))
+        self._channels.motion.put(MotionFrame(frame, self._media.fps, values))
 
     def on_worker(self, state: str) -> None:
         """Tell the viewer that the worker was lost or is back."""
         if state == "lost" and self.feed is not None:
             self.feed.start_over()
-        self._tell({"type": "worker", "state": state})
+        self._channels.tell({"type": "worker", "state": state})
 
     def on_slot_failed(self, reason: str) -> None:
         """End: the models cannot be brought back."""
@@ -472,12 +493,11 @@ class Session(Peer):
             self.avatar = wanted
             if self._guest is not None:
                 self._guest.wears(wanted.id)
-            self._tell({"type": "avatar", "id": avatar_id, "state": "ready"})
+            self._channels.tell({"type": "avatar", "id": avatar_id, "state": "ready"})
         else:
             logger.warning("avatar %s could not be loaded: %s", avatar_id, error)
             slot.spec = replace(slot.spec, bundle=self.avatar.bundle)
-            for channel in (self._control, self._chat):
-                channel.error("This avatar cannot be loaded; make it again from its photo.")
+            self._channels.error(Unprocessable(_DAMAGED, code="avatar-damaged"))
 
     # ------------------------------------------------------------------ what the viewer says
 
@@ -488,17 +508,19 @@ class Session(Peer):
             "mute": self._mute,
             "playout": self._playout,
             "manner": self._change_manner,
+            "record": lambda message: self._taping.ask(self.feed, message.get("on") is True),
         }
 
     def interrupt(self) -> None:
         """Barge-in: sound, coefficients and pictures on their way are dropped at once."""
+        left = self._given()
         if self._agent is not None:
-            self._agent.clear(self._sound.position if self._is_heard() else self._seen())
+            self._agent.clear(left)
         if self._path.live:
-            self._path.timeline.hush(self._sound.position)
+            self._path.timeline.hush(left)
         if self._slot is not None:
             self._slot.interrupt()
-        self._chat.hushed()
+        self._channels.chat.hushed()
 
     def _mute(self, message: dict[str, Any]) -> None:
         self._path.muted = message.get("on") is True
@@ -511,11 +533,11 @@ class Session(Peer):
                 raise ValueError("A playout message needs a number audio_ms.")
             self._path.lead.held(float(held))
         except ValueError as error:
-            self._control.error(str(error))
+            self._channels.control.error(BadRequest(str(error)))
 
     def send(self, message: dict[str, Any]) -> None:
         """Send on the channel ``control``."""
-        self._control.send(message)
+        self._channels.control.send(message)
 
     def set_muted(self, on: bool) -> None:
         """Take silence instead of the microphone."""
@@ -544,7 +566,7 @@ class Session(Peer):
         if self._slot is None:
             raise Conflict("The session is still starting; try again.")
         self._next_avatar = avatar
-        self._tell({"type": "avatar", "id": avatar.id, "state": "loading"})
+        self._channels.tell({"type": "avatar", "id": avatar.id, "state": "loading"})
         self._slot.show(avatar.id, avatar.bundle)
 
     # ------------------------------------------------------------------ figures, end
@@ -568,16 +590,7 @@ class Session(Peer):
         """
         if self.feed is None or not self.live:
             raise Conflict("This session has not begun yet; try again in a moment.")
-        if len(self.pushes) >= _MOST_PUSHES:
-            raise AtCapacity(f"This session is pushed to {_MOST_PUSHES} places already.")
-        allowed = self._context.config.server.push_to
-
-        def over(ended: Push) -> None:
-            self.pushes.pop(ended.id, None)
-
-        made = Push(self._context.peers, self.feed, url, token, allowed, over)
-        self.pushes[made.id] = made
-        return made
+        return self.pushes.begin(self.feed, url, token)
 
     async def record(self, seconds: float) -> str:
         """Record frames for a while; return them as a Chrome trace.
@@ -585,19 +598,8 @@ class Session(Peer):
         Raises:
             Conflict: somebody else is recording this session.
         """
-        if self._figures.tracer is not None:
-            raise Conflict(
-                "This session is being traced already; try again when that is over.",
-                code="traced-already",
-            )
-        tracer = self._figures.tracer = Tracer()
-        end = self._clock.now() + seconds
-        try:
-            while not self.over and self._clock.now() < end:
-                await self._clock.sleep_until(min(end, self._clock.now() + LOOK_S))
-        finally:
-            self._figures.tracer = None
-        return chrome_trace_json(tracer.frames, self.id)
+        frames = await self._figures.record(self._clock, seconds, lambda: self.over)
+        return chrome_trace_json(frames, self.id)
 
     def shows(self) -> set[str]:
         """Return whom this session shows, and whom it is about to show."""
@@ -620,15 +622,14 @@ class Session(Peer):
     async def farewell(self, reason: str, cause: str) -> None:
         """Tell the viewer and those who watch why this ends."""
         self.begun.set()  # nobody need wait any longer
-        self._control.send({"type": "ended", "reason": reason, "cause": cause})
-        self._chat.bye(reason, cause)
+        await self._taping.end()
         if self._agent is not None:
             self._agent.tell({"type": "ended", "reason": reason, "cause": cause})
-        await asyncio.gather(self._control.flush(_FLUSH_S), self._chat.flush(_FLUSH_S))
+        await self._channels.bye(reason, cause)
         over = "The session that was watched is over."
         await asyncio.gather(
             *(viewer.end(over, "watch") for viewer in list(self.viewers)),
-            *(push.end() for push in list(self.pushes.values())),
+            self.pushes.end(),
         )
 
     def release(self, cause: str) -> None:
@@ -636,15 +637,14 @@ class Session(Peer):
         try:
             if self.feed is not None:
                 self.feed.end()
+            self._end_raw()
             if self._slot is not None:
                 self._slot.close()
                 self._slot = None
             self._path.end()
             if self._guest is not None:
                 self._guest.gone(self)
-            self._control.detach()
-            self._chat.detach()
-            self._motion.detach()
+            self._channels.detach()
         finally:
             self._context.metrics.ended.labels(cause).inc()
             self._ended(self)

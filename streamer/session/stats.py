@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from visavis.streamer.clock import Clock
+from visavis.streamer.errors import Conflict
 from visavis.streamer.media.path import MediaPath
 from visavis.streamer.media.timeline import RATE, Timeline
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.session.trace import FrameTimes, Tracer
-from visavis.streamer.webrtc.tracks import SoundRelease
+from visavis.streamer.webrtc.peer import LOOK_S
+from visavis.streamer.webrtc.rtp.tracks import SoundRelease
 from visavis.streamer.worker.protocol import Packet
 
 _KEPT = 250  # frames that the percentiles speak of, 10 s
@@ -52,7 +55,9 @@ class SessionFigures:
         """Keep everything that one picture on its way to the viewer says."""
         now = self._now()
         on_time = self.packet(packet, now)
-        path.delay.observe(on_time=on_time, waited_ms=packet.ring_ms)
+        work_ms = packet.push_ms + packet.draw_ms
+        in_hand = path.in_hand_ms(packet.frame, packet.tick_at, packet.ring_ms, work_ms)
+        path.delay.observe(on_time=on_time, waited_ms=max(0.0, in_hand))
         self._metrics.delay.set(1e3 * path.delay.seconds)
         start, end = path.start_of(packet.frame), path.start_of(packet.frame + 1)
         self.age(path.timeline.arrival((start + end) // 2), now)
@@ -77,6 +82,33 @@ class SessionFigures:
             self._metrics.stage("send", now - at)
         if self.tracer is not None:
             self.tracer.sent(frame, now)
+
+    async def record(
+        self, clock: Clock, seconds: float, over: Callable[[], bool]
+    ) -> list[FrameTimes]:
+        """Return the way of every frame of the next seconds.
+
+        Args:
+            clock: monotonic time.
+            seconds: how long.
+            over: whether the session has ended, with which this ends as well.
+
+        Raises:
+            Conflict: somebody else is recording this session.
+        """
+        if self.tracer is not None:
+            raise Conflict(
+                "This session is being traced already; try again when that is over.",
+                code="traced-already",
+            )
+        tracer = self.tracer = Tracer()
+        end = clock.now() + seconds
+        try:
+            while not over() and clock.now() < end:
+                await clock.sleep_until(min(end, clock.now() + LOOK_S))
+        finally:
+            self.tracer = None
+        return list(tracer.frames)
 
     def packet(self, packet: Packet, now: float) -> bool:
         """Count a packet that is being sent; return whether its own picture was there in time."""

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from aiortc import RTCDataChannel, RTCRtpTransceiver
 
 from visavis.streamer.errors import BadRequest
+from visavis.streamer.session.channels.control import ControlChannel
 from visavis.streamer.session.context import SessionContext
-from visavis.streamer.session.control import ControlChannel
 from visavis.streamer.webrtc.feed import Feed, Lane
 from visavis.streamer.webrtc.peer import Peer
+from visavis.streamer.webrtc.sdp.signaling import KINDS, Offer, Section
 from visavis.streamer.webrtc.sections import Role
-from visavis.streamer.webrtc.signaling import KINDS, Offer, Section
 
 _FLUSH_S = 0.2
 

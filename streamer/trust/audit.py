@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from visavis.streamer.errors import VisavisError
 from visavis.streamer.locks import lock
@@ -217,12 +217,13 @@ def _parse(line: bytes, where: str) -> dict[str, Any]:
         entry = json.loads(line)
     except (ValueError, RecursionError):
         entry = None
-    if not isinstance(entry, dict) or tuple(entry) != _FIELDS or _line(entry) != line:
+    found = cast(dict[str, Any], entry) if isinstance(entry, dict) else {}
+    if tuple(found) != _FIELDS or _line(found) != line:
         raise AuditError(f"The audit log is broken at {where}: it is not as it was written.")
-    body = {name: entry[name] for name in _FIELDS[:-1]}
-    if _hash(body) != entry["hash"]:
+    body = {name: found[name] for name in _FIELDS[:-1]}
+    if _hash(body) != found["hash"]:
         raise AuditError(f"The audit log is broken at {where}: its hash does not fit.")
-    return entry
+    return found
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

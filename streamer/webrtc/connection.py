@@ -4,6 +4,8 @@ Everything in aiortc and aioice that is not part of their interface is touched i
 :func:`self_test` says at start-up whether the installed versions are those it was written for.
 """
 
+# This folder is where aiortc's private names are known.
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
 import asyncio
@@ -23,18 +25,33 @@ from aiortc import (
     RTCRtpTransceiver,
 )
 from aiortc.codecs.base import Encoder
+from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpRouter
 from aiortc.rtcicetransport import RTCIceGatherer, RTCIceTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
 from aiortc.rtp import RtpPacket
 
 from visavis.streamer.webrtc.dtls import Certificate, DtlsTransport
-from visavis.streamer.webrtc.ice_agent import IceAgent
-from visavis.streamer.webrtc.sockets import Binding
+from visavis.streamer.webrtc.ice.agent import IceAgent
+from visavis.streamer.webrtc.ice.sockets import Binding
 
 logger = logging.getLogger(__name__)
 MADE_FOR = {"aiortc": "1.16", "aioice": "0.13"}
 CLOSE_LIMIT_S = 2.0
+UNFIT = (
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    ConnectionError,
+    TimeoutError,
+    InternalError,
+    InvalidStateError,
+    InvalidAccessError,
+    OperationError,
+)  # what aiortc raises on offers that are strange in some way
 
 
 class MediaConnection(RTCPeerConnection):

@@ -6,6 +6,8 @@ he likes, each of which aiortc and libsrtp would keep for ever, until its report
 packet and its report task dies of that.
 """
 
+# This folder is where aiortc's private names are known.
+# pyright: reportPrivateUsage=false, reportAttributeAccessIssue=false, reportUnnecessaryComparison=false
 from __future__ import annotations
 
 import asyncio

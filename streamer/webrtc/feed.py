@@ -15,9 +15,9 @@ from aiortc import RTCRtpSender
 
 from visavis.streamer.media.packetise import Packetiser
 from visavis.streamer.media.timeline import RATE
-from visavis.streamer.webrtc import rtcp
 from visavis.streamer.webrtc.connection import send_packed
-from visavis.streamer.webrtc.tracks import VIDEO_RATE, FeedTrack, picture_track, sound_track
+from visavis.streamer.webrtc.rtp import rtcp
+from visavis.streamer.webrtc.rtp.tracks import VIDEO_RATE, FeedTrack, picture_track, sound_track
 
 logger = logging.getLogger(__name__)
 

@@ -13,21 +13,16 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from aiortc import (
-    RTCDataChannel,
-    RTCRtpTransceiver,
-    RTCSessionDescription,
-)
-from aiortc.exceptions import InternalError, InvalidAccessError, InvalidStateError, OperationError
+from aiortc import RTCDataChannel, RTCRtpTransceiver, RTCSessionDescription
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import BadRequest, Conflict, VisavisError
 from visavis.streamer.tasks import OwnedTasks, logged
-from visavis.streamer.webrtc import signaling
 from visavis.streamer.webrtc.connection import (
+    UNFIT,
     MediaConnection,
     accept_extension,
     codecs_of,
@@ -35,11 +30,12 @@ from visavis.streamer.webrtc.connection import (
     prefer,
 )
 from visavis.streamer.webrtc.feed import Feed, Lane
-from visavis.streamer.webrtc.negotiation import Negotiation
-from visavis.streamer.webrtc.rtcp import PLAYOUT_DELAY_URI
+from visavis.streamer.webrtc.ice.sockets import Binding
+from visavis.streamer.webrtc.rtp.rtcp import PLAYOUT_DELAY_URI
+from visavis.streamer.webrtc.sdp import signaling
+from visavis.streamer.webrtc.sdp.negotiation import Negotiation
+from visavis.streamer.webrtc.sdp.signaling import Offer, Section
 from visavis.streamer.webrtc.sections import MediaSection, Missing, Role, Sections, Stream
-from visavis.streamer.webrtc.signaling import Offer, Section
-from visavis.streamer.webrtc.sockets import Binding
 
 logger = logging.getLogger(__name__)
 LOOK_S = 1.0
@@ -48,20 +44,6 @@ _NEGOTIATION_S = 10.0  # that one answer may take
 _MOST_NAMED = 256  # candidates that are looked at in one message
 _MOST_CHANNELS = 64  # data channels that a client may open
 _TASKS_S = 2.0  # that a peer's own tasks may take to end
-_UNFIT = (
-    ValueError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    TypeError,
-    AssertionError,
-    ConnectionError,
-    TimeoutError,
-    InternalError,
-    InvalidStateError,
-    InvalidAccessError,
-    OperationError,
-)  # what aiortc raises on offers that are strange in some way
 
 
 @dataclass(frozen=True)
@@ -104,7 +86,7 @@ class Peer:
         self._sections = Sections()
         self.own_feed: Feed | None = None  # what the peer's own sections show
         self._named = 0  # candidates taken
-        self._channels = 0  # data channels opened so far
+        self._channels_opened = 0  # data channels, so far
         self._ending: asyncio.Future[None] | None = None
         self._tasks = OwnedTasks(f"{type(self).__name__} {peer_id}", self._failed)
         self._run = self._tasks.run
@@ -168,7 +150,7 @@ class Peer:
             except VisavisError:
                 connection.forget_unplaced()
                 raise
-            except _UNFIT as error:
+            except UNFIT as error:
                 logger.info("offer refused: %r", error)
                 connection.forget_unplaced()
                 raise BadRequest(
@@ -273,7 +255,7 @@ class Peer:
             try:
                 async with asyncio.timeout(_NEGOTIATION_S):
                     await agent.restart(username, password)
-            except _UNFIT as error:
+            except UNFIT as error:
                 raise Conflict("This connection cannot restart; begin another one.") from error
             self._generation += 1
             self._named = 0
@@ -284,8 +266,11 @@ class Peer:
         """Take trickled candidates: those that can be used, are new, and within the limit."""
         for entry in candidates[:_MOST_NAMED]:
             if isinstance(entry, dict):
-                found = signaling.parse_candidate(entry.get("candidate"))
-                mid = entry.get("sdpMid")
+                named = cast(dict[str, Any], entry)
+                found = signaling.parse_candidate(
+                    named.get("candidate"), anywhere=self._settings.binding.speaks_first
+                )
+                mid = named.get("sdpMid")
                 await self._take(found, mid if isinstance(mid, str) else "")
 
     async def _take_candidates(self, section: Section) -> None:
@@ -345,8 +330,8 @@ class Peer:
             self.end_soon("The connection was lost.", "connection")
 
     def _channel_opened(self, channel: RTCDataChannel) -> None:
-        self._channels += 1
-        if self._channels > _MOST_CHANNELS:
+        self._channels_opened += 1
+        if self._channels_opened > _MOST_CHANNELS:
             self.end_soon("Too many data channels were opened.", "error")
         elif not self.over:
             self.channel(channel)

@@ -42,7 +42,7 @@ def check_target(url: str, allowed: tuple[str, ...]) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
+        parts, host, port = urlsplit(""), None, None
     if not host or parts.scheme not in ("http", "https") or parts.username is not None:
         raise BadRequest("The address to push to must be like https://sfu.example/whip.")
     if _is_here(host):
@@ -112,8 +112,8 @@ class Publisher(Peer):
                 drain_receiver(transceiver.receiver)
                 self._show(transceiver)
             for mid, candidate in candidates:
-                if (agent := connection.agent_of(mid) or connection.agents[0]) is not None:
-                    await agent.take_candidate(candidate)
+                agent = connection.agent_of(mid) or connection.agents[0]
+                await agent.take_candidate(candidate)
         except Exception as error:  # a stranger's answer, by way of a parser
             raise BadGateway("The WHIP endpoint's answer cannot be used.") from error
         self._run(self._watch())
@@ -127,18 +127,24 @@ class Publisher(Peer):
         lane.show(self._feed)
         self._lanes.append(lane)
 
+    async def _ask(
+        self, url: str, allowed: tuple[str, ...], sdp: str, headers: dict[str, str]
+    ) -> httpx.Response:
+        check_target(url, allowed)
+        try:
+            async with httpx.AsyncClient(timeout=_HTTP_S, trust_env=False) as http:
+                return await http.post(url, content=sdp, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise BadGateway(f"The WHIP endpoint cannot be reached: {error}.") from error
+
     async def _post(self, url: str, allowed: tuple[str, ...], sdp: str) -> str:
         headers = {**self._headers, "content-type": "application/sdp"}
-        for _ in range(1 + _MOVES):
-            check_target(url, allowed)
-            try:
-                async with httpx.AsyncClient(timeout=_HTTP_S, trust_env=False) as http:
-                    response = await http.post(url, content=sdp, headers=headers)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise BadGateway(f"The WHIP endpoint cannot be reached: {error}.") from error
+        response = await self._ask(url, allowed, sdp, headers)
+        for _ in range(_MOVES):
             if response.status_code not in _MOVED:
                 break
             url = urljoin(url, response.headers.get("location", ""))
+            response = await self._ask(url, allowed, sdp, headers)
         if response.status_code != 201:
             raise BadGateway(f"The WHIP endpoint answered with {response.status_code}.")
         if len(response.content) > _ANSWER_BYTES:
@@ -171,7 +177,7 @@ def _without_candidates(answer: str) -> tuple[str, list[tuple[str, Any]]]:
     Names are never looked up: an address that the endpoint names is part of what was allowed, a
     name would ask the network.
     """
-    found = []
+    found: list[tuple[str, Any]] = []
     for media in SessionDescription.parse(answer).media:
         for candidate in media.ice_candidates:
             with contextlib.suppress(ValueError):

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,7 @@ class Kind(IntEnum):
     MOTION = 12
     HEARD = 13
     MANNER = 14
+    PICTURES = 15
 
     READY = 64
     OPENED = 65
@@ -94,7 +95,7 @@ class Message:
             raise ProtocolError("The message is not JSON.") from error
         if not isinstance(value, dict):
             raise ProtocolError("The message is not a JSON object.")
-        return value
+        return cast(dict[str, Any], value)
 
 
 def control(kind: Kind, slot: int = 0, **fields: Any) -> Message:
@@ -250,6 +251,7 @@ def read_packet(message: Message) -> Packet:
     """
     if len(message.payload) < _PACKET.size:
         raise ProtocolError("The packet is malformed.")
-    frame, flags, *rest = _PACKET.unpack_from(message.payload)
-    data = message.payload[_PACKET.size :]
-    return Packet(frame, bool(flags & 1), bool(flags & 2), *rest[:8], data, *rest[8:])
+    fields: tuple[Any, ...] = _PACKET.unpack_from(message.payload)
+    frame, flags, data = fields[0], fields[1], message.payload[_PACKET.size :]
+    values: list[Any] = [*fields[2:10], data, *fields[10:]]
+    return Packet(frame, bool(flags & 1), bool(flags & 2), *values)

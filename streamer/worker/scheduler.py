@@ -122,9 +122,10 @@ class Scheduler:
     def _run(self) -> None:
         while True:
             with self._wake:
+                chosen = None
                 while not self._stopping and (chosen := self.pick()) is None:
                     self._wake.wait()
-                if self._stopping:
+                if self._stopping or chosen is None:
                     return
                 index, slot = chosen
                 self._in_hand[slot] = self._now()

@@ -11,18 +11,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.media.encoder import Codec, VideoEncoder, as_frame
+from visavis.streamer.media.encoder import as_frame, from_yuv
+from visavis.streamer.media.picture_ring import PictureRing
 from visavis.streamer.media.ring import FrameRing, RingCounters
-from visavis.streamer.trust.mark import MARKED, Marker, Marking
+from visavis.streamer.trust.marks.mark import MARKED, Marker, Marking
+from visavis.streamer.worker.frames import Pending, Picture, Shown, encoder_of
+from visavis.streamer.worker.i420 import Still
 from visavis.streamer.worker.overload import Effort
-from visavis.streamer.worker.pipeline import RATE, Drawer, Pipeline, SlotSpec
+from visavis.streamer.worker.pipeline.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from visavis.streamer.worker.probe import Probe
 from visavis.streamer.worker.protocol import Packet
 from visavis.streamer.worker.turn import Turn
@@ -30,60 +33,6 @@ from visavis.streamer.worker.turn import Turn
 RawForm = Literal["rgb", "i420"]
 MAX_HEARD_S = 0.3  # of the other side's sound that waits
 MAX_BACKLOG_S = 1.0  # of sound that waits for the models; beyond, what waits is silenced
-
-
-@dataclass
-class _Pending:
-    """A frame whose coefficients are known."""
-
-    frame: int
-    coefficients: NDArray[np.float32]
-    heard_at: float  # its last sample arrived
-    known_at: float
-    push_s: float  # the models took this long for it and its companions
-    motion_s: float  # and this is its share
-
-
-@dataclass
-class _Picture:
-    """A frame that is drawn: what the encoder takes, or as the slot's owner wants it."""
-
-    image: av.VideoFrame | NDArray[np.uint8]
-    source: _Pending
-    drawn_at: float
-    draw_s: float
-    new_avatar: bool
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a tick shows, unencoded.
-
-    Attributes:
-        frame: the tick it was asked for, and so its media time.
-        own: the frame whose picture it is; smaller than ``frame`` if that came late.
-        picture: RGB ``(H, W, 3)`` or I420 ``(H * 3 // 2, W)``, never written to again.
-        is_new: it was not shown before.
-        late: pictures shown after their own tick, so far.
-        repeats: ticks that had no new picture, so far.
-        dropped: pictures that were never shown, so far.
-        waited_ms: picture drawn to its tick.
-        push_ms: what the models took.
-        draw_ms: what drawing took.
-        ready_ms: sound complete to picture drawn.
-    """
-
-    frame: int
-    own: int
-    picture: NDArray[np.uint8]
-    is_new: bool
-    late: int
-    repeats: int
-    dropped: int
-    waited_ms: float
-    push_ms: float
-    draw_ms: float
-    ready_ms: float
 
 
 class Slot:
@@ -96,6 +45,7 @@ class Slot:
         epoch: which opening of its place this is.
         raw: None encodes pictures for :meth:`tick`; else :meth:`release` hands them out as RGB
             ``(H, W, 3)`` or as I420 ``(H * 3 // 2, W)``.
+        drawn: called on the compute thread when another picture waits.
         marking: what every picture carries.
     """
 
@@ -107,27 +57,31 @@ class Slot:
         *,
         epoch: int = 0,
         raw: RawForm | None = None,
+        drawn: Callable[[], None] = lambda: None,
         marking: Marking = MARKED,
     ) -> None:
         self.spec = spec
         self.epoch = epoch
         self._raw = raw
+        self._drawn, self._still = drawn, Still()
         self._pipeline = pipeline
         marking = replace(marking, payload=bytes.fromhex(spec.payload), fps=spec.fps)
         self._marker = Marker(marking, transparent=spec.view is not None and spec.view.transparent)
         self._now = now
         self._lock = threading.Lock()
-        self._encoder = None if raw else _encoder(spec)
-        self._ring: FrameRing[_Picture] = FrameRing(spec.ring_ms, spec.fps)
+        self._encoder = None if raw else encoder_of(spec)
+        self._ring: FrameRing[Picture] = FrameRing(spec.ring_ms, spec.fps)
         self._probe = Probe(RATE, spec.fps) if spec.probe else None
         self._inbox: deque[tuple[float, NDArray[np.float32]]] = deque()
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[Pending] = deque()
         self._position: int | None = None  # of the next sample expected
         self._first_frame = 0
         self._emitted = 0
         self._tick_at = 0.0
         self._generation = 0
         self._resets = False
+        self._pictures: PictureRing | None = None
+        self._again_from = 0  # the first frame to be made again after an interruption; 0: none
         self._next_drawer: Drawer | None = None
         self._effort = Effort.FULL
         self._shared: deque[tuple[int, NDArray[np.float32]]] | None = None
@@ -166,10 +120,16 @@ class Slot:
         with self._lock:
             self._shared = deque(maxlen=self.spec.fps) if on else None
 
+    def share_pictures(self, ring: PictureRing | None) -> None:
+        """Put the picture of every tick into shared memory as well; None stops that."""
+        if self._pictures is not None:
+            self._pictures.close()
+        self._pictures = ring
+
     def take_motion(self, frame: int) -> list[tuple[int, NDArray[np.float32]]]:
         """Return ``(number, coefficients)`` of the frames up to ``frame`` not yet taken."""
         with self._lock:
-            due = []
+            due: list[tuple[int, NDArray[np.float32]]] = []
             while self._shared and self._shared[0][0] <= frame:
                 due.append(self._shared.popleft())
             return due
@@ -206,23 +166,31 @@ class Slot:
             ready_ms=1e3 * (picture.drawn_at - source.heard_at),
         )
 
-    def _release(self, frame: int, began: float) -> tuple[_Picture | None, bool, RingCounters]:
+    def ready(self, frame: int) -> bool:
+        """Whether the picture of this frame, or of a later one, waits for its tick."""
+        with self._lock:
+            return self._ring.has(frame)
+
+    def _release(self, frame: int, began: float) -> tuple[Picture | None, bool, RingCounters]:
         with self._lock:
             self._tick_at = began
             picture, is_new = self._ring.release(frame, due=not self._thins(frame))
             return picture, is_new, replace(self._ring.counters)
 
     def tick(self, frame: int) -> Packet | None:
-        """Encode what frame number ``frame`` shows; None before the first picture."""
+        """Encode what frame number ``frame`` shows; None before the first picture.
+
+        A raw slot's packets hold no data; its pictures are in shared memory, if anybody asked.
+        """
         began = self._now()
         picture, is_new, counters = self._release(frame, began)
         late, repeats, dropped = counters.late, counters.repeated, counters.dropped
-        if picture is None or self._encoder is None:
+        if picture is None:
             return None
-        assert isinstance(picture.image, av.VideoFrame)
-        if is_new and picture.new_avatar:
-            self._encoder.request_keyframe()
-        data, keyframe = self._encoder.encode(picture.image)
+        if self._pictures is not None:
+            image = picture.image
+            self._pictures.put(frame, image if isinstance(image, np.ndarray) else from_yuv(image))
+        data, keyframe = self._encode(picture, is_new)
         encode_s = self._now() - began
         source = picture.source
         return Packet(
@@ -242,6 +210,14 @@ class Slot:
             draw_ms=1e3 * picture.draw_s,
             tick_at=began,
         )
+
+    def _encode(self, picture: Picture, is_new: bool) -> tuple[bytes, bool]:
+        if self._encoder is None:
+            return b"", False
+        assert isinstance(picture.image, av.VideoFrame)
+        if is_new and picture.new_avatar:
+            self._encoder.request_keyframe()
+        return self._encoder.encode(picture.image)
 
     @property
     def stale(self) -> int:
@@ -277,9 +253,13 @@ class Slot:
         self._turn.to(yaw, pitch)
 
     def interrupt(self) -> None:
-        """Barge-in: drop sound, coefficients and pictures that wait; the count goes on."""
+        """Barge-in: drop sound, coefficients and pictures that wait; the count goes on.
+
+        Frames that were known already, but not shown, are made again, easing from what is shown.
+        """
         with self._lock:
             self._hush_inbox()
+            self._again_from = self._ring.last_tick + 1
             self._pending.clear()
             if self._shared is not None:
                 self._shared.clear()
@@ -301,7 +281,9 @@ class Slot:
     def deadline(self) -> float | None:
         """Return when the most urgent work must be done, or None if there is none."""
         with self._lock:
-            if not self._inbox and not self._pending:
+            if self._resets:
+                return self._now()
+            if not self._inbox and not (self._pending and self._ring.holds(self._pending[0].frame)):
                 return None
             frame = self._pending[0].frame if self._pending else self._first_frame + self._emitted
             last = self._ring.last_tick
@@ -319,7 +301,7 @@ class Slot:
         if mood is not None:
             self._pipeline.set_mood(*mood)
         if resets:
-            self._pipeline.reset()
+            self._start_over(generation)
         if inbox:
             self._hear(inbox, generation)
             return
@@ -331,6 +313,19 @@ class Slot:
         elif drawer is not None:
             self._pipeline.show(drawer)
 
+    def _start_over(self, generation: int) -> None:
+        """Reset the models and make the frames again that are due before sound comes in."""
+        began = self._now()
+        with self._lock:
+            shown = self._ring.shown
+            count = self._first_frame + self._emitted - max(self._again_from, self._first_frame)
+            count = max(0, min(count, self.spec.fps)) if self._again_from else 0
+        self._pipeline.reset(None if shown is None else shown.source.coefficients)
+        if count:
+            self._emitted -= count
+            values = self._pipeline.push(np.zeros(count * RATE // self.spec.fps, np.float32))
+            self._known(values, began, began, generation)
+
     def _hear(self, inbox: list[tuple[float, NDArray[np.float32]]], generation: int) -> None:
         began = self._now()
         samples = np.concatenate([s for _, s in inbox])
@@ -340,6 +335,12 @@ class Slot:
         values = (
             self._pipeline.push(samples) if heard is None else self._pipeline.push(samples, heard)
         )
+        self._known(values, inbox[-1][0], began, generation)
+
+    def _known(
+        self, values: NDArray[np.float32], heard_at: float, began: float, generation: int
+    ) -> None:
+        """Take the coefficients of the next frames."""
         self._turn.apply(values)
         known_at = self._now()
         push_s = known_at - began
@@ -349,9 +350,8 @@ class Slot:
                 frame = self._first_frame + self._emitted
                 self._emitted += 1
                 if generation == self._generation:
-                    heard_at = inbox[-1][0]
                     self._pending.append(
-                        _Pending(frame, row.copy(), heard_at, known_at, push_s, share)
+                        Pending(frame, row.copy(), heard_at, known_at, push_s, share)
                     )
                     if self._shared is not None:
                         self._shared.append((frame, row.copy()))
@@ -370,9 +370,9 @@ class Slot:
         out[count - len(part) :] = part
         return out
 
-    def _choose(self) -> _Pending | None:
+    def _choose(self) -> Pending | None:
         """Return the next frame worth drawing: in order, but nothing that a newer one replaces."""
-        while self._pending:
+        while self._pending and self._ring.holds(self._pending[0].frame):
             pending = self._pending.popleft()
             if self._thins(pending.frame):
                 continue
@@ -384,7 +384,7 @@ class Slot:
             self._ring.skip()
         return None
 
-    def _draw(self, pending: _Pending, drawer: Drawer | None, generation: int) -> None:
+    def _draw(self, pending: Pending, drawer: Drawer | None, generation: int) -> None:
         if drawer is not None:
             self._pipeline.show(drawer)
         began = self._now()
@@ -395,18 +395,19 @@ class Slot:
         if self._raw is None:
             image = as_frame(self._marker.i420(rgb, pending.frame))
         else:
-            mark = self._marker.i420 if self._raw == "i420" else self._marker.rgb
-            image = mark(rgb, pending.frame)
+            image = self._raw_picture(rgb, pending.frame, drawer is not None)
         drawn_at = self._now()
-        picture = _Picture(image, pending, drawn_at, drawn_at - began, drawer is not None)
+        picture = Picture(image, pending, drawn_at, drawn_at - began, drawer is not None)
         with self._lock:
             if generation == self._generation or drawer is not None:
                 self._ring.push(pending.frame, picture)
+        self._drawn()
 
-
-def _encoder(spec: SlotSpec) -> VideoEncoder:
-    codec: Codec = "VP8" if spec.codec == "VP8" else "H264"
-    width, height = spec.picture_size
-    return VideoEncoder(
-        codec, size=width, height=height, fps=spec.fps, bitrate_kbps=spec.bitrate_kbps
-    )
+    def _raw_picture(
+        self, rgb: NDArray[np.uint8], frame: int, new_avatar: bool
+    ) -> NDArray[np.uint8]:
+        """Return a picture as programs and cameras get it, marked."""
+        if self._raw != "i420":
+            return self._marker.rgb(rgb, frame)
+        changed = None if new_avatar or self._probe is not None else self._pipeline.changed
+        return self._marker.planar(self._still.convert(rgb, changed), frame)

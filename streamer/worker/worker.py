@@ -21,17 +21,26 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
-from visavis.streamer.trust.mark import Marking
+from visavis.streamer.errors import BadRequest
+from visavis.streamer.media.picture_ring import PictureRing
+from visavis.streamer.trust.marks.mark import Marking
 from visavis.streamer.worker import protocol
 from visavis.streamer.worker.memory import give_back, limit_arenas
 from visavis.streamer.worker.overload import OverloadGuard
-from visavis.streamer.worker.pipeline import DRAWN, RATE, Pipelines, SlotSpec, WorkerSettings
+from visavis.streamer.worker.pipeline.pipeline import (
+    DRAWN,
+    RATE,
+    Pipelines,
+    SlotSpec,
+    WorkerSettings,
+)
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
 from visavis.streamer.worker.scheduler import Scheduler
-from visavis.streamer.worker.slot import Slot
+from visavis.streamer.worker.slot import RawForm, Slot
 
 logger = logging.getLogger(__name__)
 _SWITCH_INTERVAL_S = 0.0005  # so that the media thread need not wait 5 ms for the interpreter lock
@@ -71,6 +80,7 @@ class Worker:
             Kind.PCM: self._pcm,
             Kind.HEARD: self._heard,
             Kind.MOTION: self._motion,
+            Kind.PICTURES: self._pictures,
             Kind.TICK: self._tick,
             Kind.KEYFRAME: lambda m: self._on_slot(m, Slot.request_keyframe),
             Kind.BITRATE: self._bitrate,
@@ -154,7 +164,14 @@ class Worker:
 
         def load() -> None:
             try:
-                slot = Slot(spec, self._pipelines.open(spec), epoch=epoch, marking=self._marking)
+                raw: RawForm | None = "i420" if spec.codec == "RAW" else None
+                slot = Slot(
+                    spec,
+                    self._pipelines.open(spec),
+                    epoch=epoch,
+                    raw=raw,
+                    marking=self._marking,
+                )
             except Exception as error:  # a broken bundle must not take the worker down
                 logger.error("slot %d could not be opened: %s", index, error)
                 self._say_failed(index, epoch, error)
@@ -192,6 +209,16 @@ class Worker:
         on = message.json().get("on") is True
         self._on_slot(message, lambda slot: slot.share_motion(on))
 
+    def _pictures(self, message: Message) -> None:
+        """Put every picture into shared memory as well, or no longer."""
+        path = str(message.json().get("path", ""))
+        try:
+            ring = PictureRing(Path(path), writes=True) if path else None
+        except BadRequest as error:  # who looks there sees none; the session has its other viewers
+            logger.error("slot %d gives no pictures: %s", message.slot, error)
+            return
+        self._on_slot(message, lambda slot: slot.share_pictures(ring))
+
     def _tick(self, message: Message) -> None:
         frame = protocol.read_tick(message)
         slot = self._scheduler.get(message.slot)
@@ -200,6 +227,7 @@ class Worker:
         before = slot.stale
         packet = slot.tick(frame)
         if packet is not None:
+            self._scheduler.wake()  # a tick makes room for a picture
             self._send(packet.message(message.slot).of(message.epoch))
             # An avatar being loaded costs everybody a few frames and says nothing of later.
             loading = time.monotonic() < self._loading_until
@@ -280,7 +308,7 @@ def time_pipeline(
     rng = np.random.default_rng(0)
     block = RATE // spec.fps
     noise = (rng.standard_normal(block * _CALIBRATION_FRAMES) * 2000).astype(np.int16)
-    costs = []
+    costs: list[float] = []
     frame = 0
     for start in range(0, len(noise), block):
         if give_up():
@@ -342,7 +370,7 @@ def serve(make_pipelines: Callable[[WorkerSettings], Pipelines], *, warm: bool =
 
 
 def _real(settings: WorkerSettings) -> Pipelines:
-    from visavis.streamer.worker.pipeline import AvatarPipelines
+    from visavis.streamer.worker.pipeline.pipeline import AvatarPipelines
 
     return AvatarPipelines(settings)
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-from tests.browser.driving import find_chromium, launch
-from tests.browser.serving import FakeServing, Serving
-from tests.browser.speech import write_wav
+from tests.browser.helpers.driving import find_chromium, launch
+from tests.browser.helpers.serving import FakeServing, Serving
+from tests.browser.helpers.speech import write_wav
 
 
 def png(picture: np.ndarray) -> bytes:

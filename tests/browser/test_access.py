@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import png
-from tests.browser.driving import go_live, state, until, wait_for
-from tests.browser.serving import Serving
+from tests.browser.helpers.axe import violations
+from tests.browser.helpers.driving import go_live, state, until, wait_for
+from tests.browser.helpers.serving import Serving
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -42,6 +43,44 @@ def test_every_control_has_a_name(
     assert nameless(page) == []
     assert page.get_by_role("main").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("phone", [False, True])
+def test_axe_finds_nothing_in_the_studio(
+    light_server: Serving,
+    open_page: OpenPage,
+    portrait: np.ndarray,
+    scheme: str,
+    phone: bool,
+) -> None:
+    page = open_page(light_server.url, phone, color_scheme=scheme)
+    expect(page.locator(".card").first).to_be_visible()
+    assert violations(page) == []
+    for opens, named in (("Rename Eileen", "Rename"), ("Delete Eileen", "Delete Eileen?")):
+        page.get_by_role("button", name=opens).click()
+        expect(page.get_by_role("dialog", name=named)).to_be_visible()
+        assert violations(page) == []
+        page.keyboard.press("Escape")
+    page.goto(light_server.url + "#new")
+    page.click("#use-camera")
+    expect(page.locator("#advice")).not_to_be_empty()
+    assert violations(page) == []
+    photo = {"name": "me.png", "mimeType": "image/png", "buffer": png(portrait)}
+    page.set_input_files("#file", photo)
+    page.get_by_role("button", name="Make the avatar").click()
+    assert violations(page) == []
+    page.goto(f"{light_server.url}#avatar={32 * 'a'}")
+    go_live(page)
+    page.locator("#tapes summary").click()
+    page.locator(".numbers summary").click()
+    assert violations(page) == []
+    page.click("#tape")
+    expect(page.get_by_role("dialog", name="Record yourself?")).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.click("#go-live")
+    assert page.complaints == []
 
 
 def test_dialogs_and_consent_have_names(

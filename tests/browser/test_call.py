@@ -11,9 +11,12 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Playwright, expect
 
-from tests.browser.calling import (
+from tests.browser.helpers.calling import (
     Caller,
+    Signal,
+    Watched,
     callers,
+    face_box,
     follows,
     grab,
     open_caller,
@@ -21,15 +24,16 @@ from tests.browser.calling import (
     watched,
     write_turns,
 )
-from tests.browser.driving import until, wait_for
-from tests.browser.serving import Serving
-from tests.browser.test_live import mouth_box
+from tests.browser.helpers.driving import until, wait_for
+from tests.browser.helpers.serving import Serving
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=20_000)  # three browsers decode beside the server, on two cores perhaps
 WATCH_S = 10.5  # one whole round of everybody's turns
 HEARD = 0.01  # root mean square, full scale 1
-FOLLOWS = 0.4  # as in test_live
+FOLLOWS = 0.4  # a mouth and the loudness of its words, as in test_live
+BRIGHTLY = 0.8  # what a light server draws follows better
+FACE_PX = 144  # of a face as it is looked at
 
 
 # A standby takes over within a few frames; what was said meanwhile is kept.
@@ -70,6 +74,41 @@ def leave(*people: Caller) -> None:
             expect(person.page.locator("#view-over")).to_be_visible()
 
 
+def all_watch(
+    people: list[Caller], box: Callable[[Caller, Caller], tuple[float, ...]], side: int
+) -> dict[str, dict[str, Watched]]:
+    """Have everybody watch everybody at the same time; what each saw, by id and id."""
+    for person in people:
+        start_watching(person, {o.id: box(person, o) for o in people}, side, WATCH_S)
+    return {person.id: watched(person, WATCH_S + 30) for person in people}
+
+
+def assert_each_sees_the_others_speak(
+    people: list[Caller],
+    seen: dict[str, dict[str, Watched]],
+    moves: Callable[[Watched], Signal],
+    at_least: float,
+) -> None:
+    """Each tile moves with its own person's words and not with anybody else's."""
+    for person in people:
+        tiles = seen[person.id]
+        others = [other for other in people if other is not person]
+        for other in others:
+            (third,) = (p for p in others if p is not other)
+            moved = moves(tiles[other.id])
+            assert tiles[other.id].level.values.max() > HEARD, f"{person.name} hears {other.name}"
+            own, lag = follows(moved, tiles[other.id].level)
+            strange, _ = follows(moved, tiles[third.id].level)
+            said = f"{person.name} sees {other.name} follow by {own:.2f} at {1e3 * lag:.0f} ms"
+            assert own >= at_least, said
+            assert own > strange + 0.2, f"{said}, and {third.name}'s words by {strange:.2f}"
+        assert np.all(tiles[person.id].level.values == 0), "nothing of oneself comes back"
+        # When only oneself speaks, nothing is heard at all.
+        grid = tiles[others[0].id].level.seconds
+        total = sum(tiles[other.id].level.at(grid) for other in others)
+        assert np.mean(total < HEARD) > 0.2, "one's own turn is silent in one's own ears"
+
+
 @pytest.mark.slow  # three real avatars and three browsers: more than two cores of CI bear
 def test_three_people_see_and_hear_each_other(
     second_server: Callable[..., Serving], avatars: tuple[str, str], trio: list[Caller]
@@ -86,28 +125,23 @@ def test_three_people_see_and_hear_each_other(
             .locator("video")
             .evaluate("(v) => v.muted && v.srcObject.getAudioTracks().length === 0")
         ), "one's own avatar is shown and has no sound at all"
-    for person in trio:
-        boxes = {other.id: mouth_box(grab(person.page, other.id)) for other in trio}
-        start_watching(person, boxes, WATCH_S)
-    seen = {person.id: watched(person, WATCH_S + 20) for person in trio}
+    seen = all_watch(trio, lambda who, other: face_box(grab(who.page, other.id)), FACE_PX)
+    assert_each_sees_the_others_speak(trio, seen, Watched.openness, FOLLOWS)
+    leave(*trio)
+    assert [line for person in trio for line in person.complaints] == []
 
+
+def test_picture_and_sound_of_each_are_each_ones_own(
+    call_server: Serving, trio: list[Caller]
+) -> None:
+    """The same with pictures as bright as the voice is loud, which leave no doubt about lags."""
+    for n, person in enumerate(trio):
+        person.open(call_server.url + "call/bright")
+        person.join(face=n % 2)
     for person in trio:
-        for other in trio:
-            if other is person:
-                continue
-            tile = seen[person.id][other.id]
-            assert tile.level.max() > HEARD, f"{person.name} hears {other.name}"
-            own = follows(tile, tile)
-            assert own >= FOLLOWS, f"{person.name} sees {other.name} follow by {own:.2f} only"
-            (third,) = (p for p in trio if p not in (person, other))
-            strangers = follows(tile, seen[person.id][third.id])
-            assert own > strangers + 0.2, "and not by somebody else's words"
-        assert np.all(seen[person.id][person.id].level == 0), "nothing of oneself comes back"
-        # When only oneself speaks, nothing is heard at all.
-        elsewhere = [seen[person.id][o.id] for o in trio if o is not person]
-        grid = elsewhere[0].seconds
-        total = sum(np.interp(grid, tile.seconds, tile.level) for tile in elsewhere)
-        assert np.mean(total < HEARD) > 0.2, "one's own turn is silent in one's own ears"
+        person.sees(*trio)
+    seen = all_watch(trio, lambda who, other: (96, 96, 64, 64), 4)
+    assert_each_sees_the_others_speak(trio, seen, Watched.brightness, BRIGHTLY)
     leave(*trio)
     assert [line for person in trio for line in person.complaints] == []
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser.calling import Caller, open_caller
-from tests.browser.driving import until
-from tests.browser.serving import Serving
+from tests.browser.helpers.axe import violations
+from tests.browser.helpers.calling import Caller, open_caller
+from tests.browser.helpers.driving import until
+from tests.browser.helpers.serving import Serving
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=20_000)  # two pages and the server, on two cores perhaps
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-
-
-def violations(page: Page) -> list[str]:
-    """Run axe-core; return what it finds, a line each."""
-    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8"))
-    found = page.evaluate(
-        "(tags) => axe.run({ runOnly: { type: 'tag', values: tags } }).then((r) => r.violations)",
-        RULES,
-    )
-    return [f"{v['id']}: {v['nodes'][0]['html'][:120]}" for v in found]
 
 
 def in_a_call(browser: Browser, server: Serving, room: str, **options: object) -> Caller:
@@ -62,6 +51,38 @@ def test_axe_finds_nothing(light_server: Serving, browser: Browser, scheme: str)
     ada.page.click("#leave")
     expect(ada.page.locator("#over-title")).to_be_visible()
     assert violations(ada.page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_call_of_two(
+    light_server: Serving, browser: Browser, scheme: str
+) -> None:
+    """With pictures, hands, a recording that is asked for, and on a phone."""
+    room = f"{light_server.url}call/axe-{scheme}"
+    ada = open_caller(browser, "Ada", color_scheme=scheme)
+    ben = open_caller(browser, "Ben", color_scheme=scheme, **PHONE)
+    for person in (ada, ben):
+        person.open(room)
+        person.join(face=0)
+    for person in (ada, ben):
+        person.sees(ada, ben)
+    ben.page.click("#hand")
+    expect(ada.tile(ben).locator(".tile-hand")).to_be_visible()
+    ada.page.click("#layout")
+    for person in (ada, ben):
+        assert violations(person.page) == []
+    ada.page.click("#more")
+    assert violations(ada.page) == []
+    ada.page.get_by_role("button", name="Record the call").click()
+    dialog = ben.page.get_by_role("dialog", name="Record this call?")
+    expect(dialog).to_be_visible()
+    assert violations(ben.page) == []
+    dialog.get_by_role("button", name="I do not agree").click()
+    expect(ada.page.locator("#room-problem")).to_be_visible()
+    assert violations(ada.page) == []
+    for person in (ada, ben):
+        person.page.click("#leave")
+        expect(person.page.locator("#view-over")).to_be_visible()
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(

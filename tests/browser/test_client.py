@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.driving import until, wait_for
-from tests.browser.serving import Serving
+from tests.browser.helpers.driving import until, wait_for
+from tests.browser.helpers.serving import Serving
 from visavis.models.coefficients import COEFFICIENTS, COUNT
-from visavis.streamer.session.motion_channel import MotionFrame, decode, encode
+from visavis.streamer.session.channels.motion_channel import MotionFrame, decode, encode
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import png
-from tests.browser.driving import frames_shown, go_live, live, state, until, wait_for
-from tests.browser.recording import ACROSS, DOWN, Recording, grab, record
-from tests.browser.serving import Serving
-from visavis.models.appearance.tracker import MediaPipeTracker
+from tests.browser.helpers.driving import frames_shown, go_live, live, state, until, wait_for
+from tests.browser.helpers.recording import ACROSS, DOWN, Recording, grab, record
+from tests.browser.helpers.serving import Serving
+from visavis.models.appearance.photo.tracker import MediaPipeTracker
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]

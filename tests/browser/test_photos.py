@@ -13,9 +13,17 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import png
-from tests.browser.driving import until
-from tests.browser.serving import Serving
-from tests.unit.odd_photos import ODD_PHOTOS, cut_out, exif, grown, heif, portrait, saved
+from tests.browser.helpers.driving import until
+from tests.browser.helpers.serving import Serving
+from tests.unit.models.appearance.odd_photos import (
+    ODD_PHOTOS,
+    cut_out,
+    exif,
+    grown,
+    heif,
+    portrait,
+    saved,
+)
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -145,18 +153,58 @@ def test_a_panorama_keeps_its_pixels(server: Serving, open_page: OpenPage) -> No
 
 
 @pytest.mark.parametrize("way", ["choose", "drop", "paste"])
-def test_heic_goes_to_the_server_and_becomes_an_avatar(
-    server: Serving, open_page: OpenPage, way: str
+def test_heic_is_seen_before_anybody_agrees(server: Serving, open_page: OpenPage, way: str) -> None:
+    """The server opens what the browser cannot; what is looked at is what is sent."""
+    page = open_page(server.url + "#new")
+    hand_over(page, way, "IMG_1234.HEIC", "", heif(portrait(), quality=90, exif=exif(1)))
+    expect(page.locator("#panel-consent")).to_be_visible(timeout=30_000)
+    assert shown(page) == "photo"
+    seen = page.evaluate(
+        "document.getElementById('photo').getContext('2d').getImageData(0, 0, 720, 720)"
+        ".data.reduce((sum, value) => sum + value, 0) / (4 * 720 * 720)"
+    )
+    photo = opened(sent(page))
+    assert photo.format == "JPEG" and photo.size == (512, 512)
+    truth = np.asarray(portrait(), float)
+    assert np.abs(np.asarray(photo, float) - truth).mean() < 4
+    assert abs(seen - (3 * truth.mean() + 255) / 4) < 6, "and not a blank canvas"
+
+
+def test_heic_becomes_an_avatar(server: Serving, open_page: OpenPage) -> None:
+    page = open_page(server.url + "#new")
+    hand_over(page, "choose", "IMG_1234.HEIC", "", heif(portrait(), quality=90))
+    agree(page, "From HEIC")
+    expect(page.locator("#stage-name")).to_have_text("From HEIC", timeout=60_000)
+    assert not [c for c in page.complaints if "ERR" not in c]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_photo_that_is_cut_off_is_refused_before_consent(
+    server: Serving, open_page: OpenPage, kind: str, share: float
 ) -> None:
     page = open_page(server.url + "#new")
-    hand_over(page, way, "IMG_1234.HEIC", "", heif(portrait(), quality=90))
+    whole = saved(grown(portrait(), 1200, 1200), kind)
+    hand_over(page, "drop", "a", "", whole[: int(len(whole) * share)])
+    expect(page.locator("#photo-problem")).to_be_visible()
+    expect(page.locator("#photo-problem")).to_contain_text(
+        re.compile("incomplete|not a picture|damaged")
+    )
+    expect(page.locator("#panel-consent")).to_be_hidden()
+
+
+def test_a_thumbnails_end_is_not_the_photos(server: Serving, open_page: OpenPage) -> None:
+    """A camera's JPEG holds a small one, with an end of its own, in its header."""
+    small = saved(portrait().resize((160, 160)), "JPEG")
+    whole = saved(grown(portrait(), 1200, 1200), "JPEG")
+    header = b"\xff\xe1" + (2 + len(small)).to_bytes(2, "big") + small
+    with_thumbnail = whole[:2] + header + whole[2:]
+    page = open_page(server.url + "#new")
+    hand_over(page, "choose", "a.jpg", "image/jpeg", with_thumbnail + b"a film behind it")
     expect(page.locator("#panel-consent")).to_be_visible()
-    if shown(page) == "unseen":  # a browser that shows HEIC sends JPEG
-        expect(page.locator("#unseen-name")).to_have_text("IMG_1234.HEIC")
-        expect(page.locator("#unseen-why")).to_contain_text("cannot show HEIC")
-    agree(page, f"From HEIC, {way}")
-    expect(page.locator("#stage-name")).to_have_text(f"From HEIC, {way}", timeout=60_000)
-    assert not [c for c in page.complaints if "ERR" not in c]
+    page = open_page(server.url + "#new")
+    hand_over(page, "choose", "a.jpg", "image/jpeg", with_thumbnail[: -len(whole) // 3])
+    expect(page.locator("#photo-problem")).to_contain_text("incomplete")
 
 
 @pytest.mark.parametrize("way", ["choose", "drop", "paste"])

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, Playwright, expect
 
 from tests.browser.conftest import png
-from tests.browser.driving import go_live, launch, notice, state, until, wait_for
-from tests.browser.serving import Serving
+from tests.browser.helpers.driving import go_live, launch, notice, state, until, wait_for
+from tests.browser.helpers.serving import Serving
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]

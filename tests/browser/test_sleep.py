@@ -13,8 +13,8 @@ import psutil
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.driving import frames_shown, go_live, live, until, wait_for
-from tests.browser.serving import FakeServing, Serving
+from tests.browser.helpers.driving import frames_shown, go_live, live, until, wait_for
+from tests.browser.helpers.serving import FakeServing, Serving
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]

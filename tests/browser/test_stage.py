@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
-from tests.browser.driving import until, wait_for
-from tests.browser.serving import Serving
-from visavis.streamer.worker.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
+from tests.browser.helpers.driving import until, wait_for
+from tests.browser.helpers.serving import Serving
+from visavis.streamer.worker.pipeline.pipeline import AvatarPipelines, SlotSpec, WorkerSettings
 
 STAGE = "studio-1"
 SHOWING = "document.documentElement.classList.contains('showing')"

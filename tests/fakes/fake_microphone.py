@@ -21,7 +21,7 @@ from aiortc.sdp import SessionDescription
 from numpy.typing import NDArray
 
 from visavis.streamer.webrtc.connection import MediaConnection
-from visavis.streamer.webrtc.sockets import Binding
+from visavis.streamer.webrtc.ice.sockets import Binding
 
 RATE = 48_000
 

@@ -3,7 +3,7 @@
 A frame's coefficients are its own loudness, its number, and how loud the other side was when it was
 made. The picture's top-left 64 px block shows the frame number's parity, the middle the loudness; a
 bundle file named ``broken`` cannot be opened, one named ``raising`` fails while drawing, one named
-``slow`` takes 60 ms a frame.
+``slow`` takes 60 ms a frame, and one named ``noisy`` fills its packets to the brim.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.worker.pipeline import RATE, SlotSpec
-from visavis.streamer.worker.view import View
+from visavis.streamer.worker.pipeline.pipeline import RATE, SlotSpec
+from visavis.streamer.worker.pipeline.view import View
 
 
 class FakeDrawer:
@@ -35,12 +35,17 @@ class FakeDrawer:
             time.sleep(0.06)
         level = int(min(1.0, float(coefficients[0]) * 4) * 150)
         picture = np.full((*self.shape, 3), self.shade + level, np.uint8)
+        if self.name == "noisy":
+            noise = np.random.default_rng(self.drawn)
+            picture[:] = noise.integers(0, 255, picture.shape, np.uint8)
         picture[:64, :64] = 255 * (int(coefficients[1]) % 2)
         return picture
 
 
 class FakePipeline:
     """Emits frame n once its samples and the look-ahead were pushed, like the real one."""
+
+    changed = None
 
     def __init__(self, spec: SlotSpec) -> None:
         self._drawer = FakeDrawer(spec.bundle, spec.size, spec.view)
@@ -69,7 +74,7 @@ class FakePipeline:
     def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
         return self._drawer.render(coefficients)
 
-    def reset(self) -> None:
+    def reset(self, shown: NDArray[np.float32] | None = None) -> None:
         self.resets += 1
         self._sound[:] = 0
 

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.fakes.fake_pipeline import FakePipelines
-from visavis.streamer.presenter.sources import Block
-from visavis.streamer.worker.pipeline import SlotSpec
-from visavis.streamer.worker.slot import Shown, Slot
+from visavis.streamer.presenter.script.sources import Block
+from visavis.streamer.worker.frames import Shown
+from visavis.streamer.worker.pipeline.pipeline import SlotSpec
+from visavis.streamer.worker.slot import Slot
 
 RATE = 48_000
 BLOCK = RATE // 100
@@ -49,6 +50,11 @@ class InlineAvatar:
         self.slot.feed(position, samples)
         while self.slot.deadline() is not None:
             self.slot.work()
+
+    early_ms = 0
+
+    def ready(self, frame: int) -> bool:
+        return self.slot.ready(frame)
 
     def release(self, frame: int) -> Shown | None:
         return self.slot.release(frame)

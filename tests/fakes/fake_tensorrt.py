@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from visavis.engines.base import EngineError, OutOfMemory
-from visavis.engines.export import signature_of
+from visavis.engines.graphs.export import signature_of
 
 MAGIC = b"FAKEPLAN"
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.fuzz.run import CORPUS
 from tests.fuzz.streamer.avatars.record import ID
-from tests.unit.test_signaling import OFFER
+from tests.unit.streamer.webrtc.test_signaling import OFFER
 from visavis.streamer.avatars.record import new_record, record_bytes
 from visavis.streamer.worker import protocol
 from visavis.streamer.worker.protocol import Kind, Message, Packet, control

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.enrol import enrol
 from visavis.models.appearance.identity import Identity
-from visavis.models.appearance.photo import sanitise
+from visavis.models.appearance.photo.photo import sanitise
+from visavis.models.appearance.photo.tracker import MediaPipeTracker
 from visavis.models.appearance.portrait import synthetic_portrait
-from visavis.models.appearance.tracker import MediaPipeTracker
 from visavis.models.coefficients import COUNT, INDEX
 from visavis.models.motion.stream import MotionStream
-from visavis.streamer.worker.motion_models import MotionModels, load_motion
-from visavis.streamer.worker.picture_models import PictureModels, load_pictures
+from visavis.streamer.worker.pipeline.motion_models import MotionModels, load_motion
+from visavis.streamer.worker.pipeline.picture_models import PictureModels, load_pictures
 
 Networks = Literal["bare", "shade", "light"]
 RATE = MotionStream.SAMPLE_RATE

@@ -17,16 +17,16 @@ from visavis.engines.base import Engine, EngineError, OutOfMemory
 from visavis.engines.build import build
 from visavis.engines.cache import PlanCache
 from visavis.engines.check import check_engine
-from visavis.engines.cuda import Cuda
 from visavis.engines.examine import load_engine, precision_on, shipped, title
-from visavis.engines.export import BUCKETS, read, signature_of
 from visavis.engines.fallback import Candidate, FallbackEngine
 from visavis.engines.gpu import Gpu
+from visavis.engines.graphs.export import BUCKETS, read, signature_of
+from visavis.engines.graphs.samples import ranges_of
 from visavis.engines.onnx_engine import OnnxEngine
 from visavis.engines.parity import compare, require
-from visavis.engines.samples import ranges_of
-from visavis.engines.select_tensorrt import NeedsBuild, job_for, load_plan
-from visavis.engines.tensorrt_build import RTX, RTX_TARGETS, key_of, prepared
+from visavis.engines.tensorrt.compiler import RTX, RTX_TARGETS, key_of, prepared
+from visavis.engines.tensorrt.cuda import Cuda
+from visavis.engines.tensorrt.select import NeedsBuild, job_for, load_plan
 from visavis.models.motion.stream import MotionStream
 
 PROVIDERS = [p.name for p in select.providers() if p.available and p.automatic and p.name != "cpu"]

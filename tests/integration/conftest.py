@@ -20,10 +20,10 @@ from tests.fakes.fake_avatars import FakeAvatars
 from visavis.streamer.avatars.store import AvatarStore
 from visavis.streamer.config import Config, LimitsConfig, MediaConfig, RoomsConfig, ServerConfig
 from visavis.streamer.http.app import create_app
+from visavis.streamer.http.routes.services import Services
 from visavis.streamer.http.serve import uvicorn_config
-from visavis.streamer.http.services import Services
 
-FAKE_WORKER = (sys.executable, "-m", "tests.fakes.fake_worker")
+FAKE_WORKER = (sys.executable, "-m", "tests.fakes.processes.fake_worker")
 
 
 @dataclass

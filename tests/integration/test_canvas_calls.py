@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.fakes.fake_microphone import Viewer
+from tests.integration.clients.test_watch import seeing
 from tests.integration.conftest import StartServer
-from tests.integration.test_watch import seeing
 
 
 async def test_a_call_on_a_canvas_and_its_stage(start_server: StartServer) -> None:

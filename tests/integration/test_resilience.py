@@ -14,7 +14,7 @@ from aiortc import RTCPeerConnection
 
 from tests.fakes.fake_microphone import FakeMicrophone, Viewer, beeps
 from tests.integration.conftest import Live, StartServer
-from visavis.streamer.webrtc.rtcp import PLAYOUT_DELAY_URI
+from visavis.streamer.webrtc.rtp.rtcp import PLAYOUT_DELAY_URI
 
 
 async def seeing(live: Live, avatar: str | None = None) -> Viewer:
@@ -70,7 +70,7 @@ async def test_a_killed_worker_is_replaced_within_two_seconds(start_server: Star
 async def test_a_hung_worker_is_replaced(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("visavis.streamer.worker.supervisor.SILENT_S", 0.8)
+    monkeypatch.setattr("visavis.streamer.worker.edge.supervisor.SILENT_S", 0.8)
     async with start_server() as live:
         viewer = await seeing(live)
         await until(lambda: live.services.supervisor.has_standby, 20)

@@ -393,6 +393,58 @@ async def test_hosts_lock_remove_and_end(start_server: StartServer) -> None:
         await close(ada, ben, cleo, dora)
 
 
+async def test_who_was_removed_does_not_come_back_by_another_door(
+    start_server: StartServer,
+) -> None:
+    """On a server without a token nobody needs a link, so the seat and the name stay out."""
+    async with start_server(avatars=AVATARS) as live:
+        ada, ben = await call_of(live, "Ada", "Ben")
+        await ada.send(type="remove", id=ben.id)
+        await ben.until(lambda: ben.of("ended"))
+        stranger = person(live, "  bÉn ", 2)
+        renamed = person(live, "Somebody", 2)
+        renamed.seat = ben.seat
+        for guest in (stranger, renamed):
+            refused = await guest.enter()
+            assert refused.status_code == 403 and refused.json()["code"] == "removed"
+            assert refused.json()["error"].count(".") == 1
+        link = (await ada.post("/invitations")).json()["ticket"]
+        welcome = person(live, "Ben", 2, bearer=link)
+        assert (await welcome.enter()).status_code == 201, "whom the host invites anew may come"
+        await close(ada, ben, stranger, renamed, welcome)
+
+
+async def test_who_made_an_avatar_on_the_way_in_may_erase_it(start_server: StartServer) -> None:
+    async with start_server(avatars=AVATARS, token=TOKEN) as live:
+        ada = person(live, "Ada", bearer=TOKEN)
+        await ada.join()
+        link = (await ada.post("/invitations")).json()["ticket"]
+        form = {"photo": ("p.png", b"x", "image/png")}, {"name": "ben", "consent": "true"}
+        url, bearer = "/api/rooms/tea/avatars", {"authorization": f"Bearer {link}"}
+        made = (await live.http.post(url, files=form[0], data=form[1], headers=bearer)).json()
+        ben = Guest(live.http, quiet(), name="Ben", avatar=made["id"], bearer=link)
+        await ben.join()
+        key = {"authorization": f"Bearer {made['key']}"}
+        for path, headers in (
+            (f"{url}/{made['id']}", bearer),  # a link is no key
+            (f"{url}/{made['id']}", ben.headers()),
+            (f"{url}/anna", key),  # nor does this one fit elsewhere
+            (f"{url}/{made['id']}", {}),
+        ):
+            answer = await live.http.delete(path, headers=headers)
+            assert answer.status_code == 403 and answer.json()["error"].endswith("."), path
+        for route in ("/api/rooms/tea", "/api/avatars"):
+            assert (await live.http.get(route, headers=key)).status_code in (401, 403)
+        shown = await live.http.get(f"{url}/{made['id']}", headers=bearer)
+        assert "key" not in shown.json(), "it is told once"
+        assert (await live.http.delete(f"{url}/{made['id']}", headers=key)).status_code == 204
+        await ben.until(lambda: ben.of("ended"))
+        assert ben.of("ended")[0]["cause"] == "deleted"
+        assert made["id"] not in [record.id for record in live.avatars.list()]
+        assert (await live.http.delete(f"{url}/{made['id']}", headers=key)).status_code == 404
+        await close(ada, ben)
+
+
 async def test_a_full_room_and_a_seat_that_is_given_up(start_server: StartServer) -> None:
     async with start_server(avatars=AVATARS, rooms={"people": 2, "away_s": 4.0}) as live:
         ada, ben = await call_of(live, "Ada", "Ben")

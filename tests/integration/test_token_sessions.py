@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.fakes.fake_microphone import FakeMicrophone, Viewer, beeps
-from tests.fakes.fake_server import put_avatar
+from tests.fakes.processes.fake_server import put_avatar
 from tests.integration.conftest import StartServer
 from tests.integration.test_erasing import causes
 from visavis.streamer.avatars.store import AvatarStore

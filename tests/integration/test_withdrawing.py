@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from tests.fakes.fake_server import put_avatar
+from tests.fakes.processes.fake_server import put_avatar
 from tests.integration.conftest import StartServer
 from tests.integration.test_erasing import causes, live_viewer
 from visavis.streamer.avatars.store import AvatarStore

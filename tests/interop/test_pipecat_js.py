@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from tests.browser.driving import FLAGS, NAMES
-from tests.browser.speech import write_wav
+from tests.browser.helpers.driving import FLAGS, NAMES
+from tests.browser.helpers.speech import write_wav
 from tests.integration.conftest import Live, StartServer, start_server
 from tests.interop.npm import bundle, installed
 

@@ -11,9 +11,9 @@ from urllib.parse import urljoin
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from tests.browser.driving import FLAGS, NAMES
+from tests.browser.helpers.driving import FLAGS, NAMES
+from tests.integration.clients.test_renegotiation import seeing
 from tests.integration.conftest import StartServer
-from tests.integration.test_renegotiation import seeing
 
 pytestmark = pytest.mark.browser
 

@@ -57,7 +57,14 @@ def nodes(server: SoundServer, kind: str = "Node") -> str:
 
 def read_back(server: SoundServer, frames: int, out: Path) -> np.ndarray:
     """What another program reads from the camera: ``(n, 512, 512)`` brightness."""
-    words = ["pw-v4l2", sys.executable, "-m", "tests.fakes.read_camera", str(frames), str(out)]
+    words = [
+        "pw-v4l2",
+        sys.executable,
+        "-m",
+        "tests.fakes.processes.read_camera",
+        str(frames),
+        str(out),
+    ]
     done = subprocess.run(
         words, env=server.environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -72,7 +79,7 @@ def test_another_program_sees_the_mouth_move_with_the_sound(
     bundle = tmp_path / "anna.vav"
     bundle.write_bytes(b"")
     process = session.run(
-        "tests.fakes.present_process", "--bundle", str(bundle), "--seconds", "90",
+        "tests.fakes.processes.present_process", "--bundle", str(bundle), "--seconds", "90",
         "--camera", "pipewire",
     )  # fmt: skip
     wait_for(lambda: "visavis_cam" in nodes(session), "the camera")

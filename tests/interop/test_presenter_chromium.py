@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 from playwright.sync_api import Playwright, sync_playwright
 
-from tests.browser.driving import FLAGS, find_chromium, until
+from tests.browser.helpers.driving import FLAGS, find_chromium, until
 from tests.interop.sound_server import (
     Clicks,
     SoundServer,
@@ -87,7 +87,9 @@ def test_chromium_hears_the_avatar(
         pytest.skip("no Chromium found: install chromium or run playwright install chromium")
     bundle = tmp_path / "anna.vav"
     bundle.write_bytes(b"")
-    process = server.run("tests.fakes.present_process", "--bundle", str(bundle), "--seconds", "25")
+    process = server.run(
+        "tests.fakes.processes.present_process", "--bundle", str(bundle), "--seconds", "25"
+    )
     wait_for(lambda: OURS in server.sources(), "the virtual microphone")
     clicks = Clicks(server, BURST)
     flags = [flag for flag in FLAGS if "fake-device" not in flag]

@@ -56,7 +56,13 @@ def test_the_virtual_microphone_is_late_by_what_is_said(
     """Also recorded: the file's picture brightens with its sound."""
     film = tmp_path / "talk.mp4"
     process = server.run(
-        "tests.fakes.present_process", "--bundle", bundle, "--seconds", "7", "--record", str(film)
+        "tests.fakes.processes.present_process",
+        "--bundle",
+        bundle,
+        "--seconds",
+        "7",
+        "--record",
+        str(film),
     )
     wait_for(lambda: OURS in server.sources(), "the virtual microphone")
     clicks = Clicks(server, BURST)
@@ -102,7 +108,9 @@ def check_film(film: Path) -> None:
 
 
 def test_a_sound_server_that_dies_is_found_again(server: SoundServer, bundle: str) -> None:
-    process = server.run("tests.fakes.present_process", "--bundle", bundle, "--seconds", "10")
+    process = server.run(
+        "tests.fakes.processes.present_process", "--bundle", bundle, "--seconds", "10"
+    )
     wait_for(lambda: OURS in server.sources(), "the virtual microphone")
     time.sleep(1.0)  # so that it is in use
     server.kill()
@@ -118,11 +126,15 @@ def test_a_sound_server_that_dies_is_found_again(server: SoundServer, bundle: st
 
 
 def test_what_a_killed_run_left_is_used_again(server: SoundServer, bundle: str) -> None:
-    first = server.run("tests.fakes.present_process", "--bundle", bundle, "--seconds", "30")
+    first = server.run(
+        "tests.fakes.processes.present_process", "--bundle", bundle, "--seconds", "30"
+    )
     wait_for(lambda: OURS in server.sources(), "the virtual microphone")
     first.kill()
     first.communicate(timeout=20)
     assert OURS in server.sources()
-    again = server.run("tests.fakes.present_process", "--bundle", bundle, "--seconds", "2")
+    again = server.run(
+        "tests.fakes.processes.present_process", "--bundle", bundle, "--seconds", "2"
+    )
     assert result(again)["problems"] == []
     assert OURS not in server.sources()

@@ -18,7 +18,6 @@ MAY_IMPORT = {
 # Benchmarks and trainings are started by the command line, by name; nothing else knows them.
 KNOWS_BENCHMARKS = "streamer/commands/"
 TORCH_ENGINE = {"engines/torch_engine.py", "engines/torch_ops.py"}
-AIORTC_ROOM = "streamer/webrtc/"
 
 
 @cache
@@ -122,5 +121,5 @@ def test_the_streamer_s_rooms_do_not_go_round_in_circles() -> None:
         for other in imported_modules(path, known):
             there = known[other].parent
             if there != here and ROOT / "streamer" in there.parents and here != ROOT / "streamer":
-                rooms[here.name].add(there.name)
+                rooms[str(here.relative_to(ROOT))].add(str(there.relative_to(ROOT)))
     assert not circle(rooms)

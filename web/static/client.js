@@ -9,11 +9,12 @@
  * or, with its own small interface:  <visavis-avatar avatar="ID" src="https://your-server"></visavis-avatar>
  *
  * Plain modules without dependencies. They talk to the server it was loaded from unless `baseUrl` says
- * otherwise, and to no one else: no STUN server, no telemetry.
+ * otherwise, and to no one else: no telemetry, and no STUN or TURN server but those that its settings name.
  */
 
 export { AvatarCall } from "./static/client/call.js";
 export { Avatars } from "./static/client/avatars.js";
+export { Recordings } from "./static/client/recordings.js";
 export { CallError } from "./static/client/errors.js";
 export { VisavisAvatar } from "./static/client/element.js";
 export { MOTION_NAMES, decodeMotion } from "./static/client/motion.js";

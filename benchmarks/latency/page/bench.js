@@ -68,9 +68,9 @@ class Bench {
 
   /** One call, or two where sending and receiving have addresses of their own. */
   async connect() {
-    const { control, split } = this.options;
+    const { control, split, apart } = this.options;
     const legs = split
-      ? [new Call({ sendOnly: true }), new Call({ receiveOnly: true })]
+      ? [new Call({ sendOnly: true }), new Call({ receiveOnly: true, apart })]
       : [new Call({ control })];
     this.legs = legs;
     const began = performance.now();

@@ -35,7 +35,7 @@ const apart = (sdp) =>
     .join("");
 
 export class Call {
-  /** @param {{control: boolean, receiveOnly: boolean, sendOnly: boolean}} shape */
+  /** @param {{control: boolean, receiveOnly: boolean, sendOnly: boolean, apart: boolean}} shape */
   constructor(shape) {
     this.shape = shape;
     this.lost = null; // a sentence, once it is over before its time
@@ -65,7 +65,7 @@ export class Call {
     await gathered(pc);
     const { sdp, session } = await window.signal({ sdp: pc.localDescription.sdp, leg });
     this.session = session;
-    await pc.setRemoteDescription({ type: "answer", sdp: this.shape.control ? apart(sdp) : sdp });
+    await pc.setRemoteDescription({ type: "answer", sdp: this.shape.control || this.shape.apart ? apart(sdp) : sdp });
     await within(connected(pc), CONNECT_LIMIT_MS, "The media connection was not made in time.");
     pc.onconnectionstatechange = () => {
       if (["failed", "closed"].includes(pc.connectionState)) this.lost ??= "The connection was lost.";

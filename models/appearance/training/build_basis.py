@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, cKDTree
 
-from visavis.models.appearance.basis import BASIS_PATH, BASIS_VERSION, PARTS
+from visavis.models.appearance.face.basis import BASIS_PATH, BASIS_VERSION, PARTS
 
 IDENTITY_MODES = 60
 _FACE = slice(0, 9409)

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, sosfiltfilt
 
+from visavis.models.arrays import ease
 from visavis.models.motion.curves import CHANNEL, LIP_GAP_PER_UNIT, RATE, build, lip_gap, seal
 from visavis.models.motion.features import HOP, SAMPLE_RATE
 from visavis.models.motion.layout import NetConfig
 from visavis.models.motion.phones import VOWELS, Phone, timed_arpabet
 from visavis.models.motion.predictor import Graph, MotionPredictor
-from visavis.models.motion.training import augment
+from visavis.models.motion.training.corpus import augment
 
 Labels = Sequence[tuple[float, float, str]]
 
@@ -75,7 +76,7 @@ def predict(
     got = predictor.step(padded[None], predictor.init_state(1), look_ahead_ms)
     channels = got.curves[0, lag:].copy()
     shut = np.clip((got.closure[0, lag:] - 0.3) / 0.4, 0.0, 1.0)
-    seal(channels, shut * shut * (3 - 2 * shut))
+    seal(channels, ease(shut))
     return from_channels(channels)
 
 

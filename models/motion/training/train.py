@@ -24,15 +24,16 @@ from numpy.typing import NDArray
 from visavis.models.files import SHARED, atomic_path
 from visavis.models.motion.features import RAW, normalise
 from visavis.models.motion.layout import NetConfig
-from visavis.models.motion.training import corpus, recipe
+from visavis.models.motion.training import recipe
 from visavis.models.motion.training.batches import Corpus, disturb, front_vowels, mask
 from visavis.models.motion.training.capture import Captured
+from visavis.models.motion.training.corpus import corpus
+from visavis.models.motion.training.corpus.spoken import CorpusConfig
 from visavis.models.motion.training.flow_train import FlowTrainConfig, FlowTrainer
 from visavis.models.motion.training.graph_weights import weights_of
 from visavis.models.motion.training.network import MotionNet, grown
 from visavis.models.motion.training.objective import capture_loss, loss_of, numpy_tensor
 from visavis.models.motion.training.simulate import SpeechBank
-from visavis.models.motion.training.spoken import CorpusConfig
 from visavis.models.motion.training.weights import write_weights
 
 logger = logging.getLogger(__name__)
@@ -251,8 +252,7 @@ def train_flow(args: argparse.Namespace) -> FlowTrainer:
     return trainer
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Train from the command line."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="train motion", description=__doc__)
     parser.add_argument("--corpus", type=Path, required=True, help="folder of shards")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints and weights")
@@ -279,6 +279,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--export-only", action="store_true", help="write the weights as they are")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train from the command line."""
+    parser = _parser()
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     torch.set_num_threads(args.threads)

@@ -15,8 +15,8 @@ from visavis.models.motion.training.network import export_onnx as export_lips
 
 DATA: dict[str, object] = {
     "data": {
-        "lips": "Synthetic speech, made by models/motion/training/corpus.py from word lists of "
-        "this repository, with curves built from its exact phones.",
+        "lips": "Synthetic speech, made by models/motion/training/corpus/corpus.py from word lists "
+        "of this repository, with curves built from its exact phones.",
         "constants of the curves": "Fitted to captured takes 2_01-2_04 of FACEGOOD.",
         "flow": "No captured head motion exists in the data: the flow learns from "
         "models/motion/training/simulate.py, a generative model built from published statistics "

@@ -12,10 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats, Image
 from visavis.models.renderer.refiner import Box, Places, RefinerInput
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 SIDE = 96  # pixels of the network's crop
 REACH = 1.35  # side of the crop in inter-ocular distances

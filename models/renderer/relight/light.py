@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from visavis.models.renderer.expression import smoothstep
+from visavis.models.arrays import Floats, smoothstep
 from visavis.models.renderer.relight.crop import GATE, INSIDE, SEEN, SIDE
 from visavis.models.renderer.relight.lighting import Graph, Lighting
 from visavis.models.shipped import checked
-
-Floats = NDArray[np.float32]
 
 LIGHT_GRAPH = Path(__file__).resolve().parents[2] / "weights" / "light" / "light.onnx"
 LIGHT_ROWS = 64  # of the crop's rows, those about the mouth; no mouth of ours opens further

@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats
 from visavis.models.renderer.refiner import Refinement, RefinerInput
 from visavis.models.renderer.relight.crop import GATE, OpenMouth, pack, take
-
-Floats = NDArray[np.float32]
 
 
 class Graph(Protocol):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats
 from visavis.models.renderer.relight.crop import SEEN, SIDE
 from visavis.models.renderer.relight.lighting import Lighting
 from visavis.models.shipped import checked
-
-Floats = NDArray[np.float32]
 
 SHADE_GRAPH = Path(__file__).resolve().parents[2] / "weights" / "mouth" / "shade.onnx"
 SHADE_SIDE = SIDE // 2  # pixels of the crop that the network sees

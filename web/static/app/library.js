@@ -1,11 +1,12 @@
 /** The avatars as the page knows them: records, small pictures, and the token that opens them. */
 
-import { Avatars } from "../../client.js";
+import { Avatars, Recordings } from "../../client.js";
 import { askForToken, knownToken } from "./access.js";
 import { paint } from "./dom.js";
 
 export class Library {
   #avatars;
+  #recordings;
   #pictures = new Map();
   token;
   records = [];
@@ -14,6 +15,7 @@ export class Library {
   constructor() {
     this.token = knownToken();
     this.#avatars = new Avatars({ token: this.token });
+    this.#recordings = new Recordings({ token: this.token });
   }
 
   /** Run something that may need a token; ask and repeat when it does. */
@@ -25,7 +27,7 @@ export class Library {
         if (error.code !== "token") throw error;
         const token = await askForToken();
         if (!token) throw error;
-        this.token = this.#avatars.token = token;
+        this.token = this.#avatars.token = this.#recordings.token = token;
       }
     }
   }
@@ -50,6 +52,16 @@ export class Library {
     return this.allowed(() => this.#avatars.photos());
   }
 
+  /** A photo as JPEG that only the server can open. */
+  openPhoto(photo) {
+    return this.allowed(() => this.#avatars.openPhoto(photo));
+  }
+
+  /** What to change in front of the camera. @param {Uint8Array} pixels RGB, 144 by 144 */
+  guidance(pixels) {
+    return this.#avatars.guidance(pixels);
+  }
+
   create(order) {
     return this.allowed(() => this.#avatars.create(order));
   }
@@ -68,6 +80,18 @@ export class Library {
     await this.allowed(() => this.#avatars.remove(id));
     this.#pictures.delete(id);
     this.records = this.records.filter((record) => record.id !== id);
+  }
+
+  recordings() {
+    return this.allowed(() => this.#recordings.list());
+  }
+
+  recorded(id, file) {
+    return this.allowed(() => this.#recordings.file(id, file));
+  }
+
+  eraseRecording(id) {
+    return this.allowed(() => this.#recordings.remove(id));
   }
 
   /** Draw an avatar's picture; a canvas, since an <img> could not carry the token. */

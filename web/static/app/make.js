@@ -1,7 +1,7 @@
 /** From a photo to an avatar: photo → consent → progress → the stage, or the reason why not. */
 
-import { Advice } from "./advice.js";
-import { Camera } from "./camera.js";
+import { Advice } from "./camera/advice.js";
+import { Camera } from "./camera/camera.js";
 import { announce, byId, notice, paint, showOnly } from "./dom.js";
 import { BUNDLE, openPhoto, PhotoProblem } from "./photo.js";
 
@@ -32,7 +32,11 @@ export class MakeView {
   #library;
   #open;
   #camera = new Camera();
-  #advice = new Advice(byId("camera"), (sentence) => (byId("advice").textContent = sentence));
+  #advice = new Advice(
+    byId("camera"),
+    (sentence) => (byId("advice").textContent = sentence),
+    (pixels) => this.#library.guidance(pixels),
+  );
   #photo = null;
   #making = null;
   #opening = null; // the file that is being opened; a later one takes its place
@@ -170,7 +174,7 @@ export class MakeView {
     this.#frame.classList.add("busy");
     let opened;
     try {
-      opened = await openPhoto(file, () => this.#library.photos());
+      opened = await openPhoto(file, { can: () => this.#library.photos(), open: (photo) => this.#library.openPhoto(photo) });
     } catch (error) {
       if (this.#opening !== file) return;
       this.#show("photo");
@@ -190,16 +194,15 @@ export class MakeView {
     this.#show("consent");
   }
 
-  #showPhoto({ picture, kind }, name) {
+  #showPhoto({ picture }, name) {
     this.#frame.dataset.shows = picture ? "photo" : "unseen";
     if (picture) {
       const canvas = byId("photo");
       canvas.width = canvas.height = 720;
       paint(canvas, picture);
     } else {
-      byId("unseen-name").textContent = name || `${kind} photo`;
-      if (kind === BUNDLE) byId("unseen-why").textContent = "An avatar that was saved as a file. You see it when the server has read it.";
-      else byId("unseen-why").textContent = `This browser cannot show ${kind} photos. The server can open it; you see it when the avatar is made.`;
+      byId("unseen-name").textContent = name || "Saved avatar";
+      byId("unseen-why").textContent = "An avatar that was saved as a file. You see it when the server has read it.";
     }
   }
 

@@ -6,6 +6,7 @@ const PANORAMA_PIXELS = 12_000_000;
 const AS_IT_IS = [/^\xff\xd8\xff/, /^\x89PNG\r\n\x1a\n/, /^RIFF[^]{4}WEBP/]; // what every server takes
 const AS_IT_IS_BYTES = 10_000_000;
 const QUALITY = 0.95;
+const CUT = "This photo is incomplete: a part of its file is missing. Choose another copy of it.";
 const PHONE_FORMATS = { heic: "HEIC", heix: "HEIC", heim: "HEIC", heis: "HEIC", hevc: "HEIC", mif1: "HEIC", avif: "AVIF", avis: "AVIF" };
 
 /** What a file is called that holds no photo but an avatar made of one. */
@@ -18,17 +19,19 @@ export class PhotoProblem extends Error {}
  * Open a file as a photo.
  *
  * @param {Blob} file
- * @param {() => Promise<{formats: string[], max_bytes: number}>} server what the server can open itself
+ * @param {{can: () => Promise<{formats: string[], max_bytes: number}>, open?: (photo: Blob) => Promise<Blob>}}
+ *   server what the server can open itself, and how it does; nobody agrees to what they have not seen
  * @returns {Promise<{photo: Blob, picture: HTMLCanvasElement|null, kind: string}>} what to send, and what
- *   to show of it: nothing where only the server can open it
+ *   to show of it: nothing of an avatar that was saved
  * @throws {PhotoProblem}
  */
 export async function openPhoto(file, server) {
   if (!file.size) throw new PhotoProblem("This file is empty. Choose another photo.");
   const [head, image] = await Promise.all([beginning(file), load(file)]);
   if (/^PK\x03\x04/.test(head)) return { photo: file, picture: null, kind: BUNDLE }; // an avatar that was saved
-  if (!image) return leaveToServer(file, head, server);
+  if (!image) return openPhoto(await openedBy(server, file, head), { can: async () => null });
   try {
+    if (await isCut(file, head)) throw new PhotoProblem(CUT);
     const { naturalWidth: width, naturalHeight: height } = image;
     const picture = draw(image, width, height, scaleOf(width, height));
     const known = AS_IT_IS.some((magic) => magic.test(head)); // a name can say anything
@@ -56,16 +59,49 @@ async function load(file) {
 
 /** The first bytes, a character each. */
 async function beginning(file) {
-  return String.fromCharCode(...new Uint8Array(await file.slice(0, 64).arrayBuffer()));
+  return text(new Uint8Array(await file.slice(0, 64).arrayBuffer()));
 }
 
-async function leaveToServer(file, head, server) {
+/** Browsers show the part that is there; the server refuses it, and by then somebody has agreed. */
+async function isCut(file, head) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  const size = new DataView(bytes.buffer);
+  if (AS_IT_IS[0].test(head)) return !endsAsJpeg(bytes, size);
+  if (AS_IT_IS[1].test(head)) return !hasEnd(bytes);
+  if (AS_IT_IS[2].test(head)) return size.getUint32(4, true) + 8 > bytes.length;
+  return false;
+}
+
+/** Whether an end comes after the picture's own data; a small picture in its header has one too. */
+function endsAsJpeg(bytes, size) {
+  let at = 2;
+  while (at + 4 <= bytes.length && bytes[at] === 0xff && bytes[at + 1] !== 0xda) at += 2 + size.getUint16(at + 2);
+  for (at = bytes.indexOf(0xff, at); at >= 0 && at + 1 < bytes.length; at = bytes.indexOf(0xff, at + 1)) {
+    if (bytes[at + 1] === 0xd9) return true; // within the data, 0xff is followed by 0
+  }
+  return false;
+}
+
+/** Whether a PNG's last chunk is there, whatever follows it. */
+function hasEnd(bytes) {
+  for (let at = bytes.lastIndexOf(0x49); at > 0; at = bytes.lastIndexOf(0x49, at - 1)) {
+    if (text(bytes.subarray(at, at + 4)) === "IEND") return true;
+  }
+  return false;
+}
+
+function text(bytes) {
+  return String.fromCharCode(...bytes);
+}
+
+/** @returns {Promise<Blob>} a JPEG of it */
+async function openedBy(server, file, head) {
   const kind = phoneFormat(head);
   const unopened = new PhotoProblem("This file is not a picture that can be opened. Use a JPEG, PNG, WEBP, HEIC or AVIF photo.");
   if (!kind) throw unopened;
   let can;
   try {
-    can = await server();
+    can = await server.can();
   } catch (error) {
     throw new PhotoProblem(error.message);
   }
@@ -75,7 +111,11 @@ async function leaveToServer(file, head, server) {
   if (file.size > can.max_bytes) {
     throw new PhotoProblem(`This file is larger than ${Math.floor(can.max_bytes / 1e6)} MB. Use a smaller version of the photo.`);
   }
-  return { photo: file, picture: null, kind };
+  try {
+    return await server.open(file);
+  } catch (error) {
+    throw new PhotoProblem(error.message);
+  }
 }
 
 /** HEIC and AVIF by the brands of their first box; browsers give such files no type. */

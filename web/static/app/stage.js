@@ -6,6 +6,7 @@ import { announce, byId, notice, setIcon } from "./dom.js";
 import { LevelMeter } from "./meter.js";
 import { clearStats, showStats } from "./numbers.js";
 import { recall, remember } from "./preferences.js";
+import { Tapes } from "./tapes.js";
 
 const STATE_WORDS = {
   idle: "Ready",
@@ -24,6 +25,7 @@ export class StageView {
   #call = null;
   #meter = new LevelMeter();
   #wakeLock = null;
+  #tapes;
   #video = byId("avatar-video");
   #screen = byId("screen");
   element = byId("view-stage");
@@ -35,6 +37,7 @@ export class StageView {
   constructor(library, settings) {
     this.#library = library;
     this.#settings = settings;
+    this.#tapes = new Tapes(library, () => this.#call);
     this.#listen();
     clearStats();
   }
@@ -57,6 +60,7 @@ export class StageView {
       onerror: (error) => this.#problem(error),
       onfirstframe: () => this.#screen.classList.add("seen"),
       onworker: (state) => this.#workerChanged(state),
+      onrecording: (message) => this.#tapes.told(message),
       onsoundblocked: () => this.#soundBlocked(),
     });
     this.#call.setMuted(false);
@@ -127,6 +131,7 @@ export class StageView {
     button.textContent = active ? "Stop" : "Go live";
     button.dataset.on = String(active);
     byId("interrupt").disabled = state !== "live";
+    this.#tapes.state(state);
     if (state !== "live") this.#screen.classList.remove("seen");
     if (state === before) return;
     if (state === "waiting") notice(byId("stage-problem"), `${message} It goes on by itself as soon as there is room.`, { calm: true });

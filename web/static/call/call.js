@@ -4,7 +4,7 @@ import { CallError } from "../client/errors.js";
 import { openMicrophone, release } from "../client/media.js";
 import { sleep } from "../client/server.js";
 import { Link } from "./link.js";
-import { QualityWatch } from "./quality.js";
+import { QualityWatch } from "./media/quality.js";
 
 const BACKOFF_MS = [200, 700, 1500, 3000, 5000, 8000];
 const ATTEMPTS = 25;
@@ -160,7 +160,7 @@ export class RoomCall {
         const microphone = this.part === "avatar" ? this.microphone : null;
         const { signal } = run;
         const others = Math.max(1, [...this.people.values()].filter(({ part }) => part === "avatar").length - Number(Boolean(microphone)));
-        const own = await link.connect({ microphone, others, wishes: microphone ? this.wishes : {}, signal });
+        const own = await link.connect({ microphone, others, wishes: microphone ? this.wishes : {}, iceServers: seat.iceServers, signal });
         if (run.signal.aborted) return;
         this.#tell("own", own);
         this.#set("live", "In the call");
@@ -263,7 +263,7 @@ export class RoomCall {
       recorded: () => this.#tell("recorded", message),
       worker: () => this.#tell("stumble", message.state),
       avatar: () => this.#tell("wearing", message),
-      error: () => this.#tell("problem", String(message.message)),
+      error: () => this.#tell("problem", String(message.message), String(message.code)),
       ended: () => this.#ended(message),
     }[message.type];
     action?.();
@@ -322,7 +322,8 @@ export class RoomCall {
       this.#reconnect(this.#run);
       return;
     }
-    if (["removed", "room-ended"].includes(cause)) this.#door.keepSeat("");
+    if (cause === "removed") this.#door.keepOut();
+    if (cause === "room-ended") this.#door.keepSeat("");
     this.#end(cause === "room-ended" ? "The call has ended" : "You are out of the call", String(reason ?? ""), seat);
   }
 }

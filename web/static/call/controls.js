@@ -1,9 +1,9 @@
 /** What one can press in the call: the bar, the keys, and what lies behind "More". */
 
 import { recall, remember } from "../app/preferences.js";
-import { chosenMicrophone, keepMicrophone, listDevices } from "./devices.js";
+import { chosenMicrophone, keepMicrophone, listDevices } from "./media/devices.js";
 import { ask, byId, caption, notice, press, say, setIcon, sure } from "./dom.js";
-import { setSounds, soundsOn } from "./sounds.js";
+import { setSounds, soundsOn } from "./media/sounds.js";
 
 const STYLE_WORDS = [[0.3, "still"], [0.8, "calm"], [1.2, "as learnt"], [1.7, "lively"], [2.1, "very lively"]];
 

@@ -6,6 +6,7 @@ import { knownToken } from "../app/access.js";
 import { recall, remember } from "../app/preferences.js";
 
 const AVATAR_POLL_MS = 300;
+const MINE = 20; // avatars made in this browser that it remembers
 
 /** The room's name in the address; "" on the page that opens one. */
 export function roomInAddress() {
@@ -76,9 +77,15 @@ export class Door {
     return (await this.#ask(this.#path())).json();
   }
 
+  /** Who was removed stays it in this browser, whatever they call themselves next. */
+  keepOut() {
+    remember(`out.${this.room}`, this.seat);
+    this.keepSeat("");
+  }
+
   /** Take a seat, or the one back that this tab had. */
   async enter({ name, part, agrees }) {
-    const json = { name, part, agrees, seat: this.seat };
+    const json = { name, part, agrees, seat: this.seat || recall(`out.${this.room}`) };
     const bearer = this.#invitation || this.#token || undefined;
     const given = await (await this.#ask(this.#path("/people"), { method: "POST", json, bearer })).json();
     this.keepSeat(given.seat);
@@ -155,15 +162,41 @@ export class Door {
     form.append("name", name);
     form.append("consent", "true");
     form.append("statement", statement);
-    let record = await (await this.#ask(this.#path("/avatars"), { method: "POST", form, bearer: this.#bearer })).json();
+    const made = await (await this.#ask(this.#path("/avatars"), { method: "POST", form, bearer: this.#bearer })).json();
+    let record = made;
     while (record.status === "enrolling") {
       onprogress(record);
       await new Promise((resolve) => setTimeout(resolve, AVATAR_POLL_MS));
       record = await this.#avatar(record.id);
     }
     if (record.status === "failed") throw new CallError("refused", record.reason || "The photo could not be used.");
-    remember("mine", JSON.stringify([record.id, ...ownAvatars()].slice(0, 20)));
+    remember("mine", JSON.stringify([record.id, ...ownAvatars()].slice(0, MINE)));
+    const kept = Object.entries({ [record.id]: made.key, ...ownKeys() }).slice(0, MINE);
+    remember("keys", JSON.stringify(Object.fromEntries(kept)));
     return record;
+  }
+
+  /** Whether this browser may erase an avatar: it made it on the way into a call. */
+  mayErase(id) {
+    return Boolean(ownKeys()[id]);
+  }
+
+  /** Erase an avatar that was made on the way in, and everything made from its photo. */
+  async eraseAvatar(id) {
+    const { [id]: key, ...rest } = ownKeys();
+    await this.#ask(this.#path(`/avatars/${id}`), { method: "DELETE", bearer: key });
+    remember("keys", JSON.stringify(rest));
+    remember("mine", JSON.stringify(ownAvatars().filter((other) => other !== id)));
+  }
+}
+
+/** What erases the avatars that were made in this browser, by their ids. */
+function ownKeys() {
+  try {
+    const keys = JSON.parse(recall("keys", "{}"));
+    return keys && typeof keys === "object" && !Array.isArray(keys) ? keys : {};
+  } catch {
+    return {};
   }
 }
 

@@ -1,7 +1,7 @@
 /** The row of avatars one can wear, and making one on the way in. */
 
 import { openPhoto } from "../app/photo.js";
-import { byId, icon, make, paint } from "./dom.js";
+import { byId, icon, make, paint, say, sure } from "./dom.js";
 
 const OURS = { formats: [], max_bytes: 10_000_000 }; // a guest may not ask what else the server opens
 
@@ -9,6 +9,7 @@ export class Faces {
   #door;
   #lists;
   #onchoose;
+  #onproblem;
   #pictures = new Map();
   records = [];
   chosen = "";
@@ -18,11 +19,13 @@ export class Faces {
    * @param {import("./door.js").Door} door
    * @param {{list: HTMLElement, listen: boolean}[]} lists where they are shown, and whether "listen only" is among them
    * @param {(id: string) => void} onchoose "" is listening only
+   * @param {(sentence: string) => void} onproblem
    */
-  constructor(door, lists, onchoose) {
+  constructor(door, lists, onchoose, onproblem) {
     this.#door = door;
     this.#lists = lists;
     this.#onchoose = onchoose;
+    this.#onproblem = onproblem;
     byId("making-cancel").addEventListener("click", () => byId("making").close());
     byId("making-form").addEventListener("submit", (event) => (event.preventDefault(), this.#make()));
   }
@@ -59,7 +62,28 @@ export class Faces {
     const canvas = make("canvas", { width: 128, height: 128 });
     canvas.setAttribute("aria-hidden", "true");
     this.draw(id, canvas);
-    return this.#item(id, name, canvas);
+    const item = this.#item(id, name, canvas);
+    if (this.#door.mayErase(id)) item.append(this.#eraser(id, name));
+    return item;
+  }
+
+  #eraser(id, name) {
+    const button = make("button", { type: "button", className: "face-erase", title: `Erase ${name}` }, icon("trash"));
+    button.setAttribute("aria-label", `Erase ${name}`);
+    button.addEventListener("click", () => this.#erase(id, name, button));
+    return button;
+  }
+
+  async #erase(id, name, button) {
+    if (!(await sure(`Erase ${name}?`, "The photo and everything made from it are erased. Whoever wears this face is seen no more.", "Erase"))) return button.focus();
+    try {
+      await this.#door.eraseAvatar(id);
+    } catch (error) {
+      return this.#onproblem(error.message);
+    }
+    this.records = this.records.filter((record) => record.id !== id);
+    say(`${name} was erased.`);
+    this.choose(this.chosen === id ? (this.records[0]?.id ?? "") : this.chosen);
   }
 
   #plain(id, name, drawing) {
@@ -105,7 +129,7 @@ export class Faces {
     problem.textContent = "";
     this.#busy(true);
     try {
-      const opened = await openPhoto(photo, async () => OURS);
+      const opened = await openPhoto(photo, { can: async () => OURS });
       const record = await this.#door.makeAvatar({
         photo: opened.photo,
         name: byId("who").value.trim() || "My avatar",

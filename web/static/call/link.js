@@ -1,12 +1,11 @@
 /** One peer connection for a whole call: microphone up, one's own picture and everybody else down. */
 
 import { CallError } from "../client/errors.js";
-import { anyOf, sleep } from "../client/server.js";
+import { anyOf } from "../client/server.js";
 
 const PING_MS = 2000;
 const SILENCE_LIMIT_MS = 6500; // without a word from the server the connection counts as lost
 const DISCONNECTED_LIMIT_MS = 2500; // ICE often heals by itself within this
-const GATHER_LIMIT_MS = 500;
 const CONNECT_LIMIT_MS = 15_000;
 const RESERVE = 1; // pairs of sections beyond those who are here, so that the next one needs no offer
 
@@ -35,16 +34,16 @@ export class Link {
   }
 
   /**
-   * @param {{microphone: MediaStream|null, others: number, wishes: object, signal: AbortSignal}} options
+   * @param {{microphone: MediaStream|null, others: number, wishes: object, iceServers?: RTCIceServer[], signal: AbortSignal}} options
    *   without a microphone one has no avatar: one listens or watches
    * @returns {Promise<MediaStream|null>} one's own picture, never one's own sound
    */
-  async connect({ microphone, others, wishes, signal }) {
+  async connect({ microphone, others, wishes, iceServers = [], signal }) {
     if (typeof RTCPeerConnection === "undefined") {
       throw new CallError("unsupported", "This browser cannot make calls. Use a current Chrome, Edge, Firefox or Safari.");
     }
     signal = anyOf(signal, this.#gone.signal);
-    const pc = (this.#pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" }));
+    const pc = (this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" }));
     let own = null;
     if (microphone) {
       this.sender = pc.addTransceiver(microphone.getAudioTracks()[0], { direction: "sendonly" }).sender;
@@ -54,8 +53,8 @@ export class Link {
     this.#openControl();
     pc.onicecandidate = ({ candidate }) => candidate && this.#candidate(candidate);
     await pc.setLocalDescription(await pc.createOffer());
-    await gathered(pc, signal);
-    this.#candidates = []; // those until here are in the offer
+    // Nothing is waited for: candidates follow, and the server answers checks from wherever they come.
+    this.#candidates = [];
     const answer = await this.#door.offer({ ...pc.localDescription.toJSON(), ...wishes });
     this.id = answer.pc_id;
     if (this.#over) throw signal.reason ?? lost();
@@ -198,14 +197,6 @@ export class Link {
 function apart(sdp) {
   const sections = sdp.split(/(?=^m=)/m);
   return sections.map((lines, n) => (n ? lines.replace(/^a=msid:\S+/gm, `a=msid:section-${n}`) : lines)).join("");
-}
-
-function gathered(pc, signal) {
-  if (pc.iceGatheringState === "complete") return Promise.resolve();
-  const done = new Promise((resolve) => {
-    pc.addEventListener("icegatheringstatechange", () => pc.iceGatheringState === "complete" && resolve());
-  });
-  return Promise.race([done, sleep(GATHER_LIMIT_MS, signal)]);
 }
 
 function lost() {

@@ -3,8 +3,8 @@
 import { askForToken } from "../app/access.js";
 import { recall, remember } from "../app/preferences.js";
 import { byId, notice } from "./dom.js";
-import { MicrophoneCheck, chosenMicrophone, chosenSpeaker, keepMicrophone, keepSpeaker, listDevices } from "./devices.js";
-import { chime } from "./sounds.js";
+import { MicrophoneCheck, chosenMicrophone, chosenSpeaker, keepMicrophone, keepSpeaker, listDevices } from "./media/devices.js";
+import { chime } from "./media/sounds.js";
 
 export class Lobby {
   #door;

@@ -4,14 +4,14 @@ import { askForToken } from "../app/access.js";
 import { recall } from "../app/preferences.js";
 import { RoomCall } from "./call.js";
 import { Controls } from "./controls.js";
-import { chosenSpeaker } from "./devices.js";
+import { chosenSpeaker } from "./media/devices.js";
 import { Door, roomInAddress } from "./door.js";
 import { byId, caption, notice, say, showOnly } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { Faces } from "./faces.js";
 import { Lobby } from "./lobby.js";
-import { WORDS } from "./quality.js";
-import { chime } from "./sounds.js";
+import { WORDS } from "./media/quality.js";
+import { chime } from "./media/sounds.js";
 import { Takes } from "./takes.js";
 import { Tiles } from "./tiles.js";
 
@@ -22,7 +22,7 @@ const room = roomInAddress();
 const door = new Door(room);
 const call = new RoomCall(door);
 const lists = [{ list: byId("faces"), listen: true }, { list: byId("faces-live"), listen: false }];
-const faces = new Faces(door, lists, (id) => (call.active ? call.wear(id) : lobby.faceChosen(id)));
+const faces = new Faces(door, lists, faceChosen, (sentence) => notice(byId(call.active ? "room-problem" : "lobby-problem"), sentence));
 const lobby = new Lobby(door, faces, join);
 const tiles = new Tiles(call);
 const drawer = new Drawer(call);
@@ -30,6 +30,11 @@ const takes = new Takes(call, door);
 const controls = new Controls({ call, door, tiles, drawer, takes, faces });
 let wakeLock = null;
 let saying = 0;
+
+function faceChosen(id) {
+  if (!call.active) lobby.faceChosen(id);
+  else if (id) call.wear(id); // who erased the face they wear is told by the server
+}
 
 function show(name, title) {
   showOnly(byId(`view-${name}`), VIEWS);

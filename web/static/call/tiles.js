@@ -122,8 +122,7 @@ export class Tiles {
     video.addEventListener("click", () => this.#pin(person.id));
     if (this.#speaker) video.setSinkId?.(this.#speaker).catch(() => {});
     this.#tiles.set(person.id, tile);
-    const after = [...this.#tiles.values()].map((other) => other.element);
-    this.#list.append(...after);
+    this.#list.append(element);
     return tile;
   }
 

@@ -35,6 +35,26 @@ export class Avatars {
     return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}/preview.jpg`)).blob();
   }
 
+  /**
+   * What to change in front of a camera; the server looks at the picture and keeps it nowhere.
+   *
+   * @param {Uint8Array} pixels 144 by 144, RGB, not mirrored
+   * @returns {Promise<{code: string, sentence: string}>} code "good" if nothing
+   */
+  async guidance(pixels) {
+    return (await this.#server.request("api/avatars/guidance", { method: "POST", form: pixels })).json();
+  }
+
+  /**
+   * A photo that this browser cannot open, opened by the server, which keeps nothing of it.
+   *
+   * @param {Blob} photo
+   * @returns {Promise<Blob>} a JPEG, upright
+   */
+  async openPhoto(photo) {
+    return (await this.#server.request("api/avatars/photo", { method: "POST", form: photo })).blob();
+  }
+
   /** @returns {Promise<object>} the record */
   async rename(id, name) {
     return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}`, { method: "PATCH", json: { name } })).json();

@@ -1,7 +1,7 @@
 import { CallError } from "./errors.js";
 import { openMicrophone, release } from "./media.js";
 import { Peer } from "./peer.js";
-import { Server, sleep } from "./server.js";
+import { IceServers, Server, sleep } from "./server.js";
 import { statsCollector } from "./stats.js";
 
 const SWITCH_LIMIT_MS = 10_000;
@@ -14,6 +14,7 @@ const FAULTS = 3; // so many in a row without one picture, and it is no use
 /** A live call with an avatar. States: idle, microphone, connecting, live, waiting, reconnecting, ended, failed. */
 export class AvatarCall {
   #server;
+  #iceServers;
   #options;
   #peer = null;
   #run = null; // AbortController of the call in progress
@@ -52,12 +53,15 @@ export class AvatarCall {
    * @param {(ms: number) => void} [options.onfirstframe]
    * @param {(id: string, state: "loading"|"ready") => void} [options.onavatar]
    * @param {(state: "lost"|"recovered") => void} [options.onworker]
+   * @param {(message: {type: "recording"|"recorded", stage?: "running"|"off", id: string, seconds: number, bytes: number}) => void}
+   *   [options.onrecording] a recording began, goes on (once a second) or has ended
    * @param {() => void} [options.onsoundblocked] the browser wants a click before it plays sound
    */
   constructor(options) {
     if (!(options?.video instanceof HTMLVideoElement)) throw new TypeError("AvatarCall needs a video element.");
     this.#options = options;
     this.#server = new Server(options);
+    this.#iceServers = new IceServers(() => this.#server.request("api/ice"));
     this.avatarId = options.avatarId || "";
   }
 
@@ -84,6 +88,7 @@ export class AvatarCall {
     this.#faults = 0;
     try {
       this.#ownsMicrophone = !stream;
+      this.#iceServers.get(); // while the microphone opens
       if (!stream) {
         this.#set("microphone", "Waiting for the microphone");
         stream = await openMicrophone(this.#options.microphoneId);
@@ -107,6 +112,11 @@ export class AvatarCall {
   /** Barge-in: what has been said but not yet shown is dropped and the face eases to neutral. */
   interrupt() {
     return this.#peer?.send({ type: "interrupt" }) ?? false;
+  }
+
+  /** Write one's avatar and voice to the server, or stop; who speaks agrees by asking. @param {boolean} on */
+  record(on) {
+    return this.#peer?.send({ type: "record", on: Boolean(on) }) ?? false;
   }
 
   /** @param {boolean} on */
@@ -220,7 +230,8 @@ export class AvatarCall {
       try {
         const { microphone, avatarId } = this;
         const { size = 512, probe = false, heard, mood, style, canvas } = this.#options;
-        await peer.connect({ microphone, heard, avatarId, size, probe, mood, style, canvas, signal: run.signal });
+        const iceServers = await this.#iceServers.get();
+        await peer.connect({ microphone, heard, avatarId, size, probe, mood, style, canvas, iceServers, signal: run.signal });
         if (!run.signal.aborted) this.#wentLive(run);
         return;
       } catch (error) {
@@ -299,12 +310,13 @@ export class AvatarCall {
   #message(message) {
     const sentence = (text, fallback) => (typeof text === "string" && text ? text : fallback);
     if (message.type === "stats") this.stats.server = message;
+    else if (message.type === "recording" || message.type === "recorded") this.#options.onrecording?.(message);
     else if (message.type === "worker") this.#options.onworker?.(message.state);
     else if (message.type === "avatar") {
       this.#options.onavatar?.(message.id, message.state);
       if (message.state === "ready" && this.#switching?.id === message.id) this.#switching.resolve();
     } else if (message.type === "error") {
-      const error = new CallError("server", sentence(message.message, "The server reported a problem."));
+      const error = new CallError(sentence(message.code, "server"), sentence(message.message, "The server reported a problem."));
       if (this.#switching) this.#switching.reject(error);
       else this.#options.onerror?.(error);
     } else if (message.type === "ended" && this.#restorable(message.cause)) {

@@ -30,13 +30,13 @@ export class Peer {
   }
 
   /** Resolves when media flows; rejects with a CallError. */
-  async connect({ microphone, heard, avatarId, size, probe, mood, style, canvas, signal }) {
+  async connect({ microphone, heard, avatarId, size, probe, mood, style, canvas, iceServers = [], signal }) {
     if (typeof RTCPeerConnection === "undefined") {
       throw new CallError("unsupported", "This browser cannot make live calls. Use a current Chrome, Edge, Firefox or Safari.");
     }
     signal = anyOf(signal, this.#gone.signal);
     const startedAt = performance.now();
-    const pc = (this.#pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" }));
+    const pc = (this.#pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" }));
     const track = microphone.getAudioTracks()[0];
     const audio = pc.addTransceiver(track ?? "audio", { direction: "sendrecv", streams: [microphone] });
     const video = pc.addTransceiver("video", { direction: "recvonly" });

@@ -27,6 +27,39 @@ export class Server {
   }
 }
 
+/**
+ * Whom a connection may ask for a way to the server: nobody, unless its settings name a STUN or TURN
+ * server. Kept for half the time that a password lasts; a server that does not say has none.
+ */
+export class IceServers {
+  #ask;
+  #kept = null;
+  #until = 0;
+
+  /** @param {() => Promise<Response>} ask */
+  constructor(ask) {
+    this.#ask = ask;
+  }
+
+  /** @returns {Promise<RTCIceServer[]>} */
+  get() {
+    if (!this.#kept || performance.now() > this.#until) this.#kept = this.#fetch();
+    return this.#kept;
+  }
+
+  async #fetch() {
+    this.#until = Infinity; // one question at a time
+    try {
+      const { iceServers = [], ttl = 0 } = await (await this.#ask()).json();
+      this.#until = performance.now() + ttl * 500;
+      return iceServers;
+    } catch {
+      this.#until = 0; // the offer will say what is wrong
+      return [];
+    }
+  }
+}
+
 // What an answer without a code of ours means: a proxy's page, say.
 const BY_STATUS = {
   401: ["token", "This server asks for an access token."],

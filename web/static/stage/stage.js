@@ -45,8 +45,8 @@ async function once() {
   const headers = token ? { authorization: `Bearer ${token}` } : {};
   const answer = await fetch(`../api/views/${encodeURIComponent(id)}`, { headers });
   if (!answer.ok) return false;
-  const { transparent } = await answer.json();
-  const watching = await watch(id, headers);
+  const { transparent, iceServers } = await answer.json();
+  const watching = await watch(id, headers, iceServers);
   const matte = transparent ? new Matte(video, canvas) : null;
   root.classList.toggle("transparent", transparent);
   canvas.hidden = !transparent;

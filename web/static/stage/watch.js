@@ -8,10 +8,11 @@ const DISCONNECTED_LIMIT_MS = 3000; // ICE often heals by itself within this
 /**
  * @param {string} id a view id or the name of a stage
  * @param {Record<string, string>} headers
+ * @param {RTCIceServer[]} iceServers whom the connection may ask for a way to the server
  * @returns {Promise<{stream: MediaStream, alive: () => boolean, stop: () => void}>}
  */
-export async function watch(id, headers) {
-  const pc = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
+export async function watch(id, headers, iceServers = []) {
+  const pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
   let where = "";
   const stop = () => {
     pc.close();
@@ -24,7 +25,7 @@ export async function watch(id, headers) {
     const receivers = ["audio", "video"].map((kind) => pc.addTransceiver(kind, { direction: "recvonly" }).receiver);
     await pc.setLocalDescription(await pc.createOffer());
     await until(pc, "icegatheringstatechange", () => pc.iceGatheringState === "complete", GATHER_LIMIT_MS);
-    const address = `/api/whep/${encodeURIComponent(id)}`;
+    const address = new URL(`../api/whep/${encodeURIComponent(id)}`, location.href); // below a prefix too
     const answer = await fetch(address, {
       method: "POST",
       headers: { ...headers, "content-type": "application/sdp" },
@@ -32,7 +33,7 @@ export async function watch(id, headers) {
       signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
     });
     if (!answer.ok) throw new Error(`refused: ${answer.status}`);
-    where = new URL(answer.headers.get("location"), new URL(address, location.href)).href;
+    where = new URL(answer.headers.get("location"), address).href;
     await pc.setRemoteDescription({ type: "answer", sdp: await answer.text() });
     await until(pc, "connectionstatechange", () => pc.connectionState === "connected", CONNECT_LIMIT_MS);
     if (pc.connectionState !== "connected") throw new Error("not connected");

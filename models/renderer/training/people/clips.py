@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from visavis.models.arrays import Floats
 from visavis.models.coefficients import COUNT, INDEX, neutral
 from visavis.models.motion.curves import build, expand
 from visavis.models.motion.phones import CONSONANTS, VOWELS, Phone
-
-Floats = NDArray[np.float32]
 
 FPS = 25
 _TURN = np.radians((20.0, 12.0, 10.0))  # largest yaw, pitch, roll

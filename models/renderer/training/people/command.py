@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from visavis.models.renderer.training.people.balance import balance_of, describe
-from visavis.models.renderer.training.people.gl import CanvasUnavailableError, GlCanvas
+from visavis.models.renderer.training.people.drawing.gl import CanvasUnavailableError, GlCanvas
 from visavis.models.renderer.training.people.shards import ShardWriter
 from visavis.models.renderer.training.people.sheets import sheet_of_shards, write_sheet
 from visavis.models.renderer.training.people.studio import Studio
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         canvas = GlCanvas(arguments.size, arguments.fine)
-        from visavis.models.appearance.tracker import MediaPipeTracker
+        from visavis.models.appearance.photo.tracker import MediaPipeTracker
 
         segmenter = MediaPipeTracker()
         studio = Studio(arguments.facekit, arguments.faces, segmenter, canvas, arguments.size)

@@ -8,15 +8,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis
 from visavis.models.appearance.colours import polygon_mask
-from visavis.models.appearance.fit import OVAL
-from visavis.models.appearance.layers import background_behind, foreground_colour, refine_matte
-from visavis.models.renderer.training.people.eyes import measure_eyes
-from visavis.models.renderer.training.people.gl import COLUMNS, WIDTH, Groups, Look
-from visavis.models.renderer.training.people.head import Head, View, make_head, make_view
-from visavis.models.renderer.training.people.interior import aperture_light, lamp_through
-from visavis.models.renderer.training.people.kit import (
+from visavis.models.appearance.face.basis import FaceBasis
+from visavis.models.appearance.face.fit import OVAL
+from visavis.models.appearance.layers.layers import (
+    background_behind,
+    foreground_colour,
+    refine_matte,
+)
+from visavis.models.arrays import Floats
+from visavis.models.renderer.training.people.drawing.gl import COLUMNS, WIDTH, Groups, Look
+from visavis.models.renderer.training.people.drawing.light import Light, random_light, to_linear
+from visavis.models.renderer.training.people.head.head import Head, View, make_head, make_view
+from visavis.models.renderer.training.people.head.interior import aperture_light, lamp_through
+from visavis.models.renderer.training.people.head.kit import (
     EYE,
     EYEBALLS,
     GUM,
@@ -30,13 +35,22 @@ from visavis.models.renderer.training.people.kit import (
     HeadKit,
     normals,
 )
-from visavis.models.renderer.training.people.light import Light, random_light, to_linear
-from visavis.models.renderer.training.people.portrait import WORK, Portrait
-from visavis.models.renderer.training.people.pose import Manner, Puppet, move
-from visavis.models.renderer.training.people.sheet import Sheet, make_sheet, random_background
-from visavis.models.renderer.training.people.skin import Charts, Skin, bake_skin, bend, hand_over
-
-Floats = NDArray[np.float32]
+from visavis.models.renderer.training.people.head.pose import Manner, Puppet, move
+from visavis.models.renderer.training.people.portrait.eyes import measure_eyes
+from visavis.models.renderer.training.people.portrait.portrait import WORK, Portrait
+from visavis.models.renderer.training.people.portrait.sheet import (
+    Cutout,
+    Sheet,
+    make_sheet,
+    random_background,
+)
+from visavis.models.renderer.training.people.portrait.skin import (
+    Charts,
+    Skin,
+    bake_skin,
+    bend,
+    hand_over,
+)
 
 _NEAR_FAR = 45.0  # cm before and behind the eyes' plane
 _IRIS_CM = (0.60, 0.72)
@@ -135,8 +149,8 @@ class Person:
         self.skin: Skin = bake_skin(kit, charts, self.head, portrait, matte)
         self.light = light or random_light(rng, self.skin.own)
         self.sheet: Sheet = make_sheet(
-            kit, charts, self.head, portrait, self.view, foreground, matte, self.skin.own,
-            makeup.hair_back,
+            kit, charts, self.head, portrait, self.view, Cutout(foreground, matte),
+            self.skin.own, makeup.hair_back,
         )  # fmt: skip
         gains = np.clip(rng.normal(1, 0.06, len(kit.names)), 0.85, 1.15).astype(np.float32)
         self.puppet = Puppet(

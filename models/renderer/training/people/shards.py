@@ -17,12 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats, Image
 from visavis.models.files import SHARED, atomic_path
 from visavis.models.renderer.training.people.clips import Motion
-from visavis.models.renderer.training.people.gl import Drawn
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from visavis.models.renderer.training.people.drawing.gl import Drawn
 
 VERSION = 1
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]

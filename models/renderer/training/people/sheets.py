@@ -6,15 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from visavis.models.arrays import Floats, Image
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.training.people.clips import random_motion
 from visavis.models.renderer.training.people.shards import read_shards
 from visavis.models.renderer.training.people.studio import Studio
-
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 _GRID = 8
 _TILE = 192

@@ -10,21 +10,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.basis import FaceBasis, load_basis
+from visavis.models.appearance.face.basis import FaceBasis, load_basis
+from visavis.models.arrays import Floats
 from visavis.models.renderer.training.people.clips import Motion, random_motion
-from visavis.models.renderer.training.people.gl import Canvas, Drawn
-from visavis.models.renderer.training.people.kit import EYEBALLS, HeadKit, load_kit
+from visavis.models.renderer.training.people.drawing.gl import Canvas, Drawn
+from visavis.models.renderer.training.people.head.kit import EYEBALLS, HeadKit, load_kit
 from visavis.models.renderer.training.people.labels import PortraitLabels, choose, read_labels
 from visavis.models.renderer.training.people.person import Person
-from visavis.models.renderer.training.people.portrait import (
+from visavis.models.renderer.training.people.portrait.portrait import (
     Portrait,
     UnfitPortraitError,
     load_portrait,
     read_landmarks,
 )
-from visavis.models.renderer.training.people.skin import Charts, make_charts
-
-Floats = NDArray[np.float32]
+from visavis.models.renderer.training.people.portrait.skin import Charts, make_charts
 
 HELD_OUT = 15  # of 100 portraits
 _TRIES = 40

@@ -24,7 +24,7 @@ from visavis.models.renderer.relight.crop import (
     WARPED,
     gate,
 )
-from visavis.models.renderer.training.relight.pairs import agreement
+from visavis.models.renderer.training.relight.pairs.pairs import agreement
 
 WINDOW = (48, 72)  # rows and columns of a training cut
 _GRID = 2  # pixels of a cut's corner: the network's own grid

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from visavis.models.renderer.relight.crop import INSIDE, WARPED
 from visavis.models.renderer.training.relight.data import WINDOW, Batch, PairSet, assemble
+from visavis.models.renderer.training.relight.graphs.network import endpoint, tone
+from visavis.models.renderer.training.relight.graphs.shade_network import shaded
 from visavis.models.renderer.training.relight.losses import charbonnier, coarse, picture_loss
-from visavis.models.renderer.training.relight.network import endpoint, tone
-from visavis.models.renderer.training.relight.shade_network import shaded
 
 _CHECKED, _CHECK_BATCH = 256, 16  # held-out pairs that are looked at
 

@@ -16,10 +16,10 @@ import torch
 
 from visavis.models.renderer.training.relight.config import STAGES, TrainConfig
 from visavis.models.renderer.training.relight.data import PairSet
-from visavis.models.renderer.training.relight.export import export_stages
-from visavis.models.renderer.training.relight.make_pairs import main as make_pairs
-from visavis.models.renderer.training.relight.network import NetworkConfig
-from visavis.models.renderer.training.relight.pairs import read_pairs
+from visavis.models.renderer.training.relight.graphs.export import export_stages
+from visavis.models.renderer.training.relight.graphs.network import NetworkConfig
+from visavis.models.renderer.training.relight.pairs.make_pairs import main as make_pairs
+from visavis.models.renderer.training.relight.pairs.pairs import read_pairs
 from visavis.models.renderer.training.relight.trainer import Trainer
 
 log = logging.getLogger(__name__)

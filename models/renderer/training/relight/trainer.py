@@ -16,9 +16,9 @@ from torch import nn
 from visavis.models.files import SHARED, atomic_path
 from visavis.models.renderer.training.relight.config import STAGES, TrainConfig
 from visavis.models.renderer.training.relight.data import PairSet
-from visavis.models.renderer.training.relight.network import NetworkConfig, RefinerNetwork
+from visavis.models.renderer.training.relight.graphs.network import NetworkConfig, RefinerNetwork
+from visavis.models.renderer.training.relight.graphs.shade_network import ShadeNetwork
 from visavis.models.renderer.training.relight.objectives import Objectives
-from visavis.models.renderer.training.relight.shade_network import ShadeNetwork
 
 log = logging.getLogger(__name__)
 

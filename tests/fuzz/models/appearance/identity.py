@@ -10,8 +10,8 @@ import zipfile
 import numpy as np
 
 from visavis.models.appearance.drawn import drawn_identity
-from visavis.models.appearance.errors import IdentityError
 from visavis.models.appearance.identity import Identity
+from visavis.models.appearance.photo.errors import IdentityError
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.renderer import Renderer
 

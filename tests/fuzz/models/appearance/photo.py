@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from visavis.models.appearance.errors import EnrolmentRefused
-from visavis.models.appearance.photo import sanitise
+from visavis.models.appearance.photo.errors import EnrolmentRefused
+from visavis.models.appearance.photo.photo import sanitise
 
 MAX_PIXELS = 250_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from visavis.streamer.errors import VisavisError
-from visavis.streamer.http.schemas import Candidates, Offer, PhotoForm
+from visavis.streamer.http.bodies.schemas import Candidates, Offer, PhotoForm
 from visavis.streamer.sentences import first_sentence
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from visavis.streamer.errors import VisavisError
-from visavis.streamer.media.audio_file import duration_s, read_blocks
+from visavis.streamer.media.files.audio_file import duration_s, read_blocks
 
 BLOCKS = 40
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.fakes.fake_clock import FakeClock
 from visavis.streamer.errors import BadRequest
-from visavis.streamer.session.control import ControlChannel
+from visavis.streamer.session.channels.control import ControlChannel
 
 
 class Channel:
@@ -41,4 +41,5 @@ def target(data: bytes) -> None:
         control.receive(line)
         control.receive(line.decode("utf-8", "surrogateescape"))
     for text in channel.sent:
-        json.loads(text)
+        told = json.loads(text)
+        assert told["type"] != "error" or (told["code"] and told["message"].endswith("."))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import VisavisError
-from visavis.streamer.webrtc.negotiation import Negotiation
-from visavis.streamer.webrtc.signaling import check_offer, parse_candidate
+from visavis.streamer.webrtc.sdp.negotiation import Negotiation
+from visavis.streamer.webrtc.sdp.signaling import check_offer, parse_candidate
 
 LIMITS = LimitsConfig()
 

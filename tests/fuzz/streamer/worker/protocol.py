@@ -6,7 +6,7 @@ import socket
 
 from tests.fakes.fake_pipeline import FakePipelines
 from visavis.streamer.worker import protocol
-from visavis.streamer.worker.pipeline import WorkerSettings
+from visavis.streamer.worker.pipeline.pipeline import WorkerSettings
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError
 from visavis.streamer.worker.worker import Worker
 

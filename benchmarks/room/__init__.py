@@ -1,0 +1,1 @@
+"""``visavis bench room``: several people in one call."""

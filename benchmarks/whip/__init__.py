@@ -1,0 +1,1 @@
+"""From a WHIP publisher to a WHEP viewer: the first picture."""

@@ -1,0 +1,1 @@
+"""Graphs made ready for compilers, and inputs to try them with."""

@@ -1,0 +1,1 @@
+"""TensorRT: compiler, plan on a GPU, and the way to one."""

@@ -1,0 +1,1 @@
+"""The face basis, fitted to a photo and brought to rest."""

@@ -1,0 +1,1 @@
+"""What a photo is cut into: person, background, glasses, lids."""

@@ -1,0 +1,1 @@
+"""From untrusted bytes to a picture with landmarks, or a refusal."""

@@ -1,0 +1,1 @@
+"""Speech with exact phones: texts, voices, alignment, augmentation."""

@@ -1,0 +1,1 @@
+"""Eyes, lashes and the frames of glasses."""

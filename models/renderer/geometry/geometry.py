@@ -1,0 +1,439 @@
+"""The rig of one identity: coefficients to vertices in pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from visavis.models.appearance.face.basis import FaceBasis
+from visavis.models.appearance.face.fit import OVAL
+from visavis.models.appearance.face.neutral import lid_seam, lip_seam
+from visavis.models.appearance.face.seam import Seam
+from visavis.models.appearance.identity import Identity
+from visavis.models.arrays import Floats, ease, smoothstep
+from visavis.models.coefficients import INDEX
+from visavis.models.renderer.geometry.attached import GRID, head_share
+from visavis.models.renderer.geometry.expression import Expression, ExpressionMap, Eye
+from visavis.models.renderer.geometry.nostrils import NostrilCaps
+
+_PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
+_YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
+_FRONTAL, _ASIDE = np.radians((12.0, 32.0))  # photo's yaw: all of the turning, least of it
+_LEAST_TURN = 0.35
+_BACK_FROM, _BACK_TO = np.radians((8.0, 24.0))  # the same for turning across its far side
+_LEAST_BACK = 0.3
+_PITCH_GAIN = 1.3  # a nod without the light's change looks like less
+_SHIFT = 0.6  # inter-ocular distances
+_CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
+_STILL = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
+_SEALED_GAP = -0.012  # cm
+_CONTACT = (0.03, 0.16)  # cm of gap that soft lips bridge; from where they do not
+_ROUND = 0.04  # of the lips' width that rounding takes beyond the kit's shapes
+_JAW, _JAW_NARROWS = (0.15, 0.60), 0.6  # of that: corners come in where a jaw falls
+_ROUND_REACH = (0.6, 3.0)  # cm from the lips over which that fades
+_ROUND_RELAXES = 1.2  # of the rounding: what of a smile at rest it takes away
+_SMILES = ("mouthSmile", "mouthDimple", "mouthStretch")
+_CORNERS = (61, 291)  # MediaPipe landmarks
+_MOUTH_SIZES = (0.75, 1.2)  # of the mean mouth's width
+_ROUND_HOLE = 0.66  # of the lips' width that stays open between rounded lips
+_CORNERS_MEET = 1.6  # of the rounding
+_WIDE, _BOW = (0.4, 1.3), 0.85  # cm of gap; how far wide lips form a bow rather than a V
+_TUCK_GAP = 0.28  # cm of upper teeth that show over a tucked lower lip
+
+
+def soft_limit(value: float, limit: float) -> float:
+    """Return the value, bent so that it never passes ``limit``; straight below 60 % of it."""
+    knee = 0.6 * limit
+    if abs(value) <= knee:
+        return value
+    rest = limit - knee
+    return float(np.sign(value) * (knee + rest * np.tanh((abs(value) - knee) / rest)))
+
+
+@dataclass(frozen=True)
+class HeadPose:
+    """Rigid motion of the head and of the torso, in pixels of the picture.
+
+    Attributes:
+        matrix: ``(3, 3)`` rotation and scale about the pivot.
+        shift: ``(3,)`` pixels.
+        breath: 0-1.
+        shrug: 0-1.
+        lean: radians.
+        sway: radians.
+        pitch: of the head, radians; chin down is positive.
+    """
+
+    matrix: Floats
+    shift: Floats
+    breath: float
+    shrug: float
+    lean: float
+    sway: float
+    pitch: float
+
+
+def turning_range(photo_yaw: float) -> float:
+    """Return how much of the usual turning a photo allows whose face looks aside by that angle.
+
+    A frontal photo shows both cheeks; of a turned one the far cheek is missing.
+    """
+    beyond = (abs(photo_yaw) - _FRONTAL) / (_ASIDE - _FRONTAL)
+    return float(np.clip(1.0 - (1.0 - _LEAST_TURN) * beyond, _LEAST_TURN, 1.0))
+
+
+def turning_back(photo_yaw: float) -> float:
+    """Return how much of the usual turning that photo allows back across its far side.
+
+    Behind the far cheek's rim a turned photo shows no ear and no hair, but what is behind the
+    person; a frontal one shows both.
+    """
+    beyond = (abs(photo_yaw) - _BACK_FROM) / (_BACK_TO - _BACK_FROM)
+    return float(np.clip(1.0 - (1.0 - _LEAST_BACK) * beyond, _LEAST_BACK, 1.0))
+
+
+def head_pose(
+    coefficients: Floats, inter_ocular: float, turning: float = 1.0, photo_yaw: float = 0.0
+) -> HeadPose:
+    """Read the pose part of a coefficient vector, within limits.
+
+    Args:
+        coefficients: ``(COUNT,)``.
+        inter_ocular: distance between the eyes in pixels.
+        turning: part of the usual limits that the photo allows, see ``turning_range``.
+        photo_yaw: how far the photo's face looks aside, radians, see ``turning_back``.
+    """
+
+    def value(name: str) -> float:
+        return float(coefficients[INDEX[name]])
+
+    yaw = value("headYaw")
+    most = min(turning, turning_back(photo_yaw)) if yaw * photo_yaw < 0 else turning
+    yaw = soft_limit(yaw, most * _YAW)
+    pitch = soft_limit(_PITCH_GAIN * value("headPitch"), min(1.0, turning + 0.3) * _PITCH)
+    roll = soft_limit(value("headRoll"), _ROLL)
+    cy, sy, cp, sp, cr, sr = (
+        np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll),
+    )  # fmt: skip
+    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    tip = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    near = 1.0 / (1.0 - soft_limit(value("headZ"), 1.2) / _CAMERA)
+    shift = inter_ocular * np.array(
+        [soft_limit(value("headX"), _SHIFT), soft_limit(value("headY"), _SHIFT), 0.0]
+    )
+    return HeadPose(
+        (near * (tip @ turn @ nod)).astype(np.float32),
+        shift.astype(np.float32),
+        min(1.0, max(0.0, value("torsoBreath"))),
+        min(1.0, max(0.0, value("torsoShrug"))),
+        soft_limit(value("torsoLean"), 0.35),
+        soft_limit(value("torsoSway"), 0.15),
+        float(pitch),
+    )
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _move(points, head_weight, neck, matrix, shift, pivot, torso, foot, unit, camera, out):
+    """Apply head and torso motion to ``(N, 3)`` pixels.
+
+    ``torso`` is breath, shrug, lean scale, sway; ``neck`` (x, y) is where the shoulders begin;
+    ``foot`` is the row that stays; ``unit`` the inter-ocular distance; ``camera`` is the lens's
+    distance in such units.
+    """
+    breath, shrug, near, sway = torso[0], torso[1], torso[2], torso[3]
+    for i in range(points.shape[0]):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        w = head_weight[i]
+        if w > 0.0:
+            px, py, pz = x - pivot[0], y - pivot[1], z - pivot[2]
+            hx = matrix[0, 0] * px + matrix[0, 1] * py + matrix[0, 2] * pz + pivot[0] + shift[0]
+            hy = matrix[1, 0] * px + matrix[1, 1] * py + matrix[1, 2] * pz + pivot[1] + shift[1]
+            hz = matrix[2, 0] * px + matrix[2, 1] * py + matrix[2, 2] * pz + pivot[2]
+            # What turns towards the lens grows, what turns away shrinks.
+            closer = unit * camera / max(unit * camera - (hz - z), unit)
+            hx = pivot[0] + shift[0] + closer * (hx - pivot[0] - shift[0])
+            hy = pivot[1] + shift[1] + closer * (hy - pivot[1] - shift[1])
+            mx, my, mz = x + w * (hx - x), y + w * (hy - y), z + w * (hz - z)
+        else:
+            mx, my, mz = x, y, z
+        # Everything rises a little with a breath; the chest rises and widens most.
+        height = min(1.0, max(0.0, (foot - y) / (1.6 * unit)))
+        height = height * height * (3.0 - 2.0 * height)
+        below = min(1.0, max(0.0, (y - neck[1] + 0.6 * unit) / (1.2 * unit)))
+        side = (x - neck[0]) / unit
+        away = min(1.0, max(0.0, abs(side) - 0.45) / 0.9)
+        away = away * away * (3.0 - 2.0 * away) * below
+        my -= height * unit * (breath * (0.018 + 0.030 * below) + shrug * (0.015 + 0.14 * away))
+        mx += height * unit * breath * 0.014 * below * min(1.5, max(-1.5, side))
+        mx += (near - 1.0) * (x - neck[0]) * height
+        my += (near - 1.0) * (y - foot) * height
+        mx += sway * (foot - y) * height
+        out[i, 0] = mx
+        out[i, 1] = my
+        out[i, 2] = mz
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def _blend(rest, shapes, rows, weights, out):
+    """Write ``rest + sum of weights * shapes[rows]`` on flat arrays."""
+    for i in range(rest.shape[0]):
+        out[i] = rest[i]
+    for r in range(rows.shape[0]):
+        w = weights[r]
+        shape = shapes[rows[r]]
+        for i in range(rest.shape[0]):
+            out[i] += w * shape[i]
+
+
+class Rig:
+    """Moves one identity's vertices.
+
+    Attributes:
+        face_count: the first vertices belong to the face, the others to the mouth's inside.
+        source: ``(V, 2)`` pixels at the renderer's size.
+        rest: ``(V, 3)`` neutral face in model cm.
+        scale: pixels per cm.
+        turning: part of the usual limits of turning that the photo allows.
+        unit: inter-ocular distance in pixels.
+        yaw: how far the photo's face looks aside, radians.
+    """
+
+    def __init__(self, basis: FaceBasis, identity: Identity, size: int) -> None:
+        """Prepare the matrices of an identity for pictures of ``size`` pixels."""
+        factor = size / identity.size
+        self.size = size
+        self.scale = identity.scale * factor
+        forward = identity.rotation[:, 2]
+        self.yaw = float(np.arctan2(forward[0], forward[2]))
+        self.turning = turning_range(self.yaw)
+        self.unit = identity.inter_ocular_px * factor
+        self.source = ((identity.source + 0.5) * factor - 0.5).astype(np.float32)
+        self._caps = NostrilCaps(basis)
+        self._caps.apply(self.source)
+        self._offset = ((identity.offset + 0.5) * factor - 0.5).astype(np.float32)
+        # Model to picture: y turns over, z stays towards the viewer.
+        self._view = (self.scale * np.diag([1.0, -1.0, 1.0]) @ identity.rotation).astype(np.float32)
+        self.face_count = int(basis.part("face").max()) + 1
+        self.map = ExpressionMap(basis.expression_names)
+        self.rest = np.ascontiguousarray(identity.rest, np.float32)
+        n = self.face_count
+        # The kit's shapes move the whole head by hairs; what no one sees must not move pixels.
+        length = np.linalg.norm(basis.expression, axis=2, keepdims=True)
+        t = np.clip((length - _STILL[0]) / (_STILL[1] - _STILL[0]), 0, 1)
+        expression = basis.expression * (ease(t))
+        self._fit_mouth(basis, expression)
+        flat = expression.reshape(len(expression), -1)
+        self._face_shapes = np.ascontiguousarray(flat[:, : n * 3])
+        self._inner_shapes = np.ascontiguousarray(flat[:, n * 3 :])
+        self._inner_moving = np.abs(self._inner_shapes).max(1) > 0.05
+        self._model = self.rest.copy()
+        self.points = np.zeros_like(self.rest)
+        self.weight = self.head_weight(self.rest)
+        self._oval = basis.landmarks[list(OVAL)]
+        self._share = np.ones((GRID, GRID), np.float32)
+        self._pivot = self.project(np.array([_PIVOT], np.float32))[0]
+        neck = self.project(np.array([[0.0, -13.0, 0.0]], np.float32))[0]
+        self._neck, self._foot = neck[:2].copy(), np.float32(size)
+        self.lips: Seam = lip_seam(basis, self.rest)
+        self.lids = tuple(lid_seam(basis, self.rest, eye) for eye in (0, 1))
+        self._blink_rows = tuple(
+            basis.expression_names.index(n) for n in ("eyeBlink_L", "eyeBlink_R")
+        )
+        blinks = [self._face_shapes[row].reshape(-1, 3) for row in self._blink_rows]
+        self._blink_vertices = tuple(np.flatnonzero(np.abs(b).max(1) > 1e-3) for b in blinks)
+        self._blinks = tuple(b[v] for b, v in zip(blinks, self._blink_vertices, strict=True))
+        self._prepare_rounding(basis)
+        smiles = [n.startswith(_SMILES) for n in basis.expression_names]
+        self._smile = np.array(smiles, np.float32)
+        self._smile *= identity.kept if identity.kept.size else 0.0
+
+    def _fit_mouth(self, basis: FaceBasis, expression: Floats) -> None:
+        """Let a small mouth widen and narrow by less, in place: in proportion it does as much."""
+        corners = basis.landmarks[list(_CORNERS)]
+        wide, usual = (float(np.ptp(v[corners, 0])) for v in (self.rest, basis.neutral))
+        ratio = float(np.clip(wide / usual, *_MOUTH_SIZES))
+        names = basis.expression_names
+        shapes = [i for i, n in enumerate(names) if n.startswith(("mouth", "jawOpen"))]
+        face = basis.part_vertices("face")
+        near = self._near_lips(basis, face)
+        expression[np.ix_(shapes, face, [0])] *= (1 + (ratio - 1) * near)[None, :, None]
+
+    def _near_lips(self, basis: FaceBasis, vertices: NDArray[np.int64]) -> Floats:
+        """Return 1 for vertices at the lips, fading to 0 away from them."""
+        ring = np.concatenate([basis.ring_upper, basis.ring_lower])
+        gaps = self.rest[vertices][:, None] - self.rest[ring][None]
+        low, high = _ROUND_REACH
+        t = np.clip((high - np.sqrt((gaps**2).sum(2)).min(1)) / (high - low), 0, 1)
+        return np.asarray(ease(t), np.float32)
+
+    def _prepare_rounding(self, basis: FaceBasis) -> None:
+        """Say how far each vertex follows lips that draw together."""
+        face = basis.part_vertices("face")
+        weight = self._near_lips(basis, face)
+        self._round_rows = face[weight > 1e-3]
+        self._round_weight = (_ROUND * weight[weight > 1e-3]).astype(np.float32)
+        side = 2.0 * self.lips.stations - 1.0
+        self._round_hole = np.sqrt(np.clip(1 - (side / _ROUND_HOLE) ** 2, 0, 1)).astype(np.float32)
+        self._bow = (1 - np.abs(side) ** 2.5).astype(np.float32)
+        self._tuck_gap = (_TUCK_GAP * np.clip(1 - (side / 0.8) ** 2, 0, 1)).astype(np.float32)
+
+    def head_weight(self, model: Floats) -> Floats:
+        """Return how far a model point follows the head: 1 skull, 0 torso."""
+        x, y = np.abs(model[:, 0]), model[:, 1]
+        far = np.clip((x - 8.0) / 3.0, 0, 1)
+        low, high = -18.0 + 5.0 * far, -9.5 + 3.0 * far
+        t = np.clip((y - low) / (high - low), 0, 1)
+        weight = ease(t)
+        # A neck that the picture's lower edge cuts stretches rather than leaves the picture.
+        edge = np.clip((self.size - self.project(model)[:, 1]) / (0.7 * self.unit), 0, 1)
+        neck = np.clip((-9.0 - y) / 2.0, 0, 1)
+        weight *= 1 - neck * (1 - ease(edge))
+        return weight.astype(np.float32)
+
+    def keep_clothes(self, picture: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> None:
+        """Let what belongs to the shoulders stay, by the person's colour and opacity."""
+        cells = np.stack(np.meshgrid(*(2 * [(np.arange(GRID) + 0.5) * self.size / GRID])), -1)
+        flat = np.concatenate([cells.reshape(-1, 2) - 0.5, np.zeros((GRID * GRID, 1))], 1)
+        model = self.to_model(flat.astype(np.float32)).reshape(GRID, GRID, 3)
+        self._share = head_share(picture, alpha, model[..., :2], self.source[self._oval])
+        n = self.face_count
+        self.weight[:n] *= self._shared(self.source[:n])
+
+    def _shared(self, pixels: Floats) -> Floats:
+        """Return the head's share at ``(N, 2+)`` pixels of the photo."""
+        place = (pixels[:, :2] + 0.5) * (GRID / self.size) - 0.5
+        return cv2.remap(
+            self._share,
+            place[:, 0].astype(np.float32),
+            place[:, 1].astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )[:, 0]
+
+    def picture_weight(self, pixels: Floats) -> Floats:
+        """Return how far ``(N, 3)`` pixels of the photo follow the head: 1 skull, 0 torso."""
+        return self.head_weight(self.to_model(pixels)) * self._shared(pixels)
+
+    def project(self, model: Floats) -> Floats:
+        """Return model points ``(N, 3)`` in pixels, head at rest."""
+        points = model @ self._view.T
+        points[:, :2] += self._offset
+        return points
+
+    def to_model(self, pixels: Floats) -> Floats:
+        """Return the model points of ``(N, 3)`` pixels with depth (inverse of ``project``)."""
+        moved = pixels.astype(np.float32).copy()
+        moved[:, :2] -= self._offset
+        return moved @ np.linalg.inv(self._view).T
+
+    def express(self, expression: Expression) -> Floats:
+        """Return the model vertices of an expression ``(V, 3)`` cm; valid until the next call."""
+        n, weights = self.face_count, self._from_rest(expression)
+        rows = np.flatnonzero(np.abs(weights) > 1e-4)
+        _blend(
+            self.rest[:n].reshape(-1),
+            self._face_shapes,
+            rows,
+            weights[rows],
+            self._model[:n].reshape(-1),
+        )
+        rows = rows[self._inner_moving[rows]]
+        _blend(
+            self.rest[n:].reshape(-1),
+            self._inner_shapes,
+            rows,
+            weights[rows],
+            self._model[n:].reshape(-1),
+        )
+        model = self._model
+        jaw = _JAW_NARROWS * smoothstep(*_JAW, expression.jaw)
+        drawn = max(expression.round, jaw)
+        if drawn > 1e-3:
+            middle = model[self.lips.upper[len(self.lips.upper) // 2], 0]
+            x = model[self._round_rows, 0]
+            model[self._round_rows, 0] = x - drawn * self._round_weight * (x - middle)
+        self._caps.apply(model)
+        self._meet_lips(model, expression)
+        for side, eye in enumerate(expression.eyes):
+            self._close_lid(model, side, eye)
+        return model
+
+    def _from_rest(self, expression: Expression) -> Floats:
+        """Return the weights beyond a face that rests at part of a smile.
+
+        A smile goes on from there and becomes no larger than another's; round lips give it up.
+        """
+        weights = expression.weights * (1.0 - self._smile)
+        if expression.round > 1e-3:
+            weights = weights - min(1.0, _ROUND_RELAXES * expression.round) * self._smile
+        return weights
+
+    def _meet_lips(self, model: Floats, expression: Expression) -> None:
+        """Close the lips as far as asked, and never let them pass through each other."""
+        gap = self.lips.gap(model)
+        wanted = np.maximum(gap, 0.0)
+        widest = float(wanted.max())
+        if widest > _WIDE[0]:
+            # The kit's jaw alone opens a V; the muscle ring around lips keeps them a bow.
+            amount = _BOW * min(1.0, (widest - _WIDE[0]) / (_WIDE[1] - _WIDE[0]))
+            wanted = wanted + amount * np.maximum(widest * self._bow - wanted, 0.0)
+        if expression.round > 1e-3:
+            hole = 0.92 * widest * self._round_hole
+            # Corners meet before lips are all round, or slits like whiskers stay open there.
+            closing = min(1.0, _CORNERS_MEET * expression.round)
+            share = np.where(hole < wanted, closing, expression.round)
+            wanted = wanted + share * (hole - wanted)
+        # Soft lips bridge what is nearly closed.
+        t = np.clip((wanted - _CONTACT[0]) / (_CONTACT[1] - _CONTACT[0]), 0, 1)
+        wanted = wanted * t * (2 - t) * (1.0 - expression.seal)
+        if expression.tuck > 1e-3:
+            wanted = np.maximum(wanted, expression.tuck * self._tuck_gap)
+        wanted = np.where(wanted < 1e-3, _SEALED_GAP, wanted)
+        for _ in range(2):
+            delta = (wanted - gap).astype(np.float32)
+            if np.abs(delta).max() < 2e-3:
+                return
+            self.lips.change(model, delta)
+            gap = self.lips.gap(model)
+
+    def _close_lid(self, model: Floats, side: int, eye: Eye) -> None:
+        seam = self.lids[side]
+        gap = seam.gap(model)
+        wanted = np.maximum(gap, 0.0)
+        if eye.blink > 1e-3:
+            model[self._blink_vertices[side]] += eye.blink * self._blinks[side]
+            # A closed lid overlaps a little, or the corners stay open by a hair.
+            wanted = wanted * (1.0 - eye.blink) - 0.03 * max(0.0, eye.blink - 0.9) * 10
+        for _ in range(2):
+            delta = (wanted - seam.gap(model)).astype(np.float32)
+            if np.abs(delta).max() < 1e-3:
+                break
+            seam.change(model, delta)
+
+    def move(self, points: Floats, weight: Floats, pose: HeadPose, out: Floats) -> None:
+        """Apply head and torso motion to points in pixels ``(N, 3)``."""
+        near = 1.0 / (1.0 - np.sin(pose.lean) * 3.0 / _CAMERA)
+        torso = np.array([pose.breath, pose.shrug, near, np.tan(pose.sway)], np.float32)
+        _move(
+            points,
+            weight,
+            self._neck,
+            pose.matrix,
+            pose.shift,
+            self._pivot,
+            torso,
+            self._foot,
+            np.float32(self.unit),
+            np.float32(_CAMERA),
+            out,
+        )
+
+    def pose(self, model: Floats, pose: HeadPose) -> Floats:
+        """Return all vertices in pixels; valid until the next call."""
+        self.move(self.project(model), self.weight, pose, self.points)
+        return self.points

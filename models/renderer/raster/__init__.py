@@ -1,0 +1,1 @@
+"""Compiled loops that draw meshes and smooth their edges."""

@@ -1,0 +1,1 @@
+"""Drawing by OpenGL and without it, and the light."""

@@ -1,0 +1,1 @@
+"""The full head: its parts, its pose, the light inside."""

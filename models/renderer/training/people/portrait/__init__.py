@@ -1,0 +1,1 @@
+"""What a source portrait lends: skin, eyes, hair and neck."""

@@ -1,0 +1,1 @@
+"""Networks and the graphs that are written of them."""

@@ -1,0 +1,1 @@
+"""Training pairs of portraits and of synthetic people."""

@@ -1,0 +1,125 @@
+"""Errors as answers: one sentence and one code, whatever went wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from visavis.streamer.errors import (
+    AtCapacity,
+    BadRequest,
+    TooSlow,
+    Unauthorized,
+    UnsupportedMedia,
+    VisavisError,
+)
+from visavis.streamer.http.bodies.schemas import ErrorAnswer
+from visavis.streamer.sentences import sentence
+
+logger = logging.getLogger(__name__)
+_BY_STATUS: Final = {
+    400: ("bad-request", "The request cannot be read."),
+    404: ("not-found", "There is nothing at this address."),
+    405: ("method-not-allowed", "This address does not take that."),
+    413: ("too-large", "The request is too large."),
+}
+_NEVER_SENT: Final = 400  # to a client that has gone
+DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
+    "4XX": {"model": ErrorAnswer, "description": "It cannot be done; the sentence says why."},
+    "5XX": {"model": ErrorAnswer, "description": "Not now, or something is broken here."},
+}
+
+
+def error_answer(error: VisavisError) -> JSONResponse:
+    """Return an error as it is served."""
+    headers: dict[str, str] = {}
+    if isinstance(error, AtCapacity):
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    elif isinstance(error, TooSlow):
+        headers["Connection"] = "close"  # the rest of the body would be taken for a request
+    return _json(error.status, error.code, str(error), headers)
+
+
+def _json(
+    status: int, code: str, words: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    body = ErrorAnswer(code=code, error=words)
+    return JSONResponse(body.model_dump(), status, headers)
+
+
+def handle_errors(app: FastAPI, count: Callable[[int], None]) -> None:
+    """Answer every error of an application in the same form.
+
+    Args:
+        app: gets the handlers.
+        count: told the status of every refusal.
+    """
+
+    @app.exception_handler(VisavisError)
+    async def known(request: Request, error: VisavisError) -> JSONResponse:
+        count(error.status)
+        return error_answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        refusal = _about_body(request, error)
+        count(refusal.status)
+        return error_answer(refusal)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        count(error.status_code)
+        if isinstance(error.__cause__, VisavisError):  # FastAPI wraps what reading a body raises
+            return error_answer(error.__cause__)
+        usual = ("http-error", str(error.detail))
+        return _json(error.status_code, *_BY_STATUS.get(error.status_code, usual))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=_NEVER_SENT)  # nobody is there to read more, or to be logged
+
+    @app.exception_handler(Exception)
+    async def unknown(request: Request, error: Exception) -> JSONResponse:
+        count(500)
+        logger.error("request failed", exc_info=error)
+        return _json(500, "internal", "Something went wrong on the server.")
+
+
+def _about_body(request: Request, error: RequestValidationError) -> VisavisError:
+    first = error.errors()[0]
+    place = tuple(first["loc"])
+    if first["type"] == "json_invalid":
+        return BadRequest("The body is not valid JSON.", code="not-json")
+    if place[:1] != ("body",):
+        name = ".".join(str(part) for part in place[1:])
+        return BadRequest(f"The parameter {name} is not what it must be: {first['msg'].lower()}.")
+    if not _is_json(request.headers.get("content-type", "")):
+        return UnsupportedMedia("The body must be JSON, sent as application/json.")
+    model = _body_model(request)
+    if model is None or len(place) == 1:
+        return BadRequest("The body must be a JSON object.")
+    return BadRequest(sentence(first["type"], place[1:], first["msg"], model, "field"))
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (
+        kind.startswith("application/") and kind.endswith("+json")
+    )
+
+
+def _body_model(request: Request) -> type[BaseModel] | None:
+    """Return the model of the route's body, which knows what may stand in each field."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    model = getattr(getattr(field, "field_info", None), "annotation", None)
+    return model if isinstance(model, type) and issubclass(model, BaseModel) else None

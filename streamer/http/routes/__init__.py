@@ -1,0 +1,1 @@
+"""One file for each family of addresses, and the services that they work with."""

@@ -1,0 +1,1 @@
+"""Cameras, microphones, loudspeakers and keys of this machine."""

@@ -1,0 +1,1 @@
+"""What is said without a microphone: scripts, voices, captions, slides."""

@@ -1,0 +1,1 @@
+"""Who may come in: names, tickets, credentials, limits."""

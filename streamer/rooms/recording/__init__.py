@@ -1,0 +1,1 @@
+"""Recordings: consent, files, the shelf they lie on."""

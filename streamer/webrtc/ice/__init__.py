@@ -1,0 +1,1 @@
+"""ICE: which sockets and addresses, which checks, and restarts."""

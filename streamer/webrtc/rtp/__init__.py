@@ -1,0 +1,1 @@
+"""Packets out and the reports about them."""

@@ -1,0 +1,1 @@
+"""Offers and fragments: checked, and put into the words of aiortc."""

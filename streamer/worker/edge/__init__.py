@@ -1,0 +1,1 @@
+"""The edge process' end: one worker's client, its keeper, and a session's place."""

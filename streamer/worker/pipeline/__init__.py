@@ -1,0 +1,1 @@
+"""The models of one session, and what they share in a process."""

@@ -1,0 +1,1 @@
+"""Networks of the kernel's namespaces, with routers and a TURN server."""

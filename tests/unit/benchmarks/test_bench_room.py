@@ -1,0 +1,105 @@
+"""The room benchmark's figures: what counts as late, and what of a stream is whose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiortc.rtp import RtpPacket
+
+from visavis.benchmarks.room.stand_in import StandIn
+from visavis.benchmarks.room.summary import comings, steady, stream_figures, verdict
+from visavis.benchmarks.viewer import Arrivals
+
+FPS = 25
+
+
+class Section:
+    """As much of a transceiver as is looked at."""
+
+    mid = "4"
+
+
+def arrivals(late_ms: dict[int, float] | None = None, missing: set[int] | None = None) -> Arrivals:
+    """Four seconds of pictures, some of them late or never sent."""
+    made = Arrivals(90_000, marked=True)
+    for n in range(4 * FPS):
+        if n not in (missing or set()):
+            made.wall.append(100 + n / FPS + (late_ms or {}).get(n, 0.0) / 1e3)
+            made.media.append(n / FPS)
+    return made
+
+
+def test_a_steady_stream_has_no_fault() -> None:
+    found = stream_figures(arrivals(), 100.0, 104.0)
+    assert found["fps"] == FPS and found["late_percent"] == 0
+    assert found["gap_ms"] == pytest.approx(40, abs=0.1)
+
+
+def test_a_picture_later_than_a_period_counts_as_late() -> None:
+    found = stream_figures(arrivals({30: 39.0, 31: 41.0}), 100.0, 104.0)
+    assert found["late_percent"] == 1.0
+
+
+def test_what_never_came_lowers_the_rate_and_is_a_gap() -> None:
+    found = stream_figures(arrivals(missing=set(range(40, 60))), 100.0, 104.0)
+    assert found["fps"] == 20 and found["gap_ms"] == pytest.approx(840, abs=0.1)
+    silent = stream_figures(arrivals(missing=set(range(50, 100))), 102.0, 104.0)
+    assert silent["fps"] == 0 and silent["late_percent"] == 100 and silent["gap_ms"] == 2000
+
+
+def test_the_worst_stream_and_the_worst_avatar_decide() -> None:
+    streams = [
+        {"fps": 25.0, "late_percent": 0.0, "gap_ms": 50.0},
+        {"fps": 20.0, "late_percent": 7.0, "gap_ms": 90.0},
+    ]
+    before, after = {"a": (0, 0), "b": (100, 10)}, {"a": (100, 0), "b": (200, 13)}
+    found = steady(streams, before, after)
+    assert found["slowest_fps"] == 20 and found["longest_gap_ms"] == 90
+    assert found["late_or_repeated_percent_of_the_worst"] == 3.0
+    nobody = steady([], {}, {})
+    assert nobody["late_or_repeated_percent_of_the_worst"] == 100
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    join = {"own": 300.0, "another": 200.0, "all": 250.0, "told_others": [310.0, 320.0]}
+    fine: dict[str, Any] = {
+        "steady": {"slowest_fps": 25.0, "late_or_repeated_percent_of_the_worst": 0.3},
+        "joins": comings([join]),
+        "leave_seen_ms": {"p95": 20.0},
+        "reconnect": {"ms": {"p95": 500.0}, "same_id": True},
+        "worker_death": {"longest_gap_ms": 900.0},
+    }
+    return fine | changes
+
+
+def test_goals_are_met_or_not() -> None:
+    assert all(verdict(result()).values())
+    late = {"slowest_fps": 25.0, "late_or_repeated_percent_of_the_worst": 1.0}
+    assert not verdict(result(steady=late))["late"]
+    assert not verdict(result(reconnect={"ms": {"p95": 1.0}, "same_id": False}))["reconnect"]
+    assert not verdict(result(worker_death={"longest_gap_ms": 2001.0}))["worker"]
+
+
+def test_a_section_that_is_used_again_counts_from_the_newcomers_first_picture() -> None:
+    guest = StandIn(None, "tea", "Ada", "a", None, others=1)  # type: ignore[arg-type]
+    section = Section()
+    made = Arrivals(90_000, marked=True)
+    guest._arrivals = {section: made}  # type: ignore[dict-item]
+
+    def told(*streams: tuple[str, str]) -> None:
+        shown = [{"id": who, "audio": None, "video": mid} for who, mid in streams]
+        guest._told(f'{{"type": "streams", "streams": {shown}}}'.replace("'", '"').replace(
+            "None", "null"))  # fmt: skip
+
+    def picture() -> None:
+        made.take(RtpPacket(marker=1, timestamp=3600 * len(made.wall)))
+
+    told(("ben", "4"))
+    picture()
+    assert set(guest.seen()) == {"ben"}
+    told()
+    told(("cleo", "4"))
+    assert guest.seen() == {}, "what came was Ben"
+    picture()
+    assert set(guest.seen()) == {"cleo"}
