@@ -27,7 +27,6 @@ from pydantic_core import PydanticCustomError
 from starlette.websockets import WebSocketDisconnect
 
 from visavis.models.motion.flow import MANNERS
-from visavis.streamer.config import Size
 from visavis.streamer.errors import BadRequest, VisavisError, message_of
 from visavis.streamer.http.bodies.schemas import Incoming
 from visavis.streamer.http.routes.services import Services
@@ -35,6 +34,7 @@ from visavis.streamer.sentences import sentence
 from visavis.streamer.session.agent import MAX_AHEAD_S, AgentVoice, Event
 from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.session import Session
+from visavis.streamer.values import Size
 
 router = APIRouter()
 LOWEST_RATE, HIGHEST_RATE = 8_000, 48_000
