@@ -23,7 +23,7 @@ from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.appearance.photo.photo import PhotoRefused
 from visavis.models.appearance.photo.upload import check_sent
 from visavis.models.files import atomic_write
-from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo, show_photo
+from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo
 from visavis.streamer.avatars.folder import AvatarFolder, interrupted, remove, unwritten
 from visavis.streamer.avatars.record import AvatarRecord, checked_name, new_record
 from visavis.streamer.avatars.running import Enroller, Running
@@ -42,7 +42,6 @@ from visavis.streamer.trust.audit import AuditLog
 
 log = logging.getLogger(__name__)
 
-SHOW_S = 30.0  # that opening a photo for a browser may take
 MAX_WAITING = 4  # enrolments behind the one that runs
 MAX_AVATARS = 500
 MAX_FAILED = 20  # kept to be read; older ones go when a new enrolment starts
@@ -81,7 +80,6 @@ class AvatarStore:
         self._running: dict[str, Running] = {}
         self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
-        self._showing = asyncio.Semaphore(1)
         self._disk = ThreadPoolExecutor(1, "store")
         self.audit = audit or AuditLog(self._folder.root.parent / "audit.jsonl")
 
@@ -178,28 +176,6 @@ class AvatarStore:
         running.task = asyncio.create_task(self._enrol(running, data), name=f"enrol {record.id}")
         await asyncio.shield(running.created)
         return record
-
-    async def show(self, data: bytes) -> bytes:
-        """Return a photo as a JPEG, for a browser that cannot open it; nothing is kept.
-
-        Raises:
-            TooLarge: the photo is too large.
-            Unprocessable: it cannot be opened; the sentence says why.
-        """
-        self._check_upload(data)
-        try:
-            async with self._showing:
-                return await show_photo(
-                    data,
-                    timeout_s=SHOW_S,
-                    max_bytes=self._limits.photo_bytes,
-                    max_pixels=self._limits.photo_pixels,
-                    demand=demanded(self._limits.photo_sandbox),
-                )
-        except EnrolmentRefused as refusal:
-            raise Unprocessable(str(refusal), code=refusal.code) from None
-        except EnrolmentFailed as failure:
-            raise Unprocessable(str(failure), code="broken") from None
 
     async def rename(self, avatar_id: str, name: str) -> AvatarRecord:
         """Call an avatar something else; return its record.
