@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, TypeVar, cast, get_args
 
 from visavis.models.appearance.photo.errors import Code, EnrolmentRefused
 from visavis.models.appearance.photo.photo import MAX_BYTES, MAX_PIXELS
-from visavis.models.appearance.photo.upload import check_sent, is_bundle
+from visavis.models.appearance.photo.upload import check_sent
 from visavis.models.files import atomic_write
 from visavis.streamer import cpu
 from visavis.streamer.avatars.compiled import lend_compiled
@@ -108,26 +108,6 @@ async def enrol_photo(
     return read.result
 
 
-async def show_photo(
-    data: bytes, *, timeout_s: float, max_bytes: int, max_pixels: int, demand: tuple[str, ...]
-) -> bytes:
-    """Return a photo as a JPEG that any browser shows: upright, scaled down, nothing but pixels.
-
-    It is opened in the same confined child as for an enrolment, and kept nowhere.
-
-    Raises:
-        EnrolmentRefused: it cannot be opened, or is no photo; the message is the reason.
-        EnrolmentFailed: the child broke, took too long, or could not be confined as demanded.
-    """
-    if is_bundle(data):
-        raise EnrolmentRefused("A saved avatar is no photo.", "not-picture")
-    read = await read_photo(
-        data, size=0, timeout_s=timeout_s, max_bytes=max_bytes, max_pixels=max_pixels,
-        demand=demand, show=True,
-    )  # fmt: skip
-    return read.result.preview
-
-
 async def read_photo(
     data: bytes,
     *,
@@ -153,8 +133,7 @@ async def read_photo(
         max_pixels: limit on width times height.
         limits: of the child; its processor time follows the timeout by default.
         module: what the child runs.
-        workplace: where the child's own folder is made, with compiled code and nothing of the
-            photo; among the temporary files by default.
+        workplace: of the child's own folder, which holds nothing of the photo; temporary files'.
         demand: measures without which the child must not read the photo.
         show: make no bundle; the preview is the photo itself.
 
@@ -184,8 +163,8 @@ async def read_photo(
                 await lend_compiled(folder, progress)
             done = await _run_child(module, job, data, timeout_s, progress)
             made = b"" if show else _read(bundle, _BUNDLE_BYTES)
-            most = _SHOWN_BYTES if show else _PREVIEW_BYTES
-            return ReadPhoto(made, _result(done, _read(preview, most)))
+            shown = _read(preview, _SHOWN_BYTES if show else _PREVIEW_BYTES)
+            return ReadPhoto(made, _result(done, shown))
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 

@@ -24,7 +24,7 @@ from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.appearance.photo.photo import PhotoRefused
 from visavis.models.appearance.photo.upload import check_sent
 from visavis.streamer.avatars.consents import Consents, trust_folder
-from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo, show_photo
+from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo
 from visavis.streamer.avatars.erasure import Receipt, erase_folder, write_receipt
 from visavis.streamer.avatars.folder import AvatarFolder, interrupted, unwritten
 from visavis.streamer.avatars.record import CLOSED, AvatarRecord, checked_name, new_record
@@ -49,7 +49,6 @@ from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)
 
-SHOW_S = 30.0  # that opening a photo for a browser may take
 MAX_WAITING = 4  # enrolments behind the one that runs
 MAX_AVATARS = 500
 MAX_FAILED = 20  # kept to be read; older ones go when a new enrolment starts
@@ -92,7 +91,6 @@ class AvatarStore:
         self._running: dict[str, Running] = {}
         self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
-        self._showing = asyncio.Semaphore(1)
         self._disk = ThreadPoolExecutor(1, "store")
         self.audit = audit or AuditLog(self._folder.root.parent / "audit.jsonl")
 
@@ -251,28 +249,6 @@ class AvatarStore:
         running.task = asyncio.create_task(self._enrol(running, data), name=f"enrol {record.id}")
         await asyncio.shield(running.created)
         return record
-
-    async def show(self, data: bytes) -> bytes:
-        """Return a photo as a JPEG, for a browser that cannot open it; nothing is kept.
-
-        Raises:
-            TooLarge: the photo is too large.
-            Unprocessable: it cannot be opened; the sentence says why.
-        """
-        self._check_upload(data)
-        try:
-            async with self._showing:
-                return await show_photo(
-                    data,
-                    timeout_s=SHOW_S,
-                    max_bytes=self._limits.photo_bytes,
-                    max_pixels=self._limits.photo_pixels,
-                    demand=demanded(self._limits.photo_sandbox),
-                )
-        except EnrolmentRefused as refusal:
-            raise Unprocessable(str(refusal), code=refusal.code) from None
-        except EnrolmentFailed as failure:
-            raise Unprocessable(str(failure), code="broken") from None
 
     async def rename(self, avatar_id: str, name: str) -> AvatarRecord:
         """Call an avatar something else; return its record.

@@ -17,6 +17,7 @@ from visavis.streamer import __version__
 from visavis.streamer.avatars.compiled import compile_once
 from visavis.streamer.avatars.guidance import Guide
 from visavis.streamer.avatars.sandbox import demanded
+from visavis.streamer.avatars.showing import PhotoOpener
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
 from visavis.streamer.http.bodies.answers import handle_errors
@@ -234,7 +235,6 @@ def _services(
         wall=time.time,
         note=note,
     )
-    guide = Guide(demanded(config.limits.photo_sandbox))
     return Services(
         config,
         metrics,
@@ -244,9 +244,10 @@ def _services(
         store,
         rooms,
         archive,
-        guide,
+        Guide(demanded(config.limits.photo_sandbox)),
         scribe,
         ice_servers,
+        PhotoOpener(config.limits),
     )
 
 

@@ -18,6 +18,7 @@ from visavis.streamer.errors import (
     AtCapacity,
     BadRequest,
     Conflict,
+    Forbidden,
     Unprocessable,
     VisavisError,
 )
@@ -508,7 +509,7 @@ class Session(Peer):
             "mute": self._mute,
             "playout": self._playout,
             "manner": self._change_manner,
-            "record": lambda message: self._taping.ask(self.feed, message.get("on") is True),
+            "record": self._tape,
         }
 
     def interrupt(self) -> None:
@@ -559,6 +560,12 @@ class Session(Peer):
         self._wishes = replace(self._wishes, mood=mood, style=float(style))
         if self._slot is not None:
             self._slot.manner(mood, float(style))
+
+    def _tape(self, message: dict[str, Any]) -> None:
+        on = message.get("on") is True
+        if on and (why := self._context.refusal(self.avatar.id, "record")):
+            raise Forbidden(why, code="consent")
+        self._taping.ask(self.feed, on)
 
     def _switch(self, message: dict[str, Any]) -> None:
         avatar = self._context.find_avatar(str(message.get("id", "")))

@@ -194,3 +194,16 @@ async def test_a_token_is_asked_for(start_server: StartServer) -> None:
         async with agent(live, viewer, token=TOKEN):
             pass
         await viewer.close()
+
+
+async def test_an_agent_may_stay_longer_than_a_header_may_take(start_server: StartServer) -> None:
+    """The clock that ends connections which send nothing once ran on under the socket."""
+    async with start_server(header_timeout_s=1) as live:
+        viewer = await watching(live)
+        async with agent(live, viewer) as avatar:
+            frames = len(viewer.frames)
+            await viewer.until(lambda: len(viewer.frames) > frames + 50)
+            await avatar.append(tone(0.2))
+            await avatar.flush()
+            await avatar.until("finished", limit_s=10)
+        await viewer.close()

@@ -51,6 +51,8 @@ async def test_an_agent_s_voice_is_spoken_and_interrupted(
             assert seen["joined"] == "wss://livekit.example"
             assert seen["refused"]["nothing"] == [400, "An avatar needs livekit_url."]
             assert seen["refused"]["odd"] == [400, "livekit_url must be text."]
+            expired = "The room cannot be joined: invalid token: it has expired."
+            assert seen["refused"]["expired"] == [502, expired]
             assert "no such avatar" in seen["refused"]["unknown"][1]
         async with asyncio.timeout(10):
             while len(live.services.sessions):  # noqa: ASYNC110

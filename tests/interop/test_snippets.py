@@ -239,11 +239,11 @@ async def test_livekit(
 
 
 async def test_worker(
-    start_server: StartServer, free_port: int, tmp_path_factory: pytest.TempPathFactory
+    start_server: StartServer, unused_tcp_port: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     where = environment("livekit-python", LIVEKIT, tmp_path_factory.mktemp("links"))
     async with start_server() as live:
-        words = command(snippet("sh worker", live).replace("8090", str(free_port)))
+        words = command(snippet("sh worker", live).replace("8090", str(unused_tcp_port)))
         assert words[0] == "visavis"
         process = await asyncio.create_subprocess_exec(
             *(str(where.python), "-m", "visavis.streamer", *words[1:]),
@@ -253,9 +253,9 @@ async def test_worker(
         try:
             assert process.stdout is not None
             said = await asyncio.wait_for(process.stdout.readline(), 60)
-            assert str(free_port) in said.decode()
+            assert str(unused_tcp_port) in said.decode()
             async with httpx.AsyncClient() as http:
-                answer = await http.post(f"http://127.0.0.1:{free_port}/avatars", json={})
+                answer = await http.post(f"http://127.0.0.1:{unused_tcp_port}/avatars", json={})
             assert answer.status_code == 400
             assert answer.json()["error"] == "An avatar needs livekit_url."
         finally:

@@ -15,6 +15,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Annotated, Any, Final, cast, get_args
@@ -27,7 +28,6 @@ from pydantic_core import PydanticCustomError
 from starlette.websockets import WebSocketDisconnect
 
 from visavis.models.motion.flow import MANNERS
-from visavis.streamer.config import Size
 from visavis.streamer.errors import BadRequest, VisavisError, message_of
 from visavis.streamer.http.bodies.schemas import Incoming
 from visavis.streamer.http.routes.services import Services
@@ -35,7 +35,9 @@ from visavis.streamer.sentences import sentence
 from visavis.streamer.session.agent import MAX_AHEAD_S, AgentVoice, Event
 from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.session import Session
+from visavis.streamer.values import Size
 
+logger = logging.getLogger(__name__)
 router = APIRouter()
 LOWEST_RATE, HIGHEST_RATE = 8_000, 48_000
 SIZES: Final[tuple[int, ...]] = get_args(get_args(Size)[0])
@@ -43,6 +45,7 @@ _MOST_TEXT: Final = 4_000  # characters of a caption
 _MOST_UNSENT: Final = 512  # events that a client has not read
 _MOST_FRAMES: Final = 6  # messages of frames that it has not read; what they tell of is gone soon
 _MOST_FAULTS: Final = 50  # messages that cannot be used; then it is a flood
+_GONE: Final = (WebSocketDisconnect, RuntimeError)  # what Starlette raises once it has left
 _POLICY_VIOLATION, _NORMAL = 1008, 1000  # RFC 6455, 7.4.1
 _REASON_BYTES: Final = 120  # RFC 6455 allows 123
 
@@ -308,6 +311,8 @@ async def _until_one_ends(socket: WebSocket, connection: Agent) -> None:
         if isinstance(result, VisavisError):
             await _refuse(socket, result)
             return
+        if isinstance(result, Exception) and not isinstance(result, _GONE):
+            logger.error("an agent's connection failed", exc_info=result)
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it may have left already
         await socket.close(_NORMAL)
 

@@ -116,7 +116,7 @@ async def open_photo(served: Served, request: Request) -> Response:
         words = "Too many photos are being sent to this server; try again soon."
         raise AtCapacity(words, code="enrolment-full")
     async with served.uploads:
-        data = await served.avatars.show(await request.body())
+        data = await served.opener.open(await request.body())
     return Response(data, media_type="image/jpeg", headers={"cache-control": "no-store"})
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import Depends, Request
 
 from visavis.streamer.avatars.guidance import Guide
+from visavis.streamer.avatars.showing import PhotoOpener
 from visavis.streamer.config import Config
 from visavis.streamer.errors import NotFound
 from visavis.streamer.http.bodies.schemas import IceServers as IceServersAnswer
@@ -44,6 +45,7 @@ class Services:
     guide: Guide  # looks at the camera's pictures before a photo is taken
     scribe: ThreadPoolExecutor  # writes the audit log, whose every entry waits for the disk
     ice_servers: IceServers
+    opener: PhotoOpener
     # Photos stay in memory while they come in, so only so many may come in at a time.
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))
 

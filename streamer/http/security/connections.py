@@ -102,6 +102,7 @@ class BoundedProtocol(H11Protocol):
         self._handshake: asyncio.Task[None] | None = None
         self._raw: asyncio.Transport | None = None  # below TLS
         self._ready = False  # uvicorn knows of the connection
+        self._upgraded = False  # to a WebSocket, whose protocol it is now
         self._early = bytearray()  # came before that
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -157,6 +158,7 @@ class BoundedProtocol(H11Protocol):
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand over to another protocol, which minds its own time."""
+        self._upgraded = True
         self._stop_clock()
         self._bounds.owes(self, False)
         super().handle_websocket_upgrade(event)
@@ -183,7 +185,7 @@ class BoundedProtocol(H11Protocol):
         Args:
             begun: bytes of the next request are here, at which uvicorn stops its own clock.
         """
-        if self.transport.is_closing():
+        if self._upgraded or self.transport.is_closing():
             return
         cycle = cast(RequestResponseCycle | None, self.cycle)  # whose type leaves the None out
         if cycle is None or cycle.response_complete:

@@ -124,6 +124,8 @@ async def there(url: str) -> dict[str, Any]:
     rooms: list[Room] = []
 
     async def connect(address: str, token: str) -> Room:
+        if token == "expired":
+            raise RuntimeError("invalid token: it has expired")
         joined.append((address, token))
         rooms.append(Room("visavis-avatar"))
         rooms[-1].meet(room)
@@ -149,6 +151,7 @@ async def there(url: str) -> dict[str, Any]:
         for name, body in {
             "nothing": {},
             "odd": {"livekit_url": 3, "livekit_token": "t", "sender": "s"},
+            "expired": {"livekit_url": "w", "livekit_token": "expired", "sender": AGENT},
             "unknown": {
                 "livekit_url": "w", "livekit_token": "t", "sender": AGENT, "avatar": "nobody"
             },
