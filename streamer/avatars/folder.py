@@ -17,7 +17,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from visavis.streamer.avatars.erasure import erase_folder
+from visavis.streamer.avatars.keeping.erasure import erase_folder
 from visavis.streamer.avatars.record import (
     AvatarRecord,
     closed_record,

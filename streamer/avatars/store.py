@@ -14,19 +14,19 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Awaitable, Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.appearance.photo.photo import PhotoRefused
 from visavis.models.appearance.photo.upload import check_sent
-from visavis.streamer.avatars.consents import Consents, trust_folder
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo
-from visavis.streamer.avatars.erasure import Receipt, erase_folder, write_receipt
-from visavis.streamer.avatars.folder import AvatarFolder, interrupted, unwritten
+from visavis.streamer.avatars.folder import interrupted, unwritten
+from visavis.streamer.avatars.keeping.consents import trust_folder
+from visavis.streamer.avatars.keeping.erasure import Receipt, erase_folder, write_receipt
+from visavis.streamer.avatars.keeping.kept import KeptAvatars
 from visavis.streamer.avatars.record import CLOSED, AvatarRecord, checked_name, new_record
 from visavis.streamer.avatars.running import Enroller, Running
 from visavis.streamer.avatars.sandbox import demanded
@@ -35,16 +35,14 @@ from visavis.streamer.errors import (
     AtCapacity,
     BadRequest,
     Conflict,
-    Forbidden,
     NotFound,
     TooLarge,
     Unprocessable,
     VisavisError,
 )
 from visavis.streamer.trust.audit import AuditLog
-from visavis.streamer.trust.callers import CALLER, Caller
-from visavis.streamer.trust.consent import ConsentRecord, Terms
-from visavis.streamer.trust.tokens import Tokens
+from visavis.streamer.trust.callers import CALLER
+from visavis.streamer.trust.consent import Terms
 from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)
@@ -54,11 +52,9 @@ MAX_AVATARS = 500
 MAX_FAILED = 20  # kept to be read; older ones go when a new enrolment starts
 ENROL_TIMEOUT_S = 90.0
 RETRY_AFTER_S = 10
-DELETED = "This avatar was deleted."
-_T = TypeVar("_T")
 
 
-class AvatarStore:
+class AvatarStore(KeptAvatars):
     """The avatars of one data folder.
 
     Args:
@@ -81,131 +77,12 @@ class AvatarStore:
         enroller: Enroller | None = None,
         audit: AuditLog | None = None,
     ) -> None:
-        self._folder = AvatarFolder(data_dir)
-        self.consents = Consents(self._folder)
-        keys = trust_folder(data_dir)
-        self.tokens = Tokens(keys / "tokens", self.consents.signer, self.consents.wall)
+        super().__init__(data_dir, audit)
         self._limits = limits
         self._size = size
         self._enroller: Enroller = enroller or partial(enrol_photo, write=self._folder.vault.write)
-        self._running: dict[str, Running] = {}
         self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
-        self._disk = ThreadPoolExecutor(1, "store")
-        self.audit = audit or AuditLog(self._folder.root.parent / "audit.jsonl")
-
-    # ------------------------------------------------------------------ reading
-
-    def list(self) -> list[AvatarRecord]:
-        """Return every avatar, newest first; one whose record is damaged counts as failed."""
-        found = {record.id: record for record in self._folder.all()}
-        found |= {name: running.record for name, running in list(self._running.items())}
-        return sorted(found.values(), key=lambda r: (r.created, r.id), reverse=True)
-
-    def get(self, avatar_id: str) -> AvatarRecord:
-        """Return one avatar.
-
-        Raises:
-            NotFound: there is none with this id.
-        """
-        if (running := self._running.get(avatar_id)) is not None:
-            return running.record
-        if (record := self._folder.find(avatar_id)) is not None:
-            return record
-        raise NotFound("There is no such avatar.", code="unknown-avatar")
-
-    async def missing(self, avatar_ids: Collection[str]) -> dict[str, str]:
-        """Return which of these avatars nobody may be shown as any more, and why; asks the disk."""
-
-        def look() -> dict[str, str]:
-            found = {avatar_id: self.refusal(avatar_id, "call") for avatar_id in avatar_ids}
-            return {avatar_id: why for avatar_id, why in found.items() if why}
-
-        return await self._on_disk(look)
-
-    def refusal(self, avatar_id: str, purpose: str) -> str:
-        """Return why an avatar may not be shown now, in a sentence; empty if it may."""
-        record = self._folder.find(avatar_id)
-        if record is not None and record.reason_code == CLOSED:
-            return record.reason
-        if record is None or record.status != "ready":
-            return DELETED
-        return self.consents.refusal(avatar_id, purpose)
-
-    def bundle_path(self, avatar_id: str, purpose: str = "call") -> Path:
-        """Return where the bundle of a ready avatar lies, for a purpose that its consent covers.
-
-        Raises:
-            NotFound: there is no such avatar.
-            Conflict: it is still enrolling, or failed.
-            Forbidden: there is no valid consent for this.
-        """
-        record = self._ready(avatar_id)
-        self.consents.check(record.id, purpose)
-        return self._folder.bundle(record.id)
-
-    def admit(self, caller: Caller, avatar_id: str) -> None:
-        """Take that somebody begins to speak as an avatar.
-
-        Raises:
-            Forbidden: their token is for something else, or was made under another consent.
-            Unauthorized: it was to be used once, and was.
-        """
-        if not caller.id:
-            return
-        caller.check_speaks(avatar_id)
-        if caller.consent and self.consents.of(avatar_id).id != caller.consent:
-            raise Forbidden(
-                "This token was made under another consent; ask for a new one.",
-                code="token-consent",
-            )
-        self.tokens.use_up(caller)
-        self.note("token-use", caller.id, avatar=avatar_id)
-
-    def bundle(self, avatar_id: str, purpose: str = "call") -> str:
-        """Return how whoever draws is told of a bundle, with its key if it is sealed.
-
-        Raises as ``bundle_path``.
-        """
-        return self._folder.vault.reference(self.bundle_path(avatar_id, purpose))
-
-    async def withdraw(
-        self, avatar_id: str, end_sessions: Callable[[str], Awaitable[object]] | None = None
-    ) -> ConsentRecord:
-        """Withdraw a consent: the avatar is not shown any more, and kept until it is erased.
-
-        Args:
-            avatar_id: which.
-            end_sessions: ends what shows it here; other processes look for it themselves.
-
-        Raises:
-            NotFound: there is no such avatar.
-            Forbidden: there is no consent that could be withdrawn.
-        """
-        self.get(avatar_id)
-        record = await self._on_disk(self.consents.withdraw, avatar_id)
-        if end_sessions is not None:
-            await end_sessions(avatar_id)
-        await self._on_disk(self.note, "consent-withdraw", avatar_id)
-        return record
-
-    def preview(self, avatar_id: str) -> bytes:
-        """Return the picture of a ready avatar at rest, a JPEG; raises as ``bundle_path``."""
-        record = self._ready(avatar_id)
-        try:
-            return self._folder.vault.read(self._folder.preview(record.id))
-        except OSError:
-            raise NotFound("This avatar has no picture.", code="no-picture") from None
-
-    def _ready(self, avatar_id: str) -> AvatarRecord:
-        record = self.get(avatar_id)
-        if record.status == "enrolling":
-            raise Conflict("This avatar is not ready yet.", code="not-ready")
-        if record.reason_code == CLOSED:
-            raise Conflict(record.reason, code=CLOSED)
-        if record.status == "failed":
-            raise Conflict("This avatar could not be made and cannot be used.", code="not-made")
-        return record
 
     # ------------------------------------------------------------------ enrolling
 
@@ -282,21 +159,6 @@ class AvatarStore:
             raise NotFound("The file of this avatar cannot be read.", code="no-bundle") from None
         await self._on_disk(self.note, "export", avatar_id)
         return data
-
-    def contents(self, avatar_id: str) -> dict[str, bytes]:
-        """Return the files of an avatar as its person may have them, decrypted; waits for the disk.
-
-        Raises:
-            NotFound: there is no such avatar.
-            Conflict: the vault is closed, or a file was changed.
-        """
-        self._ready(avatar_id)
-        folder, read = self._folder, self._folder.vault.read
-        found = {"avatar.vav": folder.bundle(avatar_id), "preview.jpg": folder.preview(avatar_id)}
-        files = {name: read(path) for name, path in found.items() if path.is_file()}
-        if folder.has_consent(avatar_id):
-            files["consent.json"] = folder.consent(avatar_id)
-        return files
 
     async def wait(self, avatar_id: str) -> AvatarRecord:
         """Return the record once its enrolment has ended, well or not.
@@ -482,16 +344,3 @@ class AvatarStore:
                 f"The avatar is out of use, but not every file of it could be removed from {gone}."
             )
         return receipt
-
-    # ------------------------------------------------------------------ the disk
-
-    async def _on_disk(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Do what waits for the disk, after everything that was asked for before."""
-        return await asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
-
-    def note(self, event: str, avatar_id: str, **details: str) -> None:
-        """Record an event in the audit log; waits for the disk."""
-        try:
-            self.audit.record(event, avatar_id, **details)
-        except Exception as error:  # a broken log must be seen, but not stop an erasure
-            log.error("the audit log could not record %s of %s: %s", event, avatar_id, error)

@@ -11,12 +11,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from visavis.streamer.cli.consent import (
-    ExpiresOption,
-    PresenceOption,
-    PurposesOption,
-    WhoOption,
-)
 from visavis.streamer.cli.options import (
     ConfigOption,
     ConsentOption,
@@ -25,6 +19,12 @@ from visavis.streamer.cli.options import (
     load,
     progress_bar,
     read_photo,
+)
+from visavis.streamer.cli.trust.consent import (
+    ExpiresOption,
+    PresenceOption,
+    PurposesOption,
+    WhoOption,
 )
 from visavis.streamer.errors import BadRequest
 

@@ -13,10 +13,8 @@ from visavis.models.appearance.photo.errors import EnrolmentRefused, IdentityErr
 from visavis.models.shipped import WeightsError
 from visavis.streamer import __version__
 from visavis.streamer.cli.apart import LIVEKIT_WORKER, livekit_worker
-from visavis.streamer.cli.audit import audit
 from visavis.streamer.cli.avatars import avatars, enroll
 from visavis.streamer.cli.build import build
-from visavis.streamer.cli.consent import consent
 from visavis.streamer.cli.doctor import doctor, settings
 from visavis.streamer.cli.motion import motion
 from visavis.streamer.cli.present import add_presenter
@@ -24,9 +22,11 @@ from visavis.streamer.cli.programs import PASSED_ON, bench, train
 from visavis.streamer.cli.push import push
 from visavis.streamer.cli.render import render
 from visavis.streamer.cli.serve import certificate, serve
-from visavis.streamer.cli.tokens import tokens
-from visavis.streamer.cli.vault import vault
-from visavis.streamer.cli.verify import verify
+from visavis.streamer.cli.trust.audit import audit
+from visavis.streamer.cli.trust.consent import consent
+from visavis.streamer.cli.trust.tokens import tokens
+from visavis.streamer.cli.trust.vault import vault
+from visavis.streamer.cli.trust.verify import verify
 from visavis.streamer.errors import VisavisError
 
 app = typer.Typer(

@@ -84,7 +84,6 @@ def present(config: Config, options: Options) -> None:
     from visavis.streamer.presenter.face import Choices, Face
     from visavis.streamer.presenter.presenter import Presenter, Waiting
     from visavis.streamer.presenter.script.slides import Slides
-    from visavis.streamer.trust.marks.provenance import sign_video
     from visavis.streamer.worker.pipeline.view import FRAMINGS
 
     view = _checked(options)
@@ -92,20 +91,14 @@ def present(config: Config, options: Options) -> None:
     store, shown, bundles = _avatars(config, options.avatar)
     chosen = next(i for i, (_, bundle) in enumerate(bundles) if bundle == shown)
     if options.record is not None:
-        store.bundle_path(
-            file_of(shown).parent.name, "record"
-        )  # another purpose, which may be missing
+        store.bundle_path(_id_of(shown), "record")  # another purpose, which may be missing
     parts = Parts()
-
-    def refusal(bundle: str) -> str:
-        return store.refusal(file_of(bundle).parent.name, _PURPOSE)
-
     with parts.stack as stack:
         slides = Slides(options.slides, options.slide_command)
         stack.callback(slides.close)
         source, captions = _source(options, parts)
         stack.callback(source.close)
-        avatar = _load(config, options, bundles[chosen][1], parts.arrived.set, refusal)
+        avatar = _load(config, options, bundles[chosen][1], parts.arrived.set, _refusal(store))
         stack.callback(avatar.close)
         recorder = _recorder(options, view)
         media = config.media.model_copy(update={"fps": options.fps})
@@ -127,17 +120,31 @@ def present(config: Config, options: Options) -> None:
             where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
         if slides.address:
             where.append(f"Slides: {slides.address}")
-        store.note("session-start", file_of(shown).parent.name, session=_SESSION)
-        stack.callback(store.note, "session-end", file_of(shown).parent.name, session=_SESSION)
+        store.note("session-start", _id_of(shown), session=_SESSION)
+        stack.callback(store.note, "session-end", _id_of(shown), session=_SESSION)
         moods, framings = MOODS.index(options.mood), FRAMINGS.index(options.framing)
         choices = Choices(bundles, chosen, moods, framings)
         face = Face(presenter, choices, where, slides.next)
         with _running(presenter, options.seconds) as going, keys_of_terminal() as keys:
             face.run(going, keys)
-    if options.record is not None and options.record.suffix == ".mp4":
-        sign_video(options.record, config.data_dir)
+    _sign(options.record, config.data_dir)
     if presenter.avatar.failure:
         raise BadRequest(presenter.avatar.failure)
+
+
+def _id_of(bundle: str) -> str:
+    return file_of(bundle).parent.name
+
+
+def _refusal(store: AvatarStore) -> Callable[[str], str]:
+    return lambda bundle: store.refusal(_id_of(bundle), _PURPOSE)
+
+
+def _sign(recording: Path | None, data_dir: Path) -> None:
+    from visavis.streamer.trust.marks.provenance import sign_video
+
+    if recording is not None:
+        sign_video(recording, data_dir)
 
 
 def _checked(options: Options) -> View:

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
@@ -184,17 +185,24 @@ def _admission(config: Config, supervisor: Supervisor, metrics: Metrics) -> Admi
     return Admission(limits, media.fps, supervisor, metrics, size=media.size, lanes=lanes)
 
 
+def _store(config: Config) -> AvatarStore:
+    from visavis.streamer.avatars.store import AvatarStore
+
+    return AvatarStore(config.data_dir, config.limits, config.media.size)
+
+
+def _payload(config: Config, session: str) -> str:
+    """Return what the watermark of a session says, hexadecimal."""
+    return payload_for(config.data_dir, session).hex() if config.trust.watermark else ""
+
+
 def _services(
     config: Config,
     clock: Clock,
     avatars: AvatarStore | None,
     worker_command: Sequence[str],
 ) -> Services:
-    if avatars is None:
-        from visavis.streamer.avatars.store import AvatarStore
-
-        avatars = AvatarStore(config.data_dir, config.limits, config.media.size)
-    store = avatars
+    store = avatars or _store(config)
     metrics = Metrics()
     supervisor = Supervisor(_worker_settings(config), clock, command=worker_command)
     admitted = _admission(config, supervisor, metrics)
@@ -212,11 +220,9 @@ def _services(
         metrics=metrics,
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
-        refusal=getattr(store, "refusal", lambda *_: ""),
-        payload=lambda session: (
-            payload_for(config.data_dir, session).hex() if config.trust.watermark else ""
-        ),
-        admit=getattr(store, "admit", lambda *_: None),
+        refusal=store.refusal,
+        payload=partial(_payload, config),
+        admit=store.admit,
         binding=_binding(config, ice_servers),
         record=archive.begin_alone,
     )

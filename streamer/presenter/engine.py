@@ -15,10 +15,10 @@ from visavis.models.motion.stream import eager_ms
 from visavis.streamer.presenter.script.direction import DirectedPipeline
 from visavis.streamer.trust.marks.mark import MARKED, Marking
 from visavis.streamer.trust.sealed import file_of
-from visavis.streamer.worker.frames import Shown
+from visavis.streamer.worker.frames import RawForm, Shown
 from visavis.streamer.worker.pipeline.pipeline import DRAWN, Pipelines, SlotSpec
 from visavis.streamer.worker.scheduler import Scheduler
-from visavis.streamer.worker.slot import RawForm, Slot
+from visavis.streamer.worker.slot import Slot
 
 logger = logging.getLogger(__name__)
 

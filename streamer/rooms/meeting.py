@@ -32,7 +32,7 @@ class Meeting:
         now: monotonic seconds.
         record: begins a recording of a room.
         ended: told once, when it was ended for all.
-        may_record: whether the consent of an avatar covers a recording.
+        refusal: why an avatar may not serve a purpose, in a sentence; empty if it may.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Meeting:
         now: Callable[[], float],
         record: Callable[[Meeting], Recording],
         ended: Callable[[Meeting], None],
-        may_record: Callable[[str], bool] = lambda avatar_id: True,
+        refusal: Callable[[str, str], str] = lambda avatar_id, purpose: "",
     ) -> None:
         self.members: dict[str, Member] = {}
         self.sound = RoomSound()
@@ -53,7 +53,7 @@ class Meeting:
         self._now = now
         self._record = record
         self._ended = ended
-        self._may_record = may_record
+        self._refusal = refusal
         self._tasks: set[asyncio.Task[None]] = set()
         self._told_at = 0.0
 
@@ -150,7 +150,11 @@ class Meeting:
     def _recordable(self, feeds: dict[str, Feed]) -> dict[str, Feed]:
         """Return the feeds of those whose avatar's consent covers recordings."""
         worn = {person.id: person.avatar_id for person in self.room.seated()}
-        return {who: feed for who, feed in feeds.items() if self._may_record(worn.get(who, ""))}
+        return {
+            who: feed
+            for who, feed in feeds.items()
+            if not self._refusal(worn.get(who, ""), "record")
+        }
 
     def _feeds(self) -> dict[str, Feed]:
         order = sorted(self.room.seated(), key=lambda p: (p.id != self.floor.holder, p.number))

@@ -213,13 +213,8 @@ class Rooms:
                 name, title, made, self.limits, now=now, wall=self._wall, tell=tell, note=self._note
             )
 
-        meeting = Meeting(
-            make_room,
-            now=now,
-            record=self._archive.begin,
-            ended=self._end_sitting,
-            may_record=lambda avatar_id: not self._context.refusal(avatar_id, "record"),
-        )
+        recorded, ended, refusal = self._archive.begin, self._end_sitting, self._context.refusal
+        meeting = Meeting(make_room, now=now, record=recorded, ended=ended, refusal=refusal)
         self._meetings[name] = meeting
         self._note("room-open", made)
         return meeting

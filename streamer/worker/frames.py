@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.media.encoder import Codec, VideoEncoder
-from visavis.streamer.worker.pipeline.pipeline import SlotSpec
+from visavis.streamer.media.encoder import Codec, VideoEncoder, as_frame
+from visavis.streamer.trust.marks.mark import Marker, Marking
+from visavis.streamer.worker.i420 import Still
+from visavis.streamer.worker.pipeline.pipeline import Boxes, SlotSpec
+
+RawForm = Literal["rgb", "i420"]
 
 
 @dataclass
@@ -73,3 +78,35 @@ def encoder_of(spec: SlotSpec) -> VideoEncoder:
     return VideoEncoder(
         codec, size=width, height=height, fps=spec.fps, bitrate_kbps=spec.bitrate_kbps
     )
+
+
+class Exit:
+    """The way out for a slot's pictures: marked, and in the form that its owner wants.
+
+    Args:
+        spec: what the session asked for.
+        raw: None for what an encoder takes.
+        marking: what every picture carries, beside the session's watermark.
+    """
+
+    def __init__(self, spec: SlotSpec, raw: RawForm | None, marking: Marking) -> None:
+        self._raw = raw
+        marking = replace(marking, payload=bytes.fromhex(spec.payload), fps=spec.fps)
+        self._marker = Marker(marking, transparent=spec.view is not None and spec.view.transparent)
+        self._still = Still()
+
+    def marked(
+        self, rgb: NDArray[np.uint8], frame: int, changed: Boxes | None
+    ) -> av.VideoFrame | NDArray[np.uint8]:
+        """Return a picture marked.
+
+        Args:
+            rgb: ``(H, W, 3)``; not kept.
+            frame: its number.
+            changed: what differs from the last picture, as :class:`Still` takes it.
+        """
+        if self._raw == "rgb":
+            return self._marker.rgb(rgb, frame)
+        if self._raw is None:
+            return as_frame(self._marker.i420(rgb, frame))
+        return self._marker.planar(self._still.convert(rgb, changed), frame)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from visavis.streamer.errors import AtCapacity
 from visavis.streamer.media.resample import StreamingResampler
 from visavis.streamer.trust.marks.mark import MARKED, Marker, Marking
+from visavis.streamer.worker.frames import RawForm
 from visavis.streamer.worker.pipeline.pipeline import RATE, Pipeline
-from visavis.streamer.worker.slot import RawForm
 
 MAX_AHEAD_S = 60.0  # of sound that may wait for its frames: a paragraph of a speech engine
 _MAX_HEARD_S = 0.3  # of the other side's sound that waits

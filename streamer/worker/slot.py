@@ -12,25 +12,22 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.streamer.media.encoder import as_frame, from_yuv
+from visavis.streamer.media.encoder import from_yuv
 from visavis.streamer.media.picture_ring import PictureRing
 from visavis.streamer.media.ring import FrameRing, RingCounters
-from visavis.streamer.trust.marks.mark import MARKED, Marker, Marking
-from visavis.streamer.worker.frames import Pending, Picture, Shown, encoder_of
-from visavis.streamer.worker.i420 import Still
+from visavis.streamer.trust.marks.mark import MARKED, Marking
+from visavis.streamer.worker.frames import Exit, Pending, Picture, RawForm, Shown, encoder_of
 from visavis.streamer.worker.overload import Effort
 from visavis.streamer.worker.pipeline.pipeline import RATE, Drawer, Pipeline, SlotSpec
 from visavis.streamer.worker.probe import Probe
 from visavis.streamer.worker.protocol import Packet
 from visavis.streamer.worker.turn import Turn
 
-RawForm = Literal["rgb", "i420"]
 MAX_HEARD_S = 0.3  # of the other side's sound that waits
 MAX_BACKLOG_S = 1.0  # of sound that waits for the models; beyond, what waits is silenced
 
@@ -63,10 +60,9 @@ class Slot:
         self.spec = spec
         self.epoch = epoch
         self._raw = raw
-        self._drawn, self._still = drawn, Still()
+        self._drawn = drawn
         self._pipeline = pipeline
-        marking = replace(marking, payload=bytes.fromhex(spec.payload), fps=spec.fps)
-        self._marker = Marker(marking, transparent=spec.view is not None and spec.view.transparent)
+        self._exit = Exit(spec, raw, marking)
         self._now = now
         self._lock = threading.Lock()
         self._encoder = None if raw else encoder_of(spec)
@@ -391,23 +387,11 @@ class Slot:
         rgb = self._pipeline.render(pending.coefficients)
         if self._probe is not None:
             self._probe.stamp(rgb, pending.frame, self._first_frame)
-        image: av.VideoFrame | NDArray[np.uint8]
-        if self._raw is None:
-            image = as_frame(self._marker.i420(rgb, pending.frame))
-        else:
-            image = self._raw_picture(rgb, pending.frame, drawer is not None)
+        changed = self._pipeline.changed if drawer is None and self._probe is None else None
+        image = self._exit.marked(rgb, pending.frame, changed)
         drawn_at = self._now()
         picture = Picture(image, pending, drawn_at, drawn_at - began, drawer is not None)
         with self._lock:
             if generation == self._generation or drawer is not None:
                 self._ring.push(pending.frame, picture)
         self._drawn()
-
-    def _raw_picture(
-        self, rgb: NDArray[np.uint8], frame: int, new_avatar: bool
-    ) -> NDArray[np.uint8]:
-        """Return a picture as programs and cameras get it, marked."""
-        if self._raw != "i420":
-            return self._marker.rgb(rgb, frame)
-        changed = None if new_avatar or self._probe is not None else self._pipeline.changed
-        return self._marker.planar(self._still.convert(rgb, changed), frame)

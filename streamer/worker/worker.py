@@ -29,6 +29,7 @@ from visavis.streamer.errors import BadRequest
 from visavis.streamer.media.picture_ring import PictureRing
 from visavis.streamer.trust.marks.mark import Marking
 from visavis.streamer.worker import protocol
+from visavis.streamer.worker.frames import RawForm
 from visavis.streamer.worker.memory import give_back, limit_arenas
 from visavis.streamer.worker.overload import OverloadGuard
 from visavis.streamer.worker.pipeline.pipeline import (
@@ -40,7 +41,7 @@ from visavis.streamer.worker.pipeline.pipeline import (
 )
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, ProtocolError, control
 from visavis.streamer.worker.scheduler import Scheduler
-from visavis.streamer.worker.slot import RawForm, Slot
+from visavis.streamer.worker.slot import Slot
 
 logger = logging.getLogger(__name__)
 _SWITCH_INTERVAL_S = 0.0005  # so that the media thread need not wait 5 ms for the interpreter lock

@@ -67,6 +67,12 @@ class FakeAvatars:
         gone = set(avatar_ids) - set(self._records)
         return dict.fromkeys(gone, "This avatar was deleted.")
 
+    def refusal(self, avatar_id: str, purpose: str) -> str:
+        return "" if avatar_id in self._records else "This avatar was deleted."
+
+    def admit(self, caller: object, avatar_id: str) -> None:
+        pass
+
     def note(self, event: str, avatar_id: str, **details: str) -> None:
         self.notes.append((event, avatar_id))
 

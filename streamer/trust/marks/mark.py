@@ -32,8 +32,8 @@ EXITS: Final = {
 }
 """Where pictures leave what draws them, and what goes out there."""
 KEPT: Final = {
-    "visavis.streamer.worker.pipeline:AvatarPipeline.render": "passes a drawer's picture on",
-    "visavis.streamer.presenter.direction:DirectedPipeline.render": "passes a picture on",
+    "visavis.streamer.worker.pipeline.pipeline:AvatarPipeline.render": "passes a picture on",
+    "visavis.streamer.presenter.script.direction:DirectedPipeline.render": "passes a picture on",
     "visavis.streamer.avatars.child:_draw": "the still at rest that its owner sees in the library",
     "visavis.streamer.commands.doctor:_capacity": "times pictures and throws them away",
 }

@@ -66,7 +66,7 @@ def draws(node: ast.AST) -> bool:
 def marks(node: ast.AST) -> bool:
     """Whether the door is used here."""
     names = {a.attr for a in ast.walk(node) if isinstance(a, ast.Attribute)}
-    return bool(names & {"i420", "rgb", "planar"})
+    return bool(names & {"i420", "rgb", "planar", "marked"})
 
 
 def drawing_places() -> dict[str, bool]:

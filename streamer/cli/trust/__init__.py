@@ -1,0 +1,1 @@
+"""Commands for consent, keys, tokens, the audit log and the origin of files."""
