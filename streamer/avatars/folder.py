@@ -17,7 +17,6 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from visavis.streamer.avatars.keeping.erasure import erase_folder
 from visavis.streamer.avatars.record import (
     AvatarRecord,
     closed_record,
@@ -27,6 +26,7 @@ from visavis.streamer.avatars.record import (
 )
 from visavis.streamer.errors import BadRequest, Conflict, NotFound
 from visavis.streamer.locks import hold, is_held, let_go
+from visavis.streamer.trust.erasure import erase_folder
 from visavis.streamer.trust.vault import KEY_FILE, Vault
 from visavis.streamer.trust.vault_keys import KeyMissing
 

@@ -24,11 +24,8 @@ from visavis.models.appearance.photo.photo import PhotoRefused
 from visavis.models.appearance.photo.upload import check_sent
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, enrol_photo
 from visavis.streamer.avatars.folder import interrupted, unwritten
-from visavis.streamer.avatars.keeping.consents import trust_folder
-from visavis.streamer.avatars.keeping.erasure import Receipt, erase_folder, write_receipt
-from visavis.streamer.avatars.keeping.kept import KeptAvatars
+from visavis.streamer.avatars.kept import Enroller, KeptAvatars, Running
 from visavis.streamer.avatars.record import CLOSED, AvatarRecord, checked_name, new_record
-from visavis.streamer.avatars.running import Enroller, Running
 from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import (
@@ -43,6 +40,8 @@ from visavis.streamer.errors import (
 from visavis.streamer.trust.audit import AuditLog
 from visavis.streamer.trust.callers import CALLER
 from visavis.streamer.trust.consent import Terms
+from visavis.streamer.trust.consents import trust_folder
+from visavis.streamer.trust.erasure import Receipt, erase_folder, write_receipt
 from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from visavis.streamer.cli.options import (
     progress_bar,
     read_photo,
 )
-from visavis.streamer.cli.trust.consent import (
+from visavis.streamer.cli.trust import (
     ExpiresOption,
     PresenceOption,
     PurposesOption,

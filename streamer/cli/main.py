@@ -22,11 +22,7 @@ from visavis.streamer.cli.programs import PASSED_ON, bench, train
 from visavis.streamer.cli.push import push
 from visavis.streamer.cli.render import render
 from visavis.streamer.cli.serve import certificate, serve
-from visavis.streamer.cli.trust.audit import audit
-from visavis.streamer.cli.trust.consent import consent
-from visavis.streamer.cli.trust.tokens import tokens
-from visavis.streamer.cli.trust.vault import vault
-from visavis.streamer.cli.trust.verify import verify
+from visavis.streamer.cli.trust import audit, consent, tokens, vault, verify
 from visavis.streamer.errors import VisavisError
 
 app = typer.Typer(

@@ -20,8 +20,7 @@ MOST_OF_A_FILE = 400  # lines
 # The command line is read off these signatures: an argument is an option with its help.
 COMMANDS = {
     "streamer/cli/avatars.py": {"enroll"},
-    "streamer/cli/trust/consent.py": {"consent"},
-    "streamer/cli/trust/tokens.py": {"tokens"},
+    "streamer/cli/trust.py": {"consent", "tokens"},
     "streamer/cli/motion.py": {"motion"},
     "streamer/cli/present.py": {"present", "record"},
     "streamer/cli/render.py": {"render"},

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from visavis.models.files import atomic_write
-from visavis.streamer.avatars.folder import AvatarFolder
-from visavis.streamer.avatars.record import AvatarRecord
 from visavis.streamer.errors import BadRequest, Forbidden, VisavisError
 from visavis.streamer.trust import consent
 from visavis.streamer.trust.consent import MIGRATED, ConsentRecord, Terms
@@ -25,6 +24,65 @@ _OLD_PRESENCE: Final = (
 )
 
 
+class Statement(Protocol):
+    """What was agreed to, as an avatar's record holds it."""
+
+    @property
+    def statement(self) -> str:
+        """To the letter."""
+        ...
+
+    @property
+    def time(self) -> str:
+        """UTC, ISO 8601."""
+        ...
+
+
+class Record(Protocol):
+    """What is needed of an avatar's record."""
+
+    @property
+    def id(self) -> str:
+        """The avatar's id."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What its owner calls it."""
+        ...
+
+    @property
+    def created(self) -> str:
+        """UTC, ISO 8601."""
+        ...
+
+    @property
+    def consent(self) -> Statement:
+        """What was agreed to."""
+        ...
+
+
+class Folder(Protocol):
+    """Where avatars lie, as far as their consents are concerned."""
+
+    root: Path
+
+    def all(self) -> Sequence[Record]:
+        """Return every avatar's record."""
+        ...
+
+    def consent(self, avatar_id: str) -> bytes:
+        """Return an avatar's signed consent; raises OSError where there is none."""
+        ...
+
+    def has_consent(self, avatar_id: str) -> bool:
+        """Whether an avatar has a signed consent, valid or not."""
+        ...
+
+    def put_consent(self, avatar_id: str, data: bytes) -> None:
+        """Keep an avatar's signed consent; raises OSError where the disk does not take it."""
+
+
 class Consents:
     """Reads and writes the signed consents beside the avatars.
 
@@ -36,14 +94,14 @@ class Consents:
         BadRequest: the signing key cannot be used.
     """
 
-    def __init__(self, folder: AvatarFolder, wall: WallTime | None = None) -> None:
+    def __init__(self, folder: Folder, wall: WallTime | None = None) -> None:
         self._folder = folder
         self._trust = folder.root.parent / TRUST
         self.signer: Signer = load_signer(self._trust / _SIGNING)
         self.wall = wall or WallTime(self._trust / "latest")
         self._migrate()
 
-    def give(self, record: AvatarRecord, terms: Terms) -> ConsentRecord:
+    def give(self, record: Record, terms: Terms) -> ConsentRecord:
         """Write the consent that an avatar begins with, or a new one; returns it.
 
         Raises:
@@ -116,7 +174,7 @@ class Consents:
         except OSError as error:
             raise BadRequest(f"{self._trust} cannot be written: {error.strerror}.") from error
 
-    def _sign_old(self, record: AvatarRecord) -> None:
+    def _sign_old(self, record: Record) -> None:
         old = record.consent
         terms = Terms(who=record.name, presence=_OLD_PRESENCE)
         given = old.time or record.created

@@ -6,22 +6,77 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from visavis.streamer.avatars.enrolment import EnrolmentResult
 from visavis.streamer.avatars.folder import AvatarFolder
-from visavis.streamer.avatars.keeping.consents import Consents, trust_folder
 from visavis.streamer.avatars.record import CLOSED, AvatarRecord
-from visavis.streamer.avatars.running import Running
 from visavis.streamer.errors import Conflict, Forbidden, NotFound
+from visavis.streamer.locks import let_go
 from visavis.streamer.trust.audit import AuditLog
 from visavis.streamer.trust.callers import Caller
-from visavis.streamer.trust.consent import ConsentRecord
+from visavis.streamer.trust.consent import ConsentRecord, Terms
+from visavis.streamer.trust.consents import Consents, trust_folder
 from visavis.streamer.trust.tokens import Tokens
 
 log = logging.getLogger(__name__)
 DELETED = "This avatar was deleted."
 _T = TypeVar("_T")
+
+
+class Enroller(Protocol):
+    """Makes a bundle from untrusted bytes; ``enrol_photo`` is the real one."""
+
+    def __call__(
+        self,
+        data: bytes,
+        out: Path,
+        *,
+        size: int,
+        timeout_s: float,
+        progress: Callable[[float, str], None] | None,
+        max_bytes: int,
+        max_pixels: int,
+        demand: tuple[str, ...],
+    ) -> Awaitable[EnrolmentResult]:
+        """Write the bundle to ``out`` or raise EnrolmentRefused or EnrolmentFailed."""
+        ...
+
+
+@dataclass
+class Running:
+    """An enrolment that is under way, or waits for its turn.
+
+    Attributes:
+        record: what is known of the avatar by now.
+        terms: what was agreed to for it.
+        created: done when the folder is made, or it is known why not.
+        lock: the folder's; -1 for none.
+        task: the enrolment itself.
+    """
+
+    record: AvatarRecord
+    terms: Terms
+    created: asyncio.Future[None]
+    lock: int = -1
+    task: asyncio.Task[AvatarRecord] | None = None
+
+    def tell(self, error: Exception | None = None) -> None:
+        """Tell whoever asked that the folder is made, or why not."""
+        if self.created.done():
+            return
+        if error is None:
+            self.created.set_result(None)
+        else:
+            self.created.set_exception(error)
+            self.created.exception()  # whoever asked may be gone
+
+    def let_go(self) -> None:
+        """Give the folder's lock back, once."""
+        lock, self.lock = self.lock, -1
+        let_go(lock)
 
 
 class KeptAvatars:
