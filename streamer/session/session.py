@@ -39,6 +39,7 @@ from visavis.streamer.session.stats import SessionFigures
 from visavis.streamer.session.taping import Taping
 from visavis.streamer.session.trace import chrome_trace_json
 from visavis.streamer.session.viewer import Viewer
+from visavis.streamer.tasks import let_in
 from visavis.streamer.webrtc.connection import codecs_of, tap_receiver
 from visavis.streamer.webrtc.feed import Feed, FeedClock, Lane
 from visavis.streamer.webrtc.microphone import AudioIn, HeardSound
@@ -439,7 +440,10 @@ class Session(Peer):
             now, start = self._clock.now(), path.timeline.start
             block = max(block + 1, int((now - start) / BLOCK_S))
             tick = max(now, path.release(path.start_of(frame)))
-            await self._clock.sleep_until(min(start + block * BLOCK_S, tick))
+            planned = min(start + block * BLOCK_S, tick)
+            await self._clock.sleep_until(planned)
+            # Who was held up finds sound waiting that came in time, and must not call it missing.
+            await let_in(self._clock.now() - max(planned, now))
 
     def request_keyframe(self) -> None:
         """Want a keyframe, for a viewer that lost one or has just come."""
