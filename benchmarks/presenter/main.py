@@ -80,7 +80,7 @@ def _bundle(args: argparse.Namespace, folder: Path) -> Path:
             raise BenchmarkError(f"There is no bundle {args.avatar}.")
         return Path(args.avatar)
     from visavis.models.appearance.enrol import enrol
-    from visavis.models.appearance.photo import sanitise
+    from visavis.models.appearance.photo.photo import sanitise
     from visavis.models.appearance.photo.tracker import MediaPipeTracker
 
     tracker = MediaPipeTracker()

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast, get_args
 
@@ -69,6 +70,52 @@ class EnrolmentResult:
     timing: dict[str, float] = field(default_factory=dict[str, float])
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhotoJob:
+    """What is to be made of a photo, and how.
+
+    Attributes:
+        size: pixels of the avatar's picture.
+        timeout_s: wall-clock seconds after which the child is killed.
+        progress: told the share that is done (0-1) and the stage, on this event loop.
+        max_bytes: limit on the file.
+        max_pixels: limit on width times height.
+        limits: of the child; its processor time follows the timeout by default.
+        module: what the child runs.
+        workplace: where the child's own folder is made, with compiled code and nothing of the
+            photo; among the temporary files by default.
+        demand: measures without which the child must not read the photo.
+        show: make no bundle; the preview is the photo itself.
+    """
+
+    size: int
+    timeout_s: float
+    progress: Progress | None = None
+    max_bytes: int = MAX_BYTES
+    max_pixels: int = MAX_PIXELS
+    limits: ProcessLimits | None = None
+    module: str = "visavis.streamer.avatars.child"
+    workplace: Path | None = None
+    demand: tuple[str, ...] = ()
+    show: bool = False
+
+    def for_child(self, folder: Path, bundle: int, preview: int) -> dict[str, Any]:
+        """Return what the child is told; files by their descriptors."""
+        limits = self.limits or ProcessLimits(cpu_s=math.ceil(self.timeout_s) + 5)
+        return {
+            "folder": str(folder),
+            "size": self.size,
+            "max_bytes": self.max_bytes,
+            "max_pixels": self.max_pixels,
+            "limits": asdict(limits),
+            "readable": [str(_ROOT / "models"), str(_ROOT / "engines")],
+            "bundle": bundle,
+            "preview": preview,
+            "demand": list(self.demand),
+            "show": self.show,
+        }
+
+
 @dataclass(frozen=True)
 class ReadPhoto:
     """What a photo became, in memory.
@@ -103,68 +150,35 @@ async def enrol_photo(
         OSError: the disk does not take the bundle.
     """
     out = Path(os.path.abspath(out))  # noqa: ASYNC240  no disk is asked
-    read = await read_photo(data, workplace=out.parent, **options)
+    read = await read_photo(data, PhotoJob(workplace=out.parent, **options))
     await asyncio.to_thread(write, out, read.bundle)
     return read.result
 
 
-async def read_photo(
-    data: bytes,
-    *,
-    size: int,
-    timeout_s: float,
-    progress: Progress | None = None,
-    max_bytes: int = MAX_BYTES,
-    max_pixels: int = MAX_PIXELS,
-    limits: ProcessLimits | None = None,
-    module: str = "visavis.streamer.avatars.child",
-    workplace: Path | None = None,
-    demand: tuple[str, ...] = (),
-    show: bool = False,
-) -> ReadPhoto:
+async def read_photo(data: bytes, job: PhotoJob) -> ReadPhoto:
     """Turn the bytes of a photo, or of a bundle, into a bundle's; no picture touches a disk.
 
     Args:
         data: the uploaded file, untrusted.
-        size: pixels of the avatar's picture.
-        timeout_s: wall-clock seconds after which the child is killed.
-        progress: told the share that is done (0-1) and the stage, on this event loop.
-        max_bytes: limit on the file.
-        max_pixels: limit on width times height.
-        limits: of the child; its processor time follows the timeout by default.
-        module: what the child runs.
-        workplace: of the child's own folder, which holds nothing of the photo; temporary files'.
-        demand: measures without which the child must not read the photo.
-        show: make no bundle; the preview is the photo itself.
+        job: what is to be made of it, and how.
 
     Raises:
         EnrolmentRefused: the photo cannot serve; the message is the reason.
         EnrolmentFailed: the child broke, took too long, or could not be confined as demanded.
     """
-    check_sent(data, max_bytes)
+    check_sent(data, job.max_bytes)
     _check_system()
-    limits = limits or ProcessLimits(cpu_s=math.ceil(timeout_s) + 5)
-    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".enrol-", dir=workplace))
+    make = partial(tempfile.mkdtemp, prefix=".enrol-", dir=job.workplace)
+    folder = Path(await asyncio.to_thread(make))
     try:
         with _unnamed() as bundle, _unnamed() as preview:
-            job = {
-                "folder": str(folder),
-                "size": size,
-                "max_bytes": max_bytes,
-                "max_pixels": max_pixels,
-                "limits": asdict(limits),
-                "readable": [str(_ROOT / "models"), str(_ROOT / "engines")],
-                "bundle": bundle.fileno(),
-                "preview": preview.fileno(),
-                "demand": list(demand),
-                "show": show,
-            }
-            if not show:
-                await lend_compiled(folder, progress)
-            done = await _run_child(module, job, data, timeout_s, progress)
-            made = b"" if show else _read(bundle, _BUNDLE_BYTES)
-            shown = _read(preview, _SHOWN_BYTES if show else _PREVIEW_BYTES)
-            return ReadPhoto(made, _result(done, shown))
+            if not job.show:
+                await lend_compiled(folder, job.progress)
+            told = job.for_child(folder, bundle.fileno(), preview.fileno())
+            done = await _run_child(job.module, told, data, job.timeout_s, job.progress)
+            made = b"" if job.show else _read(bundle, _BUNDLE_BYTES)
+            most = _SHOWN_BYTES if job.show else _PREVIEW_BYTES
+            return ReadPhoto(made, _result(done, _read(preview, most)))
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -188,7 +202,7 @@ def enrol_photo_sync(data: bytes, out: Path, **options: Any) -> EnrolmentResult:
 
 def read_photo_sync(data: bytes, **options: Any) -> ReadPhoto:
     """Do the same where no event loop runs; see ``read_photo``."""
-    return run_sync(read_photo(data, **options))
+    return run_sync(read_photo(data, PhotoJob(**options)))
 
 
 def run_sync(work: Coroutine[Any, Any, _T]) -> _T:

@@ -7,7 +7,7 @@ from typing import Final
 
 from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.appearance.photo.upload import is_bundle
-from visavis.streamer.avatars.enrolment import EnrolmentFailed, read_photo
+from visavis.streamer.avatars.enrolment import EnrolmentFailed, PhotoJob, read_photo
 from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import Unprocessable
@@ -36,8 +36,7 @@ class PhotoOpener:
             raise Unprocessable("A saved avatar is no photo.", code="not-picture")
         try:
             async with self._turn:
-                read = await read_photo(
-                    data,
+                job = PhotoJob(
                     size=0,
                     timeout_s=_OPEN_S,
                     max_bytes=self._limits.photo_bytes,
@@ -45,6 +44,7 @@ class PhotoOpener:
                     demand=demanded(self._limits.photo_sandbox),
                     show=True,
                 )
+                read = await read_photo(data, job)
         except EnrolmentRefused as refusal:
             raise Unprocessable(str(refusal), code=refusal.code) from None
         except EnrolmentFailed as failure:

@@ -8,7 +8,7 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urljoin
@@ -30,7 +30,7 @@ class Seen:
         changed: told of every picture.
     """
 
-    pictures: dict[int, int] = field(default_factory=dict)
+    pictures: dict[int, int] = field(default_factory=dict[int, int])
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def enough(self, sections: int) -> None:
@@ -48,7 +48,7 @@ class Seen:
 
 
 @contextlib.asynccontextmanager
-async def connected(answer: Answer, *, speaks: bool, pictures: int) -> AsyncIterator[Seen]:
+async def connected(answer: Answer, *, speaks: bool, pictures: int) -> AsyncGenerator[Seen]:
     """Be a peer for as long as the context lasts.
 
     Args:
@@ -73,7 +73,10 @@ async def connected(answer: Answer, *, speaks: bool, pictures: int) -> AsyncIter
                     seen.pictures[number] = seen.pictures.get(number, 0) + 1
                     seen.changed.notify_all()
 
-    peer.on("track", lambda track: tasks.add(asyncio.create_task(watch(track, len(tasks)))))
+    @peer.on("track")
+    def follow(track: Any) -> None:
+        tasks.add(asyncio.create_task(watch(track, len(tasks))))
+
     peer.createDataChannel("control")
     peer.addTransceiver(AudioStreamTrack() if speaks else "audio")
     for _ in range(pictures):
@@ -101,7 +104,7 @@ class Server:
         self._address = f"{address}/"
 
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[str]:
+    async def session(self) -> AsyncGenerator[str]:
         """Call until pictures have come; the context's value is the view id."""
         given: dict[str, Any] = {}
 

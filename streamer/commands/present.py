@@ -70,7 +70,7 @@ class Parts:
 
     stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     arrived: threading.Event = field(default_factory=threading.Event)
-    where: list[str] = field(default_factory=list)
+    where: list[str] = field(default_factory=list[str])
 
 
 def present(config: Config, options: Options) -> None:
@@ -260,7 +260,9 @@ def _voice(options: Options, parts: Parts) -> Callable[[str], NDArray[np.int16]]
 
 def _caption_by(source: Source, presenter: Presenter) -> None:
     """Let an agent's captions be written at their time."""
-    if hasattr(source, "caption"):
+    from visavis.streamer.presenter.agent import AgentSource
+
+    if isinstance(source, AgentSource):
         source.caption = presenter.caption
 
 

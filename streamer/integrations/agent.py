@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
@@ -339,9 +339,10 @@ class AvatarClient:
     def _opened(self, ready: AgentEvent) -> AgentEvent:
         """Open the pictures; return the event, or why they cannot be had."""
         self.session = str(ready.details.get("session", ""))
-        pictures = ready.details.get("pictures")
-        if not isinstance(pictures, dict):
+        given = ready.details.get("pictures")
+        if not isinstance(given, dict):
             return ready
+        pictures = cast(dict[str, Any], given)
         try:
             self._ring = PictureRing(Path(str(pictures["path"])))
         except BadRequest as error:

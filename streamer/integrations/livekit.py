@@ -5,6 +5,8 @@ apart: in the agent's environment ``pip install livekit-agents websockets``, the
 ``pip install --no-deps visavis``.
 """
 
+# Types are checked in part: livekit, an extra that is not installed where types are checked.
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import os

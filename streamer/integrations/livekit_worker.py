@@ -4,6 +4,8 @@ It runs beside a Vis-à-vis server and takes orders over HTTP: ``POST /avatars``
 the room, a token for it and whose voice to take. An avatar leaves with its room, or with its agent.
 """
 
+# Types are checked in part: livekit, an extra that is not installed where types are checked.
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 from __future__ import annotations
 
 import argparse

@@ -6,6 +6,8 @@ apart: in the bot's environment ``pip install pipecat-ai websockets``, then
 ``pip install --no-deps visavis``.
 """
 
+# Types are checked in part: pipecat, an extra that is not installed where types are checked.
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import asyncio

@@ -33,7 +33,7 @@ from visavis.streamer.http.routes.agent import (
 from visavis.streamer.media.resample import StreamingResampler
 from visavis.streamer.media.timeline import RATE
 from visavis.streamer.presenter.script.sources import Block, Paced
-from visavis.streamer.session.agent import BLOCK, MAX_AHEAD_S, AgentVoice, Event
+from visavis.streamer.session.speech.agent import BLOCK, MAX_AHEAD_S, AgentVoice, Event
 
 SESSION = "presenter"  # what it is called in ``ready``
 _MOST_UNSENT = 512  # events that a client has not read

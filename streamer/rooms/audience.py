@@ -8,8 +8,8 @@ from typing import Any
 from aiortc import RTCDataChannel, RTCRtpTransceiver
 
 from visavis.streamer.session.channels.control import ControlChannel
+from visavis.streamer.session.channels.guest import Guest
 from visavis.streamer.session.context import SessionContext
-from visavis.streamer.session.guest import Guest
 from visavis.streamer.webrtc.feed import Feed, Lane
 from visavis.streamer.webrtc.peer import Peer
 from visavis.streamer.webrtc.sdp.signaling import Section

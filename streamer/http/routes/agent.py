@@ -32,9 +32,9 @@ from visavis.streamer.errors import BadRequest, VisavisError, message_of
 from visavis.streamer.http.bodies.schemas import Incoming
 from visavis.streamer.http.routes.services import Services
 from visavis.streamer.sentences import sentence
-from visavis.streamer.session.agent import MAX_AHEAD_S, AgentVoice, Event
 from visavis.streamer.session.options import Wishes
 from visavis.streamer.session.session import Session
+from visavis.streamer.session.speech.agent import MAX_AHEAD_S, AgentVoice, Event
 from visavis.streamer.values import Size
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from visavis.streamer.http.bodies.schemas import (
     Viewed,
 )
 from visavis.streamer.http.routes.services import Served, ice_servers
-from visavis.streamer.session.trace import MAX_SECONDS
+from visavis.streamer.session.figures.trace import MAX_SECONDS
 
 router = APIRouter(tags=["sessions"], responses=DESCRIBED)
 _JSON = "application/json"

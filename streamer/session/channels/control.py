@@ -61,7 +61,11 @@ class ControlChannel:
         self._channels = [c for c in self._channels if c.readyState != "closed"][-_MOST_OPEN:]
         self._channels.append(channel)
         self._heard_at = self._clock.now()
-        channel.on("message", lambda text: self._heard_on(channel, text))
+
+        def heard(text: object) -> None:
+            self._heard_on(channel, text)
+
+        channel.on("message", heard)
         self.attached.set()
 
     def _heard_on(self, channel: RTCDataChannel, text: object) -> None:

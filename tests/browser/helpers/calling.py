@@ -263,24 +263,31 @@ def follows(moves: Signal, sound: Signal) -> tuple[float, float]:
     return max((float(np.corrcoef(moved, heard.at(grid + lag))[0, 1]), lag) for lag in LAGS_S)
 
 
-def write_turns(folder: Path, count: int) -> list[Path]:
-    """Write one microphone each: all say the same words, one after another, then pause."""
+def write_voices(folder: Path, count: int) -> list[Path]:
+    """Write one microphone each, about ten seconds long: words at a rhythm that is nobody else's.
+
+    Browsers begin their files whenever they open them, so turns would fall together.
+    """
     whole = folder / "all.wav"
     write_wav(whole)
     with wave.open(str(whole)) as file:
-        voice = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    voice = voice[: int(np.flatnonzero(np.abs(voice) > 300)[-1]) + RATE // 10][: 3 * RATE]
-    turn = len(voice) + RATE // 4
+        voice = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float64)
+    voice = voice[: int(np.flatnonzero(np.abs(voice) > 300)[-1])]
     paths = []
     for n in range(count):
-        samples = np.zeros(turn * count, np.int16)
-        samples[n * turn : n * turn + len(voice)] = voice
-        path = folder / f"turn-{n}.wav"
+        rng = np.random.default_rng(n)
+        parts: list[NDArray[np.float64]] = []
+        while sum(map(len, parts)) < 10 * RATE:
+            length = int(rng.uniform(0.5, 0.9) * RATE)
+            start = int(rng.uniform(0, len(voice) - length))
+            fade = np.minimum(1, np.minimum(np.arange(length), np.arange(length)[::-1]) / 480)
+            parts += [np.zeros(int(rng.uniform(0.3, 1.2) * RATE)), voice[start:][:length] * fade]
+        path = folder / f"voice-{n}.wav"
         with wave.open(str(path), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(RATE)
-            file.writeframes(samples.tobytes())
+            file.writeframes(np.concatenate(parts).astype("<i2").tobytes())
         paths.append(path)
     return paths
 

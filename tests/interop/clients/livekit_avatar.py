@@ -128,7 +128,8 @@ async def there(url: str) -> dict[str, Any]:
             raise RuntimeError("invalid token: it has expired")
         joined.append((address, token))
         rooms.append(Room("visavis-avatar"))
-        rooms[-1].meet(room)
+        if len(rooms) == 1:
+            rooms[0].meet(room)
         return rooms[-1]
 
     worker = Worker(url, "", connect)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from visavis.streamer.errors import AtCapacity, BadRequest
 from visavis.streamer.http.routes.agent import Append, Clear, Flush, Text, read
-from visavis.streamer.session.agent import BLOCK, MAX_AHEAD_S, RATE, AgentVoice, Event
+from visavis.streamer.session.speech.agent import BLOCK, MAX_AHEAD_S, RATE, AgentVoice, Event
 
 
 class Played:

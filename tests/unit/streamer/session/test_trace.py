@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from visavis.streamer.session.trace import (
+from visavis.streamer.session.figures.trace import (
     STAGES,
     FrameTimes,
     Tracer,

@@ -8,7 +8,7 @@ import pytest
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtp import RtpPacket
 
-from tests.unit.streamer.media.odd_sounds import frames_of, tone
+from tests.unit.streamer.media.files.odd_sounds import frames_of, tone
 from visavis.streamer.webrtc.microphone import AudioIn, MonoInt16
 
 OPUS = RTCRtpCodecParameters(

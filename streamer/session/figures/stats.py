@@ -13,7 +13,7 @@ from visavis.streamer.errors import Conflict
 from visavis.streamer.media.path import MediaPath
 from visavis.streamer.media.timeline import RATE, Timeline
 from visavis.streamer.metrics import Metrics
-from visavis.streamer.session.trace import FrameTimes, Tracer
+from visavis.streamer.session.figures.trace import FrameTimes, Tracer
 from visavis.streamer.webrtc.peer import LOOK_S
 from visavis.streamer.webrtc.rtp.tracks import SoundRelease
 from visavis.streamer.worker.protocol import Packet

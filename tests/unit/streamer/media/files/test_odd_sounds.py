@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.unit.streamer.media.odd_sounds import (
+from tests.unit.streamer.media.files.odd_sounds import (
     LEVEL,
     add_sound,
     coded,

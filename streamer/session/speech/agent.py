@@ -103,7 +103,7 @@ class AgentVoice:
         self._captions: deque[tuple[Segment | None, float, str]] = deque()
         self._count = 0
         self._widen: StreamingResampler | None = None
-        self._rate = 0
+        self._rate: int = 0
         self._raw_s = 0.0
         self._made = 0  # samples in blocks
 
@@ -244,7 +244,7 @@ class AgentVoice:
 
     def spoken(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """Return ``(segment, first, count)`` of speech within a stretch of media time, in order."""
-        found = []
+        found: list[tuple[int, int, int]] = []
         for segment in self._segments:
             for begin, count in segment.runs:
                 first, last = max(begin, start), min(begin + count, end)

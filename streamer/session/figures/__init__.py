@@ -1,0 +1,1 @@
+"""What a session counts, and the way of single frames through it."""

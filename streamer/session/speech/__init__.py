@@ -1,0 +1,1 @@
+"""Who speaks in a session: a microphone or a program, with sound and pictures for it."""
