@@ -91,10 +91,8 @@ def present(config: Config, options: Options) -> None:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     store, shown, bundles = _avatars(config, options.avatar)
     chosen = next(i for i, (_, bundle) in enumerate(bundles) if bundle == shown)
-    if options.record is not None:
-        store.bundle_path(
-            file_of(shown).parent.name, "record"
-        )  # another purpose, which may be missing
+    if options.record is not None:  # another purpose, which may be missing
+        store.bundle_path(file_of(shown).parent.name, "record")
     parts = Parts()
 
     def refusal(bundle: str) -> str:
@@ -121,10 +119,7 @@ def present(config: Config, options: Options) -> None:
         )
         stack.callback(presenter.close)
         _caption_by(source, presenter)
-        where = _outputs(presenter, options, view) + parts.where
-        presenter.open()
-        if presenter.camera is not None and presenter.camera.name:
-            where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
+        where = _open(presenter, options, view) + parts.where
         if slides.address:
             where.append(f"Slides: {slides.address}")
         store.note("session-start", file_of(shown).parent.name, session=_SESSION)
@@ -138,6 +133,15 @@ def present(config: Config, options: Options) -> None:
         sign_video(options.record, config.data_dir)
     if presenter.avatar.failure:
         raise BadRequest(presenter.avatar.failure)
+
+
+def _open(presenter: Presenter, options: Options, view: View) -> list[str]:
+    """Open the devices; return sentences about where picture and sound go."""
+    where = _outputs(presenter, options, view)
+    presenter.open()
+    if presenter.camera is not None and presenter.camera.name:
+        where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
+    return where
 
 
 def _checked(options: Options) -> View:
