@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import numpy as np
 from aiortc import RTCSessionDescription
+from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
 from visavis.benchmarks.common import (
@@ -230,7 +231,10 @@ async def _watch(
 
     async def look(track: Any) -> None:
         while True:
-            frame = await track.recv()
+            try:
+                frame = await track.recv()
+            except MediaStreamError:  # hung up
+                return
             luma = frame.to_ndarray(format="gray")
             came(Picture(time.monotonic(), _media_s(luma), _mouth(luma)))
 

@@ -78,6 +78,9 @@ class Renderer:
 
     The picture that ``render`` returns is a buffer of the renderer: it is valid until the next
     call.
+
+    Attributes:
+        rig: moves the identity's vertices.
     """
 
     def __init__(
@@ -107,10 +110,10 @@ class Renderer:
             raise IdentityError("The identity does not fit the installed face basis.")
         self.identity = identity
         self.size = size
-        self._rig = Rig(basis, identity, size)
-        self._rig.keep_clothes(identity.foreground, identity.alpha)
+        self.rig = Rig(basis, identity, size)
+        self.rig.keep_clothes(identity.foreground, identity.alpha)
         blend = self._prepare_skin(basis)
-        chin, hairline = (float(self._rig.source[basis.landmarks[n], 1]) for n in (152, 10))
+        chin, hairline = (float(self.rig.source[basis.landmarks[n], 1]) for n in (152, 10))
         self._pictures: IdentityPictures = pictures_at(identity, size, chin=chin, hairline=hairline)
         self.alpha: Image | None = None
         if cutout:
@@ -118,10 +121,10 @@ class Renderer:
             nothing = np.zeros_like(self._pictures.background)
             self._pictures = replace(self._pictures, background=nothing)
         self._lift = np.float32(self._pictures.lift)
-        self._shell = Shell(self._rig, basis, self._skin, blend, held_sides)
-        self._mouth = MouthPainter(self._rig, basis, identity)
-        self._eyes = tuple(EyePainter(self._rig, identity, s, size) for s in (0, 1))
-        self._frames = FramePainter(self._rig, basis, identity, size)
+        self._shell = Shell(self.rig, basis, self._skin, blend, held_sides)
+        self._mouth = MouthPainter(self.rig, basis, identity)
+        self._eyes = tuple(EyePainter(self.rig, identity, s, size) for s in (0, 1))
+        self._frames = FramePainter(self.rig, basis, identity, size)
         self._hole_tris = self._near_holes(basis.neutral)
         self._out = self._pictures.background.copy()
         self._source = np.zeros((size, size, 2), np.float32)
@@ -139,26 +142,26 @@ class Renderer:
         size = self.size
         face = basis.part("face")
         self._skin = np.ascontiguousarray(face[~basis.inner_lip[face].any(1)])
-        self._rig.pose(self._rig.express(self._rig.map(neutral())), self._pose(neutral()))
-        facing = vertex_normals(self._rig.points * np.array([1, -1, 1], np.float32), face)[:, 2]
-        hidden = hidden_in_photo(face, self._rig.points, size, self._rig.scale)
-        blend = face_blend(basis, face, facing, hidden, self._rig.yaw)
+        self.rig.pose(self.rig.express(self.rig.map(neutral())), self._pose(neutral()))
+        facing = vertex_normals(self.rig.points * np.array([1, -1, 1], np.float32), face)[:, 2]
+        hidden = hidden_in_photo(face, self.rig.points, size, self.rig.scale)
+        blend = face_blend(basis, face, facing, hidden, self.rig.yaw)
         throat = (np.abs(basis.neutral[:, 0]) < THROAT[1]) & (basis.neutral[:, 1] < -6.5)
-        self._skin = self._skin[_seen_in_photo(self._skin, self._rig.source, throat)]
+        self._skin = self._skin[_seen_in_photo(self._skin, self.rig.source, throat)]
         self._values = np.zeros((len(basis.neutral), 3), np.float32)
-        self._values[:, :2] = self._rig.source
+        self._values[:, :2] = self.rig.source
         self._values[:, 2] = blend
-        rest = np.concatenate([self._rig.source, self._rig.points[:, 2:]], 1).astype(np.float32)
-        self._chin = Chin(basis, self._skin, rest, self._rig.scale, size)
+        rest = np.concatenate([self.rig.source, self.rig.points[:, 2:]], 1).astype(np.float32)
+        self._chin = Chin(basis, self._skin, rest, self.rig.scale, size)
         return blend
 
     def _pose(self, coefficients: Floats) -> HeadPose:
-        return head_pose(coefficients, self._rig.unit, self._rig.turning, self._rig.yaw)
+        return head_pose(coefficients, self.rig.unit, self.rig.turning, self.rig.yaw)
 
     def _near_holes(self, points: Floats) -> list[NDArray[np.int32]]:
         """Return the skin triangles that can cover mouth, left and right eye."""
         centres = points[self._skin].mean(1)
-        rings = [self._rig.lips.upper, self._eyes[0].loop, self._eyes[1].loop]
+        rings = [self.rig.lips.upper, self._eyes[0].loop, self._eyes[1].loop]
         reach = [_HOLE_REACH, 4.5, 4.5]
         return [
             np.ascontiguousarray(
@@ -174,7 +177,7 @@ class Renderer:
         rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
         if len(rows) == 0:
             return np.array([0, 0, self.size, self.size], np.int64)
-        pad = int(0.75 * self._rig.unit)
+        pad = int(0.75 * self.rig.unit)
         box = [columns[0] - pad, rows[0] - pad, columns[-1] + 1 + pad, rows[-1] + 1 + pad]
         box = np.clip(np.array(box), 0, self.size)
         return np.concatenate([box[:2] // STEP, -(-box[2:] // STEP)]).astype(np.int64) * STEP
@@ -200,12 +203,12 @@ class Renderer:
     def mouth_opening(self, coefficients: Floats) -> float:
         """Return the projected inner-lip gap over the inter-ocular distance."""
         vector = self._vector(coefficients)
-        points = self._rig.pose(self._rig.express(self._rig.map(vector)), self._pose(vector))
-        lips = self._rig.lips
+        points = self.rig.pose(self.rig.express(self.rig.map(vector)), self._pose(vector))
+        lips = self.rig.lips
         upper, lower = lips.read_upper @ points[lips.upper], lips.read_lower @ points[lips.lower]
         gap = np.linalg.norm(upper[:, :2] - lower[:, :2], axis=1)
-        gap[(lips.gap(self._rig._model) <= 0)] = 0.0
-        return float(gap.max()) / self._rig.unit
+        gap[(lips.gap(self.rig._model) <= 0)] = 0.0
+        return float(gap.max()) / self.rig.unit
 
     @staticmethod
     def _vector(coefficients: Floats) -> Floats:
@@ -225,9 +228,9 @@ class Renderer:
         """
         vector = self._vector(coefficients)
         pose = self._pose(vector)
-        expression = self._rig.map(vector)
-        model = self._rig.express(expression)
-        points = self._rig.pose(model, pose)
+        expression = self.rig.map(vector)
+        model = self.rig.express(expression)
+        points = self.rig.pose(model, pose)
         self._shell.update(points, pose)
         face = self._draw_face(points, pose)
         frame = Frame(self._out, self._source, expression, pose, model, points, face)
@@ -242,7 +245,7 @@ class Renderer:
         interior = None if mouth is None else self._mouth.paint(frame, mouth)
         self._mouth.draw_seam(frame)
         if self._refiner is not None:
-            photo, unit = self._pictures.photo, self._rig.unit
+            photo, unit = self._pictures.photo, self.rig.unit
             drawn = Drawn(frame.out, photo, frame.source, mouth, interior, unit)
             refine_frame(self._refiner, drawn)
         return frame.out
@@ -315,7 +318,7 @@ class Renderer:
                 lay_alone(person, low, band.start, out, self.alpha)
 
     def _draw_face(self, points: Floats, pose: HeadPose) -> FacePatch:
-        face = points[: self._rig.face_count, :2]
+        face = points[: self.rig.face_count, :2]
         low, high = np.floor(face.min(0)).astype(int), np.ceil(face.max(0)).astype(int) + 1
         x0, y0 = (int(np.clip(v, 0, self.size - 1)) for v in low)
         x1, y1 = (int(np.clip(v, 1, self.size)) for v in high)
@@ -333,7 +336,7 @@ class Renderer:
         """
         face, found = frame.face, []
         boxes = [self._mouth.box(frame.points), *(eye.box(frame.points) for eye in self._eyes)]
-        is_open = float(self._rig.lips.gap(frame.model).max()) > _OPEN
+        is_open = float(self.rig.lips.gap(frame.model).max()) > _OPEN
         for i, (box, tris) in enumerate(zip(boxes, self._hole_tris, strict=True)):
             x0, y0, x1, y1 = box
             coverage = np.zeros((max(0, y1 - y0), max(0, x1 - x0)), np.uint8)

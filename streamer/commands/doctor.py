@@ -33,7 +33,7 @@ from visavis.streamer.config import Config
 from visavis.streamer.session.admission import USABLE, lanes
 from visavis.streamer.worker.pipeline.cores import usable_cores
 
-_WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
+WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "weights"
 _ENROL_S, _FRAMES = 120.0, 50
 
 
@@ -46,18 +46,18 @@ def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]
     """
     checks: list[tuple[str, Callable[[], Iterator[Check]]]] = [
         ("Python", _python),
-        ("system", _system),
-        ("processor", _processor),
-        ("engines", lambda: _engines(config)),
-        ("models", _models),
+        ("system", system),
+        ("processor", processor),
+        ("engines", lambda: engines(config)),
+        ("models", models),
         ("codecs", _codecs),
         ("enrolment", lambda: _enrolment(config)),
         ("air gap", lambda: _air_gap(air_gap_s)),
         ("network", lambda: _network(config)),
         ("other devices", lambda: reach.other_devices(config)),
         ("event loop", reach.event_loop),
-        ("data folder", lambda: _data_folder(config)),
-        ("port", lambda: _port(config)),
+        ("data folder", lambda: data_folder(config)),
+        ("port", lambda: port(config)),
         ("devices", devices.checks),
     ]
     found: list[Check] = []
@@ -78,7 +78,8 @@ def _python() -> Iterator[Check]:
         yield Check("Python", "fail", f"Python {version}.", "Use Python 3.11 or 3.12.")
 
 
-def _processor() -> Iterator[Check]:
+def processor() -> Iterator[Check]:
+    """Say whether the processor can do what the wheels were built for."""
     lacking = ", ".join(name.upper() for name in cpu.missing())
     if not lacking:
         yield Check("processor", "ok", f"{platform.machine()}, with what the models need.")
@@ -88,7 +89,8 @@ def _processor() -> Iterator[Check]:
     yield Check("processor", "warn", detail, advice)
 
 
-def _system() -> Iterator[Check]:
+def system() -> Iterator[Check]:
+    """Say what this system lacks."""
     system = platform.system()
     if system == "Linux":
         return
@@ -100,7 +102,8 @@ def _system() -> Iterator[Check]:
     yield Check("system", "fail", detail, "Use Linux, macOS, or WSL 2 on Windows.")
 
 
-def _engines(config: Config) -> Iterator[Check]:
+def engines(config: Config) -> Iterator[Check]:
+    """Say which providers run graphs here, and which would be taken."""
     from visavis.engines import select
     from visavis.engines.base import EngineError
 
@@ -139,10 +142,11 @@ def _graphs(name: str, threads: int) -> Iterator[Check]:
             yield Check(title, "warn" if name != "cpu" else "fail", str(error), advice)
 
 
-def _models() -> Iterator[Check]:
-    manifests = sorted(_WEIGHTS.glob("*/manifest.json"))
+def models() -> Iterator[Check]:
+    """Check the sums of everything that is shipped."""
+    manifests = sorted(WEIGHTS.glob("*/manifest.json"))
     if not manifests:
-        yield Check("models", "fail", f"There are none in {_WEIGHTS}.", "Reinstall the package.")
+        yield Check("models", "fail", f"There are none in {WEIGHTS}.", "Reinstall the package.")
     for path in manifests:
         manifest = json.loads(path.read_text("utf-8"))
         # A manifest names one file or several: "file" and "sha256", "flow_file" and "flow_sha256".
@@ -224,11 +228,12 @@ def _enrolment(config: Config) -> Iterator[Check]:
         yield Check(
             "face tracker", verdict, f"A drawn person was enrolled in {spent:.1f} s.", advice
         )
-        yield _isolation(result.held)
+        yield isolation(result.held)
         yield _capacity(config, bundle)
 
 
-def _isolation(held: tuple[str, ...]) -> Check:
+def isolation(held: tuple[str, ...]) -> Check:
+    """Say what confines the process that reads photos."""
     missing = [words for measure, words in WORDS.items() if measure not in held]
     if not missing:
         return Check(
@@ -326,7 +331,8 @@ def _network(config: Config) -> Iterator[Check]:
     yield from reach.ice_servers(config, gathered)
 
 
-def _data_folder(config: Config) -> Iterator[Check]:
+def data_folder(config: Config) -> Iterator[Check]:
+    """Say whether avatars can be kept."""
     folder = config.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -359,7 +365,8 @@ def _audit_log(path: Path) -> Iterator[Check]:
         yield Check("audit log", "fail", str(error), advice)
 
 
-def _port(config: Config) -> Iterator[Check]:
+def port(config: Config) -> Iterator[Check]:
+    """Say whether the port is free."""
     host, port = config.server.host, config.server.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

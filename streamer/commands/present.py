@@ -114,10 +114,7 @@ def present(config: Config, options: Options) -> None:
         )
         stack.callback(presenter.close)
         _caption_by(source, presenter)
-        where = _outputs(presenter, options, view) + parts.where
-        presenter.open()
-        if presenter.camera is not None and presenter.camera.name:
-            where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
+        where = _open(presenter, options, view) + parts.where
         if slides.address:
             where.append(f"Slides: {slides.address}")
         store.note("session-start", _id_of(shown), session=_SESSION)
@@ -145,6 +142,15 @@ def _sign(recording: Path | None, data_dir: Path) -> None:
 
     if recording is not None:
         sign_video(recording, data_dir)
+
+
+def _open(presenter: Presenter, options: Options, view: View) -> list[str]:
+    """Open the devices; return sentences about where picture and sound go."""
+    where = _outputs(presenter, options, view)
+    presenter.open()
+    if presenter.camera is not None and presenter.camera.name:
+        where.insert(0, f"Picture: {presenter.camera.name}, {view.width}x{view.height}.")
+    return where
 
 
 def _checked(options: Options) -> View:

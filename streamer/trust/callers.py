@@ -22,16 +22,18 @@ _SPEAK: Final = "speak"
 _OPENS: Final[dict[str, re.Pattern[str]]] = {
     "watch": re.compile(
         r"(POST|PATCH) /api/offer|(POST|PATCH|DELETE) /api/whep/.*|GET /api/views/[^/]+"
-        r"|DELETE /api/sessions/[^/]+"
+        r"|DELETE /api/sessions/[^/]+|GET /api/ice"
     ),
     "speak": re.compile(
         r"(POST|PATCH) /(api/)?offer|(POST|PATCH|DELETE) /api/wh[ie]p(/.*)?"
         r"|GET /api/views/[^/]+|DELETE /api/sessions/[^/]+|POST /start"
         r"|(POST|PATCH) /sessions/[^/]+/api/offer"
+        r"|GET /api/ice|OPTIONS /api/whip(/.*)?"
         r"|GET /api/agent|GET /api/avatars(/[0-9a-zA-Z]+(/preview\.jpg)?)?"
     ),
     "enrol": re.compile(
-        r"(GET|POST) /api/avatars|(GET|PATCH|DELETE) /api/avatars/[0-9a-zA-Z]+"
+        r"(GET|POST) /api/avatars|POST /api/avatars/(photo|guidance)"
+        r"|(GET|PATCH|DELETE) /api/avatars/[0-9a-zA-Z]+"
         r"|GET /api/avatars/[0-9a-zA-Z]+/(preview\.jpg|avatar\.vav|consent)"
         r"|DELETE /api/avatars/[0-9a-zA-Z]+/consent"
     ),

@@ -30,6 +30,7 @@ from visavis.streamer.webrtc.connection import (
     prefer,
 )
 from visavis.streamer.webrtc.feed import Feed, Lane
+from visavis.streamer.webrtc.ice.agent import IceAgent
 from visavis.streamer.webrtc.ice.sockets import Binding
 from visavis.streamer.webrtc.rtp.rtcp import PLAYOUT_DELAY_URI
 from visavis.streamer.webrtc.sdp import signaling
@@ -232,6 +233,11 @@ class Peer:
                 await agent.restart(*section.credentials)
                 self._generation += 1
                 self._named = 0
+
+    @property
+    def agents(self) -> list[IceAgent]:
+        """The ICE agents, one for each transport of the connection."""
+        return self._connection.agents
 
     @property
     def remote_username(self) -> str:

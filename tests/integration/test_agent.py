@@ -75,7 +75,7 @@ async def test_clear_is_silence_at_once_and_the_position_is_right(
 ) -> None:
     async with start_server() as live:
         viewer = await watching(live)
-        (session,) = live.services.sessions._sessions.values()
+        (session,) = live.services.sessions
         last = 0.0  # loudness of the last block of sound that was sent, which says its own time
         release = session._sound.release._read
 

@@ -33,7 +33,7 @@ async def test_a_switch_in_flight_does_not_outlive_the_erasure(start_server: Sta
     """The session shows anna, but is about to show berta, who is erased."""
     async with start_server(avatars=("anna", "berta")) as server:
         viewer = await live_viewer(server, "anna")
-        (session,) = server.services.sessions._sessions.values()
+        (session,) = server.services.sessions
         session._switch({"id": "berta"})
         assert session.shows() == {"anna", "berta"}
         response = await server.http.delete("/api/avatars/berta")

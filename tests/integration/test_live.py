@@ -249,7 +249,7 @@ async def test_a_viewer_that_lost_a_picture_gets_a_keyframe(start_server: StartS
     async with start_server() as live:
         viewer = Viewer(live.http, FakeMicrophone(beeps(10)))
         await watch(live, viewer, 20)
-        session = next(iter(live.services.sessions._sessions.values()))
+        session = next(iter(live.services.sessions))
         keys: list[int] = []
         put = session.feed.picture
 

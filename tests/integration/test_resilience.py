@@ -210,16 +210,16 @@ async def test_answer_carries_playout_delay_and_late_candidates(start_server: St
         body["candidates"] = [{"candidate": text, "sdpMid": "0"} for text in named * 2]
         body["candidates"] += candidates * 50 + [{}]
         assert (await live.http.patch("/api/offer", json=body)).status_code == 200
-        session = live.services.sessions._get(viewer.pc_id)
-        assert len(session._connection.agents[0].remote_candidates) <= 22, "cut, not refused"
+        session = live.services.sessions.session(viewer.pc_id)
+        assert len(session.agents[0].remote_candidates) <= 22, "cut, not refused"
         await viewer.close()
 
 
 async def test_strangers_datagrams_are_dropped(start_server: StartServer) -> None:
     async with start_server() as live:
         viewer = await seeing(live)
-        session = next(iter(live.services.sessions._sessions.values()))
-        agent = session._connection.agents[0]
+        session = next(iter(live.services.sessions))
+        agent = session.agents[0]
         before = agent._queue.qsize()
         for protocol in agent._carrying._protocols:
             for first in (0x16, 0x80, 0xFF):

@@ -111,7 +111,7 @@ async def test_connect_resolves_and_the_client_is_told(
         assert "asks for one of" in str(await page.evaluate(refused))
         asked = await page.evaluate("client.sendClientRequest('interrupt')")
         assert asked == {"status": "success"}
-        (session,) = live.services.sessions._sessions.values()
+        (session,) = live.services.sessions
         await page.evaluate("client.enableMic(false)")
         async with asyncio.timeout(10):
             while not session._path.muted:  # noqa: ASYNC110

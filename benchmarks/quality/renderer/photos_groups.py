@@ -243,7 +243,7 @@ def _blink(frame: Floats) -> float:
 def _face(renderer: Renderer) -> tuple[int, int, int, int]:
     """Return the box (x0, y0, x1, y1) of the face in the photo, from forehead to chin."""
     vertices = load_basis().landmarks
-    face = renderer._rig.source[vertices[vertices >= 0]]
+    face = renderer.rig.source[vertices[vertices >= 0]]
     low, high = np.clip(face.min(0), 0, renderer.size), np.clip(face.max(0), 0, renderer.size)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 

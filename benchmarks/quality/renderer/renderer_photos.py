@@ -67,10 +67,10 @@ def held_open(frame: int) -> Floats:
 
 def mouth_of(renderer: Renderer, size: int = 96) -> Image:
     """Return the mouth's square of the frame just drawn."""
-    points = renderer._rig.points
-    lips = renderer._rig.lips
+    points = renderer.rig.points
+    lips = renderer.rig.lips
     ring = np.concatenate([points[lips.upper, :2], points[lips.lower, :2]])
-    side = int(1.35 * renderer._rig.unit)
+    side = int(1.35 * renderer.rig.unit)
     left, top = (int(np.clip(v - side / 2, 0, renderer.size - side)) for v in ring.mean(0))
     crop = renderer._out[top : top + side, left : left + side]
     return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
@@ -90,7 +90,7 @@ def measure(identity: Identity, make: Callable[[], Refiner], minutes: float) -> 
         picture = renderer.render(coefficients(MOTIONS["eh"])).copy()
         changed.append(picture.astype(np.float64))
         box = np.zeros(picture.shape[:2])
-        face = renderer._rig.source
+        face = renderer.rig.source
         x0, y0 = np.clip(face.min(0), 0, None).astype(int)
         x1, y1 = np.clip(face.max(0), 0, identity.size).astype(int)
         box[y0:y1, x0:x1] = 1.0

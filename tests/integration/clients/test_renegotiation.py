@@ -25,7 +25,7 @@ async def seeing(live: Live, avatar: str | None = None, **options: object) -> Vi
 
 
 def session_of(live: Live, viewer: Viewer) -> Session:
-    return live.services.sessions._get(viewer.pc_id)
+    return live.services.sessions.session(viewer.pc_id)
 
 
 def longest_gap(frames: list[Seen]) -> float:
@@ -38,10 +38,10 @@ async def test_ice_restarts_in_place(start_server: StartServer) -> None:
         watcher = await seeing(live, request={"watch": viewer.view_id})
         session, slot = session_of(live, viewer), session_of(live, viewer)._slot
         before, pc_id, pairs = len(viewer.frames), viewer.pc_id, session.etag
-        sockets = len(session._connection.agents[0].sockets)
+        sockets = len(session.agents[0].sockets)
         for again in range(2):
             await viewer.restart_ice()
-            agent = session._connection.agents[0]
+            agent = session.agents[0]
             await viewer.until(lambda a=agent: a._checking is None)
             await viewer.send(type="ping", t=again)
             await viewer.until(lambda n=again: len(viewer.of("pong")) == n + 1)
@@ -54,7 +54,7 @@ async def test_ice_restarts_in_place(start_server: StartServer) -> None:
         assert not viewer.of("ended") and not watcher.of("ended")
         count = len(watcher.frames)
         await watcher.until(lambda: len(watcher.frames) > count + 10)
-        assert len(session._connection.agents[0].sockets) <= sockets, "the old ones are closed"
+        assert len(session.agents[0].sockets) <= sockets, "the old ones are closed"
         await asyncio.gather(viewer.close(), watcher.close())
 
 
@@ -63,14 +63,14 @@ async def test_a_restart_that_comes_to_nothing_changes_nothing(start_server: Sta
         viewer = await seeing(live)
         sdp = viewer.pc.localDescription.sdp
         old = next(ln for ln in sdp.splitlines() if ln.startswith("a=ice-ufrag:"))
-        sockets = len(session_of(live, viewer)._connection.agents[0].sockets)
+        sockets = len(session_of(live, viewer).agents[0].sockets)
         body = {"sdp": sdp.replace(old, "a=ice-ufrag:zzzz"), "type": "offer", "pc_id": viewer.pc_id}
         for _ in range(5):
             assert (await live.http.post("/api/offer", json=body)).json()["pc_id"] == viewer.pc_id
         count = len(viewer.frames)
         await viewer.until(lambda: len(viewer.frames) > count + 40)
         assert longest_gap(viewer.frames[count:]) < GAP_S
-        assert len(session_of(live, viewer)._connection.agents[0].sockets) <= 2 * sockets
+        assert len(session_of(live, viewer).agents[0].sockets) <= 2 * sockets
         await viewer.close()
 
 

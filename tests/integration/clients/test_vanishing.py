@@ -91,7 +91,7 @@ async def test_a_flood_of_sources_ends_like_any_other(start_server: StartServer)
     async with start_server(limits={"max_sessions": 1}) as live:
         for _ in range(2):
             viewer = await seeing(live)
-            session = live.services.sessions._get(viewer.pc_id)
+            session = live.services.sessions.session(viewer.pc_id)
             receiver: Any = session._connection.getTransceivers()[0].receiver
             await flood(viewer, 400)
             count = len(viewer.frames)
@@ -112,7 +112,7 @@ async def test_a_peer_whose_closing_hangs_costs_no_place(
     """As in aiortc, when one of its tasks has died, in the place of all we do not know."""
     async with start_server(limits={"max_sessions": 1}) as live:
         viewer = await seeing(live)
-        connection = live.services.sessions._get(viewer.pc_id)._connection
+        connection = live.services.sessions.session(viewer.pc_id)._connection
         sockets = connection.agents[0].sockets
         receiver: Any = connection.getTransceivers()[0].receiver
         receiver._RTCRtpReceiver__rtcp_exited.wait = asyncio.Event().wait  # never
@@ -139,7 +139,7 @@ async def test_a_part_that_raises_at_the_end_keeps_no_place(
         ):
             viewer = await seeing(live)
             part, _, name = broken.rpartition(".")
-            session = live.services.sessions._get(viewer.pc_id)
+            session = live.services.sessions.session(viewer.pc_id)
 
             def fail(*args: object, **options: object) -> None:
                 raise RuntimeError("broken")
@@ -302,5 +302,5 @@ async def test_hostile_peers_cost_another_session_no_picture(start_server: Start
         media = [frame.media_s for frame in victim.frames]
         longest = max(after - before for before, after in pairwise(media))
         assert longest < 0.2, "no picture was missing for 200 ms"
-        assert not victim.of("ended") and live.services.sessions._get(victim.pc_id).live
+        assert not victim.of("ended") and live.services.sessions.session(victim.pc_id).live
         await victim.close()

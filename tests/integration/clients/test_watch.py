@@ -87,7 +87,7 @@ async def test_a_trace_of_a_live_session(start_server: StartServer) -> None:
         viewer = await seeing(live)
         address = f"/api/sessions/{viewer.pc_id}/trace"
         first = asyncio.ensure_future(live.http.get(address, params={"seconds": 2}))
-        await viewer.until(lambda: live.services.sessions._get(viewer.pc_id)._figures.tracer)
+        await viewer.until(lambda: live.services.sessions.session(viewer.pc_id)._figures.tracer)
         assert (await live.http.get(address)).status_code == 409
         assert (await live.http.get(address, params={"seconds": 600})).status_code == 400
         events = (await first).json()["traceEvents"]

@@ -34,7 +34,7 @@ def test_the_photo_is_not_torn_under_the_nose(astronaut_identity: Identity, pitc
     vector[INDEX["headPitch"]] = pitch
     renderer.render(vector)
     basis = load_basis()
-    x, y = np.rint(renderer._rig.points[basis.landmarks[2], :2]).astype(int)
+    x, y = np.rint(renderer.rig.points[basis.landmarks[2], :2]).astype(int)
     unit = astronaut_identity.inter_ocular_px
     rows, half = slice(y - int(0.22 * unit), y + 1), int(0.22 * unit)
     source = renderer._source[rows, x - half : x + half]
@@ -50,12 +50,12 @@ def test_the_throat_has_no_holes_under_a_falling_jaw(astronaut_identity: Identit
         vector = neutral()
         vector[INDEX["jawOpen"]] = jaw
         renderer.render(vector)
-        x, y = np.rint(renderer._rig.points[basis.landmarks[152], :2]).astype(int)
+        x, y = np.rint(renderer.rig.points[basis.landmarks[152], :2]).astype(int)
         rows = slice(y - int(0.05 * unit), y + int(0.2 * unit))
         columns = slice(x - int(0.3 * unit), x + int(0.3 * unit))
         source = renderer._source[rows, columns]
         assert np.abs(np.diff(source, axis=1)).max() < 0.04 * unit
-        face = renderer._draw_face(renderer._rig.points, renderer._pose(vector))
+        face = renderer._draw_face(renderer.rig.points, renderer._pose(vector))
         depth, flow, left, top = face.depth, face.flow, face.left, face.top
         part = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         assert (depth[part] > -1e8).all()
@@ -65,11 +65,11 @@ def test_the_throat_has_no_holes_under_a_falling_jaw(astronaut_identity: Identit
 def test_what_the_jaw_hides_does_not_come_out_beside_the_neck(astronaut_identity: Identity):
     renderer, basis = Renderer(astronaut_identity), load_basis()
     hidden = hidden_in_photo(
-        basis.part("face"), renderer._rig.points, renderer.size, renderer._rig.scale
+        basis.part("face"), renderer.rig.points, renderer.size, renderer.rig.scale
     )
     at = basis.neutral
     aside = (hidden == 1) & (np.abs(at[:, 0]) > 4.2) & (at[:, 1] < -4.0)
-    aside[renderer._rig.face_count :] = False
+    aside[renderer.rig.face_count :] = False
     assert aside.sum() > 20  # the neck behind both angles of the jaw
     assert renderer._values[aside, 2].max() == 0.0
     front = basis.landmarks[[1, 50, 280, 151, 199]]  # nose, cheeks, forehead, chin

@@ -260,7 +260,7 @@ def test_every_face_coefficient_is_visible(renderer):
 def mouth_width(renderer: Renderer, **values: float) -> float:
     """Width of the drawn lips in pixels."""
     vector = pose(**values)
-    rig = renderer._rig
+    rig = renderer.rig
     points = rig.pose(rig.express(rig.map(vector)), renderer._pose(vector))
     ring = points[rig.lips.upper, 0]
     return float(np.ptp(ring))
@@ -268,7 +268,7 @@ def mouth_width(renderer: Renderer, **values: float) -> float:
 
 def open_columns(renderer: Renderer, **values: float) -> np.ndarray:
     """Which columns between the corners of the mouth are open, 0-1 along the lips."""
-    rig = renderer._rig
+    rig = renderer.rig
     gap = rig.lips.gap(rig.express(rig.map(pose(**values))))
     return rig.lips.stations[gap > 0.02]
 

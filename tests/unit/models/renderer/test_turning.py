@@ -120,7 +120,7 @@ def test_the_near_cheek_does_not_smear_before_hair_that_lies_deep(
     astronaut_identity: Identity, yaw: float
 ):
     renderer = Renderer(astronaut_identity)
-    shell, rig = renderer._shell, renderer._rig
+    shell, rig = renderer._shell, renderer.rig
     deeper = 3.0 * rig.scale
     shell._nodes[:, 2] -= deeper
     shell._sheet_home[:, 2] -= deeper
@@ -155,8 +155,8 @@ def test_a_shadow_beside_the_neck_is_no_piece_of_clothes():
 
 def test_the_chins_edge_is_found_and_rises_to_both_sides(astronaut_identity: Identity):
     renderer, chin = Renderer(astronaut_identity), load_basis().landmarks[152]
-    x, y = renderer._rig.source[chin]
-    u, edge, share = renderer._rig.unit, renderer._chin._edge, renderer._chin._share
+    x, y = renderer.rig.source[chin]
+    u, edge, share = renderer.rig.unit, renderer._chin._edge, renderer._chin._share
     middle, side = round(float(x)), int(0.45 * u)
     assert abs(edge[middle] - y) < 0.1 * u and share[middle] == 1
     assert max(edge[middle - side], edge[middle + side]) < edge[middle]
@@ -166,7 +166,7 @@ def test_the_chins_edge_is_found_and_rises_to_both_sides(astronaut_identity: Ide
 def test_only_a_raised_chin_changes_what_lies_behind_it(astronaut_identity: Identity):
     renderer = Renderer(astronaut_identity)
     renderer.render(neutral())
-    points, size = renderer._rig.points, renderer.size
+    points, size = renderer.rig.points, renderer.size
     rng = np.random.default_rng(9)
     flow = (size * rng.random((size, size, 3))).astype(np.float32)
     kept = flow.copy()

@@ -35,43 +35,43 @@ def test_everything_needed_works_here(tmp_path: Path) -> None:
 
 def test_a_changed_model_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tmp_path / "weights"
-    for path in doctor._WEIGHTS.glob("*/manifest.json"):
+    for path in doctor.WEIGHTS.glob("*/manifest.json"):
         shutil.copytree(path.parent, weights / path.parent.name)
-    monkeypatch.setattr(doctor, "_WEIGHTS", weights)
-    assert {c.verdict for c in doctor._models()} == {"ok"}
+    monkeypatch.setattr(doctor, "WEIGHTS", weights)
+    assert {c.verdict for c in doctor.models()} == {"ok"}
     manifest = json.loads((weights / "motion" / "manifest.json").read_text())
     graph = weights / "motion" / manifest["file"]
     data = bytearray(graph.read_bytes())
     data[len(data) // 2] ^= 1
     graph.write_bytes(bytes(data))
-    verdicts = {c.name: c.verdict for c in doctor._models()}
+    verdicts = {c.name: c.verdict for c in doctor.models()}
     assert verdicts["model motion"] == "fail" and verdicts["model face"] == "ok"
     graph.unlink()
-    assert "missing" in next(c.detail for c in doctor._models() if c.name == "model motion")
+    assert "missing" in next(c.detail for c in doctor.models() if c.name == "model motion")
     shutil.rmtree(weights)
-    assert [c.verdict for c in doctor._models()] == ["fail"]
+    assert [c.verdict for c in doctor.models()] == ["fail"]
 
 
 def test_every_file_of_a_model_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(doctor._WEIGHTS / "motion", tmp_path / "motion")
-    monkeypatch.setattr(doctor, "_WEIGHTS", tmp_path)
+    shutil.copytree(doctor.WEIGHTS / "motion", tmp_path / "motion")
+    monkeypatch.setattr(doctor, "WEIGHTS", tmp_path)
     flow = tmp_path / "motion" / "flow.onnx"
     flow.write_bytes(flow.read_bytes()[:-1] + b"?")
-    (check,) = doctor._models()
+    (check,) = doctor.models()
     assert check.verdict == "fail" and "flow.onnx" in check.detail
 
 
 def test_a_log_that_was_tampered_with_is_found(tmp_path: Path) -> None:
     config = config_at(tmp_path)
-    assert [c.name for c in doctor._data_folder(config)] == ["data folder"]
+    assert [c.name for c in doctor.data_folder(config)] == ["data folder"]
     log = AuditLog(tmp_path / "audit.jsonl")
     for event in ("enrolled", "started", "ended"):
         log.record(event, "anna")
-    last = list(doctor._data_folder(config))[-1]
+    last = list(doctor.data_folder(config))[-1]
     assert (last.name, last.verdict) == ("audit log", "ok") and "3 entries" in last.detail
     path = tmp_path / "audit.jsonl"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[1:]))
-    last = list(doctor._data_folder(config))[-1]
+    last = list(doctor.data_folder(config))[-1]
     assert last.verdict == "fail" and "entry 1" in last.detail and last.advice
 
 
@@ -79,24 +79,24 @@ def test_a_taken_port_and_a_foreign_address_are_told_apart(tmp_path: Path) -> No
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        (check,) = doctor._port(config_at(tmp_path, taken.getsockname()[1]))
+        (check,) = doctor.port(config_at(tmp_path, taken.getsockname()[1]))
     assert check.verdict == "warn" and "taken" in check.detail
     server = ServerConfig(host="203.0.113.9", port=0)
     foreign = config_at(tmp_path).model_copy(update={"server": server})
-    (check,) = doctor._port(foreign)
+    (check,) = doctor.port(foreign)
     assert check.verdict == "fail" and "refused" in check.detail
 
 
 def test_a_data_folder_that_is_a_file_fails(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    (check,) = doctor._data_folder(config_at(tmp_path / "file"))
+    (check,) = doctor.data_folder(config_at(tmp_path / "file"))
     assert check.verdict == "fail" and "--data" in check.advice
 
 
 def test_an_engine_that_is_asked_for_and_missing_fails(tmp_path: Path) -> None:
     engine = EngineConfig(engine="tensorrt")
     wanted = config_at(tmp_path).model_copy(update={"engine": engine})
-    verdicts = {c.name: c.verdict for c in doctor._engines(wanted)}
+    verdicts = {c.name: c.verdict for c in doctor.engines(wanted)}
     assert verdicts["engine tensorrt"] == verdicts["engine in use"] == "fail"
 
 
@@ -106,7 +106,7 @@ def test_one_broken_check_does_not_hide_the_others(
     def broken() -> None:
         raise ZeroDivisionError("oops")
 
-    for name in ("_engines", "_enrolment"):
+    for name in ("engines", "_enrolment"):
         monkeypatch.setattr(doctor, name, lambda config: iter(()))
     monkeypatch.setattr(doctor, "_codecs", broken)
     checks = {c.name: c for c in doctor.run_checks(config_at(tmp_path))}
@@ -116,8 +116,8 @@ def test_one_broken_check_does_not_hide_the_others(
 
 def test_what_the_kernel_refuses_is_said() -> None:
     held = ("limits", "dies-with-parent", "network-namespace", "files", "syscalls")
-    assert doctor._isolation(held).verdict == "ok"
-    partial = doctor._isolation(held[:3])
+    assert doctor.isolation(held).verdict == "ok"
+    partial = doctor.isolation(held[:3])
     assert partial.verdict == "warn"
     assert "no files" in partial.detail and "no network" not in partial.detail
 
@@ -164,8 +164,8 @@ def test_what_a_browser_is_offered_is_said() -> None:
 
 
 def test_the_sandbox_names_what_does_not_hold() -> None:
-    assert doctor._isolation(MEASURES).verdict == "ok"
-    check = doctor._isolation(("limits", "dies-with-parent", "files"))
+    assert doctor.isolation(MEASURES).verdict == "ok"
+    check = doctor.isolation(("limits", "dies-with-parent", "files"))
     assert check.verdict == "warn"
     assert "no network" in check.detail and "no other system calls" in check.detail
     assert "no files" not in check.detail and "photo_sandbox" in check.advice
@@ -181,7 +181,7 @@ def test_a_processor_without_what_is_needed_is_said(
     described.write_text(f"flags : {flags}\n")
     lacking = cpu.missing(described, "x86_64")
     monkeypatch.setattr(cpu, "missing", lambda: lacking)
-    (check,) = doctor._processor()
+    (check,) = doctor.processor()
     assert check.verdict == verdict
     if verdict == "warn":
         assert "AVX2" in check.detail and "host" in check.advice
@@ -194,4 +194,4 @@ def test_a_system_that_lacks_something_is_said(
     monkeypatch: pytest.MonkeyPatch, system: str, verdicts: list[str]
 ) -> None:
     monkeypatch.setattr("platform.system", lambda: system)
-    assert [check.verdict for check in doctor._system()] == verdicts
+    assert [check.verdict for check in doctor.system()] == verdicts

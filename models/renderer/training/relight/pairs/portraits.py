@@ -91,13 +91,13 @@ def _bent(source: Floats, unit: float, rng: np.random.Generator) -> Floats:
 def _own_expression(renderer: Renderer, identity: Identity) -> Expression:
     """Return the portrait's own expression, eyes as they are."""
     jaw = float(identity.expression[load_basis().expression_names.index("jawOpen")])
-    rest = renderer._rig.map(neutral())
+    rest = renderer.rig.map(neutral())
     return replace(rest, weights=identity.expression, seal=0.0, jaw=jaw)
 
 
 def _open_model(renderer: Renderer, expression: Expression, seen: Floats) -> Floats:
     """Return the vertices of the portrait's own expression in model cm."""
-    rig = renderer._rig
+    rig = renderer.rig
     model = rig.express(expression).copy()
     n = rig.face_count
     pixels = rig.project(model[:n])
@@ -108,7 +108,7 @@ def _open_model(renderer: Renderer, expression: Expression, seen: Floats) -> Flo
 
 def _meet_teeth(model: Floats, basis: FaceBasis, renderer: Renderer, edge: float) -> None:
     """Hang the upper teeth where the portrait's are, if that is not far."""
-    rig = renderer._rig
+    rig = renderer.rig
     upper = basis.part_vertices("upper_teeth")
     front = upper[np.abs(basis.neutral[upper, 0]) < 0.9]
     drop = edge - float(rig.project(model[front])[:, 1].max())
@@ -173,9 +173,9 @@ def _change_photo(renderer: Renderer, pretended: Identity) -> None:
     chin, hairline = (float(pretended.source[landmarks[n], 1]) for n in (152, 10))
     renderer._pictures = pictures_at(pretended, _SIZE, chin=chin, hairline=hairline)
     renderer._lift = np.float32(renderer._pictures.lift)
-    renderer._rig.source = np.ascontiguousarray(pretended.source, np.float32)
+    renderer.rig.source = np.ascontiguousarray(pretended.source, np.float32)
     renderer._values[:, :2] = pretended.source
-    renderer._mouth = MouthPainter(renderer._rig, load_basis(), pretended)
+    renderer._mouth = MouthPainter(renderer.rig, load_basis(), pretended)
 
 
 def _alike(crop: Crop, target: Image) -> bool:

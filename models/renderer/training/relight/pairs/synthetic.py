@@ -161,7 +161,7 @@ def _with_true_teeth(identity: Identity, place: Sequence[float] | None) -> Ident
 def _clip_pairs(clip: Clip, identity: Identity, frames: int) -> Iterator[Pair]:
     watcher = _Watcher()
     renderer = Renderer(identity, size=identity.size, refiner=watcher)
-    unit = renderer._rig.unit
+    unit = renderer.rig.unit
     last = -2
     for k in range(min(frames, len(clip.coefficients))):
         renderer.render(clip.coefficients[k])
