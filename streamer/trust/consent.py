@@ -182,7 +182,8 @@ def read(signer: Signer, data: bytes, avatar: str) -> ConsentRecord:
         body = signer.read(data)
         if body.pop("kind", "") != _KIND or body.pop("version", 0) != _VERSION:
             raise NotSigned("it is of another kind or version")
-        record = ConsentRecord(**{**body, "purposes": tuple(body["purposes"])})
+        values: dict[str, Any] = {**body, "purposes": tuple(body["purposes"])}
+        record = ConsentRecord(**values)
         if record.avatar != avatar:
             raise NotSigned("it is another avatar's")
     except (NotSigned, TypeError, KeyError) as error:

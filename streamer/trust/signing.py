@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -53,10 +53,11 @@ class Signer:
             NotSigned: it is damaged, forged, or signed by another deployment.
         """
         try:
-            record = json.loads(data) if len(data) <= MOST_BYTES else None
+            found: object = json.loads(data) if len(data) <= MOST_BYTES else None
         except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict) or list(record) != ["body", "key", "signature"]:
+            found = None
+        record = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+        if list(record) != ["body", "key", "signature"]:
             raise NotSigned("it is damaged")
         body, key, signature = record["body"], record["key"], record["signature"]
         if not isinstance(body, dict) or not isinstance(signature, str) or _line(record) != data:
@@ -70,7 +71,7 @@ class Signer:
             self._public.verify(raw, _signed(self.key_id, body))
         except (ValueError, InvalidSignature) as error:
             raise NotSigned("its signature does not fit") from error
-        return body
+        return cast(dict[str, Any], body)
 
 
 def load_signer(path: Path) -> Signer:

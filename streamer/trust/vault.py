@@ -275,7 +275,8 @@ class Vault:
             keys = [sealed.new_key(), *keys]
             vault_keys.save(state.source, state.id, keys)
         self._keys = {key_id(key): key for key in keys}
-        done, lost = 0, []
+        done = 0
+        lost: list[str] = []
         for folder in self._folders():
             try:
                 key = self.key_of(folder)
@@ -293,7 +294,7 @@ class Vault:
 
     def survey(self) -> dict[str, str]:
         """Return for every avatar why it cannot be opened, in a sentence; empty where it can."""
-        found = {}
+        found: dict[str, str] = {}
         for folder in self._folders():
             try:
                 self.key_of(folder)

@@ -117,7 +117,7 @@ def _verdict(
 def _words(
     payload: Payload | None, made_here: bool | None, label: float, manifest: dict[str, Any]
 ) -> str:
-    said = []
+    said: list[str] = []
     if payload is not None:
         whose = {True: "this server", False: "another server", None: "a server"}[made_here]
         said.append(
@@ -168,7 +168,7 @@ def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
     scale = min(1.0, LARGEST / max(frame.width, frame.height))
     width, height = (max(16, round(side * scale / 2) * 2) for side in (frame.width, frame.height))
     small = frame.reformat(width=width, height=height, format="gray", interpolation="AREA")
-    return small.to_ndarray()
+    return np.asarray(small.to_ndarray(), np.uint8)
 
 
 def label_in(luma: NDArray[np.uint8]) -> float:

@@ -34,7 +34,8 @@ def encode(payload: bytes) -> NDArray[np.int8]:
         raise ValueError(f"A payload has {PAYLOAD_BYTES} bytes, not {len(payload)}.")
     whole = payload + _check(payload).to_bytes(2, "big")
     bits = [*np.unpackbits(np.frombuffer(whole, np.uint8)), *([0] * _MEMORY)]
-    out, state = [], 0
+    out: list[int] = []
+    state = 0
     for bit in bits:
         window = int(bit) << _MEMORY | state
         out += [_parity(window & generator) for generator in _GENERATORS]
@@ -65,7 +66,8 @@ def decode(soft: Floats) -> tuple[bytes | None, int]:
         best = candidates.argmax(0)
         metric = candidates[best, states]
         came_from[step] = before[best, states]
-    bits, state = [], 0
+    bits: list[int] = []
+    state = 0
     for step in range(len(soft) // 2 - 1, -1, -1):
         bits.append(state >> (_MEMORY - 1))
         state = int(came_from[step, state])

@@ -147,7 +147,7 @@ def _fold(swing: Complex, weight: Floats, block: float, samples: int) -> tuple[C
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     parts = [cv2.resize(part, size, interpolation=how) for part in (swing.real, swing.imag, weight)]
     side = BLOCKS * samples
-    folded = []
+    folded: list[Floats] = []
     for part in parts:
         rows, columns = -(-part.shape[0] // side) * side, -(-part.shape[1] // side) * side
         padded = np.zeros((rows, columns), np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.streamer.trust.test_verdict import film
-from visavis.streamer.trust import provenance
+from visavis.streamer.trust.marks import provenance
 from visavis.streamer.trust.marks.mark import Marking
 from visavis.streamer.trust.marks.verdict import verify_file
 
