@@ -22,7 +22,7 @@ LIMIT_S = 20.0
 
 async def main(url: str, token: str, avatar: str) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=15) as http:
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
         servers = (await http.get("/api/ice")).raise_for_status().json()["iceServers"]
         asked = [RTCIceServer(**server) for server in servers]
         pc = RTCPeerConnection(RTCConfiguration(iceServers=asked))
