@@ -99,7 +99,7 @@ class Far:
                 "a", sys.executable, "-m", "tests.fakes.processes.far_viewer",
                 f"http://{host}:{PORT}", TOKEN, avatar,
             ),
-            cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=150,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
         return dict(json.loads(done.stdout))

@@ -18,12 +18,22 @@ from aiortc.mediastreams import AudioStreamTrack
 
 PICTURES = 30
 LIMIT_S = 20.0
+STARTS_WITHIN_S = 60.0
+
+
+async def _first(http: httpx.AsyncClient) -> httpx.Response:
+    """Ask for the ICE servers as soon as the server listens, which its worker delays."""
+    async with asyncio.timeout(STARTS_WITHIN_S):
+        while True:
+            with contextlib.suppress(httpx.ConnectError):
+                return await http.get("/api/ice")
+            await asyncio.sleep(0.1)
 
 
 async def main(url: str, token: str, avatar: str) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=15) as http:
-        servers = (await http.get("/api/ice")).raise_for_status().json()["iceServers"]
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
+        servers = (await _first(http)).raise_for_status().json()["iceServers"]
         asked = [RTCIceServer(**server) for server in servers]
         pc = RTCPeerConnection(RTCConfiguration(iceServers=asked))
         seen: list[float] = []
