@@ -91,7 +91,9 @@ class LiveAvatar:
         """Return what frame number ``frame`` shows; None before the first picture."""
         if frame % (self.spec.fps // 2) == 0 and self._looking.done():
             self._looking = self._loader.submit(self._look_for_bundle)
-        return self._slot.release(frame)
+        shown = self._slot.release(frame)
+        self._scheduler.wake()  # a tick makes room for a picture
+        return shown
 
     def _look_for_bundle(self) -> None:
         """Twice a second: a face that was erased or withdrawn, by whatever process, is gone."""
