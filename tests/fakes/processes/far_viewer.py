@@ -27,7 +27,7 @@ async def _first(http: httpx.AsyncClient) -> httpx.Response:
         while True:
             with contextlib.suppress(httpx.ConnectError):
                 return await http.get("/api/ice")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # nothing tells
 
 
 async def main(url: str, token: str, avatar: str) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from visavis.web import STATIC_DIR
 PAGE = "https://embedder.example"
 TOKEN = "correct horse battery"
 FROM_THE_ROOT = re.compile(
-    r"""(?:href|src|action)=["']/|url\(["']?/|(?:fetch|URL|import)\(["'`]/"""
-    r"""|from ["']/|["'`]/(?:api|static)/"""
+    r"""(?:href|src|action)=["']/|url\(["']?/|(?:fetch|URL|import)\(["'`]/|from ["']/"""
+    r"""|["'`]/(?:api|static)/"""
 )
 
 
