@@ -34,6 +34,8 @@ from visavis.benchmarks.presenter.summary import against, summarise
 from visavis.benchmarks.reporting import add_report_options, check_report_options, report
 
 _OURS = "visavis_mic"
+# As ``visavis present`` does it, see ``cli.entry``.
+_POOLS = {f"{pool}_NUM_THREADS": "1" for pool in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 _LOAD_S = 90.0  # that the avatar may take to be loaded
 
 
@@ -107,7 +109,8 @@ def _measure(args: argparse.Namespace, bundle: Path, folder: Path) -> dict[str, 
     load = os.getloadavg()[0]
     psutil.cpu_percent(percpu=True)
     if args.devices == "fake":
-        _wait(subprocess.Popen(command, stderr=subprocess.PIPE), args.seconds)
+        child = subprocess.Popen(command, env={**os.environ, **_POOLS}, stderr=subprocess.PIPE)
+        _wait(child, args.seconds)
         busy = psutil.cpu_percent(percpu=True)
         run = np.load(out)
         into, heard = run["into"], run["heard"]
@@ -137,7 +140,8 @@ def _with_pulse(
 ) -> tuple[Any, Any, Any, list[float]]:
     server = SoundServer(out.parent)
     try:
-        child = subprocess.Popen(command, env=server.environment, stderr=subprocess.PIPE)
+        environment = {**server.environment, **_POOLS}
+        child = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
         try:
             wait_for(
                 lambda: (
