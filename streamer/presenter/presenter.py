@@ -29,7 +29,8 @@ _START_HEADROOM_MS = 10.0  # what drawing and a sound device take; grows and shr
 # A picture leaves as soon as it is drawn, at most so much before or after its sound. If all waited
 # for the slowest, as a network's receiver needs it, everybody would be later by that.
 _SOONER_S, _LATER_S = 0.005, 0.012
-_PACE = Pace(spare_ms=3.0, least_ms=2.0, most_down_ms=3.0)
+_PACE = Pace(spare_ms=3.0, least_ms=2.0, most_down_ms=8.0)
+_STARTING = 50  # ticks at the start, when files and caches are cold, that say nothing of the rest
 _FIGURES_S = 10.0  # that the figures look back
 
 
@@ -200,7 +201,8 @@ class Presenter:
         figures, on_time = self.figures, shown.own == frame
         last = self.path.release(self.path.start_of(frame)) + _LATER_S
         spare_ms = shown.waited_ms + 1e3 * (last - now) if on_time else 0.0
-        self.path.delay.observe(on_time=on_time, waited_ms=spare_ms)
+        if figures.shown >= _STARTING:
+            self.path.delay.observe(on_time=on_time, waited_ms=spare_ms)
         figures.shown += 1
         figures.late += not on_time
         figures.lately.append(not on_time)
