@@ -86,6 +86,11 @@ def render(
     identity, held = _identity(settings, photo, avatar, consent)
     renderer = pictures.canvas(identity, view) if view else pictures.renderer(identity, size)
     with progress_bar("Rendering", duration_s(audio) or 0.0) as (bar, task):
+
+        def told(seconds: float) -> None:
+            held()
+            bar.update(task, completed=seconds)
+
         report = render_file(
             motion,
             renderer,
@@ -99,7 +104,7 @@ def render(
             force=force,
             marking=marking,
             sign=lambda path: sign_video(path, settings.data_dir),
-            progress=lambda seconds: (held(), bar.update(task, completed=seconds)),
+            progress=told,
         )
         bar.update(task, completed=report.seconds, total=report.seconds)
     say_notes([note for note in report.notes if note not in known])

@@ -93,7 +93,11 @@ def vault(
         return
     if action == "init":
         AvatarStore(settings.data_dir, settings.limits, settings.media.size)  # signs old consents
-        state = one.init(key, lambda avatar: sys.stderr.write(f"sealed {avatar}\n"))
+
+        def told(avatar: str) -> None:
+            sys.stderr.write(f"sealed {avatar}\n")
+
+        state = one.init(key, told)
         typer.echo(
             f"The vault {state.id} is open. Its key is in {describe(state.source)}: keep a copy "
             "elsewhere, for without it nothing can be read again."

@@ -62,6 +62,7 @@ class Rooms:
         note: Callable[[str, str], object],
     ) -> None:
         self.limits = limits
+        self._context = context
         self._connector = Connector(context, sessions)
         self._archive = archive
         self._office = office

@@ -4,6 +4,8 @@ A record is read only if its bytes are exactly those that were written: any chan
 that means the same to a JSON reader, is a forgery.
 """
 
+# What json reads has no type.
+# pyright: reportUnknownArgumentType=false
 from __future__ import annotations
 
 import hashlib

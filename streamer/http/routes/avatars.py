@@ -151,7 +151,7 @@ async def export_avatar(served: Served, avatar_id: str) -> Response:
 async def show_consent(served: Served, avatar_id: str) -> ConsentShown:
     """The consent that an avatar exists by."""
     served.avatars.get(avatar_id)
-    return ConsentShown.model_validate(served.trust.consents.of(avatar_id))
+    return ConsentShown.model_validate(served.avatars.consents.of(avatar_id))
 
 
 @router.delete("/{avatar_id}/consent")

@@ -37,7 +37,7 @@ class Patch:
 
     def opacity(self, right: int) -> Patch:
         """Return what to lay over an opacity channel that begins ``right`` columns further on."""
-        white = (256 - self.rest) * np.uint16(255)
+        white = ((256 - self.rest) * np.uint16(255)).astype(np.uint16, copy=False)
         return Patch(self.top, self.left + right, white, self.rest)
 
 
@@ -54,10 +54,11 @@ def draw_label(width: int, height: int) -> Patch:
     left, top, right, bottom = font.getbbox(WORDS)
     pad_x, pad_y = round(0.5 * big), round(0.32 * big)
     # On whole pairs of pixels, so that colour at half resolution meets the same place.
-    size = tuple(
+    wide, high = (
         -(-round(side) // (2 * _OVERSAMPLED)) * 2 * _OVERSAMPLED
         for side in (right - left + 2 * pad_x, bottom - top + 2 * pad_y)
     )
+    size = (wide, high)
     plate, words = Image.new("L", size), Image.new("L", size)
     rim = max(_OVERSAMPLED, big // 16)
     inner = round(255 * _PLATE)

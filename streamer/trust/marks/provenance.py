@@ -5,6 +5,8 @@ The certificate is this deployment's own, below an authority of its own: whoever
 time without a time-stamping authority, which would have to be asked over a network; none is.
 """
 
+# c2pa has no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
 from __future__ import annotations
 
 import datetime

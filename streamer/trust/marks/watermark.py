@@ -7,6 +7,8 @@ changes its sign, so that a detector can listen at that frequency and hear nothi
 still. Spread spectrum after Cox et al. 1997; the lock-in is that of any weak-signal detector.
 """
 
+# numpy's generators take whatever there is.
+# pyright: reportUnknownMemberType=false
 from __future__ import annotations
 
 import hashlib
