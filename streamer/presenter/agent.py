@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from visavis.streamer.errors import BadRequest, VisavisError
+from visavis.streamer.errors import BadRequest, VisavisError, message_of
 from visavis.streamer.http.routes.agent import (
     HIGHEST_RATE,
     LOWEST_RATE,
@@ -153,7 +153,7 @@ class AgentSocket:
                     self._act(message, rate)
                 except VisavisError as error:
                     faults += 1
-                    self.tell({"type": "error", "code": error.code, "message": str(error)})
+                    self.tell(message_of(error))
                     if faults >= _MOST_FAULTS:
                         raise BadRequest("Too many messages could not be used.") from None
 
@@ -205,7 +205,7 @@ def _send(socket: ServerConnection, events: queue.Queue[Event | None]) -> None:
 
 def _refuse(socket: ServerConnection, error: VisavisError) -> None:
     with contextlib.suppress(ConnectionClosed, OSError):
-        socket.send(json.dumps({"type": "error", "code": error.code, "message": str(error)}))
+        socket.send(json.dumps(message_of(error)))
         socket.close(_POLICY_VIOLATION, str(error)[:120])
 
 

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from tests.unit.models.appearance.odd_photos import heif
-from visavis.models.appearance.photo.photo import MAX_SIDE, PhotoRefused, picture_format, sanitise
+from visavis.models.appearance.photo.photo import (
+    MAX_SIDE,
+    PANORAMA_PIXELS,
+    PhotoRefused,
+    picture_format,
+    sanitise,
+)
 
 
 def encode(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -79,7 +85,8 @@ def test_mutated_pictures_give_pixels_or_refuse(
     except PhotoRefused as refusal:
         assert str(refusal).endswith(".")
     else:
-        assert pixels.ndim == 3 and pixels.shape[2] == 3 and max(pixels.shape) <= MAX_SIDE
+        assert pixels.ndim == 3 and pixels.shape[2] == 3 and min(pixels.shape[:2]) <= MAX_SIDE
+        assert pixels.shape[0] * pixels.shape[1] <= 1.01 * PANORAMA_PIXELS
 
 
 @pytest.mark.parametrize("kind", sorted(WHOLE))

@@ -18,6 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.fakes.processes.signals import can_be_interrupted
 from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.appearance.photo.photo import PhotoRefused
 from visavis.streamer.avatars.compiled import compiled_packages, lend_compiled
@@ -119,6 +120,7 @@ def test_a_parent_that_is_killed_leaves_no_face(tmp_path: Path) -> None:
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            preexec_fn=can_be_interrupted,
         )
         assert parent.stdout is not None and parent.stdout.readline() == b"Working\n"
         (child,) = psutil.Process(parent.pid).children()

@@ -201,9 +201,15 @@ def test_every_module_can_be_imported_on_windows() -> None:
         WINDOWS
         + """
 import visavis.streamer
+# Services of other people's agents import those people's packages, which live elsewhere.
+ELSEWHERE = {"aiohttp", "livekit", "pipecat"}
 for found in pkgutil.walk_packages(visavis.streamer.__path__, "visavis.streamer."):
     if not found.name.endswith("__main__"):
-        importlib.import_module(found.name)
+        try:
+            importlib.import_module(found.name)
+        except ModuleNotFoundError as error:
+            assert found.name.startswith("visavis.streamer.integrations."), found.name
+            assert error.name.split(".")[0] in ELSEWHERE, error
 """
     )
 

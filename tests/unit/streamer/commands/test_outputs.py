@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from scipy.io import wavfile
 
+from tests.fakes.processes.signals import can_be_interrupted
 from tests.unit.streamer.commands.test_offline import FPS, RATE, SIZE, GreyRenderer, LoudnessMotion
 from visavis.streamer.commands import render as render_module
 from visavis.streamer.commands.outputs import check_output, whole_file
@@ -200,7 +201,9 @@ def test_a_stopped_command_leaves_nothing(
         "-o",
         "m.csv",
     ]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=can_be_interrupted
+    )
     deadline = time.monotonic() + 60
     while not [*tmp_path.glob(".m.*.partial.csv")] and time.monotonic() < deadline:
         assert process.poll() is None
