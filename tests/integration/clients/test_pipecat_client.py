@@ -85,6 +85,7 @@ async def test_pings_are_life_and_silence_ends_with_a_reason(start_server: Start
             "error": "The viewer has gone silent.",
             "message": "The viewer has gone silent.",
             "fatal": False,
+            "code": "idle",
         }
         await viewer.close()
 
