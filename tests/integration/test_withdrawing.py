@@ -20,6 +20,9 @@ async def test_withdrawing_ends_the_session_and_nobody_can_begin(
     store = AvatarStore(tmp_path, LimitsConfig(), 256)
     async with start_server(store=store) as server:
         first, second = [await live_viewer(server, avatar) for avatar in ids]
+        shown = (await server.http.get(f"/api/avatars/{ids[0]}/consent")).json()
+        assert shown["withdrawn"] == "" and "call" in shown["purposes"] and shown["text"]
+        assert (await server.http.get("/api/avatars/nobody/consent")).status_code == 404
         began = time.monotonic()
         answer = await server.http.delete(f"/api/avatars/{ids[0]}/consent")
         assert answer.status_code == 200 and answer.json()["withdrawn"]
