@@ -13,7 +13,8 @@ async def test_a_call_on_a_canvas_and_its_stage(start_server: StartServer) -> No
         assert (await live.http.get("/api/views/studio-1")).status_code == 404
         first = await seeing(live, **wish)
         view = (await live.http.get("/api/views/studio-1")).json()
-        assert view == {"live": True, "transparent": True, "width": 512, "height": 512}
+        size = {"width": 512, "height": 512}
+        assert view == {"live": True, "transparent": True, "iceServers": [], **size}
         assert (await live.http.get(f"/api/views/{first.view_id}")).json() == view
         watcher = await seeing(live, watch="studio-1")
         assert watcher.frames[-1].size == (1024, 512), "colour and opacity side by side"

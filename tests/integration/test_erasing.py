@@ -34,7 +34,7 @@ async def test_a_switch_in_flight_does_not_outlive_the_erasure(start_server: Sta
     async with start_server(avatars=("anna", "berta")) as server:
         viewer = await live_viewer(server, "anna")
         (session,) = server.services.sessions
-        session._switch({"id": "berta"})
+        session._appearance.switch({"id": "berta"})
         assert session.shows() == {"anna", "berta"}
         response = await server.http.delete("/api/avatars/berta")
         assert response.status_code == 204

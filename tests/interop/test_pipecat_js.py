@@ -114,7 +114,7 @@ async def test_connect_resolves_and_the_client_is_told(
         (session,) = live.services.sessions
         await page.evaluate("client.enableMic(false)")
         async with asyncio.timeout(10):
-            while not session._path.muted:  # noqa: ASYNC110
+            while not session._sound.path.muted:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await page.evaluate("client.disconnectBot()")
         await until(page, happened("BotDisconnected"))
