@@ -30,10 +30,11 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@# What computes runs on both cores; what is timed against the clock runs alone, after it.
+	@# What computes runs on both cores; what is timed against the clock runs alone, after it, and
+	@# gets a second try, as a build server is not always its own: the report counts those.
 	@rm -f .coverage; failed=0; \
 	$(BIN)/python -m pytest $(COMPUTING) -n 2 --dist loadfile $(COVERAGE) $(PYTEST_ARGS) || failed=1; \
-	$(BIN)/python -m pytest $(LIVE) --cov-append $(COVERAGE) $(PYTEST_ARGS) || failed=1; \
+	$(BIN)/python -m pytest $(LIVE) --reruns 1 --cov-append $(COVERAGE) $(PYTEST_ARGS) || failed=1; \
 	$(BIN)/coverage report || failed=1; \
 	exit $$failed
 
