@@ -45,7 +45,7 @@ _SENTENCE_S = 10.0
 _TALK_S = 1.5  # before it is cleared
 _REST_S = 1.4  # after it
 _MOUTH = (slice(11, 16), slice(6, 14))  # twentieths of the picture: rows, columns
-_MOVES = 2.5  # times what the mouth's place changes by at rest, from frame to frame
+_MOVES = 1.6  # times what the mouth's place changes by at rest, from frame to frame
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,9 @@ async def _once(
     cut = await _event(events, "interrupted")
     await asyncio.sleep(_REST_S)
     figures.position.append(cut.playback_position)
-    figures.still.append(_still_after(list(pictures), cleared))
+    still = _still_after(list(pictures), cleared)
+    if still is not None:
+        figures.still.append(still)
 
 
 async def _event(events: asyncio.Queue[AgentEvent], wanted: str) -> AgentEvent:
@@ -184,8 +186,11 @@ async def _event(events: asyncio.Queue[AgentEvent], wanted: str) -> AgentEvent:
                 raise BenchmarkError(f"The server says: {event.details}")
 
 
-def _still_after(pictures: list[Picture], cleared: float) -> float:
-    """Return the ms until the mouth's place changes no more than it does at rest."""
+def _still_after(pictures: list[Picture], cleared: float) -> float | None:
+    """Return the ms until the mouth's place changes no more than it does at rest.
+
+    None where it did not change more than that while it spoke: then stillness says nothing.
+    """
     changes = [
         (later.at, float(np.abs(later.mouth - sooner.mouth).mean()))
         for sooner, later in itertools.pairwise(pictures)
@@ -194,6 +199,8 @@ def _still_after(pictures: list[Picture], cleared: float) -> float:
     if not rest:
         raise BenchmarkError("No pictures came after the clear.")
     most = _MOVES * max(float(np.percentile(rest, 90)), 0.05)
+    if not any(change > most for at, change in changes if cleared - 0.7 < at < cleared):
+        return None
     moving = [at for at, change in changes if cleared < at < cleared + 0.7 and change > most]
     return 1e3 * (max(moving, default=cleared) - cleared)
 

@@ -94,6 +94,25 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("drift of picture against sound, extrapolated", "< 1 ms/h", "soak",
      "{av_drift_ms_per_hour[value]:+.1f} ({av_drift_ms_per_hour[low]:+.1f} to "
      "{av_drift_ms_per_hour[high]:+.1f}) ms/h over {watched_s:.0f} s"),
+    ("presenter: microphone to virtual camera, 1280x720, PulseAudio, {settings[look_ahead_ms]} ms "
+     "of look-ahead", "p50 ≤ 75, p95 ≤ 105 ms, late < 1 %", "presenter",
+     "p50 {mic_to_camera_ms[p50]:.0f}, p95 {mic_to_camera_ms[p95]:.0f} ms, late {late_share:.1%}; "
+     "sound after picture p50 {av_skew_ms[p50]:+.0f}, p95 {av_skew_ms[p95]:+.0f}; "
+     "{cores[p50]:.1f} cores"),
+    ("a call of {settings[people]} at {settings[size]}², viewers that do not decode",
+     "25 fps, < 1 % late, joining and leaving seen ≤ 1 s, a dead worker back ≤ 2 s", "room",
+     "{steady[slowest_fps]:.0f} fps, {steady[late_or_repeated_percent_of_the_worst]:.0f} % late or "
+     "repeated; joining p50 {joins[first_picture_of_another_ms][p50]:.0f}, leaving "
+     "p50 {leave_seen_ms[p50]:.0f} ms, worker {worker_death[longest_gap_ms]:.0f} ms"),
+    ("an agent's 10 s sentence in one message to its first picture: raw; decoded by WebRTC",
+     "≤ 250 ms", "agent", "p50 {raw[append_to_first_picture_ms][p50]:.0f}, "
+     "p95 {raw[append_to_first_picture_ms][p95]:.0f}; "
+     "p50 {webrtc[append_to_first_picture_ms][p50]:.0f}, "
+     "p95 {webrtc[append_to_first_picture_ms][p95]:.0f} ms "
+     "(n = {raw[append_to_first_picture_ms][n]})"),
+    ("WHIP publisher (ffmpeg) to a WHEP viewer's first picture", "≤ 1.2 s", "whip",
+     "p50 {post_to_first_picture_ms[p50]:.0f}, p95 {post_to_first_picture_ms[p95]:.0f} ms "
+     "(n = {post_to_first_picture_ms[n]})"),
     ("sessions held at full effort on this machine, viewers included", "4 at 256² or 2 at 512²",
      "capacity", "{sessions_256[held]} at 256², {sessions_512[held]} at 512²"),
 )  # fmt: skip

