@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Playwright
+from playwright.sync_api import Error, Page, Playwright
 
-from tests.browser.helpers.driving import FLAGS, until
+from tests.browser.helpers.driving import FLAGS, until, wait_for
 from tests.browser.helpers.serving import FakeServing
 from tests.browser.test_client import START
 from tests.fakes.networks.far import PORT, RB, SECRET, TOKEN, TURN, Far, behind_nat, far_networks
@@ -36,6 +36,15 @@ def far(tmp_path: Path) -> Iterator[Far]:
         yield made
 
 
+def opens(page: Page, url: str) -> bool:
+    try:
+        page.goto(url)
+    except Error as error:
+        assert "ERR_CONNECTION_REFUSED" in str(error), error
+        return False
+    return True
+
+
 def test_a_page_without_udp_goes_live_by_turn(
     far: Far, playwright: Playwright, chromium: str, voice: Path
 ) -> None:
@@ -57,7 +66,7 @@ def test_a_page_without_udp_goes_live_by_turn(
     browser = playwright.chromium.launch(executable_path=str(inside), args=flags)
     try:
         page = browser.new_page()
-        page.goto(url)
+        wait_for(lambda: opens(page, url), "a server that listens once its worker is there", 40)
         assert page.evaluate(START, {"token": TOKEN}) is None
         until(page, "call.stats.firstFrameMs > 0", 20)
         until(page, "call.stats.server !== null", 20)  # the control channel came through as well

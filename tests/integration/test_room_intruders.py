@@ -134,7 +134,9 @@ async def test_a_flood_on_the_control_channel(start_server: StartServer) -> None
                 eve.control.send(json.dumps(message))
             eve.control.send("[" * 1000)
             eve.control.send("x" * 20_000)
-        await eve.until(lambda: any("Too many messages" in m["message"] for m in eve.of("error")))
+        await eve.until(
+            lambda: any("Too many messages" in m["message"] for m in eve.of("error")), 40
+        )
         assert all(m["message"].endswith(".") for m in eve.of("error"))
         await goes_on(ada, ben, 0)
         of_eve = [m for m in ada.messages[told:] if m["type"] in ("person", "chat")]
