@@ -12,7 +12,7 @@ from visavis.streamer.addresses import reachable_addresses
 from visavis.streamer.clock import MonotonicClock
 from visavis.streamer.commands.checks import Check
 from visavis.streamer.config import Config
-from visavis.streamer.http.security.guard import is_loopback
+from visavis.streamer.hosts import is_loopback
 
 _GATHER_S = 10.0
 _OPEN_UP = (

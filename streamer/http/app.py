@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI
@@ -21,6 +20,7 @@ from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.avatars.showing import PhotoOpener
 from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
+from visavis.streamer.hosts import is_loopback
 from visavis.streamer.http.bodies.answers import handle_errors
 from visavis.streamer.http.routes import agent as agent_routes
 from visavis.streamer.http.routes import avatars as avatar_routes
@@ -31,7 +31,7 @@ from visavis.streamer.http.routes import recordings as recording_routes
 from visavis.streamer.http.routes import rooms as room_routes
 from visavis.streamer.http.routes import whip as whip_routes
 from visavis.streamer.http.routes.services import Services, find_avatar
-from visavis.streamer.http.security.guard import Guard, check_exposure, is_loopback
+from visavis.streamer.http.security.guard import Guard, check_exposure
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.rooms.access.limits import RoomLimits
 from visavis.streamer.rooms.access.tickets import TicketOffice, load_key
@@ -41,7 +41,7 @@ from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
-from visavis.streamer.trust.marks.deployment import payload_for
+from visavis.streamer.trust.marks.deployment import payloads
 from visavis.streamer.trust.marks.mark import decide
 from visavis.streamer.webrtc.ice.servers import IceServers
 from visavis.streamer.webrtc.ice.sockets import Binding
@@ -191,9 +191,12 @@ def _store(config: Config) -> AvatarStore:
     return AvatarStore(config.data_dir, config.limits, config.media.size)
 
 
-def _payload(config: Config, session: str) -> str:
-    """Return what the watermark of a session says, hexadecimal."""
-    return payload_for(config.data_dir, session).hex() if config.trust.watermark else ""
+def _payloads(config: Config) -> Callable[[str], str]:
+    """Return what tells what the watermark of a session says, hexadecimal."""
+    if not config.trust.watermark:
+        return lambda session: ""
+    tell = payloads(config.data_dir)
+    return lambda session: tell(session).hex()
 
 
 def _services(
@@ -221,7 +224,7 @@ def _services(
         supervisor=supervisor,
         find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
         refusal=store.refusal,
-        payload=partial(_payload, config),
+        payload=_payloads(config),
         admit=store.admit,
         binding=_binding(config, ice_servers),
         record=archive.begin_alone,

@@ -19,13 +19,13 @@ from fastapi import FastAPI
 from visavis.streamer.addresses import reachable_addresses
 from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest
+from visavis.streamer.hosts import is_loopback
 from visavis.streamer.http.app import create_app
 from visavis.streamer.http.security.connections import (
     BoundedProtocol,
     Connections,
     affordable_connections,
 )
-from visavis.streamer.http.security.guard import is_loopback
 from visavis.streamer.http.security.tls import certificate
 from visavis.streamer.webrtc.connection import self_test
 from visavis.streamer.worker.memory import limit_arenas, settle

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hmac
-import ipaddress
 import logging
 import os
 import sys
@@ -24,6 +23,7 @@ from livekit import rtc
 from livekit.agents.voice.avatar import AvatarRunner, DataStreamAudioReceiver
 
 from visavis.streamer.errors import BadRequest, VisavisError
+from visavis.streamer.hosts import is_loopback
 from visavis.streamer.integrations.agent import AvatarClient
 from visavis.streamer.integrations.livekit import run_avatar
 
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8090)
     wanted = parser.parse_args(arguments)
     token = os.environ.get("VISAVIS_TOKEN", "")
-    if not token and not _is_loopback(wanted.host):
+    if not token and not is_loopback(wanted.host):
         sys.exit(f"visavis: Serving on {wanted.host} lets others in, so set VISAVIS_TOKEN first.")
     try:
         worker = Worker(wanted.server, token)
@@ -212,15 +212,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _say(words: str) -> None:
     sys.stdout.write(f"{words.splitlines()[0].strip('= ')}\n")
     sys.stdout.flush()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ This file knows no channel, no clock and no session.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from visavis.streamer import __version__
 from visavis.streamer.errors import BadRequest, VisavisError
+from visavis.streamer.messages import read_message
 
 LABEL: Final = "chat"  # of the data channel
 VERSION: Final = "2.2.0"  # of the protocol
@@ -64,25 +64,12 @@ def read(text: object) -> list[Action]:
     """Return what one message asks for; what cannot be understood is answered with a sentence."""
     if isinstance(text, str) and text.startswith("ping"):
         return []
-    message = _parse(text)
+    message = read_message(text, MAX_MESSAGE)
     if message is None:
         return [Send(error(_NO_MESSAGE, "not-json"))]
     if message["type"] == "signalling":
         return _signalling(message.get("message"))
     return _rtvi(message)
-
-
-def _parse(text: object) -> Message | None:
-    if not isinstance(text, str) or len(text) > MAX_MESSAGE:
-        return None
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(message, dict):
-        return None
-    found = cast(Message, message)
-    return found if isinstance(found.get("type"), str) else None
 
 
 def _signalling(message: object) -> list[Action]:

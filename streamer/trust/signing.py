@@ -18,10 +18,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from visavis.models.files import atomic_write
-from visavis.streamer.errors import BadRequest
+from visavis.streamer.trust.key_file import kept_key
 
-KEY_BYTES: Final = 32
 MOST_BYTES: Final = 65_536
 
 
@@ -82,18 +80,7 @@ def load_signer(path: Path) -> Signer:
     Raises:
         BadRequest: the key cannot be read or written.
     """
-    import secrets
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
-            atomic_write(path, secrets.token_bytes(KEY_BYTES))
-        seed = path.read_bytes()
-    except OSError as error:
-        raise BadRequest(f"The signing key {path} cannot be used: {error.strerror}.") from error
-    if len(seed) != KEY_BYTES:
-        raise BadRequest(f"The signing key {path} is damaged; put back a copy of it.")
-    return Signer(seed)
+    return Signer(kept_key(path, "The signing key"))
 
 
 def _signed(key: str, body: Mapping[str, Any]) -> bytes:

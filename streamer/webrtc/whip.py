@@ -17,6 +17,7 @@ from aiortc import RTCSessionDescription
 from aiortc.sdp import SessionDescription
 
 from visavis.streamer.errors import BadGateway, BadRequest, Forbidden
+from visavis.streamer.hosts import is_loopback
 from visavis.streamer.webrtc.connection import codecs_of, drain_receiver, prefer
 from visavis.streamer.webrtc.feed import Feed, Lane
 from visavis.streamer.webrtc.peer import Peer, PeerSettings
@@ -45,7 +46,7 @@ def check_target(url: str, allowed: tuple[str, ...]) -> None:
         parts, host, port = urlsplit(""), None, None
     if not host or parts.scheme not in ("http", "https") or parts.username is not None:
         raise BadRequest("The address to push to must be like https://sfu.example/whip.")
-    if _is_here(host):
+    if is_loopback(host):
         return
     for beginning in allowed:
         known = urlsplit(beginning)
@@ -56,15 +57,6 @@ def check_target(url: str, allowed: tuple[str, ...]) -> None:
     raise Forbidden(
         f"Nothing is pushed to {host} unless the setting server.push_to names it.", code="push"
     )
-
-
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Publisher(Peer):

@@ -27,6 +27,7 @@ from visavis.streamer.errors import (
     Unauthorized,
     VisavisError,
 )
+from visavis.streamer.hosts import is_loopback
 from visavis.streamer.http.bodies.answers import error_answer
 from visavis.streamer.http.bodies.forms import FORM_SLACK
 from visavis.streamer.trust.callers import CALLER, OWNER
@@ -62,16 +63,6 @@ _HEADERS: Final = {
     "permissions-policy": "camera=(self), microphone=(self), geolocation=()",
     "cross-origin-opener-policy": "same-origin",
 }
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a bind address is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def check_exposure(server: ServerConfig) -> None:

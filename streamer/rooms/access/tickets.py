@@ -8,7 +8,7 @@ name again.
 
 from __future__ import annotations
 
-import secrets
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,10 +16,9 @@ from pathlib import Path
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from visavis.models.files import atomic_write
-from visavis.streamer.errors import BadRequest, Forbidden
+from visavis.streamer.errors import Forbidden
+from visavis.streamer.trust.key_file import KEY_BYTES, kept_key
 
-KEY_BYTES = 32
 MOST = 1024  # characters of a ticket that is looked at
 
 
@@ -125,13 +124,8 @@ def load_key(path: Path) -> bytes:
     Raises:
         BadRequest: it cannot be read or written.
     """
-    try:
-        if path.is_file():
-            key = path.read_bytes()
-            if len(key) == KEY_BYTES:
-                return key
-        key = secrets.token_bytes(KEY_BYTES)
-        atomic_write(path, key)
-        return key
-    except OSError as error:
-        raise BadRequest(f"The key {path} cannot be used: {error.strerror}.") from error
+    # Tickets do not live long: those of a damaged key are lost, and nothing else is.
+    with contextlib.suppress(OSError):  # which is told when the key is read
+        if path.stat().st_size != KEY_BYTES:
+            path.unlink()
+    return kept_key(path, "The key of invitations")

@@ -6,13 +6,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from aiortc import RTCDataChannel
 from aiortc.exceptions import InvalidStateError
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.errors import BadRequest, VisavisError, message_of
+from visavis.streamer.messages import read_message
 
 logger = logging.getLogger(__name__)
 MAX_MESSAGE = 16_384  # characters
@@ -95,7 +96,7 @@ class ControlChannel:
 
     def take(self, text: object) -> None:
         """Act on one message that is not one too many."""
-        message = _parse(text)
+        message = read_message(text, MAX_MESSAGE)
         if message is None:
             self.error(BadRequest(_NO_MESSAGE, code="not-json"))
         elif message["type"] == "ping":
@@ -153,17 +154,3 @@ class ControlChannel:
     def error(self, error: VisavisError) -> None:
         """Send a sentence for the user, with its code for programs."""
         self.send(message_of(error))
-
-
-def _parse(text: object) -> dict[str, Any] | None:
-    if not isinstance(text, str) or len(text) > MAX_MESSAGE:
-        return None
-    try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(message, dict) or not isinstance(
-        cast(dict[str, Any], message).get("type"), str
-    ):
-        return None
-    return cast(dict[str, Any], message)
