@@ -45,6 +45,7 @@ async def test_at_capacity_the_refusal_says_so(start_server: StartServer) -> Non
         await third.close()
 
 
+@pytest.mark.timed
 async def test_a_killed_worker_is_replaced_within_two_seconds(start_server: StartServer) -> None:
     async with start_server() as live:
         one, two = await asyncio.gather(seeing(live), seeing(live))

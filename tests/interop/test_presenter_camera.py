@@ -72,6 +72,7 @@ def read_back(server: SoundServer, frames: int, out: Path) -> np.ndarray:
     return np.load(out)
 
 
+@pytest.mark.timed
 def test_another_program_sees_the_mouth_move_with_the_sound(
     session: SoundServer, tmp_path: Path
 ) -> None:

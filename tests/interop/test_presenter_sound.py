@@ -50,6 +50,7 @@ def result(process: subprocess.Popen[str]) -> dict:
     return json.loads(out.splitlines()[-1])
 
 
+@pytest.mark.timed
 def test_the_virtual_microphone_is_late_by_what_is_said(
     server: SoundServer, bundle: str, tmp_path: Path
 ) -> None:

