@@ -42,7 +42,6 @@ from visavis.streamer.trust.callers import CALLER
 from visavis.streamer.trust.consent import Terms
 from visavis.streamer.trust.consents import trust_folder
 from visavis.streamer.trust.erasure import Receipt, erase_folder, write_receipt
-from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)
 
@@ -201,10 +200,12 @@ class AvatarStore(KeptAvatars):
         running.lock = self._folder.create(record)
         try:
             self.consents.give(record, running.terms)
-        except (OSError, KeyMissing, Conflict) as error:
+        except (OSError, VisavisError) as error:
             running.let_go()
             self._folder.withdraw(record.id)
             self._folder.sweep()
+            if isinstance(error, BadRequest):  # what was asked for is wrong, not where it goes
+                raise
             why = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise BadRequest(f"The consent could not be kept: {why}.") from error
         self.note("enrol", record.id, statement_sha256=record.consent.statement_sha256)

@@ -8,7 +8,7 @@ LIVEKIT_WORKER = "livekit-worker"
 
 
 def livekit_worker(arguments: list[str]) -> None:
-    """Run the worker, or say what it needs."""
+    """Run the worker, or say what it needs; no help without it, as it has options of its own."""
     try:
         from visavis.streamer.integrations.livekit_worker import main as worker
     except ModuleNotFoundError as error:

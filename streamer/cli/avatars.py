@@ -15,6 +15,7 @@ from visavis.streamer.cli.options import (
     ConfigOption,
     ConsentOption,
     DataOption,
+    ForceOption,
     agreed,
     load,
     progress_bar,
@@ -41,16 +42,25 @@ def enroll(
     config: ConfigOption = None,
 ) -> None:
     """Make an avatar from one photo and print its id."""
+    from visavis.streamer.avatars.record import plain_line
     from visavis.streamer.commands.enroll import enrol_into_store
     from visavis.streamer.trust.consent import read_terms
 
     settings = load(config, data)
     terms = read_terms(who, purposes, expires, presence)
     consent = consent or agreed()
+    if not consent:
+        raise BadRequest(
+            "An avatar needs the consent of the person in the photo; "
+            "--consent says that it is given."
+        )
+    if not plain_line(name):
+        raise BadRequest("The name is empty; --name says what to call the avatar.")
+    picture = read_photo(photo, settings)
     with progress_bar("Enrolling", 1.0) as (bar, task):
         record = enrol_into_store(
             settings,
-            read_photo(photo, settings),
+            picture,
             name,
             consent,
             lambda done, stage: bar.update(task, completed=done, description=stage),
@@ -67,6 +77,7 @@ def avatars(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="export: the .zip to write.")
     ] = None,
+    force: ForceOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -97,7 +108,7 @@ def avatars(
     elif action == "export" and avatar_id and output is not None:
         from visavis.streamer.commands.export import export_subject
 
-        export_subject(store, avatar_id, output)
+        export_subject(store, avatar_id, output, force=force)
         typer.echo(f"Everything kept of {avatar_id} is in {output}.")
     else:
         raise BadRequest(

@@ -25,8 +25,8 @@ def push(
 ) -> None:
     """Push a live session to a WHIP endpoint, so that an SFU takes it to thousands.
 
-    The server's own token is read from VISAVIS_TOKEN. Where to may be pushed is the server's
-    setting server.push_to; this machine's own addresses need no leave.
+    The token of the server itself is read from VISAVIS_TOKEN. Its setting server.push_to says where
+    to may be pushed; addresses of this machine need no leave.
     """
     import httpx
 

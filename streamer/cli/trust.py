@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from visavis.streamer.cli.options import ConfigOption, ConsentOption, DataOption, agreed, load
-from visavis.streamer.errors import BadRequest, VisavisError
+from visavis.streamer.errors import BadRequest, NotFound, VisavisError
 
 if TYPE_CHECKING:
     from visavis.streamer.trust.vault import Vault
@@ -203,7 +203,10 @@ def audit(
         end = f"; the last hash is {last['hash']}" if last else ""
         typer.echo(f"{count} entries, and every hash fits{end}.")
     elif action == "show":
-        for entry in entries_about(path, subject):
+        entries = list(entries_about(path, subject))
+        if subject and not entries:
+            raise NotFound(f"There is nothing about {subject} in the log.")
+        for entry in entries:
             if as_json:
                 typer.echo(json.dumps(entry))
                 continue

@@ -49,6 +49,8 @@ async def _enrol(
             await asyncio.wait([waiting], timeout=_POLL_S)
         record = waiting.result()
         if record.status != "ready":
+            # It is said here and now; a list of failures would help nobody.
+            await asyncio.to_thread(store.erase, started.id)
             raise Unprocessable(record.reason or "The photo could not be used.")
         progress(1.0, "Ready")
         return record

@@ -152,7 +152,13 @@ def give(
     *,
     text_version: str = TEXT_VERSION,
 ) -> bytes:
-    """Return the signed record of a consent that is given now."""
+    """Return the signed record of a consent that is given now.
+
+    Raises:
+        BadRequest: it would have ended before it began.
+    """
+    if terms.expires and terms.expires <= given:  # both ISO 8601 in UTC, to the second
+        raise BadRequest(f"{terms.expires[:10]} has passed; a consent ends later than it is given.")
     record = ConsentRecord(
         uuid.uuid4().hex,
         avatar,

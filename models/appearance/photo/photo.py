@@ -168,8 +168,14 @@ def _check_size(size: tuple[int, int], max_pixels: int, file_bytes: int) -> None
     width, height = size
     pixels = width * height
     hollow = pixels > _UNLIKELY_PIXELS and file_bytes < pixels * _UNLIKELY_BYTES_PER_PIXEL
-    if pixels > max_pixels or hollow:
-        raise _too_many(min(max_pixels, _UNLIKELY_PIXELS) if hollow else max_pixels)
+    if pixels > max_pixels:
+        raise _too_many(max_pixels)
+    if hollow:
+        raise PhotoRefused(
+            "too-large",
+            f"The file claims {pixels / 1e6:.0f} million pixels in {file_bytes / 1e3:.0f} kB, "
+            "which no camera writes; send a smaller copy.",
+        )
     if min(size) < MIN_SIDE:
         raise PhotoRefused(
             "too-small", f"The photo is {width}x{height} pixels; it needs at least {MIN_SIDE}."

@@ -106,8 +106,10 @@ def check_track(path: Path, track: int) -> None:
 
 def _tracks(path: Path) -> list[bool]:
     """Return for each sound track whether it is marked as the default."""
-    if not path.is_file():
+    if not path.exists():
         raise BadRequest(f"There is no file {path}.")
+    if not path.is_file():
+        raise BadRequest(f"{path} is no ordinary file; name a sound file.")
     try:
         with av.open(str(path)) as container:
             tracks = [bool(s.disposition & Disposition.default) for s in container.streams.audio]

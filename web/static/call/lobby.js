@@ -98,7 +98,7 @@ export class Lobby {
   faceChosen(id) {
     const listens = !id;
     byId("mirror").dataset.shows = listens ? "empty" : "avatar";
-    byId("face-words").textContent = listens ? "You hear everybody, and can write. Nobody sees or hears you." : "Others see this face, saying what you say.";
+    byId("face-words").textContent = listens ? "You hear everybody, and can write. Others see your name; nobody sees or hears you." : "Others see this face, saying what you say.";
     for (const part of byId("device-check").children) if (part.id !== "speaker-check") part.hidden = listens;
     if (listens) return this.#check.close();
     remember("face", id);

@@ -9,6 +9,7 @@ import wave
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -70,18 +71,26 @@ def test_version_goes_to_stdout(tmp_path: Path) -> None:
         (["train", "cats"], "choose"),
         (["serve", "--port", "99999"], "port"),
         (["serve", "--host", "0.0.0.0"], "token"),
-        (["enroll", "TONE", "--name", "x"], "consent"),
+        (["enroll", "TONE", "--name", "x"], "--consent says"),
+        (["enroll", "TONE", "--name", " \t ", "--consent"], "--name says"),
+        (["enroll", "PHOTO", "--name", "x", "--consent", "--expires", "2020-01-01"], "has passed"),
+        (["audit", "show", "nobody"], "nothing about nobody"),
+        (["motion", "--audio", "/", "-o", "o.csv"], "no ordinary file"),
     ],
 )
 def test_wrong_use_is_one_sentence(
     tmp_path: Path, tone: Path, arguments: list[str], says: str
 ) -> None:
-    done = visavis(*[a.replace("TONE", str(tone)) for a in arguments], data=tmp_path)
+    photo = tmp_path / "grey.png"
+    Image.new("RGB", (400, 400), "grey").save(photo)
+    named = {"TONE": str(tone), "PHOTO": str(photo)}
+    done = visavis(*[named.get(a, a) for a in arguments], data=tmp_path / "data")
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("visavis: ") and says in last
     assert not list(ROOT.glob("o.mp4"))
+    assert not list(tmp_path.glob("data/avatars/*")), "a failure leaves no avatar behind"
 
 
 @pytest.mark.parametrize(
@@ -89,6 +98,7 @@ def test_wrong_use_is_one_sentence(
     [
         (["bench", "latency", "--help"], "usage: visavis bench latency"),
         (["bench", "compare", "--help"], "usage: visavis bench compare"),
+        ([], "Usage: visavis"),
         (["bench", "--help"], "Usage: visavis bench"),
         (["bench"], "Usage: visavis bench"),
         (["train", "--help"], "Usage: visavis train"),
@@ -96,8 +106,8 @@ def test_wrong_use_is_one_sentence(
 )
 def test_help_is_of_what_was_asked_for(tmp_path: Path, arguments: list[str], says: str) -> None:
     done = visavis(*arguments, data=tmp_path, COLUMNS="200")
-    assert done.returncode == 0, done.stderr
-    assert says in done.stdout
+    assert done.returncode == (0 if arguments else 2), done.stderr
+    assert says in done.stdout and not done.stderr
 
 
 @pytest.mark.parametrize(
