@@ -15,6 +15,7 @@ from visavis.streamer.cli.options import (
     ConfigOption,
     ConsentOption,
     DataOption,
+    ForceOption,
     agreed,
     load,
     progress_bar,
@@ -67,6 +68,7 @@ def avatars(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="export: the .zip to write.")
     ] = None,
+    force: ForceOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -74,6 +76,7 @@ def avatars(
     from dataclasses import asdict
 
     from visavis.streamer.avatars.store import AvatarStore
+    from visavis.streamer.commands.outputs import plain
 
     settings = load(config, data)
     store = AvatarStore(settings.data_dir, settings.limits, settings.media.size)
@@ -83,7 +86,7 @@ def avatars(
         for column in ("name", "status", "created"):
             table.add_column(column)
         for record in store.list():
-            table.add_row(record.id, record.name, record.status, (record.created or "")[:10])
+            table.add_row(record.id, plain(record.name), record.status, (record.created or "")[:10])
         Console().print(table)
     elif action == "show" and avatar_id:
         typer.echo(json.dumps(asdict(store.get(avatar_id)), indent=2, ensure_ascii=False))
@@ -97,7 +100,7 @@ def avatars(
     elif action == "export" and avatar_id and output is not None:
         from visavis.streamer.commands.export import export_subject
 
-        export_subject(store, avatar_id, output)
+        export_subject(store, avatar_id, output, force=force)
         typer.echo(f"Everything kept of {avatar_id} is in {output}.")
     else:
         raise BadRequest(

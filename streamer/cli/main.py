@@ -43,7 +43,8 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False, prog_name="visavis") or 0)
     except _UsageError as error:
-        sys.stderr.write(f"visavis: {error.format_message()}\n")  # type: ignore[attr-defined]
+        if words := error.format_message():  # type: ignore[attr-defined]  # none: help was shown
+            sys.stderr.write(f"visavis: {words}\n")
         sys.exit(2)
     except _SENTENCES as error:
         sys.stderr.write(f"visavis: {error}\n")

@@ -24,17 +24,19 @@ The photo is not here: it was never kept. Recordings of calls are fetched in the
 """
 
 
-def export_subject(store: AvatarStore, avatar_id: str, output: Path) -> None:
+def export_subject(
+    store: AvatarStore, avatar_id: str, output: Path, *, force: bool = False
+) -> None:
     """Write one zip with all of it.
 
     Raises:
         VisavisError: there is no such avatar, the vault is closed, or the file cannot be written.
     """
-    check_output(output, suffixes=(".zip",))
+    check_output(output, force=force, suffixes=(".zip",))
     record = store.get(avatar_id)
     contents = store.contents(avatar_id)
     about = list(entries_about(store.audit.path, avatar_id))
-    with whole_file(output) as partial:
+    with whole_file(output, force=force) as partial:
         partial.chmod(0o600)
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("README.txt", _ABOUT)
