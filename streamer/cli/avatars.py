@@ -85,6 +85,7 @@ def avatars(
     from dataclasses import asdict
 
     from visavis.streamer.avatars.store import AvatarStore
+    from visavis.streamer.commands.outputs import plain
 
     settings = load(config, data)
     store = AvatarStore(settings.data_dir, settings.limits, settings.media.size)
@@ -94,7 +95,7 @@ def avatars(
         for column in ("name", "status", "created"):
             table.add_column(column)
         for record in store.list():
-            table.add_row(record.id, record.name, record.status, (record.created or "")[:10])
+            table.add_row(record.id, plain(record.name), record.status, (record.created or "")[:10])
         Console().print(table)
     elif action == "show" and avatar_id:
         typer.echo(json.dumps(asdict(store.get(avatar_id)), indent=2, ensure_ascii=False))

@@ -23,6 +23,7 @@ def doctor(
 ) -> None:
     """Check everything this product needs here, each with a verdict and what to do."""
     from visavis.streamer.commands.doctor import run_checks
+    from visavis.streamer.commands.outputs import plain
 
     settings = load(config, data)
     table = Table("check", "verdict", "detail", "what to do")
@@ -30,7 +31,7 @@ def doctor(
     checks = run_checks(settings, air_gap_s=_AIR_GAP_S if air_gap else None)
     for check in checks:
         verdict = f"[{styles[check.verdict]}]{check.verdict}[/]"
-        table.add_row(check.name, verdict, check.detail, check.advice)
+        table.add_row(check.name, verdict, plain(check.detail), plain(check.advice))
     Console().print(table)
     if failed := [check.name for check in checks if check.verdict == "fail"]:
         raise BadRequest(f"Something needs your attention: {', '.join(failed)}.")

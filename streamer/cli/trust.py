@@ -149,6 +149,7 @@ def tokens(
 ) -> None:
     """Let somebody do one thing for a while: watch, speak as an avatar, make avatars."""
     from visavis.streamer.avatars.store import AvatarStore
+    from visavis.streamer.commands.outputs import plain
     from visavis.streamer.trust.tokens import read_duration
 
     settings = load(config, data)
@@ -172,7 +173,7 @@ def tokens(
             used = record.single and office.was_used(record.id)
             state = office.ended(record.id) or ("Used." if used else "Valid.")
             words = (record.id, record.scope, record.avatar[:8] or "any", f"{until:%Y-%m-%d %H:%M}")
-            table.add_row(*words, state, record.name)
+            table.add_row(*words, state, plain(record.name))
         Console().print(table)
     elif action == "revoke" and token_id:
         office.revoke(token_id)

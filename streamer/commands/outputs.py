@@ -15,6 +15,8 @@ from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from rich.text import Text
+
 from visavis.streamer.errors import BadRequest
 
 _SIGTERM_EXIT = 128 + signal.SIGTERM
@@ -115,6 +117,12 @@ def _stopped_by_term() -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def plain(words: str, style: str = "") -> Text:
+    """Return what others have named for a table: no markup, nothing that a terminal obeys."""
+    shown = (c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
+    return Text("".join(shown), style)
 
 
 def _exists(path: Path) -> BadRequest:

@@ -9,6 +9,7 @@ from typing import Final, cast
 from pydantic import BaseModel
 from rich.table import Table
 
+from visavis.streamer.commands.outputs import plain
 from visavis.streamer.config import PREFIX, SHORT, Config, variables
 from visavis.streamer.sentences import allowed
 
@@ -88,8 +89,8 @@ def as_table(config: Config) -> Table:
     """Return the settings for a terminal; what differs from the default is bold."""
     table = Table("setting", "value", "may be", "what it does")
     for row in settings(config):
-        value = f"[bold]{row.value}[/]" if row.value != row.default else row.value
-        table.add_row(row.name, value, row.allowed, row.about)
+        value = plain(row.value, "bold" if row.value != row.default else "")
+        table.add_row(row.name, value, plain(row.allowed), plain(row.about))
     return table
 
 

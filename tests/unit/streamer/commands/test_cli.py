@@ -42,6 +42,22 @@ def test_version_goes_to_stdout(tmp_path: Path) -> None:
     assert done.stdout.startswith("visavis 0.")
 
 
+def test_without_arguments_there_is_help_and_nothing_else(tmp_path: Path) -> None:
+    done = visavis(data=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "") and "Usage" in done.stdout
+
+
+def test_names_are_neither_markup_nor_obeyed_by_a_terminal(tmp_path: Path) -> None:
+    """A closing tag as a name once ended every later list in an error of Rich's."""
+    data = tmp_path / "[data]"
+    made = visavis("tokens", "create", "--scope", "watch", "--name", "[/x]\x1b[31mBob", data=data)
+    assert made.returncode == 0, made.stderr
+    listed = visavis("tokens", "list", data=data, COLUMNS="160")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert "[/x]\N{REPLACEMENT CHARACTER}[31mBob" in listed.stdout
+    assert "[data]" in visavis("settings", data=data, COLUMNS="300").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -353,5 +353,7 @@ async def test_the_person_gets_everything_that_is_kept(data: Path, tmp_path: Pat
         events = [entry["event"] for entry in json.loads(file.read("audit.json"))]
     assert events == ["enrol", "ready"]
     assert (tmp_path / "ada.zip").stat().st_mode & 0o077 == 0
-    with pytest.raises(BadRequest):
+    with pytest.raises(BadRequest, match="--force"):
         export_subject(store, made.id, tmp_path / "ada.zip")
+    export_subject(store, made.id, tmp_path / "ada.zip", force=True)
+    assert zipfile.is_zipfile(tmp_path / "ada.zip")
