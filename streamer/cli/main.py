@@ -23,6 +23,7 @@ from visavis.streamer.cli.push import push
 from visavis.streamer.cli.render import render
 from visavis.streamer.cli.serve import certificate, serve
 from visavis.streamer.cli.trust import audit, consent, tokens, vault, verify
+from visavis.streamer.cost.command import tco
 from visavis.streamer.errors import VisavisError
 
 app = typer.Typer(
@@ -99,6 +100,7 @@ for _command in (
     settings,
     certificate,
     build,
+    tco,
 ):
     app.command()(_command)
 add_presenter(app)

@@ -25,6 +25,7 @@ COMMANDS = {
     "streamer/cli/present.py": {"present", "record"},
     "streamer/cli/render.py": {"render"},
     "streamer/cli/serve.py": {"serve"},
+    "streamer/cost/command.py": {"tco"},
 }
 LONG_FUNCTIONS: dict[str, str] = {}
 MANY_ARGUMENTS = {
