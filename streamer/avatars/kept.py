@@ -135,6 +135,11 @@ class KeptAvatars:
             return DELETED
         return self.consents.refusal(avatar_id, purpose)
 
+    def photo_sha256(self, avatar_id: str) -> str:
+        """Return the hash of the photo that an avatar was made of; empty where nobody knows it."""
+        record = self._folder.find(avatar_id)
+        return record.photo_sha256 if record is not None else ""
+
     def bundle_path(self, avatar_id: str, purpose: str = "call") -> Path:
         """Return where the bundle of a ready avatar lies, for a purpose that its consent covers.
 

@@ -58,6 +58,7 @@ class AvatarRecord:
         reason_code: the reason for programs; empty otherwise.
         confined_by: what shut the process in that read the photo, as the kernel granted it.
         owner: id of the token it was made with; empty for the server's owner.
+        photo_sha256: of the photo's file, which itself is not kept; empty in older records.
     """
 
     id: str
@@ -72,6 +73,7 @@ class AvatarRecord:
     reason_code: str = ""
     confined_by: tuple[str, ...] = ()
     owner: str = ""
+    photo_sha256: str = ""
 
 
 def new_record(name: str, statement: str) -> AvatarRecord:
@@ -184,6 +186,7 @@ def read_record(path: Path, read: Callable[[Path], bytes] = Path.read_bytes) -> 
         record = AvatarRecord(**values, **lists, consent=consent)
         texts = (
             record.owner,
+            record.photo_sha256,
             record.name,
             record.stage,
             record.reason,

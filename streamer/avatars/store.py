@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -117,7 +118,10 @@ class AvatarStore(KeptAvatars):
                 RETRY_AFTER_S,
                 code="enrolment-full",
             )
-        record = dataclasses.replace(new_record(name, statement), owner=CALLER.get().id)
+        digest = hashlib.sha256(data).hexdigest()
+        record = dataclasses.replace(
+            new_record(name, statement), owner=CALLER.get().id, photo_sha256=digest
+        )
         running = Running(record, terms, asyncio.get_running_loop().create_future())
         self._running[record.id] = running
         # A client that hangs up now must not leave half a folder: the task goes on without it.

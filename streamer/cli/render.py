@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 import uuid
@@ -83,7 +84,7 @@ def render(
     marking = marked_as(marking, settings.trust, settings.data_dir, uuid.uuid4().hex, fps)
     motion = open_motion(made, settings.engine.engine)
     pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
-    identity, held = _identity(settings, photo, avatar, consent)
+    identity, held, origin = _identity(settings, photo, avatar, consent)
     renderer = pictures.canvas(identity, view) if view else pictures.renderer(identity, size)
     with progress_bar("Rendering", duration_s(audio) or 0.0) as (bar, task):
 
@@ -103,7 +104,7 @@ def render(
             track=from_zero(track),
             force=force,
             marking=marking,
-            sign=lambda path: sign_video(path, settings.data_dir),
+            sign=lambda path: sign_video(path, settings.data_dir, photos=[origin]),
             progress=told,
         )
         bar.update(task, completed=report.seconds, total=report.seconds)
@@ -114,11 +115,11 @@ def render(
 
 def _identity(
     settings: Config, photo: Path | None, avatar: str | None, consent: bool
-) -> tuple[Identity, Callable[[], None]]:
+) -> tuple[Identity, Callable[[], None], str]:
     """Load an avatar, or make one of a photo in memory, for this command only.
 
     Returns:
-        It, and what raises within half a second after its consent has ended.
+        It, what raises within half a second after its consent has ended, and the photo's hash.
     """
     from visavis.models.appearance.identity import Identity
     from visavis.streamer.avatars.enrolment import read_photo_sync
@@ -130,7 +131,8 @@ def _identity(
 
         store = AvatarStore(settings.data_dir, settings.limits, settings.media.size)
         identity = load_identity(store.bundle(avatar, "record"))
-        return identity, _holding(lambda: store.refusal(avatar, "record"))
+        held = _holding(lambda: store.refusal(avatar, "record"))
+        return identity, held, store.photo_sha256(avatar)
     assert photo is not None
     data = read_photo(photo, settings)
     if not (consent or agreed()):
@@ -150,7 +152,7 @@ def _identity(
         bar.update(task, completed=1.0)
     for note in read.result.notes:
         sys.stderr.write(f"note: {note}\n")
-    return Identity.from_bytes(read.bundle), lambda: None
+    return Identity.from_bytes(read.bundle), lambda: None, hashlib.sha256(data).hexdigest()
 
 
 def _holding(refusal: Callable[[], str]) -> Callable[[], None]:

@@ -1,9 +1,9 @@
 """``visavis doctor --air-gap``: the whole product at work where only loopback exists.
 
 ``python -m visavis.streamer.commands.air_gap FOLDER SECONDS`` is what runs under trace: it enrols
-the drawn person, renders, writes motion, presents, asks the doctor, serves a call, its stage page
-and a call of two, and then idles. Each step is a command as a user gives it, in processes of its
-own.
+the drawn person, renders, verifies the film, writes motion, presents, asks the doctor, serves a
+call, its stage page and a call of two, and then idles. Each step is a command as a user gives it,
+in processes of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _START_S = 90.0
 _RATE = 16_000
 _ALL_S = 900.0
 STEPS = (
-    *("enroll", "render", "motion", "present", "doctor"),
+    *("enroll", "render", "verify", "motion", "present", "doctor"),
     *("serve", "call", "stage", "room", "idle"),
 )
 
@@ -58,6 +58,8 @@ async def rehearse(folder: Path, idle_s: float) -> None:
     small = ("--size", "256")
     await _visavis(data, "render", *shared, "--avatar", avatar, "-o", str(film), *small)
     _done("render")
+    await _visavis(data, "verify", str(film))
+    _done("verify")
     await _visavis(data, "motion", *shared, "-o", str(curves), keeps_data=False)
     _done("motion")
     recorded = ("--record", str(folder / "talk.mp4"), "--seconds", "3", "--canvas", "512x512")

@@ -124,7 +124,8 @@ def present(config: Config, options: Options) -> None:
         face = Face(presenter, choices, where, slides.next)
         with _running(presenter, options.seconds) as going, keys_of_terminal() as keys:
             face.run(going, keys)
-    _sign(options.record, config.data_dir)
+    worn = [_id_of(bundles[i][1]) for i in sorted(choices.worn)]
+    _sign(options.record, config.data_dir, [store.photo_sha256(one) for one in worn])
     if presenter.avatar.failure:
         raise BadRequest(presenter.avatar.failure)
 
@@ -137,11 +138,11 @@ def _refusal(store: AvatarStore) -> Callable[[str], str]:
     return lambda bundle: store.refusal(_id_of(bundle), _PURPOSE)
 
 
-def _sign(recording: Path | None, data_dir: Path) -> None:
+def _sign(recording: Path | None, data_dir: Path, photos: list[str]) -> None:
     from visavis.streamer.trust.marks.provenance import sign_video
 
     if recording is not None:
-        sign_video(recording, data_dir)
+        sign_video(recording, data_dir, photos=photos)
 
 
 def _open(presenter: Presenter, options: Options, view: View) -> list[str]:

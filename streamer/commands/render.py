@@ -12,7 +12,7 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,7 +103,7 @@ def render_file(
         sound = read_blocks(audio, AUDIO_RATE, layout="stereo", block=1024, track=track)
         width, height = (size, size) if view is None else (view.width, view.height)
         alpha = view is not None and view.transparent
-        marker = Marker(marking, transparent=alpha)
+        marker = Marker(replace(marking, fps=fps), transparent=alpha)
         with _Writer(partial, width, height, fps, sound, alpha) as writer:
             frames = 0
             for values in listener.frames():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -32,12 +32,17 @@ class Choices:
         avatar: index of the one shown.
         mood: index of the mood.
         framing: index of the framing.
+        worn: indices of all avatars that were shown.
     """
 
     avatars: list[tuple[str, str]]
     avatar: int = 0
     mood: int = 0
     framing: int = 1
+    worn: set[int] = field(default_factory=set[int])
+
+    def __post_init__(self) -> None:
+        self.worn.add(self.avatar)
 
 
 class Face:
@@ -111,6 +116,7 @@ class Face:
             presenter.avatar.change(self._tell, framing=FRAMINGS[choices.framing])
         elif key == "a" and len(choices.avatars) > 1 and not presenter.avatar.loading:
             choices.avatar = (choices.avatar + 1) % len(choices.avatars)
+            choices.worn.add(choices.avatar)
             presenter.avatar.change(self._tell, bundle=choices.avatars[choices.avatar][1])
 
     def _tell(self, sentence: str) -> None:

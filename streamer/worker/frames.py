@@ -84,14 +84,15 @@ class Exit:
     """The way out for a slot's pictures: marked, and in the form that its owner wants.
 
     Args:
-        spec: what the session asked for.
+        spec: what the session asked for; its payload goes before the marking's.
         raw: None for what an encoder takes.
-        marking: what every picture carries, beside the session's watermark.
+        marking: what every picture carries.
     """
 
     def __init__(self, spec: SlotSpec, raw: RawForm | None, marking: Marking) -> None:
         self._raw = raw
-        marking = replace(marking, payload=bytes.fromhex(spec.payload), fps=spec.fps)
+        payload = bytes.fromhex(spec.payload) or marking.payload
+        marking = replace(marking, payload=payload, fps=spec.fps)
         self._marker = Marker(marking, transparent=spec.view is not None and spec.view.transparent)
         self._still = Still()
 

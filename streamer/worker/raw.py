@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,8 @@ class RawAvatar:
         look_ahead_ms: likewise.
         rate: of the sound that is pushed, in Hz.
         form: of the pictures.
-        marking: what every picture carries.
+        marking: what every picture carries; a program with a data folder gives it the watermark of
+            its deployment by ``marked_as``.
         transparent: pictures carry their opacity on the right.
     """
 
@@ -68,7 +69,7 @@ class RawAvatar:
         transparent: bool = False,
     ) -> None:
         self._pipeline = pipeline
-        self._marker = Marker(marking, transparent=transparent)
+        self._marker = Marker(replace(marking, fps=fps), transparent=transparent)
         self._fps, self._rate, self._form = fps, rate, form
         self._ahead = look_ahead_ms * rate // 1000
         self._narrow = StreamingResampler(rate, RATE)

@@ -20,7 +20,7 @@ from visavis.streamer.media.encoder import to_i420
 from visavis.streamer.trust.audit import AuditError, AuditLog
 from visavis.streamer.trust.marks.deployment import payload_for
 from visavis.streamer.trust.marks.label import Patch, draw_label, in_chroma, in_luma, lay
-from visavis.streamer.trust.marks.watermark import Watermark
+from visavis.streamer.trust.marks.watermark import UNNAMED, Watermark
 
 EXITS: Final = {
     "visavis.streamer.worker.slot:Slot._draw": (
@@ -55,8 +55,8 @@ class Marking:
     fps: float = 25.0
 
 
-MARKED: Final = Marking()
-"""What pictures carry where nobody has decided otherwise."""
+MARKED: Final = Marking(payload=UNNAMED)
+"""What pictures carry where nobody has decided otherwise, nor said whose they are."""
 
 
 def decide(trust: TrustConfig, data_dir: Path, where: str) -> Marking:

@@ -9,8 +9,10 @@ time without a time-stamping authority, which would have to be asked over a netw
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
 from __future__ import annotations
 
+import base64
 import datetime
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ from visavis.streamer import __version__
 _GENERATED: Final = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _FORMATS: Final = {".mp4": "video/mp4", ".mov": "video/quicktime"}
 _YEARS: Final = 10
+_BY_HASH: Final = "ni:///sha-256;"
 # Nothing is fetched: neither manifests that lie elsewhere, nor lists of revoked certificates.
 _OFFLINE: Final[dict[str, Any]] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 
@@ -44,13 +47,17 @@ def available() -> bool:
     return True
 
 
-def sign_video(path: Path, data_dir: Path, *, avatar_sha256: str = "") -> bool:
+def sign_video(
+    path: Path, data_dir: Path, *, avatar_sha256: str = "", photos: Sequence[str] = ()
+) -> bool:
     """Put a signed manifest into a finished video, in place; False where that is not possible.
 
     Args:
         path: ``.mp4`` or ``.mov``; whole or as it was, whatever happens.
         data_dir: where the deployment's certificate lies; made if needed.
-        avatar_sha256: hash of the bundle that was drawn, as its only ingredient.
+        avatar_sha256: hash of the bundle that was drawn.
+        photos: SHA-256 of the photos that the avatars seen were made of, hexadecimal; empty ones
+            are left out. The photos themselves go nowhere.
 
     Raises:
         OSError: the disk does not take it.
@@ -67,7 +74,7 @@ def sign_video(path: Path, data_dir: Path, *, avatar_sha256: str = "") -> bool:
         with (
             c2pa.Context.from_dict(_OFFLINE) as context,
             c2pa.Signer.from_info(info) as signer,
-            c2pa.Builder(_manifest(avatar_sha256), context) as builder,
+            c2pa.Builder(_manifest(avatar_sha256, photos), context) as builder,
             path.open("rb") as source,
             signed.open("w+b") as out,
         ):
@@ -111,6 +118,11 @@ def read_manifest(path: Path, data_dir: Path | None = None) -> dict[str, Any]:
     return {
         "state": state,
         "generated": _GENERATED in text and state in ("Valid", "Trusted"),
+        "photos": [
+            digest
+            for ingredient in manifest.get("ingredients", []) or []
+            if (digest := _named(str(ingredient.get("instance_id", ""))))
+        ],
         "signed_by": str(manifest.get("signature_info", {}).get("issuer", "")),
         "problems": [
             str(problem.get("code", "")) for problem in known.get("validation_status", []) or []
@@ -118,14 +130,45 @@ def read_manifest(path: Path, data_dir: Path | None = None) -> dict[str, Any]:
     }
 
 
-def _manifest(avatar_sha256: str) -> str:
+def _manifest(avatar_sha256: str, photos: Sequence[str] = ()) -> str:
     action = {"action": "c2pa.created", "digitalSourceType": _GENERATED}
     assertions: list[dict[str, Any]] = [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}]
     if avatar_sha256:
         data = {"avatar_sha256": avatar_sha256}
         assertions.append({"label": "org.visavis.avatar", "data": data})
     made_by = {"name": "visavis", "version": __version__}
-    return json.dumps({"claim_generator_info": [made_by], "assertions": assertions})
+    ingredients = [
+        {
+            "title": "Photo of the person shown",
+            "description": f"Not contained; SHA-256 of its file: {digest}",
+            "format": "application/octet-stream",
+            "relationship": "inputTo",
+            "instance_id": _name_of(digest),
+        }
+        for digest in dict.fromkeys(filter(None, photos))
+    ]
+    return json.dumps(
+        {
+            "claim_generator_info": [made_by],
+            "assertions": assertions,
+            "ingredients": ingredients,
+        }
+    )
+
+
+def _name_of(digest: str) -> str:
+    """Return the name of a thing by its hash, after RFC 6920."""
+    return _BY_HASH + base64.urlsafe_b64encode(bytes.fromhex(digest)).decode().rstrip("=")
+
+
+def _named(name: str) -> str:
+    """Return the hash in such a name, hexadecimal; empty if it is none."""
+    if not name.startswith(_BY_HASH):
+        return ""
+    try:
+        return base64.urlsafe_b64decode(name.removeprefix(_BY_HASH) + "=").hex()
+    except ValueError:
+        return ""
 
 
 def _folder(data_dir: Path) -> Path:

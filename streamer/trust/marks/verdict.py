@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.trust.marks.label import draw_label
 from visavis.streamer.trust.marks.provenance import read_manifest
-from visavis.streamer.trust.marks.watermark import Payload
+from visavis.streamer.trust.marks.watermark import UNNAMED, Payload
 from visavis.streamer.trust.marks.watermark_detector import Found, detect
 
 WINDOW_S: Final = 6.0
@@ -121,7 +121,9 @@ def _words(
     if payload is not None:
         whose = {True: "this server", False: "another server", None: "a server"}[made_here]
         said.append(
-            f"Generated: the watermark of {whose} of Vis-à-vis (deployment "
+            "Generated: the watermark of a program with Vis-à-vis that gave no name."
+            if payload.to_bytes() == UNNAMED
+            else f"Generated: the watermark of {whose} of Vis-à-vis (deployment "
             f"{payload.deployment:06x}, session {payload.session:06x})."
         )
     if label >= 0.5:

@@ -27,6 +27,10 @@ HALF_S: Final = 0.2  # seconds until the sign changes
 STEP: Final = 1  # of 255
 _BLOCK_PX: Final = 8
 _LARGE: Final = 1000  # pixels of the shorter side from which on blocks are twice as large
+_FLAT: Final = 0.5  # steps of 255 between neighbours, below which there is nothing to hide behind
+_SOFT: Final = 2.0  # below which there is little: out-of-focus ground, a cheek
+_EDGE: Final = 15.0  # as much as one step counts: a single edge makes no busy ground
+_LEAST_BUSY: Final = 1 / 3  # of the blocks, so that blocks of one colour may carry nothing
 _ID_BYTES: Final = 3
 _SEED: Final = 0x5EED0A11
 
@@ -62,6 +66,10 @@ class Payload:
     def is_of(self, key: bytes) -> bool:
         """Whether the deployment with this key made it."""
         return self == payload_of(key, self.session)
+
+
+UNNAMED: Final = bytes(PAYLOAD_BYTES)
+"""What is carried where no server has given a name: no deployment, no session, no tag."""
 
 
 def payload_of(key: bytes, session: int) -> Payload:
@@ -104,7 +112,11 @@ def tile(payload: bytes) -> NDArray[np.int8]:
 
 
 class Watermark:
-    """Adds one payload's pattern to the pictures of one size.
+    """Adds one payload's pattern to the pictures of one size, the less of it the flatter they are.
+
+    What the eye notices is a step on smooth ground; where much happens it is masked (contrast
+    masking, Legge and Foley 1980). Blocks of one colour therefore carry nothing, soft ones one half
+    of the pattern only, lighter blocks beside untouched ones, which is half the contrast.
 
     Args:
         payload: 8 bytes.
@@ -114,13 +126,18 @@ class Watermark:
     """
 
     def __init__(self, payload: bytes, width: int, height: int, fps: float) -> None:
-        block = _BLOCK_PX * (2 if min(width, height) >= _LARGE else 1)
-        grown = np.kron(tile(payload), np.ones((block, block), np.int8))
-        rows, columns = -(-height // grown.shape[0]), -(-width // grown.shape[1])
-        pattern = np.tile(grown, (rows, columns))[:height, :width]
-        self._light = np.ascontiguousarray((pattern > 0).astype(np.uint8) * np.uint8(STEP))
-        self._dark = np.ascontiguousarray((pattern < 0).astype(np.uint8) * np.uint8(STEP))
+        self._block = _BLOCK_PX * (2 if min(width, height) >= _LARGE else 1)
+        self._width, self._height = width, height
+        rows, columns = -(-height // self._block), -(-width // self._block)
+        whole = np.tile(tile(payload), (-(-rows // BLOCKS), -(-columns // BLOCKS)))
+        pattern = whole[:rows, :columns]
+        self._signs = tuple(((pattern * s) > 0).astype(np.uint8) * np.uint8(STEP) for s in (1, -1))
         self._half = max(1, round(HALF_S * fps))
+        # Steps to the right and down; a border that has no neighbour stays zero. Kept, since large
+        # arrays that are made and dropped for every frame cost more than what is done with them.
+        grown = (rows * self._block, columns * self._block)
+        self._across, self._down, self._steps = (np.zeros(grown, np.uint8) for _ in range(3))
+        self._share = np.full(self._block, self._block**-2, np.float32)
 
     def add(self, luma: NDArray[np.uint8], number: int) -> None:
         """Add a frame's pattern to a luma plane, or to an RGB picture, in place.
@@ -130,8 +147,30 @@ class Watermark:
             number: of the frame, which its media time is.
         """
         flipped = number // self._half % 2 == 1
-        light, dark = (self._dark, self._light) if flipped else (self._light, self._dark)
-        if luma.ndim == 3:
-            light, dark = (cv2.merge([plane] * 3) for plane in (light, dark))
-        cv2.add(luma, light, dst=luma)
-        cv2.subtract(luma, dark, dst=luma)
+        light, dark = self._signs[::-1] if flipped else self._signs
+        activity = self._activity(luma)
+        busy = activity >= _FLAT
+        if np.count_nonzero(busy) < _LEAST_BUSY * busy.size:  # too little would carry it
+            busy[:] = True
+        for blocks, lay in ((light * busy, cv2.add), (dark * (activity >= _SOFT), cv2.subtract)):
+            steps = self._grown(blocks)
+            lay(luma, cv2.merge([steps] * 3) if luma.ndim == 3 else steps, dst=luma)
+
+    def _activity(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return how much happens in each block: the mean step between neighbours, of 255."""
+        luma = cv2.extractChannel(picture, 1) if picture.ndim == 3 else picture
+        height, width, block = self._height, self._width, self._block
+        cv2.absdiff(luma[:, 1:], luma[:, :-1], dst=self._across[:height, : width - 1])
+        cv2.absdiff(luma[1:], luma[:-1], dst=self._down[: height - 1, :width])
+        steps = cv2.add(self._across, self._down, dst=self._steps)
+        cv2.threshold(steps, _EDGE, 0, cv2.THRESH_TRUNC, dst=steps)
+        rows, columns = self._signs[0].shape
+        sums = np.add.reduce(steps.reshape(rows, block, -1), axis=1, dtype=np.uint16)
+        mean = (sums.astype(np.float32).reshape(-1, block) @ self._share).reshape(rows, columns)
+        return np.minimum(mean, cv2.blur(mean, (3, 3)))
+
+    def _grown(self, blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return one value a block as one a pixel; good until the next call."""
+        wide = np.repeat(blocks, self._block, 1)
+        self._steps.reshape(len(blocks), self._block, -1)[:] = wide[:, None]
+        return self._steps[: self._height, : self._width]

@@ -2,8 +2,8 @@
 
 Three steps. Every pixel is listened to at the frequency at which the pattern changes its sign, and
 how loud it is at neighbouring frequencies says how far it can be trusted. Then all sizes of blocks
-are tried; for each, the picture is folded onto one tile and held against the blocks that everybody
-knows, at every offset at once by FFT. The best place gives the phase, the others the bits.
+are tried; for each, the picture is folded onto one tile, whitened, and held against the blocks that
+all know, at every offset at once by FFT. The best place gives the phase, the others the bits.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -112,12 +113,12 @@ def detect(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Found:
     if listener.frames < 10:
         return Found(None, 0.0, 0.0, 0, listener.frames, 0.0)
     swing, noise = listener.heard()
-    swing, weight = _trusted(swing, noise)
+    levels = _levels(_trusted(swing, noise))
     sizes = _sizes(_SMALLEST, min(_LARGEST, min(swing.shape) / 8), _RATIO)
-    score, block = max((_best(swing, weight, b, _SAMPLES)[0], b) for b in sizes)
+    score, block = max((_best(levels, b, _SAMPLES)[0], b) for b in sizes)
     near = _sizes(block / _RATIO, block * _RATIO, _FINER)
-    score, block = max((_best(swing, weight, b, _FINE)[0], b) for b in near)
-    soft = _soft(swing, weight, block)
+    score, block = max((_best(levels[:1], b, _FINE)[0], b) for b in near)
+    soft = _soft(levels[:1], block)
     payload, errors = decode(soft)
     places = BLOCKS**2 * (len(sizes) * _SAMPLES**2 + len(near) * _FINE**2)
     chance = min(1.0, places * math.exp(-LEAST_SCORE)) * 2.0**-16
@@ -125,13 +126,25 @@ def detect(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Found:
     return Found(payload if known else None, score, block, errors, listener.frames, chance)
 
 
-def _trusted(swing: Complex, noise: Floats) -> tuple[Complex, Floats]:
-    """Return swings times their weights, and the weights: little where much moves."""
+def _trusted(swing: Complex, noise: Floats) -> Floats:
+    """Return swings times their weights ``(H, W, 2)``: little where much moves."""
     smooth = cv2.blur(noise, (9, 9))
     floor = max(float(np.median(smooth[smooth > 0])) if (smooth > 0).any() else 0.0, 1e-4)
     weight = (1.0 / (smooth + floor)).astype(np.float32)
     weight[smooth <= 1e-9] = 0.0  # bars that were never anything but black
-    return swing * weight, weight / max(float(weight.max()), 1e-30)
+    return np.stack([swing.real * weight, swing.imag * weight], axis=2)
+
+
+def _levels(field: Floats) -> list[Floats]:
+    """Return a field, and likewise at half the resolution, a quarter and an eighth."""
+    levels = [field]
+    for _ in range(3):
+        rows, columns = (side // 2 for side in levels[-1].shape[:2])
+        if min(rows, columns) < 1:
+            break
+        even = levels[-1][: 2 * rows, : 2 * columns]
+        levels.append(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA))
+    return levels
 
 
 def _sizes(low: float, high: float, ratio: float) -> list[float]:
@@ -139,21 +152,39 @@ def _sizes(low: float, high: float, ratio: float) -> list[float]:
     return [low * ratio**n for n in range(count)]
 
 
-def _fold(swing: Complex, weight: Floats, block: float, samples: int) -> tuple[Complex, Floats]:
-    """Return one tile ``(16 s, 16 s)`` onto which the picture is folded, and its weights."""
-    height, width = swing.shape
+def _fold(levels: list[Floats], block: float, samples: int) -> Complex:
+    """Return the spectrum of one tile ``(16 s, 16 s)`` onto which the picture is folded, whitened.
+
+    What moves is loud in coarse structure and nearly silent in fine; the pattern is alike in all.
+    Each ring of frequencies is therefore brought to the same power, as in phase correlation (Kuglin
+    and Hines 1975), by its mean and not by every value, of which there is only one.
+    """
+    # A sample keeps two values at least of the level that it is taken from.
+    level = min(len(levels) - 1, max(0, int(math.log2(max(1.0, block / (2 * samples))))))
+    field, block = levels[level], block / 2**level
+    height, width = field.shape[:2]
     size = (max(1, round(width * samples / block)), max(1, round(height * samples / block)))
-    shrinks = size[0] < width
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    parts = [cv2.resize(part, size, interpolation=how) for part in (swing.real, swing.imag, weight)]
+    how = cv2.INTER_AREA if size[0] < width else cv2.INTER_LINEAR
+    part = cv2.resize(field, size, interpolation=how)
     side = BLOCKS * samples
-    folded: list[Floats] = []
-    for part in parts:
-        rows, columns = -(-part.shape[0] // side) * side, -(-part.shape[1] // side) * side
-        padded = np.zeros((rows, columns), np.float32)
-        padded[: part.shape[0], : part.shape[1]] = part
-        folded.append(padded.reshape(rows // side, side, columns // side, side).sum((0, 2)))
-    return (folded[0] + 1j * folded[1]).astype(np.complex64), folded[2]
+    rows, columns = -(-part.shape[0] // side), -(-part.shape[1] // side)
+    padded = np.zeros((rows * side, columns * side, 2), np.float32)
+    padded[: part.shape[0], : part.shape[1]] = part
+    folded = padded.reshape(rows, side, columns, side, 2).sum((0, 2))
+    spectrum = np.fft.fft2(folded[..., 0] + 1j * folded[..., 1])
+    rings, counts = _rings(side)
+    power = np.bincount(rings.ravel(), (np.abs(spectrum) ** 2).ravel()) / counts
+    spectrum *= (1.0 / np.sqrt(np.maximum(power, 1e-30)))[rings]
+    spectrum[0, 0] = 0.0
+    return spectrum.astype(np.complex64)
+
+
+@lru_cache(maxsize=4)
+def _rings(side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the distance of each frequency from zero, rounded, and how many there are of each."""
+    steps = np.fft.fftfreq(side) * side
+    rings = np.rint(np.hypot(steps[:, None], steps[None])).astype(np.int64)
+    return rings, np.bincount(rings.ravel())
 
 
 def _template(samples: int) -> Floats:
@@ -164,14 +195,11 @@ def _template(samples: int) -> Floats:
 
 
 def _best(
-    swing: Complex, weight: Floats, block: float, samples: int
+    levels: list[Floats], block: float, samples: int
 ) -> tuple[float, tuple[int, int], complex]:
     """Return the best score at a size of blocks, its offset in samples, and its phase."""
-    folded, _ = _fold(swing, weight, block, samples)
-    folded = folded - folded.mean()
-    template = _template(samples)
-    spectrum = np.fft.fft2(folded) * np.conj(np.fft.fft2(template))
-    correlation = np.fft.ifft2(spectrum)
+    spectrum = _fold(levels, block, samples)
+    correlation = np.fft.ifft2(spectrum * np.conj(np.fft.fft2(_template(samples))))
     # Without a pattern the correlation is complex normal and |c|^2 exponential, of which the median
     # is ln 2 of the mean; taken over all offsets, it holds whatever the noise is like.
     power = np.abs(correlation) ** 2
@@ -181,11 +209,11 @@ def _best(
     return float(score[place]), place, complex(correlation[place])
 
 
-def _soft(swing: Complex, weight: Floats, block: float) -> NDArray[np.float64]:
+def _soft(levels: list[Floats], block: float) -> NDArray[np.float64]:
     """Return the soft values of the coded bits."""
-    _, place, value = _best(swing, weight, block, _FINE)
-    folded, _ = _fold(swing, weight, block, _FINE)
-    rolled = np.roll(folded - folded.mean(), (-place[0], -place[1]), (0, 1))
+    _, place, value = _best(levels, block, _FINE)
+    tile = np.fft.ifft2(_fold(levels, block, _FINE))
+    rolled = np.roll(tile, (-place[0], -place[1]), (0, 1))
     chips = rolled.reshape(BLOCKS, _FINE, BLOCKS, _FINE).mean((1, 3)).ravel()
     turned = (chips * np.conj(value) / max(abs(value), 1e-30)).real
     data, _, _ = layout()

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.streamer.trust.test_verdict import film
 from visavis.models.offline import VARIABLES
 from visavis.streamer.commands import doctor
 from visavis.streamer.commands.air_gap import STEPS, prove
 from visavis.streamer.trust.air_gap import CannotProve, contacts, trace
+from visavis.streamer.trust.marks.mark import Marking
+from visavis.streamer.trust.marks.provenance import available
 
 ROOT = Path(__file__).resolve().parents[3]
 LIGHT = ROOT / "models" / "weights" / "light" / "light.onnx"
@@ -45,6 +48,32 @@ def test_compiling_and_the_tracker_in_the_open_contact_nobody(tmp_path: Path) ->
     command = [sys.executable, "-P", "-m", "visavis.models.warm"]
     traced = trace(command, tmp_path, timeout_s=170)
     assert (traced.code, traced.contacts) == (0, ()), traced.output
+
+
+SIGNS = """
+import sys
+from pathlib import Path
+from visavis.streamer.trust.air_gap import raise_loopback
+from visavis.streamer.trust.marks.provenance import read_manifest, sign_video
+raise_loopback()
+film, data = Path(sys.argv[1]), Path(sys.argv[2])
+assert sign_video(film, data, photos=["ab" * 32])
+assert read_manifest(film, data)["state"] == "Trusted"
+assert read_manifest(film)["state"] == "Valid"  # an authority that it does not know, nor asks for
+"""
+
+
+@pytest.mark.skipif(not available(), reason="c2pa-python is not installed")
+def test_signing_and_verifying_contact_nobody(tmp_path: Path) -> None:
+    """The C2PA library is native and could fetch manifests, revocations and time stamps."""
+    path = film(tmp_path / "film.mp4", Marking(False))
+    command = [sys.executable, "-c", SIGNS, str(path), str(tmp_path / "data")]
+    traced = trace(command, tmp_path, timeout_s=120)
+    assert (traced.code, traced.contacts) == (0, ()), traced.output
+    verified = [sys.executable, "-m", "visavis.streamer", "verify", "--json", str(path)]
+    traced = trace([*verified, "--data", str(tmp_path / "data")], tmp_path, timeout_s=120)
+    assert (traced.code, traced.contacts) == (0, ()), traced.output
+    assert '"Trusted"' in traced.output and "ab" * 32 in traced.output
 
 
 # Its telemetry waits for an interface that is up.

@@ -20,7 +20,7 @@ from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.files import atomic_write
 from visavis.streamer import locks
 from visavis.streamer.avatars.enrolment import EnrolmentFailed, EnrolmentResult
-from visavis.streamer.avatars.record import new_record, record_bytes
+from visavis.streamer.avatars.record import new_record, read_record, record_bytes
 from visavis.streamer.avatars.sandbox import MEASURES
 from visavis.streamer.avatars.store import MAX_FAILED, MAX_WAITING, AvatarRecord, AvatarStore
 from visavis.streamer.config import LimitsConfig
@@ -91,6 +91,24 @@ async def start(store: AvatarStore, name: str = "Ada") -> AvatarRecord:
 def files_under(path: Path) -> list[str]:
     found = (p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
     return sorted(name for name in found if not name.startswith("trust/"))  # the server's keys
+
+
+async def test_the_photo_is_known_by_its_hash(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    ready = await store.wait((await start(store)).id)
+    assert store.photo_sha256(ready.id) == hashlib.sha256(PHOTO).hexdigest()
+    again = store_at(tmp_path)
+    assert again.photo_sha256(ready.id) == ready.photo_sha256 and not again.photo_sha256("0" * 32)
+
+
+def test_a_record_from_before_photos_had_hashes_is_read(tmp_path: Path) -> None:
+    record = new_record("Ada", "I agree.")
+    older = json.loads(record_bytes(record))
+    del older["photo_sha256"]
+    path = tmp_path / record.id / "avatar.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(older))
+    assert read_record(path) == record and record.photo_sha256 == ""
 
 
 async def test_life_of_an_avatar(tmp_path: Path) -> None:

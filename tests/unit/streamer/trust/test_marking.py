@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -17,9 +18,12 @@ from visavis.streamer.commands.render import render_file
 from visavis.streamer.config import TrustConfig
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.media.files.recorder import Recorder
+from visavis.streamer.media.picture_ring import PictureRing, create
 from visavis.streamer.rooms.recording.film import Film
 from visavis.streamer.trust.marks.label import draw_label
 from visavis.streamer.trust.marks.mark import EXITS, KEPT, MARKED, Marker, Marking, decide
+from visavis.streamer.trust.marks.watermark import UNNAMED
+from visavis.streamer.trust.marks.watermark_detector import detect
 from visavis.streamer.worker.pipeline.pipeline import RATE, SlotSpec, WorkerSettings
 from visavis.streamer.worker.raw import RawAvatar
 from visavis.streamer.worker.slot import Slot
@@ -175,6 +179,22 @@ def presented(bundle: str, folder: Path, marking: Marking) -> list[np.ndarray]:
     return read(folder / "talk.mp4")
 
 
+def agents(bundle: str, folder: Path, marking: Marking) -> list[np.ndarray]:
+    spec = SlotSpec(bundle, size=256, ring_ms=4000)
+    slot = fed(Slot(spec, FakePipelines().open(spec), marking=marking))
+    path = create(256, 256, folder)
+    reader = PictureRing(path)
+    slot.share_pictures(PictureRing(path, writes=True))
+    shown = []
+    for n in range(FRAMES):
+        slot.tick(n)
+        picture = reader.get(n)
+        assert picture is not None
+        frame = av.VideoFrame.from_ndarray(picture.copy(), format="yuv420p")
+        shown.append(frame.to_ndarray(format="rgb24"))
+    return shown
+
+
 def raw(form: str) -> Callable[[str, Path, Marking], list[np.ndarray]]:
     def exit_(bundle: str, folder: Path, marking: Marking) -> list[np.ndarray]:
         spec = SlotSpec(bundle, size=256)
@@ -225,6 +245,7 @@ WAYS: dict[str, dict[str, Callable[[str, Path, Marking], list[np.ndarray]]]] = {
         "VP8": live("VP8"),
         "room recording": room_recording,
         "presenter recording": presented,
+        "agents, LiveKit and Pipecat": agents,
     },
     "visavis.streamer.worker.raw:RawAvatar.frames": {"RGB": raw("rgb"), "I420": raw("i420")},
     "visavis.streamer.commands.render:render_file": {"file": rendered},
@@ -250,6 +271,34 @@ def test_the_label_is_in_every_frame_of_every_exit_unless_it_is_off(
     assert len(without) >= FRAMES and max(labelled(p) for p in without) < 0.3
 
 
+@pytest.mark.parametrize(
+    "way", [way for ways in WAYS.values() for way in ways.values()],
+    ids=[name for ways in WAYS.values() for name in ways],
+)  # fmt: skip
+def test_the_watermark_is_read_back_from_every_exit_where_nobody_gave_a_payload(
+    way: Callable[[str, Path, Marking], list[np.ndarray]],
+    bundle: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(f"{__name__}.FRAMES", 75)
+    textured(monkeypatch)
+    pictures = way(bundle, tmp_path, MARKED)
+    found = detect([(n / 25, p[:, :, 1].copy()) for n, p in enumerate(pictures)])
+    assert found.payload == UNNAMED
+
+
+def textured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw something that stands still and has grain, as people have."""
+    ground = np.random.default_rng(3).integers(60, 180, (90, 160, 3), np.uint8)
+
+    def render(self: FakeDrawer, coefficients: object) -> np.ndarray:
+        height, width = self.shape
+        return cv2.resize(ground, (width, height), interpolation=cv2.INTER_LINEAR)
+
+    monkeypatch.setattr(FakeDrawer, "render", render)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("ground", [0, 60, 128, 200, 255])
 def test_the_label_stands_out_on_every_ground_and_canvas(
@@ -257,7 +306,7 @@ def test_the_label_stands_out_on_every_ground_and_canvas(
 ) -> None:
     width, height = shape
     picture = np.full((height, width, 3), ground, np.uint8)
-    marked = Marker(MARKED).rgb(picture)
+    marked = Marker(Marking()).rgb(picture)
     patch = draw_label(width, height)
     rows, columns = patch.rest.shape
     there = marked[patch.top : patch.top + rows, patch.left : patch.left + columns, 0].astype(int)
@@ -280,7 +329,7 @@ def test_both_forms_show_the_same() -> None:
 
 def test_on_a_transparent_canvas_the_label_is_opaque() -> None:
     picture = np.zeros((512, 1024, 3), np.uint8)
-    marker = Marker(MARKED, transparent=True)
+    marker = Marker(Marking(), transparent=True)
     marked = marker.rgb(picture)
     patch = draw_label(512, 512)
     middle = patch.top + patch.rest.shape[0] // 2, patch.left + 8
@@ -308,7 +357,7 @@ def test_it_is_on_unless_somebody_says_otherwise() -> None:
 
 
 def test_switching_it_off_is_written_down(tmp_path: Path) -> None:
-    assert decide(TrustConfig(), tmp_path / "data", "server") == MARKED
+    assert decide(TrustConfig(), tmp_path / "data", "server") == Marking()
     assert not (tmp_path / "data").exists(), "nothing to write down"
     assert decide(TrustConfig(label=False), tmp_path / "data", "server") == Marking(label=False)
     [line] = (tmp_path / "data" / "audit.jsonl").read_text().splitlines()

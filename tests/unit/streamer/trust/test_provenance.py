@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from pathlib import Path
 
@@ -44,6 +45,21 @@ def test_a_signed_file_says_so_and_a_changed_one_too(
     assert "assertion.bmffHash.mismatch" in broken["problems"]
     assert asked == []
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("said")] == ["said.mp4"]
+
+
+@needs_library
+def test_the_photo_is_an_ingredient_by_its_hash_alone(plain: bytes, tmp_path: Path) -> None:
+    path, photo = tmp_path / "said.mp4", bytes(range(256)) * 40
+    path.write_bytes(plain)
+    digests = [hashlib.sha256(photo).hexdigest(), "", "ff" * 32, "ff" * 32]
+    assert provenance.sign_video(path, tmp_path, photos=digests)
+    said = provenance.read_manifest(path, tmp_path)
+    assert (said["state"], said["problems"]) == ("Trusted", [])
+    assert said["photos"] == [digests[0], "ff" * 32], "each once, and what is not known left out"
+    assert photo[:64] not in path.read_bytes()
+    path.write_bytes(plain)
+    assert provenance.sign_video(path, tmp_path)
+    assert provenance.read_manifest(path, tmp_path)["photos"] == []
 
 
 @needs_library

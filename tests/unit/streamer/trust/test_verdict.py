@@ -16,7 +16,7 @@ from tests.unit.streamer.trust.test_watermark import person
 from visavis.streamer.cli.main import app
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.trust.marks.deployment import payload_for, watermark_key
-from visavis.streamer.trust.marks.mark import Marker, Marking
+from visavis.streamer.trust.marks.mark import MARKED, Marker, Marking
 from visavis.streamer.trust.marks.verdict import LABELLED, label_in, verify_file
 
 SIZE = 256
@@ -62,6 +62,11 @@ def test_each_mark_is_found_by_itself(files: dict[str, Path], tmp_path: Path) ->
     assert mark.watermark == both.watermark and mark.label == 0.0 and "taken out" in mark.words
     none = verify_file(files["none"], key)
     assert not none.is_marked and "does not say that it is genuine" in none.words
+
+
+def test_what_a_program_without_a_name_made_says_so(tmp_path: Path) -> None:
+    said = verify_file(film(tmp_path / "unnamed.mp4", MARKED), bytes(32))
+    assert said.is_marked and said.made_here is False and "gave no name" in said.words
 
 
 def test_the_command_has_words_json_and_exit_codes(files: dict[str, Path], tmp_path: Path) -> None:

@@ -159,8 +159,50 @@ def test_the_sign_follows_media_time_not_how_many_pictures_were_drawn() -> None:
         seen[number] = ground.copy()
         Watermark(PAYLOAD, 128, 128, FPS).add(seen[number], number)
     assert (seen[0] == seen[4]).all() and (seen[0] == seen[10]).all()
-    assert (seen[5].astype(int) + seen[0] == 200).all() and (seen[5] == seen[9]).all()
+    # One colour everywhere carries half of the pattern: lighter blocks, and never darker ones.
+    assert (seen[5].astype(int) + seen[0] == 201).all() and (seen[5] == seen[9]).all()
     assert (seen[1_000_000] == seen[0]).all()
+
+
+def busy(height: int, width: int) -> Luma:
+    return np.random.default_rng(4).integers(60, 200, (height, width), np.uint8)
+
+
+def added(luma: Luma) -> np.ndarray:
+    out = luma.copy()
+    Watermark(PAYLOAD, luma.shape[1], luma.shape[0], FPS).add(out, 0)
+    return out.astype(int) - luma
+
+
+def test_ground_of_one_colour_is_left_alone_and_busy_ground_carries_all() -> None:
+    luma = busy(256, 256)
+    luma[:, :128] = 110
+    change = added(luma)
+    assert not change[:, :112].any(), "nothing where an eye would see it"
+    assert (np.abs(change[:, 144:]) == 1).all() and {-1, 1} == set(np.unique(change[:, 144:]))
+
+
+def test_soft_ground_carries_half() -> None:
+    luma = busy(256, 256)
+    luma[:, :128] = (100 + np.arange(256) // 2 % 2)[:, None]  # a step of one every second row
+    assert set(np.unique(added(luma)[:, :112])) == {0, 1}
+
+
+def test_a_picture_with_little_on_it_is_read_back_all_the_same() -> None:
+    pictures = person(75)
+    for picture in pictures:  # three quarters are of one colour
+        picture[:, :128] = picture[:128] = (52, 102, 170)
+    marker = Marker(Marking(payload=PAYLOAD, fps=FPS))
+    shown = coded([marker.i420(p, n) for n, p in enumerate(pictures)], "H264", 500)
+    assert detect(timed(shown)).payload == PAYLOAD
+
+
+@pytest.mark.parametrize("shape", [(1080, 1920), (720, 1280), (250, 331), (17, 16)])
+def test_every_size_is_covered_to_its_edge(shape: tuple[int, int]) -> None:
+    luma = busy(*shape)
+    change = np.abs(added(luma))
+    assert change.shape == shape and change.mean() > 0.9
+    assert np.array_equal(added(np.ascontiguousarray(luma)), added(np.asfortranarray(luma)))
 
 
 # ---------------------------------------------------------------- bits
