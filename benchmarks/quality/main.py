@@ -5,8 +5,8 @@
 the truth, ``visavis bench quality synthetic ...`` whole frames of held-out synthetic people, and
 ``visavis bench quality photos ...`` photos, on against off; ``visavis bench quality people ...``
 puts our pictures of real people beside their own videos; ``visavis bench quality portraits ...``
-measures and draws the warp on portraits of everyone; add ``--help`` to each for its
-options.
+measures and draws the warp on portraits of everyone; ``visavis bench quality vlogger ...`` fills
+the table that papers on talking heads have, by group; add ``--help`` to each for its options.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _MODULES = {
     "portraits": "visavis.benchmarks.quality.renderer.photos",
     "synthetic": "visavis.benchmarks.quality.renderer.renderer_people",
     "people": "visavis.benchmarks.quality.people",
+    "vlogger": "visavis.benchmarks.quality.vlogger.vlogger",
 }
 
 

@@ -41,7 +41,9 @@ _UPPER_LIGHT = 0.85  # of the lower lip's brightness: light comes from above
 _REDDER = 45.0  # of 255, saturation
 _WARMEST = np.array([1.0, 0.86, 0.72])  # enamel's red, green and blue
 _GREY = np.array([0.299, 0.587, 0.114])
-_CORNER_LIGHT, _CORNER_SHADE = 0.8, 0.06  # of the lips' light; of the face's width
+_CORNER_LIGHT, _CORNER_SHADE = 0.85, 0.06  # of the lips' light; of the face's width
+_CORNER_DARKEST = 0.75  # of that light: a corner is no hole
+_CREASE = 0.80  # of the light of the skin beside a corner: below it is a crease
 _PALER = 30.0  # of 255, lightness above the lips' from which it is no lip
 _SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
 
@@ -185,6 +187,10 @@ def _without_teeth(picture: Image, landmarks: Floats, mouth: Mask, face: float) 
     odd = (corners > 0) & around & ((grey < 0.62 * level) | (pale & grow(mouth, 0.025 * face)))
     odd = grow(odd, 0.006 * face)
     skin = (corners > 0) & ~around & ~odd
+    # The crease beyond a corner would colour all that is filled, and stay behind where lips end.
+    crease = _crease(grey, skin)
+    odd |= grow(crease, 0.012 * face)
+    skin &= ~odd
     known = ((near & (grey > 0.75 * level) & ~pale) | skin) & ~hole & ~odd
     hole |= odd
     y0, y1, x0, x1 = _box(grow(hole, 0.08 * face))
@@ -195,7 +201,7 @@ def _without_teeth(picture: Image, landmarks: Floats, mouth: Mask, face: float) 
     own = grow(mouth, 0.05 * face) & lips & ~hole & ~pale
     inside = cv2.GaussianBlur((lips | mouth)[window].astype(np.float32), (0, 0), 0.006 * face)
     ends = landmarks[[78, 308], :2] - (x0, y0)
-    filled = _shaded_corners(filled, ends, face, own[window], inside)
+    filled = _shaded_corners(filled, picture[window], ends, face, own[window], inside)
     soft = cv2.GaussianBlur(
         grow(hole, 0.006 * face)[window].astype(np.float32), (0, 0), 0.006 * face
     )
@@ -205,13 +211,23 @@ def _without_teeth(picture: Image, landmarks: Floats, mouth: Mask, face: float) 
     return clean
 
 
+def _crease(grey: Floats, skin: Mask) -> Mask:
+    """Return what of the skin beside the corners is far darker than it is for the most part."""
+    if not skin.any():
+        return skin
+    return np.asarray(skin & (grey < _CREASE * np.median(grey[skin])))
+
+
 def _shaded_corners(
-    filled: Floats, corners: Floats, face: float, lips: Mask, inside: Floats
+    filled: Floats, picture: Image, corners: Floats, face: float, lips: Mask, inside: Floats
 ) -> Floats:
-    """Keep what fills the corners of the mouth below the lips' light: lips that meet are dark.
+    """Give what fills the corners of the mouth the lips' own colour, a little darker.
+
+    It was filled from lips and skin alike, and skin in shadow is grey beside lips.
 
     Args:
         filled: ``(H, W, 3)``.
+        picture: ``(H, W, 3)`` the photo.
         corners: ``(2, 2)`` pixels of it.
         face: the face's width in pixels.
         lips: ``(H, W)`` pixels that are lips as they were.
@@ -219,13 +235,15 @@ def _shaded_corners(
     """
     if lips.sum() < 20:
         return filled
+    colour = np.median(picture[lips], axis=0).astype(np.float32)
     light = filled @ _GREY.astype(np.float32)
-    most = _CORNER_LIGHT * float(np.median(light[lips]))
+    most = _CORNER_LIGHT * float(colour @ _GREY)
     yy, xx = np.mgrid[: light.shape[0], : light.shape[1]].astype(np.float32)
     away = np.min([np.hypot(xx - x, yy - y) for x, y in corners], axis=0) / face
-    near = inside * np.clip(1.5 - away / _CORNER_SHADE, 0, 1)
-    factor = 1 - near * (1 - np.minimum(1.0, most / np.maximum(light, 1.0)))
-    return np.asarray(filled * factor[..., None], np.float32)
+    near = (inside * np.clip(1.5 - away / _CORNER_SHADE, 0, 1))[..., None]
+    # Of the filling stays how it is lit, not its hue.
+    lit = np.clip(light, _CORNER_DARKEST * most, most)[..., None] / max(float(colour @ _GREY), 1.0)
+    return np.asarray(filled + near * (colour * lit - filled), np.float32)
 
 
 def _paler_than_lips(picture: Image, lips: Mask) -> Mask:

@@ -86,7 +86,7 @@ def measure(
     """
     renderer = load_pictures("cpu").renderer(identity, identity.size)
     rest = renderer.render(coefficients({})).copy()
-    box = _face(renderer)
+    box = face_box(renderer)
     part = np.s_[box[1] : box[3], box[0] : box[2]]
     error = ((rest[part].astype(np.float64) - identity.photo[part]) ** 2).mean()
     speaking = renderer.render(coefficients(SPEECH["eh"])).copy()
@@ -97,14 +97,14 @@ def measure(
     for number in range(_SECONDS * FPS):
         renderer.render(held_open(number))
         crops.append(mouth_of(renderer))
-    moved = _identity(tracker, identity.photo, speaking)
+    moved = shape_change(tracker, identity.photo, speaking)
     smile, unrest, noise = float(identity.smile), flicker(still), flicker(crops)
     mirrored = np.ascontiguousarray(identity.photo[:, ::-1])
     return {
         "tone": TONES[labels.tone], "sex": labels.sex, "age": labels.age,
         "identity_percent": moved,
         "identity_calm_percent": moved if smile < _CALM else float("nan"),
-        "tracker_percent": _identity(tracker, identity.photo, mirrored, mirrored=True),
+        "tracker_percent": shape_change(tracker, identity.photo, mirrored, mirrored=True),
         "sharpness": sharpness(speaking, inside) / sharpness(identity.photo, inside),
         "rest_psnr": float(min(60.0, 10 * np.log10(255**2 / max(error, 1e-9)))),
         "smile": smile,
@@ -159,7 +159,7 @@ def by_group(rows: dict[str, dict[str, float | str]]) -> dict[str, dict[str, dic
     for name in measures:
         values = np.array([float(r[name]) for r in people])
         sign = -1.0 if name in LARGER else 1.0
-        members = _members(people, values)
+        members = members_of(people, values)
         mean = float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
         out[name] = {
             "all": {"mean": mean, "people": int(np.isfinite(values).sum())},
@@ -178,7 +178,7 @@ def by_group(rows: dict[str, dict[str, float | str]]) -> dict[str, dict[str, dic
     return out
 
 
-def _members(
+def members_of(
     people: list[dict[str, float | str]], values: NDArray[np.float64]
 ) -> dict[str, NDArray[np.bool_]]:
     """Return who is in each group and was measured; groups of too few are left out."""
@@ -214,7 +214,7 @@ def _by_chance(
     """Return how often some group is as bad as the worst when values are dealt out at random."""
     rng = np.random.default_rng(0)
     measured = np.isfinite(values)
-    members = _members(people, values)
+    members = members_of(people, values)
     kept = values[measured]
     weights = np.stack([m[measured] / m.sum() for m in members.values()])
     shuffled = np.stack([rng.permutation(kept) for _ in range(_ROUNDS)], 1)
@@ -240,7 +240,7 @@ def _blink(frame: Floats) -> float:
     return float(max(frame[INDEX["eyeBlinkLeft"]], frame[INDEX["eyeBlinkRight"]]))
 
 
-def _face(renderer: Renderer) -> tuple[int, int, int, int]:
+def face_box(renderer: Renderer) -> tuple[int, int, int, int]:
     """Return the box (x0, y0, x1, y1) of the face in the photo, from forehead to chin."""
     vertices = load_basis().landmarks
     face = renderer.rig.source[vertices[vertices >= 0]]
@@ -248,7 +248,7 @@ def _face(renderer: Renderer) -> tuple[int, int, int, int]:
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _identity(tracker: Tracker, photo: Image, other: Image, *, mirrored: bool = False) -> float:
+def shape_change(tracker: Tracker, photo: Image, other: Image, *, mirrored: bool = False) -> float:
     """Return the mean difference of landmark distances in percent; nan where no face is found."""
     shapes = []
     for picture, pairs in ((photo, _PAIRS), (other, _MIRRORED if mirrored else _PAIRS)):

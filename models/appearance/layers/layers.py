@@ -253,8 +253,12 @@ def background_behind(picture: Image, alpha: Floats) -> Image:
     # Beside hair the picture still carries some of it, so a rim is filled too.
     near = cv2.dilate(taken, np.ones((2 * unit + 1,) * 2, np.uint8))
     seed = cv2.dilate(near, np.ones((2 * unit + 1,) * 2, np.uint8)) == 0
-    clean = seed & ~_strands(picture, alpha)
-    seed = clean if clean.mean() >= _FEWEST else seed
+    strands = _strands(picture, alpha)
+    if (seed & ~strands).mean() >= _FEWEST:
+        seed &= ~strands
+        # What the filling must not see must not stay beside it either: left in the picture, a
+        # strand or the head's own shadow is an outline that the head leaves behind as it moves.
+        near = np.maximum(near, _softly_ended(strands, unit))
     if seed.mean() < _FEWEST:
         seed = taken == 0
     if not seed.any():
@@ -265,6 +269,12 @@ def background_behind(picture: Image, alpha: Floats) -> Image:
     blend[grown == 0] = 0.0
     mixed = picture * (1 - blend[..., None]) + filled * blend[..., None]
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+
+def _softly_ended(part: NDArray[np.bool_], unit: int) -> NDArray[np.uint8]:
+    """Return a part without its specks, a little larger."""
+    whole = cv2.morphologyEx(part.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    return np.asarray(cv2.dilate(whole, _disc(2 * unit)), np.uint8)
 
 
 def _local_range(picture: Image, sure: NDArray[np.bool_]) -> tuple[Floats, Floats]:

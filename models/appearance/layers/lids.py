@@ -17,6 +17,10 @@ _NOT_BROW = 0.88  # of a socket's brightness, from which what is above the eye i
 _ALIKE = 0.22  # of its brightness, within which skin has the hue a lid needs
 _LID_DETAIL, _MOST_DETAIL = 1.0, 0.08  # of the skin's texture; of the light
 _OUT_OF_SOCKET = 0.30  # how far a lid comes out of its socket's shade into the light of the skin
+# Light of a closed lid over that of the skin below: real ones have .81; in side light a socket
+# says .5 of one eye and 1.1 of the other, and nobody's lids differ like that.
+_LID_LEVEL, _MOST_OUT = (0.80, 1.0), 0.75
+_WARM_SHADE = 1.2  # how much more the colours that skin has little of lose in a shade
 _EVEN = 0.13  # of the eye's width, over which one skin passes over into the other
 _ROUGH, _SMOOTH_LID = (0.015, 0.05), 0.012  # of the light: fine folds, and pigment of a lid
 _LID_HUE = 0.9  # how far a lid takes the hue of that skin
@@ -85,7 +89,7 @@ def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Imag
         rough = float(np.clip(1.5 * _roughness(grey, below, width), *_ROUGH))
         light = lid_relief(place, width, rough)
         light *= 1.0 + _SMOOTH_LID * pigment(place, width) * place.inside()
-        filled = filled * light[..., None] + detail
+        filled = filled * _warm(light, filled[opening]) + detail
     reach = grow(opening, _LONGEST * width)
     soft = cv2.GaussianBlur(reach.astype(np.float32), (0, 0), 0.08 * width)
     soft = (np.clip(soft * 1.5, 0, 1) * (1 - lower))[..., None]
@@ -139,10 +143,27 @@ def _lifted(filled: Floats, bare: Image, skin: Mask, place: LidPlace, width: flo
     lit = cv2.GaussianBlur(bare * skin[..., None].astype(np.float32), (0, 0), 0.3 * width)
     lit /= np.maximum(weight, 1e-3)
     dull, bright = (cv2.GaussianBlur(v, (0, 0), 0.1 * width) @ _GREY for v in (filled, lit))
-    # A lid that is lit already is not dimmed.
-    darker = np.clip(4.0 * (bright / np.maximum(dull, 1.0) - 1.0), 0, 1)
-    part = (_OUT_OF_SOCKET * place.inside() * darker)[..., None]
-    return np.asarray(filled * (1 - part) + lit * part, np.float32)
+    inside = place.inside()
+    level = dull / np.maximum(bright, 1.0)
+    darker = np.clip(4.0 * (1.0 / np.maximum(level, 0.05) - 1.0), 0, 1)
+    least, most = _LID_LEVEL
+    needed = np.clip((least - level) / np.maximum(1.0 - level, 0.05), _OUT_OF_SOCKET, _MOST_OUT)
+    part = (needed * inside * darker)[..., None]
+    dimmed = 1.0 - inside * (1.0 - np.minimum(1.0, most / np.maximum(level, 0.05)))
+    return np.asarray((filled * (1 - part) + lit * part) * dimmed[..., None], np.float32)
+
+
+def _warm(light: Floats, skin: Floats) -> Floats:
+    """Return the light ``(H, W)`` as that of each channel, ``(H, W, 3)``.
+
+    A shade on skin is filled with light that has passed through it, so it is redder than grey; of
+    a picture without colours nothing is tinted.
+    """
+    if not len(skin):
+        return light[..., None]
+    colour = np.median(skin, axis=0).astype(np.float32) + 1.0
+    power = 1.0 + _WARM_SHADE * (colour.mean() - colour) / colour.mean()
+    return np.asarray(np.maximum(light, 0.0)[..., None] ** np.clip(power, 0.4, 1.8), np.float32)
 
 
 def _roughness(grey: Floats, skin: Mask, width: float) -> float:

@@ -31,7 +31,8 @@ _CORNER = (0.47, 0.70)  # of the eye's width from its middle, where lids end
 _WIDER = 0.14  # of the eye's width, by which a lid's upper edge is wider than the open rim's
 _ABOVE = 0.34  # inter-ocular distances above a rim where its lid can show
 _CLOSING, _CLOSED_ENOUGH = 0.05, 0.35  # of a rim's way over which the closed lid takes over
-_RIM_SHADOW, _RIM_SHADOW_REACH = 0.38, 0.10  # of the light; of the eye's width
+_RIM_SHADOW, _RIM_SHADOW_REACH = 0.50, 0.10  # of the light; of the eye's width
+_SLIT = 0.35  # of the light that a slit between lids has lost: without it, it is a bright line
 
 
 class _EyeOfPhoto(NamedTuple):
@@ -332,7 +333,7 @@ class EyePainter:
         closing = smoothstep(_CLOSING, _CLOSED_ENOUGH, closure)
         shades = np.array(
             [
-                1.0 - 0.12 * smoothstep(0.1, 0.9, closure),
+                1.0 - _SLIT * smoothstep(0.1, 0.9, closure),
                 _RIM_SHADOW * smoothstep(_CLOSING, 0.6, closure),
                 max(1.0, _RIM_SHADOW_REACH * self._width),
             ],

@@ -25,6 +25,9 @@ _DEEPEST = 0.27  # of the light reaches the throat
 _LIP_SHADOW = 0.30
 _LIP_SHADOW_REACH = 0.24  # cm
 _THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
+# A photo's own teeth come with its light, its shadows and the gap that it has: how much of ours
+# is added, and how much sooner they are seen.
+_OWN_SHADE, _OWN_SHADOW, _OWN_SOONER = 0.1, 0.4, 0.5
 _THIN_COLOUR = 0.42  # of the lip's colour
 _THIN_ROUND = 0.6  # lighter where lips are round: the corners are lips that touch, no slits
 _TUCKED = 0.75  # of that fade is lost where the lower lip rests on the teeth, which are in front
@@ -71,6 +74,9 @@ def _shade(
 ):  # fmt: skip
     """Light the inner vertices of one frame; see the constants for the terms.
 
+    ``light``: ``(3, N)`` of a vertex, its share of the lip's shadow, and of the gap from which it
+    is seen.
+
     ``terms``: gap from which light enters, gap over which it comes, and how much comes at all.
     """
     thin_from, thin_span, let_in = terms
@@ -85,13 +91,13 @@ def _shade(
         edge = ring_y[k] + t * (ring_y[k + 1] - ring_y[k])
         gap = gaps[k] + t * (gaps[k + 1] - gaps[k])
         below = max(np.float32(0.0), (y - edge) / scale) / np.float32(_LIP_SHADOW_REACH)
-        shadow = np.float32(1.0) - np.float32(_LIP_SHADOW) * np.exp(-below * below)
+        shadow = np.float32(1.0) - light[1, i] * np.float32(_LIP_SHADOW) * np.exp(-below * below)
         behind = max(np.float32(0.0), (front - z) / scale - np.float32(_DEPTH_START))
         fall = np.float32(_DEEPEST) + np.float32(1.0 - _DEEPEST) * np.exp(
             -behind / np.float32(_DEPTH_FALL)
         )
-        level = light[i] * shadow * fall * let_in
-        s = min(np.float32(1.0), max(np.float32(0.0), (gap - thin_from) / thin_span))
+        level = light[0, i] * shadow * fall * let_in
+        s = min(np.float32(1.0), max(np.float32(0.0), (gap / light[2, i] - thin_from) / thin_span))
         s = s * s * (np.float32(3.0) - np.float32(2.0) * s)
         for c in range(3):
             lit = base[i, c] * level ** warm[c]
@@ -188,13 +194,16 @@ class MouthPainter:
         self._teeth = photo_teeth(basis, identity)
         count = len(used) + len(self._throat.base)
         self._values = np.zeros((count, 3 if self._teeth is None else 6), np.float32)
+        shares = np.ones((2, count), np.float32)
         if self._teeth is not None:
             self._values[: len(used), 3:] = self._teeth.lookup[used]
+            own = np.flatnonzero(self._teeth.lookup[used, 2] > 0)
+            shares[0, own], shares[1, own] = _OWN_SHADOW, _OWN_SOONER
             # The photo brings the shading between its teeth; twice would be stripes.
-            tooth = self._teeth.lookup[used, 2] > 0
-            light[tooth] = 0.75 + 0.25 * light[tooth]
+            light[own] = 1 - _OWN_SHADE + _OWN_SHADE * light[own]
         self._base = np.concatenate([base, self._throat.base])
-        self._light = np.concatenate([light, self._throat.light])
+        lit = np.concatenate([light, self._throat.light])
+        self._light = np.ascontiguousarray(np.vstack([lit, shares]), np.float32)
         self._vertices = np.zeros((count, 3), np.float32)
         # A mouth that is closed in the photo brings its own line.
         self._seam_dark = np.float32(_SEAM_DARK * min(1.0, max(0.0, identity.opening - 0.1) / 0.2))

@@ -150,3 +150,16 @@ def test_what_stands_apart_is_no_part_of_the_person():
     matte = refine_matte(picture, probability, face)
     assert matte[20:60, 5:25].max() == 0
     assert matte[face].min() == 1
+
+
+def test_a_heads_own_shadow_is_no_outline_behind_it():
+    size = 256
+    yy, xx = np.mgrid[:size, :size]
+    away = np.hypot(xx - 128, yy - 128) - 60
+    picture = np.full((size, size, 3), 200, np.uint8)
+    picture[(away > 0) & (away < 6)] = 120  # a rim of shadow that the matte leaves out
+    picture[away <= 0] = 20
+    alpha = np.clip(0.5 - away, 0, 1).astype(np.float32)
+    behind = background_behind(picture, alpha)
+    assert behind[away < 30].min() > 185
+    assert np.array_equal(behind[away > 40], picture[away > 40])

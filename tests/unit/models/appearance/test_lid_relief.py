@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from visavis.models.appearance.layers.lid_relief import lid_place, lid_relief, pigment
+from visavis.models.appearance.layers.lids import closed_skin
 
 WIDTH = 60.0
 
@@ -58,3 +59,34 @@ def test_a_lid_is_drawn_the_same_every_time():
 
 def test_no_eye_has_no_lid():
     assert lid_place(np.zeros((40, 40), bool), 20.0) is None
+
+
+def eye_in(socket: int, colour: tuple[float, float, float] = (1.0, 0.75, 0.6)) -> np.ndarray:
+    """An eye whose socket above has this brightness; the skin below has 200."""
+    side = opening().shape[0]
+    light = np.where(np.arange(side)[:, None] < 60, float(socket), 200.0) * np.ones((1, side))
+    crop = light[..., None] * np.array(colour)
+    crop[opening()] = (60, 40, 30)
+    return crop.round().astype(np.uint8)
+
+
+def lid_over_skin(socket: int) -> float:
+    closed = closed_skin(eye_in(socket), opening(), WIDTH, np.zeros(opening().shape, np.float32))
+    lid = closed[52:64, 50:70].astype(float).mean((0, 1))
+    return float(lid.mean() / (200.0 * np.mean((1.0, 0.75, 0.6))))
+
+
+def test_lids_in_side_light_are_not_of_two_shades():
+    shaded, lit = lid_over_skin(90), lid_over_skin(260 - 40)
+    assert 0.7 < shaded < lit < 1.12
+    assert lit - shaded < 0.25
+
+
+def test_the_shade_on_a_lid_is_warm_and_grey_pictures_stay_grey():
+    none = np.zeros(opening().shape, np.float32)
+    closed = closed_skin(eye_in(200), opening(), WIDTH, none).astype(float)
+    rim = closed[72:76, 50:70].mean((0, 1))
+    assert rim[1] / rim[0] < 0.72, "darker than skin, whose green is .75 of its red, and redder"
+    grey = closed_skin(eye_in(200, (1.0, 1.0, 1.0)), opening(), WIDTH, none).astype(int)
+    lid = grey[45:70, 45:75]
+    assert (lid.max(-1) - lid.min(-1)).max() <= 12

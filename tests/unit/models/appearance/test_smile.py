@@ -102,3 +102,21 @@ def test_lips_that_shine_are_no_teeth():
     teeth = take_teeth(picture, points)[0]
     assert teeth[203:208, 140:160, 3].min() > 200
     assert teeth[213:215, 140:160, 3].max() < 60
+
+
+def test_what_fills_the_corners_is_red_as_lips_are_not_grey():
+    picture, points = smiling()
+    clean = take_teeth(picture, points)[1].astype(float)
+    for x in (108, 192):
+        corner = clean[198:204, x - 3 : x + 4].reshape(-1, 3).mean(0)
+        # Skin in shadow would have .80; the lower lip has .60 and the upper one .625.
+        assert corner[1] / corner[0] < 0.70
+
+
+def test_a_crease_beyond_a_corner_goes_too():
+    picture, points = smiling()
+    for ends in ((86, 96), (204, 214)):
+        cv2.line(picture, (ends[0], 200), (ends[1], 200), (90, 60, 50), 3)
+    clean = take_teeth(picture, points)[1]
+    for part in (np.s_[198:203, 87:95], np.s_[198:203, 206:214]):
+        assert (picture[part] @ GREY).min() < 80 < 130 < (clean[part] @ GREY).min()
