@@ -65,6 +65,11 @@ class BatchingEngine:
         """Return what runs the graph, for people."""
         return self._engine.provider
 
+    @property
+    def waiting(self) -> int:
+        """How many inputs wait for their run."""
+        return len(self._waiting)
+
     def warm_up(self) -> None:
         """Warm the engine up."""
         self._engine.warm_up()

@@ -87,10 +87,15 @@ class BackgroundBuild:
         self._thread = threading.Thread(target=self._follow, name="plan-build", daemon=True)
         self._thread.start()
 
+    @property
+    def running(self) -> bool:
+        """Whether the process is still there."""
+        return self._process.poll() is None
+
     def cancel(self) -> None:
         """End the process; ``done`` is not called any more. Safe to call from ``done`` too."""
         self._cancelled = True
-        if self._process.poll() is None:
+        if self.running:
             self._process.terminate()
             try:
                 self._process.wait(_STOP_S)

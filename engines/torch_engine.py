@@ -53,7 +53,8 @@ class TorchEngine:
 
     Args:
         graph: the shipped ``.onnx``.
-        device: ``"cuda"`` or ``"cpu"``; CUDA if there is one, by default.
+        device: ``"cuda"`` or ``"cpu"``; CUDA if there is one, by default. On ``"meta"`` tensors
+            have shapes but no values: nothing runs, see ``shapes``.
         buckets: batch sizes that get a CUDA graph; others are padded.
         threads: of torch on the CPU, for the whole process.
 
@@ -65,14 +66,14 @@ class TorchEngine:
         self,
         graph: Path,
         *,
-        device: Literal["cuda", "cpu"] | None = None,
+        device: Literal["cuda", "cpu", "meta"] | None = None,
         buckets: tuple[int, ...] = BUCKETS,
         threads: int = 1,
     ) -> None:
         wanted = device or ("cuda" if torch.cuda.is_available() else "cpu")
         if wanted == "cuda" and not torch.cuda.is_available():
             raise EngineError("This PyTorch finds no CUDA.")
-        self.provider = "torch CUDA" if wanted == "cuda" else "torch CPU"
+        self.provider = f"torch {wanted if wanted == 'meta' else wanted.upper()}"
         if wanted == "cpu":
             torch.set_num_threads(threads)
         self._name = graph.name
@@ -94,6 +95,16 @@ class TorchEngine:
         """Run once on zeros; on CUDA, record every batch size."""
         for batch in self._buckets if self._device.type == "cuda" else (1,):
             self.run(self._zeros(batch))
+
+    def shapes(self, batch: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the outputs for a batch.
+
+        On the device ``meta`` a step that reads a value raises; what reads none can be recorded as
+        a CUDA graph.
+        """
+        with torch.inference_mode():
+            zeros = {n: torch.from_numpy(v).to(self._device) for n, v in self._zeros(batch).items()}
+            return {n: tuple(v.shape) for n, v in self._forward(zeros).items()}
 
     def run(self, inputs: Tensors) -> dict[str, NDArray[np.generic]]:
         """Run the graph; on CUDA a batch is padded to the next size that was recorded."""

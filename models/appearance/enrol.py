@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -42,13 +42,24 @@ SMALLEST_FACE = 96  # pixels across the face
 LARGEST_TILT = np.radians(40.0)
 LARGEST_TURN = np.radians(35.0)
 MILD_TURN = np.radians(18.0)
-_WITH_EARS = 1.1  # of the mean of the oval's width and height
-_SECOND_FACE = 1 / 3  # of the largest one's width
-_DARKEST = 32.0  # mean of the face, 0-255
-_WORST_FIT = 0.035  # weighted rms over face width
-_BAR = 0.26  # brightness step over brightness
-_SHOUTING = 0.36  # opening of the lips over the mouth's width; laughter stays below
-_TIGHT = 2.2  # face widths in the crop
+
+
+class _EnrolTuning(NamedTuple):
+    """Which photos enrolment refuses.
+
+    Set by eye on good and bad photos, not fitted.
+    """
+
+    with_ears: float = 1.1  # of the mean of the oval's width and height
+    second_face: float = 1 / 3  # of the largest one's width
+    darkest: float = 32.0  # mean of the face, 0-255
+    worst_fit: float = 0.035  # weighted rms over face width
+    bar: float = 0.26  # brightness step over brightness
+    shouting: float = 0.36  # opening of the lips over the mouth's width; laughter stays below
+    tight: float = 2.2  # face widths in the crop
+
+
+_TUNING = _EnrolTuning()
 
 
 class Landmarks(Protocol):
@@ -183,7 +194,7 @@ def assemble(layers: Layers, points: Floats, fit: Fit, geometry: Geometry) -> Id
 
 def _width(points: Floats) -> float:
     """Return the face's size across, with ears, from the oval's area, which changes least."""
-    return float(_WITH_EARS * np.sqrt(np.ptp(points[list(OVAL), :2], axis=0).prod()))
+    return float(_TUNING.with_ears * np.sqrt(np.ptp(points[list(OVAL), :2], axis=0).prod()))
 
 
 def _only_face(faces: list[Landmarks]) -> Floats:
@@ -191,7 +202,7 @@ def _only_face(faces: list[Landmarks]) -> Floats:
     if not faces:
         raise EnrolmentRefused("No face was found in the photo.", "no-face")
     ordered = sorted((face.points for face in faces), key=_width, reverse=True)
-    if len(ordered) > 1 and _width(ordered[1]) > _SECOND_FACE * _width(ordered[0]):
+    if len(ordered) > 1 and _width(ordered[1]) > _TUNING.second_face * _width(ordered[0]):
         raise EnrolmentRefused(
             "There are several faces in the photo; please use one of one person.", "several-faces"
         )
@@ -212,7 +223,7 @@ def mouth_opening(points: Floats) -> float:
 
 def _check_light(photo: Image, landmarks: Floats) -> None:
     mask = polygon_mask(landmarks[list(OVAL), :2], photo.shape[:2])
-    if not mask.any() or float(photo[mask].mean()) < _DARKEST:
+    if not mask.any() or float(photo[mask].mean()) < _TUNING.darkest:
         raise EnrolmentRefused("The photo is too dark to see the face.", "too-dark")
 
 
@@ -226,7 +237,7 @@ def _check_fit(fit: Fit, points: Floats) -> None:
         raise EnrolmentRefused(
             "The face is turned too far away; please look towards the camera.", "face-turned"
         )
-    if not np.isfinite(fit.rms) or fit.rms > _WORST_FIT * _width(points):
+    if not np.isfinite(fit.rms) or fit.rms > _TUNING.worst_fit * _width(points):
         raise EnrolmentRefused("The face could not be measured; it may be covered.", "face-covered")
 
 
@@ -289,7 +300,7 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     pitch, yaw, _ = fit.angles
-    if framing.tight < min(_TIGHT, FACE_WIDTHS):
+    if framing.tight < min(_TUNING.tight, FACE_WIDTHS):
         notes.append("The photo is cropped tightly; one with some shoulder looks better.")
     if framing.side < 0.6 * framing.size:
         notes.append("The photo is small, so the picture will be soft.")
@@ -297,11 +308,11 @@ def _notes(
         notes.append("The face is turned a little; a frontal photo moves more naturally.")
     if eye_opening(points) < EYES_NEARLY_CLOSED:
         notes.append("The eyes are nearly closed; a photo with open eyes looks better.")
-    if mouth_opening(points) > _SHOUTING:
+    if mouth_opening(points) > _TUNING.shouting:
         notes.append("The mouth is wide open; a photo with closed lips or a smile looks better.")
     if float(alpha[: max(1, len(alpha) // 100)].mean()) > 0.10:
         notes.append("The hair touches the upper edge of the photo; leave some room above it.")
-    if frames.size == 0 and _bar_across_nose(picture, points) > _BAR:
+    if frames.size == 0 and _bar_across_nose(picture, points) > _TUNING.bar:
         notes.append(
             "There seem to be glasses or a hard shadow across the eyes; "
             "they bend with the face when it moves."

@@ -8,9 +8,10 @@ premultiplied, so nothing of the old background is mixed into the new one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -25,13 +26,28 @@ from visavis.models.renderer.patches import Box, Patch, Patches, compose, compos
 CANVASES = ((1280, 720), (1920, 1080), (720, 1280), (512, 512))
 FRAMINGS = ("head", "bust", "photo")
 LARGEST = 512  # pixels of the drawn square's side
-_FACE_SHARE = {"head": 0.52, "bust": 0.36}  # chin to hairline over the canvas's height
-_FACE_AT = {"head": 0.50, "bust": 0.44}  # where the middle of it stands, from the top
-_ABOVE = 0.42  # of the canvas's height: the face's middle stands that high at least
-_WIDEST = 0.62  # of the canvas's width that chin to hairline may measure, on tall canvases
-_TOUCHES = 0.02  # of the upper row that is person: then the photo cut the hair
-_GRID = 32  # pixels: sides above LARGEST are multiples, so that 16 drawn ones fit whole ones
 HELD = 0.06  # of the square's side over which motion fades out beside what stands still
+
+
+class _CanvasTuning(NamedTuple):
+    """Where a person stands on a canvas.
+
+    Set by eye on rendered portraits, not fitted.
+    """
+
+    # Chin to hairline over the canvas's height
+    face_share: Mapping[str, float] = MappingProxyType({"head": 0.52, "bust": 0.36})
+    # Where the middle of it stands, from the top
+    face_at: Mapping[str, float] = MappingProxyType({"head": 0.50, "bust": 0.44})
+    above: float = 0.42  # of the canvas's height: the face's middle stands that high at least
+    # Of the canvas's width that chin to hairline may measure, on tall canvases
+    widest: float = 0.62
+    touches: float = 0.02  # of the upper row that is person: then the photo cut the hair
+    # Pixels: sides above LARGEST are multiples, so that 16 drawn ones fit whole ones
+    grid: int = 32
+
+
+_TUNING = _CanvasTuning()
 
 
 @dataclass(frozen=True)
@@ -85,18 +101,18 @@ def place(identity: Identity, width: int, height: int, framing: str) -> Placemen
     landmarks = load_basis().landmarks
     hairline, chin = (float(identity.source[landmarks[n], 1]) / identity.size for n in (10, 152))
     middle = float(np.mean([eye.iris[0] for eye in identity.eyes])) / identity.size
-    touches = float((identity.alpha[0] > 127).mean()) > _TOUCHES
+    touches = float((identity.alpha[0] > 127).mean()) > _TUNING.touches
     least = height if touches else 1
     # A photo that ends below the chin stands on the lower edge: large enough not to look sunken.
     middle_row = 0.5 * (hairline + chin)
-    least = max(least, round(_ABOVE * height / (1 - min(middle_row, 0.9))))
+    least = max(least, round(_TUNING.above * height / (1 - min(middle_row, 0.9))))
     if framing == "photo":
         side = _even(max(least, height if width >= height else width))
         return Placement(side, (width - side) // 2, height - side, min(side, LARGEST))
     face = chin - hairline
-    wanted = min(_FACE_SHARE[framing] * height, _WIDEST * width) / face
+    wanted = min(_TUNING.face_share[framing] * height, _TUNING.widest * width) / face
     side = _even(max(least, round(wanted)))
-    top = round(_FACE_AT[framing] * height - middle_row * side)
+    top = round(_TUNING.face_at[framing] * height - middle_row * side)
     top = max(top, height - side)
     if touches:
         top = min(top, 0)
@@ -104,7 +120,7 @@ def place(identity: Identity, width: int, height: int, framing: str) -> Placemen
 
 
 def _even(side: int) -> int:
-    step = 4 if side <= LARGEST else _GRID
+    step = 4 if side <= LARGEST else _TUNING.grid
     return -(-side // step) * step
 
 

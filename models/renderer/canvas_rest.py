@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -15,10 +15,21 @@ Backdrop = str | tuple[int, int, int] | Image
 """``own``, ``blur`` or ``transparent``, a colour in RGB, or a picture ``(h, w, 3)``."""
 
 BACKDROPS = ("own", "blur", "transparent")
-_BLUR = 0.022  # of the canvas's longer side: sigma of a blurred backdrop
-_FACE = 1.25  # inter-ocular distances from the face's middle to its sides
-_FROM_TOP = 0.35  # of what a backdrop has too many of its rows that goes at the top
-_MARGIN = 1.02  # a backdrop is drawn a little larger, so that its own edges stay outside
+
+
+class _BackdropTuning(NamedTuple):
+    """How a backdrop is blurred and placed.
+
+    Set by eye on rendered portraits, not fitted.
+    """
+
+    blur: float = 0.022  # of the canvas's longer side: sigma of a blurred backdrop
+    face: float = 1.25  # inter-ocular distances from the face's middle to its sides
+    from_top: float = 0.35  # of what a backdrop has too many of its rows that goes at the top
+    margin: float = 1.02  # a backdrop is drawn a little larger, so that its own edges stay outside
+
+
+_TUNING = _BackdropTuning()
 
 
 class Placed(Protocol):
@@ -72,7 +83,7 @@ def lay_backdrop(
     else:
         picture = cover(identity.background, width, height)
     if backdrop == "blur":
-        sigma = _BLUR * max(width, height)
+        sigma = _TUNING.blur * max(width, height)
         picture = cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
     return np.ascontiguousarray(picture), opacity
 
@@ -80,9 +91,9 @@ def lay_backdrop(
 def cover(picture: Image, width: int, height: int) -> Image:
     """Return the picture scaled and cut so that it fills ``(height, width)``."""
     rows, columns = picture.shape[:2]
-    scale = max(width / columns, height / rows) * _MARGIN
+    scale = max(width / columns, height / rows) * _TUNING.margin
     scaled = _resized(picture, max(width, round(columns * scale)), max(height, round(rows * scale)))
-    top = round((scaled.shape[0] - height) * _FROM_TOP)
+    top = round((scaled.shape[0] - height) * _TUNING.from_top)
     left = (scaled.shape[1] - width) // 2
     return np.ascontiguousarray(scaled[top : top + height, left : left + width])
 
@@ -108,7 +119,7 @@ def beside(identity: Identity, placed: Placed, rest: Image, opacity: Image) -> N
     gap = max(placed.left, width - placed.left - placed.side)
     added = min(size, int(np.ceil(gap / scale)) + 2)
     iris = float(np.mean([eye.iris[0] for eye in identity.eyes]))
-    face = _FACE * identity.inter_ocular_px
+    face = _TUNING.face * identity.inter_ocular_px
     person = np.dstack([identity.foreground, identity.alpha])
     wide = extend_sides(person, (iris - face, iris + face), added)
     grown = _resized(wide, round(wide.shape[1] * scale), placed.side)

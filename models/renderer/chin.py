@@ -7,6 +7,8 @@ goes on instead.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
@@ -14,16 +16,27 @@ from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.arrays import Floats, Ints, ease
 from visavis.models.renderer.raster.warp import FAR, rasterise
 
-_WIDTH = 5.0  # cm from the middle
-_BEGINS = 0.6  # of the way from lower lip to chin, above which there is no edge
-_STEP = 0.5  # cm of depth at the chin's edge
-_BELOW = 1.5  # cm below the chin's landmark, how far the edge is looked for
-_SHADOW = 0.45  # cm below the edge that its shadow reaches
-_SMOOTH = 0.4  # cm to either side over which the edge is smoothed
-_BEHIND = (0.8, 2.6)  # cm behind the chin's edge over which the throat begins
-_ABOVE = 0.2  # cm above the edge where its depth is read
-_RAISED = np.radians((1.5, 7.0))  # pitch over which the shadow leaves the neck
-_ENDS = 1.2  # cm beyond both ends of the edge over which that fades
+
+class _ChinTuning(NamedTuple):
+    """Where the edge of the chin is, and how its step in depth is drawn.
+
+    Centimetres are those of the fitted head. Set by eye on rendered portraits, not fitted.
+    """
+
+    width: float = 5.0  # cm from the middle
+    begins: float = 0.6  # of the way from lower lip to chin, above which there is no edge
+    step: float = 0.5  # cm of depth at the chin's edge
+    below: float = 1.5  # cm below the chin's landmark, how far the edge is looked for
+    shadow: float = 0.45  # cm below the edge that its shadow reaches
+    smooth: float = 0.4  # cm to either side over which the edge is smoothed
+    # cm behind the chin's edge over which the throat begins
+    behind: tuple[float, float] = (0.8, 2.6)
+    above: float = 0.2  # cm above the edge where its depth is read
+    raised: Floats = np.radians((1.5, 7.0))  # pitch over which the shadow leaves the neck
+    ends: float = 1.2  # cm beyond both ends of the edge over which that fades
+
+
+_TUNING = _ChinTuning()
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -77,7 +90,7 @@ class Chin:
         self._lip, self._chin = (int(basis.landmarks[n]) for n in (17, 152))
         chin = points[self._chin]
         self._edge, self._share = _edge(depth, points[self._lip], chin, scale)
-        rows = np.clip(np.rint(self._edge) - round(_ABOVE * scale), 0, size - 1).astype(int)
+        rows = np.clip(np.rint(self._edge) - round(_TUNING.above * scale), 0, size - 1).astype(int)
         front = depth[rows, np.arange(size)]
         # Relative to the chin, which may turn; where there is no face, nothing is behind it.
         self._front = np.where(front > FAR / 2, front - chin[2], FAR).astype(np.float32)
@@ -95,15 +108,16 @@ class Chin:
             points: ``(V, 3)`` the frame's vertices in pixels.
             pitch: of the head, radians; chin down is positive.
         """
-        t = float(np.clip((-pitch - _RAISED[0]) / (_RAISED[1] - _RAISED[0]), 0, 1))
+        begins, full = _TUNING.raised
+        t = float(np.clip((-pitch - begins) / (full - begins), 0, 1))
         if t == 0:
             return
         front = self._front + points[self._chin, 2]
-        near, far = (np.float32(d * self._scale) for d in _BEHIND)
+        near, far = (np.float32(d * self._scale) for d in _TUNING.behind)
         raised = np.float32(ease(t))
-        shadow = np.float32(_SHADOW * self._scale)
+        shadow = np.float32(_TUNING.shadow * self._scale)
         lip, chin = points[self._lip, 1], points[self._chin, 1]
-        first = int(lip + _BEGINS * (chin - lip)) - top
+        first = int(lip + _TUNING.begins * (chin - lip)) - top
         _continue_neck(
             depth, flow, self._edge, self._share, front, shadow, near, far, first, raised
         )
@@ -113,17 +127,17 @@ def _edge(depth: Floats, lip: Floats, chin: Floats, scale: float) -> tuple[Float
     """Return the row in which the chin ends before the throat per column, and how sure that is."""
     size = depth.shape[0]
     rows, share = np.full(size, -1.0, np.float32), np.zeros(size, np.float32)
-    first, last = (int(np.clip(chin[0] + s * _WIDTH * scale, 0, size - 1)) for s in (-1, 1))
-    top = int(np.clip(lip[1] + _BEGINS * (chin[1] - lip[1]), 0, size - 2))
-    bottom = int(np.clip(chin[1] + _BELOW * scale, top + 1, size - 1))
+    first, last = (int(np.clip(chin[0] + s * _TUNING.width * scale, 0, size - 1)) for s in (-1, 1))
+    top = int(np.clip(lip[1] + _TUNING.begins * (chin[1] - lip[1]), 0, size - 2))
+    bottom = int(np.clip(chin[1] + _TUNING.below * scale, top + 1, size - 1))
     part = depth[top : bottom + 1, first : last + 1]
-    steps = (part[:-1] - part[1:] > _STEP * scale) & (part[1:] > FAR / 2)
+    steps = (part[:-1] - part[1:] > _TUNING.step * scale) & (part[1:] > FAR / 2)
     found = np.flatnonzero(steps.any(0))
     if len(found) < scale:
         return rows, share
     columns = np.arange(found[0], found[-1] + 1)
     line = np.interp(columns, found, top + steps.argmax(0)[found])
-    half = max(1, round(_SMOOTH * scale))
+    half = max(1, round(_TUNING.smooth * scale))
     around = np.lib.stride_tricks.sliding_window_view(np.pad(line, half, "edge"), 2 * half + 1)
     line = np.median(around, 1)
     # The jaw goes on as it rises at either end.
@@ -135,5 +149,5 @@ def _edge(depth: Floats, lip: Floats, chin: Floats, scale: float) -> tuple[Float
     rows[:] = np.interp(x, first + columns, line)
     for slope, away in zip(slopes, beyond, strict=True):
         rows += min(slope, 0.0) * away
-    share[:] = np.clip(1 - np.maximum(*beyond) / (_ENDS * scale), 0, 1)
+    share[:] = np.clip(1 - np.maximum(*beyond) / (_TUNING.ends * scale), 0, 1)
     return rows, share

@@ -7,6 +7,8 @@ above it closes where a skull would. Its texture mirrors the hair inside.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +16,30 @@ from numpy.typing import NDArray
 from visavis.models.arrays import Floats, Image
 
 OUTSIDE = 0.18  # of the picture's side that is added, as far as the shell reaches
-_SLOPE_ROWS = 0.03  # of the side over which the outline's slope is measured
-_SHORTEST = 0.10  # of the half width that a cut crown rises at least
-_ROUND = 0.55  # of the height of a round cap that it rises at least
-_SMALLEST = 0.015  # of the side: shorter runs of an edge are no part of the outline
-_CROWN = 1.16  # from eyes to crown over eyes to chin, hair included
-_MERGED = 0.06  # of the side: gaps in the top row that do not end the head
-_EDGE = 1.0  # pixels of softness
-_SHARP = 0.2  # of what is added, next to the edge, that is not softened
-_SOFT, _SOFTENED = 0.08, 0.75  # of what is added: blur; its share further out
-_SAME = 30  # of 255: hair and forehead that differ less are not told apart
-_SKIN = 0.5  # of a row between the temples from which it is forehead
-_THINNEST = 0.4  # of the rows above the hairline that are mirrored at least
+
+
+class _CrownTuning(NamedTuple):
+    """How a crown that the photo's edge cuts is continued.
+
+    Set by eye on rendered portraits, not fitted.
+    """
+
+    slope_rows: float = 0.03  # of the side over which the outline's slope is measured
+    shortest: float = 0.10  # of the half width that a cut crown rises at least
+    round: float = 0.55  # of the height of a round cap that it rises at least
+    smallest: float = 0.015  # of the side: shorter runs of an edge are no part of the outline
+    eyes_to_crown: float = 1.16  # from eyes to crown over eyes to chin, hair included
+    merged: float = 0.06  # of the side: gaps in the top row that do not end the head
+    edge: float = 1.0  # pixels of softness
+    sharp: float = 0.2  # of what is added, next to the edge, that is not softened
+    soft: float = 0.08  # of what is added: blur
+    softened: float = 0.75  # its share further out
+    same: int = 30  # of 255: hair and forehead that differ less are not told apart
+    skin: float = 0.5  # of a row between the temples from which it is forehead
+    thinnest: float = 0.4  # of the rows above the hairline that are mirrored at least
+
+
+_TUNING = _CrownTuning()
 
 
 def rows_outside(size: int) -> int:
@@ -90,7 +104,9 @@ def extend_top(person: Image, eyes: tuple[float, float], chin: float, hairline: 
     alpha = np.zeros(colour.shape[:2], np.float32)
     segment = _segment(person[0, :, 3], eyes[0])
     if segment is not None:
-        alpha = _dome(person[..., 3], segment, added, eyes[1] - _CROWN * (chin - eyes[1]))
+        alpha = _dome(
+            person[..., 3], segment, added, eyes[1] - _TUNING.eyes_to_crown * (chin - eyes[1])
+        )
     opacity = np.rint(255 * alpha).astype(np.uint8)
     return np.concatenate([np.dstack([colour, opacity]), person], 0)
 
@@ -102,10 +118,10 @@ def _hair_ends(middle: Image, hairline: float) -> float:
     top = np.median(middle[: max(2, rows // 8)].astype(np.float32), (0, 1))
     part = middle[:rows].astype(np.float32)
     skin = ((part - forehead) ** 2).sum(2) < ((part - top) ** 2).sum(2)
-    if np.abs(forehead - top).max() < _SAME:
+    if np.abs(forehead - top).max() < _TUNING.same:
         return float(rows)
-    found = np.flatnonzero(skin.mean(1) > _SKIN)
-    return max(float(found[0]), _THINNEST * rows) if len(found) else float(rows)
+    found = np.flatnonzero(skin.mean(1) > _TUNING.skin)
+    return max(float(found[0]), _TUNING.thinnest * rows) if len(found) else float(rows)
 
 
 def _mirrored(colour: Image, added: int, hairline: float) -> Image:
@@ -119,8 +135,11 @@ def _mirrored(colour: Image, added: int, hairline: float) -> Image:
 def _softened(folded: Image) -> Image:
     """Soften what lies further out: whole locks that stand mirrored catch the eye."""
     added = len(folded)
-    soft = cv2.GaussianBlur(folded, (0, 0), _SOFT * added)
-    share = np.clip((np.arange(added, 0, -1) / added - _SHARP) / _SHARP, 0, 1) * _SOFTENED
+    soft = cv2.GaussianBlur(folded, (0, 0), _TUNING.soft * added)
+    share = (
+        np.clip((np.arange(added, 0, -1) / added - _TUNING.sharp) / _TUNING.sharp, 0, 1)
+        * _TUNING.softened
+    )
     mixed = folded * (1 - share[:, None, None]) + soft * share[:, None, None]
     return np.rint(mixed).astype(np.uint8)
 
@@ -128,10 +147,10 @@ def _softened(folded: Image) -> Image:
 def _runs(row: NDArray[np.uint8]) -> list[tuple[int, int]]:
     """Return (first, last) of every part of an edge that the person covers."""
     solid = (row > 127).astype(np.uint8)
-    gap = max(3, round(_MERGED * len(row)) | 1)
+    gap = max(3, round(_TUNING.merged * len(row)) | 1)
     solid = cv2.morphologyEx(solid[None], cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))[0]
     edges = np.flatnonzero(np.diff(np.concatenate([[0], solid, [0]])))
-    shortest = _SMALLEST * len(row)
+    shortest = _TUNING.smallest * len(row)
     return [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2) if b - a > shortest]
 
 
@@ -153,7 +172,7 @@ def _dome(alpha: Image, segment: tuple[int, int], added: int, crown: float) -> F
     half = max(1.0, 0.5 * (segment[1] - segment[0] + 1))
     slopes = [max(0.0, -_slope(alpha, segment, o)) for o in (-1, 1)]
     cap = _cap(half, float(np.mean(slopes)))
-    height = max(min(max(-crown, _SHORTEST * half), cap), _ROUND * cap)
+    height = max(min(max(-crown, _TUNING.shortest * half), cap), _TUNING.round * cap)
     return _ellipse(alpha.shape[1], added, segment, slopes, min(max(height, 2.0), added - 3.0))
 
 
@@ -175,17 +194,18 @@ def _ellipse(
     middle = 0.5 * (run[0] + run[1])
     x = np.arange(width, dtype=np.float32)[None]
     inside = np.minimum(
-        (x - (middle - sides[0][:, None])) / _EDGE, ((middle + sides[1][:, None]) - x) / _EDGE
+        (x - (middle - sides[0][:, None])) / _TUNING.edge,
+        ((middle + sides[1][:, None]) - x) / _TUNING.edge,
     )
     inside = np.where((sides[0] + sides[1] < 1.0)[:, None], -1.0, inside)
     shape = np.clip(inside + 0.5, 0, 1).astype(np.float32)
-    return np.asarray(cv2.GaussianBlur(shape, (0, 0), _EDGE), np.float32)
+    return np.asarray(cv2.GaussianBlur(shape, (0, 0), _TUNING.edge), np.float32)
 
 
 def _slope(alpha: Image, run: tuple[int, int], outward: int) -> float:
     """Return how many columns one end of a run moves outwards per row towards the edge."""
-    rows = max(4, round(_SLOPE_ROWS * alpha.shape[0]))
-    gap = max(3, round(_MERGED * alpha.shape[1]) | 1)
+    rows = max(4, round(_TUNING.slope_rows * alpha.shape[0]))
+    gap = max(3, round(_TUNING.merged * alpha.shape[1]) | 1)
     solid = (alpha[:rows] > 127).astype(np.uint8)
     solid = cv2.morphologyEx(solid, cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))
     start = int(np.clip(sum(run) // 2, 0, alpha.shape[1] - 1))

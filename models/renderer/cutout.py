@@ -11,6 +11,7 @@ not know which was which preferred the plain matte in five of six pictures.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,15 +25,26 @@ Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-_THREAD = 1 / 40  # of the picture: what is thinner holds nothing that is wider beyond it
-_REACH = 1.6  # of that: how far thin parts of the person themselves may reach
-_SURE, _NONE = 0.98, 0.02
-_COLOURS = 6
-_LIKE_BACKDROP = 0.5  # of the distance to the person's colours: then it is backdrop
-_SMALLEST = 0.004  # of the picture: smaller parts are left to the edge
-_BESIDE = 0.8  # of a part is above the chin, or it is clothes
-_GRAIN = 1 / 80  # of the picture: what is narrower is no part
-_SMOOTH = 1 / 300  # of the picture: sigma over which the outline of clothes is drawn
+
+class _CutoutTuning(NamedTuple):
+    """What of a matte is the person, before a background of another colour.
+
+    Set by eye on cut-outs of 55 portraits, not fitted.
+    """
+
+    thread: float = 1 / 40  # of the picture: what is thinner holds nothing that is wider beyond it
+    reach: float = 1.6  # of that: how far thin parts of the person themselves may reach
+    sure: float = 0.98  # opacity from which it is the person
+    none: float = 0.02  # opacity up to which it is not
+    colours: int = 6  # that a backdrop, and a person, is described by
+    like_backdrop: float = 0.5  # of the distance to the person's colours: then it is backdrop
+    smallest: float = 0.004  # of the picture: smaller parts are left to the edge
+    beside: float = 0.8  # of a part is above the chin, or it is clothes
+    grain: float = 1 / 80  # of the picture: what is narrower is no part
+    smooth: float = 1 / 300  # of the picture: sigma over which the outline of clothes is drawn
+
+
+_TUNING = _CutoutTuning()
 
 
 def cut_out(identity: Identity) -> Identity:
@@ -48,12 +60,12 @@ def cut_out(identity: Identity) -> Identity:
 def _edge_colours(identity: Identity, before: Floats, alpha: Floats) -> Image:
     """Return the person's colours, ``(S, S, 3)``: as they were, but at the edge free of the old."""
     solved = foreground_colour(identity.photo, alpha, identity.background)
-    inner = push_pull(identity.photo, alpha > _SURE)
+    inner = push_pull(identity.photo, alpha > _TUNING.sure)
     # At a tenth of opacity nothing of a colour can be known; what is inside beside it is likelier.
     trust = np.clip((alpha[..., None] - 0.3) / 0.6, 0, 1)
     colour = np.clip(np.rint(solved * trust + inner * (1 - trust)), 0, 255).astype(np.uint8)
     # Further in, enrolment may have closed a smile or taken glasses off.
-    inside = ((before > _SURE) & (alpha > _SURE))[..., None]
+    inside = ((before > _TUNING.sure) & (alpha > _TUNING.sure))[..., None]
     return np.where(inside, identity.foreground, colour)
 
 
@@ -85,7 +97,7 @@ def _feathered(alpha: Floats, kept: Mask) -> Floats:
 
 def _without_threads(identity: Identity, alpha: Floats) -> Floats:
     """Take off what is joined to the person by something thin only."""
-    radius = _THREAD * len(alpha) / 2
+    radius = _TUNING.thread * len(alpha) / 2
     solid = (alpha > 0.5).astype(np.uint8)
     # What the picture's edge cuts is as thick as it would be beyond it.
     pad = round(radius) + 1
@@ -95,7 +107,7 @@ def _without_threads(identity: Identity, alpha: Floats) -> Floats:
     kept &= core > 0
     if not kept.any():
         return alpha
-    near = cv2.dilate(kept.astype(np.uint8), _disc(radius * (1 + _REACH))) > 0
+    near = cv2.dilate(kept.astype(np.uint8), _disc(radius * (1 + _TUNING.reach))) > 0
     return _feathered(alpha, near)
 
 
@@ -111,26 +123,26 @@ def _certain(identity: Identity) -> Mask:
 
 def _without_backdrop(identity: Identity, alpha: Floats) -> Floats:
     """Take off large parts beside the person that have the backdrop's colours, not theirs."""
-    person, certain, behind = alpha > 0.5, _certain(identity), alpha < _NONE
-    if behind.mean() < _SMALLEST * 10 or not (person & certain).any():
+    person, certain, behind = alpha > 0.5, _certain(identity), alpha < _TUNING.none
+    if behind.mean() < _TUNING.smallest * 10 or not (person & certain).any():
         return alpha
     picture = cv2.GaussianBlur(identity.photo, (0, 0), len(alpha) / 170).astype(np.float32)
     own, other = (_palette(picture[mask]) for mask in (person & certain, behind))
     at = person & ~certain
     to_own, to_other = (_distance(picture[at], colours) for colours in (own, other))
     like = np.zeros(alpha.shape, np.uint8)
-    like[at] = to_other < _LIKE_BACKDROP * to_own
-    like = cv2.morphologyEx(like, cv2.MORPH_OPEN, _disc(_GRAIN * len(alpha)))
+    like[at] = to_other < _TUNING.like_backdrop * to_own
+    like = cv2.morphologyEx(like, cv2.MORPH_OPEN, _disc(_TUNING.grain * len(alpha)))
     count, labels, facts, _ = cv2.connectedComponentsWithStats(like)
     _, y, height = _face(identity)
     above = np.bincount(labels[: round(y + height / 2)].ravel(), minlength=count)
     area = facts[:, cv2.CC_STAT_AREA]
     # Clothes have the colours of some backdrop or other; lamps and posters hang beside the head.
-    beside = (area > _SMALLEST * alpha.size) & (above > _BESIDE * area)
+    beside = (area > _TUNING.smallest * alpha.size) & (above > _TUNING.beside * area)
     large = [n for n in range(1, count) if beside[n]]
     if not large:
         return alpha
-    gone = cv2.dilate(_u8(np.isin(labels, large)), _disc(_GRAIN * len(alpha))) > 0
+    gone = cv2.dilate(_u8(np.isin(labels, large)), _disc(_TUNING.grain * len(alpha))) > 0
     left = _without_threads(identity, np.where(gone & ~certain, 0, alpha).astype(np.float32))
     return _feathered(alpha, left > 0.5)
 
@@ -144,7 +156,7 @@ def _palette(colours: Floats) -> Floats:
     few = colours[:: max(1, len(colours) // 4000)].astype(np.float32)
     cv2.setRNGSeed(0)
     stop = (cv2.TERM_CRITERIA_MAX_ITER, 12, 0.0)
-    count = min(_COLOURS, len(few))
+    count = min(_TUNING.colours, len(few))
     _, _, centres = cv2.kmeans(few, count, None, stop, 1, cv2.KMEANS_PP_CENTERS)  # type: ignore[call-overload]
     return np.asarray(centres, np.float32)
 
@@ -157,7 +169,7 @@ def _distance(colours: Floats, palette: Floats) -> Floats:
 def _smooth_clothes(identity: Identity, alpha: Floats) -> Floats:
     """Draw the outline below the chin smoothly: cloth has no strands, a matte has steps."""
     _, y, height = _face(identity)
-    soft = cv2.GaussianBlur(alpha, (0, 0), _SMOOTH * len(alpha))
+    soft = cv2.GaussianBlur(alpha, (0, 0), _TUNING.smooth * len(alpha))
     sharp = np.clip((soft - 0.5) * 1.5 + 0.45, 0, 1)
     rows = np.arange(len(alpha), dtype=np.float32)[:, None]
     share = np.clip((rows - (y + 0.65 * height)) / (0.15 * height), 0, 1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from visavis.models.arrays import Floats, Image
 from visavis.models.renderer.geometry.expression import Expression
-from visavis.models.renderer.geometry.geometry import HeadPose
+from visavis.models.renderer.geometry.pose import HeadPose
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels, the latter two beyond
 

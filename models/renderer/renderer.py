@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,7 +18,8 @@ from visavis.models.renderer.chin import Chin
 from visavis.models.renderer.eyes.eyes import EyePainter
 from visavis.models.renderer.eyes.frames import FramePainter
 from visavis.models.renderer.frame import FacePatch, Frame, Opening
-from visavis.models.renderer.geometry.geometry import HeadPose, Rig, head_pose
+from visavis.models.renderer.geometry.geometry import Rig
+from visavis.models.renderer.geometry.pose import HeadPose, head_pose
 from visavis.models.renderer.mouth.mouth import MouthPainter, vertex_normals
 from visavis.models.renderer.patches import lay_alone
 from visavis.models.renderer.pictures import IdentityPictures, pictures_at
@@ -40,10 +42,21 @@ from visavis.models.renderer.refiner import (
 )
 from visavis.models.renderer.shell import STEP, THROAT, Shell, face_blend, hidden_in_photo
 
-_HOLE_REACH = 5.5  # cm around a hole whose skin triangles can cover it
-_STEP = 4.5  # pixels of a 512 picture: a larger jump of the flow is an edge, not a stretch
-_BAND = 32  # rows that are warped at a time, over the columns where the person is
-_OPEN = 0.012  # cm of gap from which the inside of the mouth is drawn
+
+class _RendererTuning(NamedTuple):
+    """Where the warp ends and the inside of the mouth begins.
+
+    Centimetres are those of the fitted head. Set by eye on rendered portraits, not fitted.
+    """
+
+    hole_reach: float = 5.5  # cm around a hole whose skin triangles can cover it
+    # pixels of a 512 picture: a larger jump of the flow is an edge, not a stretch
+    step: float = 4.5
+    band: int = 32  # rows that are warped at a time, over the columns where the person is
+    open: float = 0.012  # cm of gap from which the inside of the mouth is drawn
+
+
+_TUNING = _RendererTuning()
 
 
 def _seen_in_photo(
@@ -81,6 +94,7 @@ class Renderer:
 
     Attributes:
         rig: moves the identity's vertices.
+        refiner: repairs the warp; None where nothing does.
     """
 
     def __init__(
@@ -132,9 +146,9 @@ class Renderer:
         self._found = np.zeros((size * size // 8, 5), np.int16)
         self._person = self._person_box()
         self._solid = self._solid_cells()
-        bands = -(-int(self._person[3] - self._person[1]) // _BAND)
+        bands = -(-int(self._person[3] - self._person[1]) // _TUNING.band)
         self._spans = np.zeros((bands, 2), np.int64)
-        self._refiner = refiner
+        self.refiner = refiner
         self.warm_up()
 
     def _prepare_skin(self, basis: FaceBasis) -> Floats:
@@ -162,7 +176,7 @@ class Renderer:
         """Return the skin triangles that can cover mouth, left and right eye."""
         centres = points[self._skin].mean(1)
         rings = [self.rig.lips.upper, self._eyes[0].loop, self._eyes[1].loop]
-        reach = [_HOLE_REACH, 4.5, 4.5]
+        reach = [_TUNING.hole_reach, 4.5, 4.5]
         return [
             np.ascontiguousarray(
                 self._skin[np.linalg.norm(centres - points[r].mean(0), axis=1) < limit]
@@ -195,10 +209,10 @@ class Renderer:
         values = neutral()
         values[:52] = 0.3
         values[INDEX["headPitch"]] = -0.2
-        refiner, self._refiner = self._refiner, None
+        refiner, self.refiner = self.refiner, None
         self.render(values)
         self.render(neutral())
-        self._refiner = refiner
+        self.refiner = refiner
 
     def mouth_opening(self, coefficients: Floats) -> float:
         """Return the projected inner-lip gap over the inter-ocular distance."""
@@ -236,7 +250,7 @@ class Renderer:
         frame = Frame(self._out, self._source, expression, pose, model, points, face)
         mouth, eyes = self._openings(frame)
         self._compose(face)
-        step = np.float32(_STEP * self.size / 512)
+        step = np.float32(_TUNING.step * self.size / 512)
         soften_steps(frame.out, frame.source, face.depth, face.left, face.top, step, self._found)
         for painter, opening in zip(self._eyes, eyes, strict=True):
             if opening.coverage.size:
@@ -244,10 +258,10 @@ class Renderer:
         self._frames.paint(frame.out, pose)
         interior = None if mouth is None else self._mouth.paint(frame, mouth)
         self._mouth.draw_seam(frame)
-        if self._refiner is not None:
+        if self.refiner is not None:
             photo, unit = self._pictures.photo, self.rig.unit
             drawn = Drawn(frame.out, photo, frame.source, mouth, interior, unit)
-            refine_frame(self._refiner, drawn)
+            refine_frame(self.refiner, drawn)
         return frame.out
 
     @cached_property
@@ -272,7 +286,7 @@ class Renderer:
         opacity = self._opacity
         for k, (low, high) in enumerate(self._spans.tolist()):
             rows = slice(*(_from(v, first, every) for v in (
-                top + k * _BAND, min(top + (k + 1) * _BAND, bottom)
+                top + k * _TUNING.band, min(top + (k + 1) * _TUNING.band, bottom)
             )))  # fmt: skip
             columns = slice(*(_from(v, first, every) for v in (low, high)))
             if low < high and rows.start < rows.stop and columns.start < columns.stop:
@@ -289,11 +303,18 @@ class Renderer:
         x0, y0, x1, y1 = (int(v) for v in self._person)
         face = np.array([left, top, left + depth.shape[1], top + depth.shape[0]], np.int64)
         extents(
-            self._shell.flow, STEP, self._solid, self._lift, self._person, _BAND, face, self._spans
+            self._shell.flow,
+            STEP,
+            self._solid,
+            self._lift,
+            self._person,
+            _TUNING.band,
+            face,
+            self._spans,
         )
         background, out = self._pictures.background, self._out
         for k, (low, high) in enumerate(self._spans.tolist()):
-            band = slice(y0 + k * _BAND, min(y0 + (k + 1) * _BAND, y1))
+            band = slice(y0 + k * _TUNING.band, min(y0 + (k + 1) * _TUNING.band, y1))
             out[band, x0:low] = background[band, x0:low]
             out[band, high:x1] = background[band, high:x1]
             if self.alpha is not None:
@@ -336,7 +357,7 @@ class Renderer:
         """
         face, found = frame.face, []
         boxes = [self._mouth.box(frame.points), *(eye.box(frame.points) for eye in self._eyes)]
-        is_open = float(self.rig.lips.gap(frame.model).max()) > _OPEN
+        is_open = float(self.rig.lips.gap(frame.model).max()) > _TUNING.open
         for i, (box, tris) in enumerate(zip(boxes, self._hole_tris, strict=True)):
             x0, y0, x1, y1 = box
             coverage = np.zeros((max(0, y1 - y0), max(0, x1 - x0)), np.uint8)

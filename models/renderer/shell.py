@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,21 +12,37 @@ from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.layers.layers import push_pull
 from visavis.models.arrays import Floats, ease
 from visavis.models.renderer.crown import OUTSIDE
-from visavis.models.renderer.geometry.geometry import HeadPose, Rig
+from visavis.models.renderer.geometry.geometry import Rig
+from visavis.models.renderer.geometry.pose import HeadPose
 from visavis.models.renderer.raster.warp import FAR, invert_grid, rasterise
 
 NODES = 63
 STEP = 4  # pixels per cell of the inverse flow
-_DEPTH_SIGMA = 17 / 512  # of the picture
-_HAIR_BEHIND = 1.0  # cm behind the rim of the head
-_CONTOUR = 120  # points of the face's outline
-_TANGENT = 3  # of those on either side over which its direction is taken
-_REACH = 0.42  # inter-ocular distances over which the outline's movement fades
-_TURNED = (0.08, 0.42)  # z of the normal over which a rim hands over to the shell
-_HIDDEN = (0.15, 0.6)  # cm behind the jaw over which the neck's sides hand over
 THROAT = (2.4, 4.2)  # cm from the middle, how wide the throat is under the chin
-_ASIDE = np.radians((4.0, 10.0))  # of the photo, over which the throat's place is no longer known
-_FADE = (0.4, 2.4)  # cm from the face mesh's border over which it hands over to the shell
+
+
+class _ShellTuning(NamedTuple):
+    """How the head's outline carries hair and neck along.
+
+    Centimetres are those of the fitted head. Set by eye on rendered portraits, not fitted.
+    """
+
+    depth_sigma: float = 17 / 512  # of the picture
+    hair_behind: float = 1.0  # cm behind the rim of the head
+    contour: int = 120  # points of the face's outline
+    tangent: int = 3  # of those on either side over which its direction is taken
+    reach: float = 0.42  # inter-ocular distances over which the outline's movement fades
+    # z of the normal over which a rim hands over to the shell
+    turned: tuple[float, float] = (0.08, 0.42)
+    # cm behind the jaw over which the neck's sides hand over
+    hidden: tuple[float, float] = (0.15, 0.6)
+    # of the photo, over which the throat's place is no longer known
+    aside: Floats = np.radians((4.0, 10.0))
+    # cm from the face mesh's border over which it hands over to the shell
+    fade: tuple[float, float] = (0.4, 2.4)
+
+
+_TUNING = _ShellTuning()
 
 
 def hidden_in_photo(tris: NDArray[np.int32], points: Floats, size: int, scale: float) -> Floats:
@@ -42,7 +60,9 @@ def hidden_in_photo(tris: NDArray[np.int32], points: Floats, size: int, scale: f
     rasterise(np.ascontiguousarray(tris, np.int32), points, flat, depth, none, 0, 0)
     x, y = np.clip(np.rint(points[:, :2]), 0, size - 1).astype(int).T
     behind = (depth[y, x] - points[:, 2]) / scale
-    return np.clip((behind - _HIDDEN[0]) / (_HIDDEN[1] - _HIDDEN[0]), 0, 1).astype(np.float32)
+    return np.clip(
+        (behind - _TUNING.hidden[0]) / (_TUNING.hidden[1] - _TUNING.hidden[0]), 0, 1
+    ).astype(np.float32)
 
 
 def face_blend(
@@ -67,20 +87,20 @@ def face_blend(
     rim = np.setdiff1d(rim, holes)
     gaps = basis.neutral[:, None, :] - basis.neutral[rim][None]
     distance = np.sqrt((gaps**2).sum(2)).min(1)
-    t = np.clip((distance - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
+    t = np.clip((distance - _TUNING.fade[0]) / (_TUNING.fade[1] - _TUNING.fade[0]), 0, 1)
     border = ease(t)
     x, y = np.abs(basis.neutral[:, 0]), basis.neutral[:, 1]
     # The neck is a narrower cylinder: it hands over earlier, or its sides tear off.
     behind_jaw = np.clip((4.5 - basis.neutral[:, 2]) / 2.0, 0, 1) * np.clip((-5.0 - y) / 1.5, 0, 1)
     neck = np.maximum(np.clip((-8.5 - y) / 2.0, 0, 1), behind_jaw)
-    low, high = _TURNED[0] + 0.27 * neck, _TURNED[1] + 0.45 * neck
+    low, high = _TUNING.turned[0] + 0.27 * neck, _TUNING.turned[1] + 0.45 * neck
     t = np.clip((facing - low) / (high - low), 0, 1)
     rim_fade = ease(t)
     # Under the middle of the chin lies the mesh's own throat, so that nothing has to hand over.
     side = np.clip((x - THROAT[0]) / (THROAT[1] - THROAT[0]), 0, 1)
     outer = np.maximum(np.clip((x - 4.2) / 1.2, 0, 1), side * np.clip((-6.5 - y) / 1.0, 0, 1))
     blend = border * (1 - outer * (1 - rim_fade)) * (1 - 0.85 * behind_jaw)
-    aside = np.clip((abs(yaw) - _ASIDE[0]) / (_ASIDE[1] - _ASIDE[0]), 0, 1)
+    aside = np.clip((abs(yaw) - _TUNING.aside[0]) / (_TUNING.aside[1] - _TUNING.aside[0]), 0, 1)
     side = np.maximum(side, aside * np.clip((-6.5 - y) / 1.0, 0, 1))
     return (blend * (1 - side * (y < -4.0) * hidden)).astype(np.float32)
 
@@ -95,7 +115,7 @@ def _held(cells: int, size: int, part: float) -> tuple[Floats, Floats]:
 
 def _outward(line: Floats) -> Floats:
     """Return the unit normals out of a closed line ``(N, 2)``."""
-    around = np.roll(line, -_TANGENT, 0) - np.roll(line, _TANGENT, 0)
+    around = np.roll(line, -_TUNING.tangent, 0) - np.roll(line, _TUNING.tangent, 0)
     normal = np.stack([around[:, 1], -around[:, 0]], 1)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-6)
     x, y = line.T
@@ -166,9 +186,9 @@ class Shell:
         outer = cv2.dilate(head, np.ones((5, 5), np.uint8)) == 0
         # Around the head, hair and collar lie about where its widest part is.
         known = inner | outer
-        values = np.where(inner, depth, -_HAIR_BEHIND * rig.scale)
+        values = np.where(inner, depth, -_TUNING.hair_behind * rig.scale)
         filled = push_pull(np.where(known, values, 0)[..., None], known)[..., 0]
-        return cv2.GaussianBlur(filled, (0, 0), _DEPTH_SIGMA * rig.size / step)
+        return cv2.GaussianBlur(filled, (0, 0), _TUNING.depth_sigma * rig.size / step)
 
     def _outline(
         self, rig: Rig, face: NDArray[np.int32], blend: Floats
@@ -186,14 +206,14 @@ class Shell:
             none = np.zeros((0, 2), np.float32)
             return np.zeros(0, np.int64), none, np.zeros((len(self._nodes), 0), np.float32)
         line = max(outlines, key=len)[:, 0].astype(np.float32)
-        line = line[np.linspace(0, len(line) - 1, min(_CONTOUR, len(line))).astype(np.int64)]
+        line = line[np.linspace(0, len(line) - 1, min(_TUNING.contour, len(line))).astype(np.int64)]
         vertices = np.unique(face)
         solid = vertices[blend[vertices] > 0.6]
         nearest = np.linalg.norm(line[:, None] - rig.source[solid][None], axis=2).argmin(1)
         contour = solid[nearest].astype(np.int64)
         gap = np.linalg.norm(self._nodes[:, None, :2] - line[None], axis=2)
         weight = np.exp(-((gap / (0.22 * rig.unit)) ** 2)) + 1e-12
-        fade = np.exp(-((gap.min(1) / (_REACH * rig.unit)) ** 2))
+        fade = np.exp(-((gap.min(1) / (_TUNING.reach * rig.unit)) ** 2))
         fade = np.maximum(0.0, (fade - 0.06) / 0.94)  # hair further out stays where it is
         pull = weight / weight.sum(1, keepdims=True) * fade[:, None]
         return contour, _outward(line), pull.astype(np.float32)

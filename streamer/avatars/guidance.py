@@ -101,6 +101,12 @@ class Guide:
         self._idle: asyncio.TimerHandle | None = None
         self._ending: asyncio.Task[None] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process that looks; None while there is none."""
+        child = self._child
+        return child.pid if child is not None and child.returncode is None else None
+
     async def look(self, pixels: bytes) -> Guidance:
         """Return what is to be changed.
 

@@ -52,8 +52,8 @@ def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]
         ("models", models),
         ("codecs", _codecs),
         ("enrolment", lambda: _enrolment(config)),
-        ("air gap", lambda: _air_gap(air_gap_s)),
-        ("network", lambda: _network(config)),
+        ("air gap", lambda: air_gap(air_gap_s)),
+        ("network", lambda: network(config)),
         ("other devices", lambda: reach.other_devices(config)),
         ("event loop", reach.event_loop),
         ("data folder", lambda: data_folder(config)),
@@ -281,7 +281,7 @@ def _capacity(config: Config, bundle: Path) -> Check:
     return Check("speed", "warn", detail, "Set media.size to 256, or media.fps to 20.")
 
 
-def _air_gap(idle_s: float | None) -> Iterator[Check]:
+def air_gap(idle_s: float | None) -> Iterator[Check]:
     """Say whether what calls out by itself is off; with a time, prove that nothing does."""
     if not silenced():
         detail = "Something in this process has switched telemetry of ONNX Runtime on again."
@@ -317,7 +317,7 @@ def _proof(idle_s: float) -> Check:
     return Check("air gap", "ok", detail)
 
 
-def _network(config: Config) -> Iterator[Check]:
+def network(config: Config) -> Iterator[Check]:
     """Check what WebRTC stands on, and gather candidates as a session does."""
     from visavis.streamer.webrtc.connection import MADE_FOR, self_test
 

@@ -98,6 +98,12 @@ class AgentSocket:
         self.address = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, name="agents", daemon=True).start()
 
+    @property
+    def taken(self) -> bool:
+        """Whether a program speaks here."""
+        with self._lock:
+            return self._events is not None
+
     def wait(self, limit_s: float) -> bool:
         """Wait until a program is there; False if none comes in time."""
         return self._there.wait(limit_s)
@@ -302,6 +308,12 @@ class AgentSource(Paced):
             lambda text: self.caption(text, self._seen, _READ_S),
         )
         self.socket = AgentSocket(port, self)
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of sound that are still to be said."""
+        with self._lock:
+            return self._voice.waiting_s
 
     def append(self, samples: NDArray[np.int16], rate: int) -> None:
         """Say this after what was appended before."""

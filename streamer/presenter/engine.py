@@ -132,6 +132,16 @@ class LiveAvatar:
 
         self._loading = self._loader.submit(load)
 
+    def settle(self, limit_s: float) -> None:
+        """Wait until what is on its way is shown, or was refused.
+
+        Raises:
+            TimeoutError: it takes longer.
+        """
+        for task in (self._loading, self._looking):
+            if task is not None:
+                task.result(limit_s)
+
     def close(self) -> None:
         """Stop drawing."""
         self._loader.shutdown(wait=False, cancel_futures=True)

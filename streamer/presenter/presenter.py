@@ -150,13 +150,14 @@ class Presenter:
     def run(self) -> None:
         """Present until the source ends or :meth:`stop` is called."""
         self.path.begin()
-        while not self._ending.is_set() and not self._over():
+        while not self._ending.is_set() and not self.over:
             self.step()
             wait = self._next_tick() - self._clock.now()
             if wait > 0 and self._arrived.wait(min(wait, _LOOK_S)):
                 self._arrived.clear()
 
-    def _over(self) -> bool:
+    @property
+    def over(self) -> bool:
         """Whether the source has ended and its last sound has left."""
         if self.avatar.failure:
             return True

@@ -87,6 +87,11 @@ class SessionManager:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
 
+    @property
+    def viewers(self) -> int:
+        """How many watch somebody's session now."""
+        return len(self._viewers)
+
     def __len__(self) -> int:
         return len(self._sessions)
 

@@ -151,6 +151,7 @@ class Lane:
     Attributes:
         feed: what is shown; None for nothing.
         codec: what the section was negotiated for, in capitals.
+        track: what the sender takes packets from.
     """
 
     def __init__(
@@ -169,17 +170,17 @@ class Lane:
         self._ready = ready
         self._bitrate = bitrate
         self._needs_keyframe = kind == "video"
-        self._track: FeedTrack = picture_track(now, taken) if kind == "video" else sound_track(now)
+        self.track: FeedTrack = picture_track(now, taken) if kind == "video" else sound_track(now)
 
     def attach(self, sender: RTCRtpSender, codec: str) -> None:
         """Send by this sender; once, before it starts."""
         self.codec = codec.upper()
         send_packed(sender)
-        sender.replaceTrack(self._track)
+        sender.replaceTrack(self.track)
         rtcp.install(
             sender,
             rtcp.SenderHooks(
-                track=self._track,
+                track=self.track,
                 clock_rate=VIDEO_RATE if self.kind == "video" else RATE,
                 media_time=lambda: None if self.feed is None else self.feed.clock.media_time(),
                 ntp=lambda: 0 if self.feed is None else self.feed.clock.ntp(),
@@ -201,7 +202,7 @@ class Lane:
             return
         if old is not None:
             (old.pictures if self.kind == "video" else old.sounds).discard(self)
-            self._track.change()
+            self.track.change()
         self.feed = feed
         if feed is not None:
             (feed.pictures if self.kind == "video" else feed.sounds).add(self)
@@ -215,7 +216,7 @@ class Lane:
 
     def wait_for_keyframe(self) -> None:
         """Forget what waits for the sender."""
-        self._track.clear()
+        self.track.clear()
         self._needs_keyframe = self.kind == "video"
 
     def put(self, number: int, pts: int, payloads: list[bytes], *, keyframe: bool = False) -> None:
@@ -226,15 +227,15 @@ class Lane:
             if self._needs_keyframe and not keyframe:
                 return
             self._needs_keyframe = False
-            if self._track.stalled:
-                self._track.clear()
+            if self.track.stalled:
+                self.track.clear()
                 if not keyframe:
                     self._needs_keyframe = True
                     self.request_keyframe()
                     return
-        self._track.put(number, pts, payloads)
+        self.track.put(number, pts, payloads)
 
     def end(self) -> None:
         """Stop for good."""
         self.show(None)
-        self._track.stop()
+        self.track.stop()

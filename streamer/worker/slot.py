@@ -180,7 +180,6 @@ class Slot:
         """
         began = self._now()
         picture, is_new, counters = self._release(frame, began)
-        late, repeats, dropped = counters.late, counters.repeated, counters.dropped
         if picture is None:
             return None
         if self._pictures is not None:
@@ -193,9 +192,9 @@ class Slot:
             frame=frame,
             keyframe=keyframe,
             repeated=not is_new,
-            late=late,
-            repeats=repeats,
-            dropped=dropped,
+            late=counters.late,
+            repeats=counters.repeated,
+            dropped=counters.dropped,
             motion_ms=1e3 * (source.known_at - source.heard_at),
             render_ms=1e3 * (picture.drawn_at - source.known_at),
             ring_ms=1e3 * (began - picture.drawn_at),
@@ -218,8 +217,12 @@ class Slot:
     @property
     def stale(self) -> int:
         """Ticks so far that showed an old picture."""
-        counters = self._ring.counters
-        return counters.late + counters.repeated
+        return self._ring.counters.late + self._ring.counters.repeated
+
+    @property
+    def known(self) -> int:
+        """Frames so far whose coefficients are known."""
+        return self._emitted
 
     def ease(self, effort: Effort) -> None:
         """Do less, or more again, for every frame from now on."""

@@ -26,7 +26,7 @@ class FakeAvatars:
     """Knows the avatars it is given by name; a name is also the id."""
 
     def __init__(self, folder: Path, *names: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._records: dict[str, FakeRecord] = {}
         self.notes: list[tuple[str, str]] = []
         for name in names:
@@ -35,7 +35,7 @@ class FakeAvatars:
     def add(self, name: str, status: str = "ready") -> None:
         created = f"2026-01-01T00:00:{len(self._records):02d}Z"
         self._records[name] = FakeRecord(name, name, status, created=created)
-        (self._folder / f"{name}.vav").write_bytes(b"")
+        (self.folder / f"{name}.vav").write_bytes(b"")
 
     def list(self) -> list[FakeRecord]:
         return [r for r in self._records.values()]
@@ -48,7 +48,7 @@ class FakeAvatars:
     def bundle_path(self, avatar_id: str) -> Path:
         if self.get(avatar_id).status != "ready":
             raise Conflict("This avatar is not ready.")
-        return self._folder / f"{avatar_id}.vav"
+        return self.folder / f"{avatar_id}.vav"
 
     def bundle(self, avatar_id: str, purpose: str = "call") -> str:
         return str(self.bundle_path(avatar_id))

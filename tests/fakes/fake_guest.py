@@ -54,10 +54,10 @@ class Guest(Viewer):
         if self.microphone is not None:
             self.pc.addTransceiver(self.microphone, direction="sendonly")
             self.pc.addTransceiver("video", direction="recvonly")
-        self._add(self.reserve, self.reserve)
+        self.add_sections(self.reserve, self.reserve)
         return await self._send_offer()
 
-    def _add(self, audio: int, video: int) -> None:
+    def add_sections(self, audio: int, video: int) -> None:
         for kind, count in (("audio", audio), ("video", video)):
             for _ in range(count):
                 self.pc.addTransceiver(kind, direction="recvonly")
@@ -71,7 +71,7 @@ class Guest(Viewer):
     async def add_missing(self) -> None:
         """Add the sections that the server last said it misses."""
         missing = self.of("streams")[-1]["missing"]
-        self._add(missing["audio"], missing["video"])
+        self.add_sections(missing["audio"], missing["video"])
         await self.renegotiate()
 
     def stream(self, who: str) -> dict[str, Any]:

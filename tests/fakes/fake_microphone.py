@@ -166,7 +166,7 @@ class Viewer:
         )
 
     async def connect(self) -> None:
-        await self._accept(await self.offer())
+        await self.accept(await self.offer())
 
     async def connect_by(
         self, answer: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -176,7 +176,7 @@ class Viewer:
         self.pc.addTransceiver("video", direction="recvonly")
         await self.pc.setLocalDescription(await self.pc.createOffer())
         body = await answer({"sdp": self.pc.localDescription.sdp, "type": "offer"})
-        await self._accept(httpx.Response(200, json=body))
+        await self.accept(httpx.Response(200, json=body))
 
     async def offer_again_as(self, pc_id: str) -> None:
         """Connect as one who has begun before, from a connection that is lost."""
@@ -186,7 +186,7 @@ class Viewer:
 
     async def renegotiate(self) -> dict[str, Any]:
         """Offer again on the same connection."""
-        return await self._accept(await self._send_offer(pc_id=self.pc_id))
+        return await self.accept(await self._send_offer(pc_id=self.pc_id))
 
     async def restart_ice(self) -> None:
         """Offer again with new credentials and sockets, as after a change of network."""
@@ -200,7 +200,7 @@ class Viewer:
             for candidate in media.ice_candidates:
                 await agent.take_candidate(candidate)
 
-    async def _accept(self, response: httpx.Response) -> dict[str, Any]:
+    async def accept(self, response: httpx.Response) -> dict[str, Any]:
         assert response.status_code == 200, response.text
         body = response.json()
         self.pc_id, self.answer = body["pc_id"], body["sdp"]
@@ -225,7 +225,7 @@ class Viewer:
             if isinstance(packet, RtcpSrPacket):
                 info = packet.sender_info
                 self.reports[kind] = (info.ntp_timestamp / 2**32, info.rtp_timestamp)
-                self._notify()
+                self.notify()
             await handle_rtcp(packet)
 
         receiver._handle_rtp_packet = rtp
@@ -280,9 +280,9 @@ class Viewer:
 
     def _message(self, text: str) -> None:
         self.messages.append(json.loads(text))
-        self._notify()
+        self.notify()
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
         async def tell() -> None:
             async with self.changed:
                 self.changed.notify_all()

@@ -48,7 +48,7 @@ class FakePipeline:
     changed = None
 
     def __init__(self, spec: SlotSpec) -> None:
-        self._drawer = FakeDrawer(spec.bundle, spec.size, spec.view)
+        self.drawer = FakeDrawer(spec.bundle, spec.size, spec.view)
         self._step = RATE // spec.fps
         self._ahead = spec.look_ahead_ms * RATE // 1000
         self._sound = np.zeros(0, np.float32)
@@ -72,14 +72,14 @@ class FakePipeline:
         return np.asarray(rows, np.float32).reshape(-1, 3)
 
     def render(self, coefficients: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return self._drawer.render(coefficients)
+        return self.drawer.render(coefficients)
 
     def reset(self, shown: NDArray[np.float32] | None = None) -> None:
         self.resets += 1
         self._sound[:] = 0
 
     def show(self, drawer: FakeDrawer) -> None:
-        self._drawer = drawer
+        self.drawer = drawer
 
     def set_mood(self, name: str, style: float = 1.0) -> None:
         self.mood, self.style = name, style

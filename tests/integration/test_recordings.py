@@ -25,7 +25,7 @@ async def speaking(live: Live) -> Viewer:
 
 
 def films(live: Live) -> list[Path]:
-    return sorted((live.avatars._folder / "recordings").glob("*/*.mp4"))
+    return sorted((live.avatars.folder / "recordings").glob("*/*.mp4"))
 
 
 async def test_who_speaks_records_themselves(start_server: StartServer) -> None:
@@ -45,7 +45,7 @@ async def test_who_speaks_records_themselves(start_server: StartServer) -> None:
         assert take["seconds"] > 2 and take["room"] == "" and viewer.pc_id not in str(take)
         (file,) = take["files"]
         answer = await live.http.get(f"{url}/{file['file']}")
-        path = live.avatars._folder / "fetched.mp4"
+        path = live.avatars.folder / "fetched.mp4"
         path.write_bytes(answer.content)
         with av.open(str(path)) as film:
             pictures = [float(frame.time) for frame in film.decode(video=0)]
@@ -76,11 +76,11 @@ async def test_a_disk_that_does_not_take_it_is_one_sentence(
 ) -> None:
     async with start_server() as live:
         viewer = await speaking(live)
-        (live.avatars._folder / "recordings").write_bytes(b"no folder")
+        (live.avatars.folder / "recordings").write_bytes(b"no folder")
         await viewer.send(type="record", on=True)
         await viewer.until(lambda: viewer.of("error"))
         assert "the disk does not take it" in viewer.of("error")[-1]["message"]
-        (live.avatars._folder / "recordings").unlink()
+        (live.avatars.folder / "recordings").unlink()
         monkeypatch.setattr(recordings_module, "_LEAST_FREE", 1 << 62)
         await viewer.send(type="record", on=True)
         await viewer.until(lambda: any("nearly full" in m["message"] for m in viewer.of("error")))

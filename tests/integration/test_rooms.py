@@ -547,7 +547,7 @@ async def test_a_recording_is_everybodys(start_server: StartServer) -> None:
             url = f"/api/rooms/tea/recordings/{take['id']}/{file['file']}"
             assert (await live.http.get(url, headers=cleo.headers())).status_code == 404
             data = (await live.http.get(url, headers=ben.headers())).content
-            path = live.avatars._folder / f"fetched-{file['file']}"
+            path = live.avatars.folder / f"fetched-{file['file']}"
             path.write_bytes(data)
             with av.open(str(path)) as film:
                 pictures = [float(frame.time) for frame in film.decode(video=0)]
@@ -565,7 +565,7 @@ async def test_a_stock_player_watches_one_person(start_server: StartServer) -> N
         await ada.join()
         ticket = (await ada.post("/invitations", purpose="watch")).json()["ticket"]
         player = Guest(live.http, None)
-        player._add(1, 1)
+        player.add_sections(1, 1)
         await player.pc.setLocalDescription(await player.pc.createOffer())
         answer = await live.http.post(
             f"/api/rooms/tea/whep/{ada.id}",
@@ -574,7 +574,7 @@ async def test_a_stock_player_watches_one_person(start_server: StartServer) -> N
         )
         assert answer.status_code == 201
         response = httpx.Response(200, json={"sdp": answer.text, "type": "answer", "pc_id": "x"})
-        await player._accept(response)
+        await player.accept(response)
         await player.until(lambda: len(player.frames) > 5)
         location = httpx.URL(f"{live.url}/api/rooms/tea/whep/{ada.id}").join(
             answer.headers["location"]
@@ -595,7 +595,7 @@ async def test_the_page_is_served_and_links_are_relative(start_server: StartServ
 
 async def test_the_audit_log_holds_no_name(start_server: StartServer) -> None:
     async with start_server() as live:
-        log = live.avatars._folder / "real"
+        log = live.avatars.folder / "real"
         store = AvatarStore(log, LimitsConfig(), 256)
         live.services.rooms._note = lambda event, who: store.note(event, who)
         await live.http.post("/api/rooms/tea/people", json={"name": "Ada Lovelace"})

@@ -25,7 +25,7 @@ async def test_a_token_s_session_lives_as_long_as_the_token(
         viewer = Viewer(server.http, FakeMicrophone(beeps(30)))  # names no avatar: it is Ada
         await viewer.connect()
         await viewer.until(lambda: len(viewer.frames) > 5)
-        (session,) = server.services.sessions._sessions.values()
+        (session,) = server.services.sessions
         assert session.avatar.id == ada
         viewer.control.send(f'{{"type": "avatar", "id": "{bob}"}}')
         await viewer.until(lambda: viewer.of("error"), 3.0)

@@ -45,7 +45,7 @@ async def test_whip_whep_package(start_server: StartServer, player_page: str) ->
         seen = await page.evaluate("(a) => whipWhep.watch(a)", address)
         assert seen["seen"] >= 30
         assert urljoin(address, seen["resource"]).startswith(f"{live.url}/api/whep/")
-        assert not live.services.sessions._viewers, "it hung up by DELETE"
+        assert not live.services.sessions.viewers, "it hung up by DELETE"
         await page.evaluate("whipWhep.stop()")
         assert live.services.admission.held == 0
 

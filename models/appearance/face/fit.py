@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +31,25 @@ OVAL = (
     152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
 )  # fmt: skip
 
-_ITERATIONS = 10
-_FEW_ITERATIONS = 4  # from another frame of the same face
-_DEPTH_WEIGHT = 0.25  # MediaPipe's z is a guess
-_RIDGE = 0.12  # cm of landmark error that one unit of a coefficient may cost
-_IDENTITY_RIDGE = 0.25
-_EXPRESSION_RIDGE = 0.35
-_FAR = 0.3  # cm; a landmark further than this from its vertex is only a hint
 _NOT_FITTED = ("PupilDilate", "eyeLook", "mouthClose")
+
+
+class _FitTuning(NamedTuple):
+    """How a head is fitted to landmarks: weights of the least squares.
+
+    Set by eye on fitted portraits.
+    """
+
+    iterations: int = 10
+    few_iterations: int = 4  # from another frame of the same face
+    depth_weight: float = 0.25  # MediaPipe's z is a guess
+    ridge: float = 0.12  # cm of landmark error that one unit of a coefficient may cost
+    identity_ridge: float = 0.25
+    expression_ridge: float = 0.35
+    far: float = 0.3  # cm; a landmark further than this from its vertex is only a hint
+
+
+_TUNING = _FitTuning()
 
 
 @dataclass(frozen=True)
@@ -83,7 +95,7 @@ def landmark_weights(basis: FaceBasis) -> NDArray[np.float64]:
     weight[list(OVAL)] = 0.35
     weight[list(LIPS)] = 1.6
     weight[list(EYES)] = 1.6
-    weight[basis.landmark_distance > _FAR] = 0.2
+    weight[basis.landmark_distance > _TUNING.far] = 0.2
     weight[basis.landmarks < 0] = 0.0
     return weight
 
@@ -102,7 +114,7 @@ def fit_face(basis: FaceBasis, landmarks: NDArray[np.float32]) -> Fit:
     used = np.flatnonzero(weight > 0)
     vertex = basis.landmarks[used]
     target = landmarks[used].astype(np.float64) * (1.0, -1.0, -1.0)
-    w = weight[used, None] * (1.0, 1.0, _DEPTH_WEIGHT)
+    w = weight[used, None] * (1.0, 1.0, _TUNING.depth_weight)
     modes = basis.identity[:, vertex].astype(np.float64)
     fitted = [i for i, n in enumerate(basis.expression_names) if not n.startswith(_NOT_FITTED)]
     shapes = basis.expression[fitted][:, vertex].astype(np.float64)
@@ -110,7 +122,7 @@ def fit_face(basis: FaceBasis, landmarks: NDArray[np.float32]) -> Fit:
     mean = basis.neutral[vertex].astype(np.float64)
     x = np.zeros(len(stack))
     rotation, scale, offset = _align(mean, target, weight[used])
-    for _ in range(_ITERATIONS):
+    for _ in range(_TUNING.iterations):
         points = mean + np.tensordot(x, stack, 1)
         rotation, scale, offset = _refine_pose(points, target, w, rotation, scale, offset)
         x = _solve_shape(stack, mean, target, w, rotation, scale, offset, len(modes))
@@ -141,7 +153,7 @@ def fit_expression(basis: FaceBasis, known: Fit, landmarks: NDArray[np.float32])
     used = np.flatnonzero(weight > 0)
     vertex = basis.landmarks[used]
     target = landmarks[used].astype(np.float64) * (1.0, -1.0, -1.0)
-    w = weight[used, None] * (1.0, 1.0, _DEPTH_WEIGHT)
+    w = weight[used, None] * (1.0, 1.0, _TUNING.depth_weight)
     fitted = [i for i, n in enumerate(basis.expression_names) if not n.startswith(_NOT_FITTED)]
     shapes = basis.expression[fitted][:, vertex].astype(np.float64)
     mean = basis.neutral[vertex] + np.tensordot(known.identity, basis.identity[:, vertex], 1)
@@ -150,7 +162,7 @@ def fit_expression(basis: FaceBasis, known: Fit, landmarks: NDArray[np.float32])
     rotation, scale = known.rotation, known.scale
     turned = scale * (mean + np.tensordot(x, shapes, 1)) @ rotation.T
     offset = np.array([*known.offset * (1.0, -1.0), float((target - turned)[:, 2].mean())])
-    for _ in range(_FEW_ITERATIONS):
+    for _ in range(_TUNING.few_iterations):
         points = mean + np.tensordot(x, shapes, 1)
         rotation, scale, offset = _refine_pose(points, target, w, rotation, scale, offset)
         x = _solve_shape(shapes, mean, target, w, rotation, scale, offset, 0)
@@ -217,8 +229,8 @@ def _solve_shape(
     count = len(stack)
     a = ((scale * stack @ rotation.T) * w).reshape(count, -1).T
     b = ((target - scale * mean @ rotation.T - offset) * w).ravel()
-    ridge = np.full(count, scale * _RIDGE * np.sqrt(468) * _EXPRESSION_RIDGE)
-    ridge[:modes] *= _IDENTITY_RIDGE / _EXPRESSION_RIDGE
+    ridge = np.full(count, scale * _TUNING.ridge * np.sqrt(468) * _TUNING.expression_ridge)
+    ridge[:modes] *= _TUNING.identity_ridge / _TUNING.expression_ridge
     # The triangular factor has the same solution and a tenth of the rows.
     gram = a.T @ a + np.diag(ridge**2)
     factor = np.linalg.cholesky(gram).T

@@ -8,6 +8,8 @@ can: lips differ from the skin around them, and an open eye is dark and bright a
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +27,41 @@ _LIDS = (
     ((263, 362), ((387, 373), (386, 374), (385, 380))),
 )
 _EYES = ((33, 160, 159, 158, 133, 153, 145, 144), (263, 387, 386, 385, 362, 380, 374, 373))
-# CIELAB units, set on 824 synthetic portraits, of which they refuse five: one in sunglasses and
-# four in the dark.
-_LIP_TEXTURE = 3.0
-_LIP_LIKE_SKIN = (1.0, 4.0, 8.0)  # chroma, lightness, texture: all three below
-# A scarf or mask with folds: little difference to what is around it, which in turn has another hue
-# than the cheeks. Of 549 portraits it takes one in a scarf and one picture that shows no face.
-_LIP_LIKE_CLOTH = (1.2, 5.0, 12.0)
-_CLOTH_NOT_SKIN = 10.0
-_EYE_RANGE = 6.0
 _IRISES = ((468, 469, 470, 471, 472), (473, 474, 475, 476, 477))
 _LOWER_CHEEKS, _NOSE_CHIN = (205, 425), (4, 199)
 _BAGS = ((23, 230), (253, 450))
-# Logistic regression on 1647 synthetic portraits, 55 of them in dark glasses. In five-fold cross
-# validation the threshold finds 41 of those and 8 of the others, mostly with closed eyes.
-_GLASSES_WEIGHTS = (-0.0448, -0.0322, -0.01, -0.1117, 0.3123, -0.0594, -0.0752)
-_GLASSES_BIAS, _GLASSES = -2.372, 2.0
-# Of 412 portraits the flattest, underexposed one, has 0.47; a felt-pen face has 0.93.
-_FLAT = 0.65
 # Height over width of the wider eye. Laughing eyes of some people are no wider than 0.105.
 _EYES_CLOSED, EYES_NEARLY_CLOSED = 0.10, 0.15
+
+
+class _CoveredTuning(NamedTuple):
+    """From where a face counts as covered.
+
+    Fitted on synthetic portraits, as the comments say. Lightness and chroma are CIELAB's.
+    """
+
+    # Set on 824 synthetic portraits, of which they refuse five: one in sunglasses and four in the
+    # dark.
+    lip_texture: float = 3.0
+    lip_like_skin: tuple[float, ...] = (1.0, 4.0, 8.0)  # chroma, lightness, texture: all below
+    # A scarf or mask with folds: little difference to what is around it, which in turn has another
+    # hue than the cheeks. Of 549 portraits it takes one in a scarf and one picture that shows no
+    # face.
+    lip_like_cloth: tuple[float, ...] = (1.2, 5.0, 12.0)
+    cloth_not_skin: float = 10.0
+    eye_range: float = 6.0
+    # Logistic regression on 1647 synthetic portraits, 55 of them in dark glasses. In five-fold
+    # cross validation the threshold finds 41 of those and 8 of the others, mostly with closed eyes.
+    glasses_weights: tuple[float, ...] = (
+        -0.0448, -0.0322, -0.01, -0.1117, 0.3123, -0.0594, -0.0752,
+    )  # fmt: skip
+    glasses_bias: float = -2.372
+    glasses: float = 2.0
+    # Of 412 portraits the flattest, underexposed one, has 0.47; a felt-pen face has 0.93.
+    flat: float = 0.65
+
+
+_TUNING = _CoveredTuning()
 
 
 def refuse_covered(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> None:
@@ -58,7 +75,7 @@ def refuse_covered(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> Non
         EnrolmentRefused: with the sentence for its owner.
     """
     lab, landmarks = _upright_lab(photo, points)
-    if _flat_share(lab[_area(landmarks, OVAL, 0.95)][:, 0]) > _FLAT:
+    if _flat_share(lab[_area(landmarks, OVAL, 0.95)][:, 0]) > _TUNING.flat:
         raise EnrolmentRefused(
             "The face is one flat colour, as in a drawing; please use a photo or a painting.",
             "drawing",
@@ -71,8 +88,8 @@ def refuse_covered(photo: NDArray[np.uint8], points: NDArray[np.float32]) -> Non
         raise EnrolmentRefused(
             "The eyes are closed; please use a photo with open eyes.", "eyes-closed"
         )
-    flat = all(_range(lab, _area(landmarks, eye, 1.15)) < _EYE_RANGE for eye in _EYES)
-    if flat or _dark_glasses(lab, landmarks) > _GLASSES:
+    flat = all(_range(lab, _area(landmarks, eye, 1.15)) < _TUNING.eye_range for eye in _EYES)
+    if flat or _dark_glasses(lab, landmarks) > _TUNING.glasses:
         raise EnrolmentRefused(
             "The eyes cannot be seen; please take off dark glasses or a low hat.", "eyes-hidden"
         )
@@ -117,15 +134,17 @@ def _lips_hidden(lab: NDArray[np.float32], landmarks: NDArray[np.float32]) -> bo
     difference = lab[lips].mean(axis=0) - lab[around].mean(axis=0)
     texture = float(lab[lips][:, 0].std())
     measured = (float(np.hypot(*difference[1:])), abs(float(difference[0])), texture)
-    like_skin = all(value < limit for value, limit in zip(measured, _LIP_LIKE_SKIN, strict=True))
-    if texture < _LIP_TEXTURE or like_skin:
+    like_skin = all(
+        value < limit for value, limit in zip(measured, _TUNING.lip_like_skin, strict=True)
+    )
+    if texture < _TUNING.lip_texture or like_skin:
         return True
     cheeks = np.concatenate([lab[_area(landmarks, cheek, 1.0)] for cheek in _CHEEKS])
     if not len(cheeks):
         return False
     other = float(np.hypot(*(lab[around].mean(axis=0) - cheeks.mean(axis=0))[1:]))
-    like_cloth = all(v < limit for v, limit in zip(measured, _LIP_LIKE_CLOTH, strict=True))
-    return like_cloth and other > _CLOTH_NOT_SKIN
+    like_cloth = all(v < limit for v, limit in zip(measured, _TUNING.lip_like_cloth, strict=True))
+    return like_cloth and other > _TUNING.cloth_not_skin
 
 
 def _range(lab: NDArray[np.float32], area: NDArray[np.bool_]) -> float:
@@ -154,7 +173,7 @@ def _dark_glasses(lab: NDArray[np.float32], landmarks: NDArray[np.float32]) -> f
         ranges.append(_range(lab, _area(landmarks, eye, 1.15)))
     best, worst = zip(*whites, strict=True)
     measured = (max(best), min(best), max(bags), min(bags), min(hues), max(ranges), max(worst))
-    return float(np.dot(np.clip(measured, -80, 80), _GLASSES_WEIGHTS) + _GLASSES_BIAS)
+    return float(np.dot(np.clip(measured, -80, 80), _TUNING.glasses_weights) + _TUNING.glasses_bias)
 
 
 def _white_over_iris(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,28 +16,44 @@ _UNIT = 100.0  # px between the eyes, at which frames are looked for
 _WIDE, _HIGH = 340, 220
 _MIDDLE = (170.0, 100.0)  # where the middle between the eyes goes
 _EYES = ((33, 133), (263, 362))  # the subject's right eye is on the viewer's left
-_SCALES = (1.2, 2.4, 4.0)  # px, half of what rims are thick
-_HALF = (0.47, 0.34)  # half axes of an average lens in units
-_LOWERED = 0.06  # units that lenses hang below the eyes
-_IN_FRONT, _NARROWS = 0.8, 0.5  # shift and narrowing of lenses by a face's asymmetry
 _RADII = np.linspace(0.53, 1.70, 79).astype(np.float32)
-_TURN = 96
 _SHIFTS = np.array([-2, -1, 0, 1, 2])
 _COSTS = 0.125 * np.abs(_SHIFTS)[:, None]  # of sure contrast
-_EVEN = 6.0  # of lightness: contrast of a rim that is sure
-# Sum of four means of that contrast along the best pair of paths, set on 54 portraits in clear
-# glasses and 600 without: it finds 50 and takes five old, wrinkled faces.
-_FRAMES = 2.90
-# Logistic regression on 124 portraits in glasses and 32 wrinkled faces without that pass the first
-# test. In five-fold cross validation it keeps 95 % of the former and drops 18 of the latter.
-_BESIDE = 5  # radii beside a path
-_WRINKLE_WEIGHTS, _WRINKLE_BIAS = (0.95, -11.5, 8.0, 0.67), -7.4
-_LOW = 0.25  # sine of the angle below which a path runs over the cheek, where there is no brow
-_LEAN, _LEANING = 18, 0.03  # radii that one side may differ from the other; contrast lost by one
-_FLANK = (0.09, 0.16)  # units beside a rim where skin or lens shows
-_THICKEST = 0.075  # units, half of a rim
-_LIDS = 1.25  # of the eye's opening
-_MARGIN = 1.2  # px that go with the frame
+
+
+class _GlassesTuning(NamedTuple):
+    """How frames of glasses are found in a photo.
+
+    Fitted where a comment names the portraits; the rest set by eye on rendered portraits.
+    """
+
+    scales: tuple[float, float, float] = (1.2, 2.4, 4.0)  # px, half of what rims are thick
+    half: tuple[float, float] = (0.47, 0.34)  # half axes of an average lens in units
+    lowered: float = 0.06  # units that lenses hang below the eyes
+    in_front: float = 0.8  # shift of lenses by a face's asymmetry
+    narrows: float = 0.5  # narrowing of lenses by it
+    turn: int = 96  # angles around a lens
+    even: float = 6.0  # of lightness: contrast of a rim that is sure
+    # Sum of four means of that contrast along the best pair of paths, set on 54 portraits in clear
+    # glasses and 600 without: it finds 50 and takes five old, wrinkled faces.
+    frames: float = 2.90
+    beside: int = 5  # radii beside a path
+    # Logistic regression on 124 portraits in glasses and 32 wrinkled faces without that pass the
+    # first test. In five-fold cross validation it keeps 95 % of the former and drops 18 of the
+    # latter.
+    wrinkle_weights: tuple[float, ...] = (0.95, -11.5, 8.0, 0.67)
+    wrinkle_bias: float = -7.4
+    # Sine of the angle below which a path runs over the cheek, where there is no brow
+    low: float = 0.25
+    lean: int = 18  # radii that one side may differ from the other
+    leaning: float = 0.03  # contrast lost by one
+    flank: tuple[float, float] = (0.09, 0.16)  # units beside a rim where skin or lens shows
+    thickest: float = 0.075  # units, half of a rim
+    lids: float = 1.25  # of the eye's opening
+    margin: float = 1.2  # px that go with the frame
+
+
+_TUNING = _GlassesTuning()
 
 
 def _upright(landmarks: Floats) -> Floats:
@@ -49,22 +67,22 @@ def _upright(landmarks: Floats) -> Floats:
 
 
 def _polar(side: int, eye: Floats, across: float) -> tuple[Floats, Floats]:
-    """Return where (angle, radius) lies around a lens: columns and rows ``(_TURN, R)``.
+    """Return where (angle, radius) lies around a lens: columns and rows ``(turn, R)``.
 
     Angle 0 is towards the temple, a quarter turn is down; so both sides can be laid over another.
     ``across`` narrows the side of a face that is turned away.
     """
-    angle = np.linspace(0, 2 * np.pi, _TURN, endpoint=False)[:, None]
+    angle = np.linspace(0, 2 * np.pi, _TUNING.turn, endpoint=False)[:, None]
     out = -across if side == 0 else across
-    x = eye[0] + _UNIT * out * _HALF[0] * _RADII * np.cos(angle)
-    y = eye[1] + _UNIT * (_LOWERED + _HALF[1] * _RADII * np.sin(angle))
+    x = eye[0] + _UNIT * out * _TUNING.half[0] * _RADII * np.cos(angle)
+    y = eye[1] + _UNIT * (_TUNING.lowered + _TUNING.half[1] * _RADII * np.sin(angle))
     return x.astype(np.float32), y.astype(np.float32)
 
 
 def _rim_evidence(light: Floats, x: Floats, y: Floats) -> Floats:
-    """Return how much of a line crosses the radius at each place, in lightness ``(_TURN, R)``."""
+    """Return how much of a line crosses the radius at each place, in lightness ``(turn, R)``."""
     best = np.zeros(x.shape, np.float32)
-    for scale in _SCALES:
+    for scale in _TUNING.scales:
         soft = cv2.GaussianBlur(light, (0, 0), 0.5 * scale)
         ray_x, ray_y = np.gradient(x, axis=1), np.gradient(y, axis=1)
         length = np.hypot(ray_x, ray_y)
@@ -103,7 +121,7 @@ def find_frames(picture: Image, landmarks: Floats) -> NDArray[np.uint8]:
     gains = [_gain(evidence) for evidence in seen]
     common = 0.5 * (gains[0] + gains[1])
     path = _closed_path(common)
-    if _score(common, path) < _FRAMES:
+    if _score(common, path) < _TUNING.frames:
         return np.zeros((0, 0), np.uint8)
     rims = []
     # The clearest line of one kind, dark or bright, not just any.
@@ -124,7 +142,7 @@ def find_frames(picture: Image, landmarks: Floats) -> NDArray[np.uint8]:
     for contour in EYE_CONTOUR:  # lids move; what a lens shows of them is no rim
         eye = landmarks[list(contour), :2]
         middle = eye.mean(0)
-        grown = np.rint((middle + _LIDS * (eye - middle)) * 16).astype(np.int32)
+        grown = np.rint((middle + _TUNING.lids * (eye - middle)) * 16).astype(np.int32)
         cv2.fillPoly(mask, [grown], (0,), cv2.LINE_AA, 4)
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), 0.7), np.uint8)
 
@@ -133,18 +151,18 @@ def _wrinkled(
     common: Floats, path: NDArray[np.int64], clear: float, paths: list[NDArray[np.int64]]
 ) -> bool:
     """Say whether lines around the eyes are rather wrinkles: faint, round and everywhere."""
-    beside = np.abs(np.arange(common.shape[1])[None] - path[:, None]) > _BESIDE
+    beside = np.abs(np.arange(common.shape[1])[None] - path[:, None]) > _TUNING.beside
     steps = np.mean([np.abs(np.diff(p, append=p[:1])).mean() for p in paths])
-    measured = (_score(common, path), common[beside].mean(), steps, clear / (2 * _TURN))
-    return float(np.dot(measured, _WRINKLE_WEIGHTS)) + _WRINKLE_BIAS < 0.0
+    measured = (_score(common, path), common[beside].mean(), steps, clear / (2 * _TUNING.turn))
+    return float(np.dot(measured, _TUNING.wrinkle_weights)) + _TUNING.wrinkle_bias < 0.0
 
 
 def _rays(places: Floats, eyes: list[Floats]) -> list[tuple[Floats, Floats]]:
     """Return the polar grids of both lenses; they lie in front of a face that is turned."""
     half = np.abs(places[[33, 263], 0] - places[168, 0])
     turned = np.clip((half[0] - half[1]) / max(half.sum(), 1.0), -0.3, 0.3)
-    shift = np.array([_IN_FRONT * _UNIT * turned, 0.0], np.float32)
-    across = (1.0 + _NARROWS * turned, 1.0 - _NARROWS * turned)
+    shift = np.array([_TUNING.in_front * _UNIT * turned, 0.0], np.float32)
+    across = (1.0 + _TUNING.narrows * turned, 1.0 - _TUNING.narrows * turned)
     return [_polar(k, eyes[k] + shift, float(across[k])) for k in (0, 1)]
 
 
@@ -152,15 +170,15 @@ def _own_paths(
     seen: list[Floats], path: NDArray[np.int64], kind: float
 ) -> tuple[float, list[NDArray[np.int64]]]:
     """Return how clear the rims of one kind are, and their paths near the common one."""
-    total, paths, turn = 0.0, [], np.arange(_TURN)
+    total, paths, turn = 0.0, [], np.arange(_TUNING.turn)
     for evidence in seen:
         aside = np.abs(np.arange(evidence.shape[1])[None] - path[:, None])
-        near = aside <= _LEAN
-        lines = np.clip(kind * evidence, -0.5 * _EVEN, None)
-        clear = max(_EVEN, float(np.percentile(np.where(near, lines, 0).max(1), 60)))
-        gain = np.minimum(lines / clear, 1.2) - _LEANING * aside
+        near = aside <= _TUNING.lean
+        lines = np.clip(kind * evidence, -0.5 * _TUNING.even, None)
+        clear = max(_TUNING.even, float(np.percentile(np.where(near, lines, 0).max(1), 60)))
+        gain = np.minimum(lines / clear, 1.2) - _TUNING.leaning * aside
         own = _closed_path(np.where(near, gain, -1.0))
-        total += float(np.clip(lines[turn, own], None, 2.5 * _EVEN).sum())
+        total += float(np.clip(lines[turn, own], None, 2.5 * _TUNING.even).sum())
         paths.append(own)
     return total, paths
 
@@ -193,14 +211,14 @@ def _lightness(picture: Image, upright: Floats) -> Floats:
 
 
 def _gain(evidence: Floats) -> Floats:
-    sure = np.minimum(np.abs(evidence), _EVEN) / _EVEN
+    sure = np.minimum(np.abs(evidence), _TUNING.even) / _TUNING.even
     return np.asarray(cv2.dilate(sure.astype(np.float32), np.ones((3, 3), np.uint8)), np.float32)
 
 
 def _score(gain: Floats, path: NDArray[np.int64]) -> float:
     """Return how surely a path is a rim: its contrast on average and at its weakest fifth."""
-    along = gain[np.arange(_TURN), path]
-    low = along[np.sin(np.linspace(0, 2 * np.pi, _TURN, endpoint=False)) > _LOW]
+    along = gain[np.arange(_TUNING.turn), path]
+    low = along[np.sin(np.linspace(0, 2 * np.pi, _TUNING.turn, endpoint=False)) > _TUNING.low]
     found = (along.mean(), low.mean(), np.percentile(low, 20), np.percentile(along, 20))
     return float(sum(found))
 
@@ -208,8 +226,8 @@ def _score(gain: Floats, path: NDArray[np.int64]) -> float:
 def _ring(
     light: Floats, ray: tuple[Floats, Floats], path: NDArray[np.int64]
 ) -> tuple[Floats, Floats]:
-    """Return a rim's inner and outer outline ``(_TURN, 2)`` in upright pixels."""
-    turn = np.arange(_TURN)
+    """Return a rim's inner and outer outline ``(turn, 2)`` in upright pixels."""
+    turn = np.arange(_TUNING.turn)
     middle = np.stack([r[turn, path] for r in ray], 1)
     for _ in range(2):
         middle = 0.25 * np.roll(middle, 1, 0) + 0.5 * middle + 0.25 * np.roll(middle, -1, 0)
@@ -224,22 +242,22 @@ def _ring(
 
 def _thickness(light: Floats, line: Floats, away: Floats) -> Floats:
     """Return how far a line of another lightness reaches from its middle in a direction, px."""
-    reach = np.arange(0, _FLANK[1] * _UNIT, 0.5, dtype=np.float32)
+    reach = np.arange(0, _TUNING.flank[1] * _UNIT, 0.5, dtype=np.float32)
     at = (line[:, None] + reach[None, :, None] * away[:, None]).astype(np.float32)
     seen = cv2.remap(
         light, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     seen = cv2.blur(seen, (1, 3))
     rim = np.median(seen[:, :3], 1)
-    flank = np.median(seen[:, reach >= _FLANK[0] * _UNIT], 1)
+    flank = np.median(seen[:, reach >= _TUNING.flank[0] * _UNIT], 1)
     half = np.abs(seen - rim[:, None]) > 0.5 * np.abs(flank - rim)[:, None]
     first = np.where(half.any(1), half.argmax(1), len(reach) - 1) * 0.5
-    first[np.abs(flank - rim) < 0.5 * _EVEN] = np.nan
+    first[np.abs(flank - rim) < 0.5 * _TUNING.even] = np.nan
     usual = float(np.nanmedian(first)) if np.isfinite(first).any() else 2.0
     first = np.clip(np.nan_to_num(first, nan=usual), 0.7 * usual, 1.4 * usual + 1.0)
     wrapped = np.concatenate([first[-3:], first, first[:3]])
     smooth = np.median(np.stack([wrapped[k : k + len(first)] for k in range(7)]), 0)
-    return np.minimum(smooth, _THICKEST * _UNIT) + _MARGIN
+    return np.minimum(smooth, _TUNING.thickest * _UNIT) + _TUNING.margin
 
 
 def _bridge(light: Floats, rims: list[tuple[Floats, Floats]], eyes: list[Floats]) -> Floats:

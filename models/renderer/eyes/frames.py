@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numba import njit
@@ -10,13 +12,25 @@ from numpy.typing import NDArray
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
 from visavis.models.arrays import Floats
-from visavis.models.renderer.geometry.geometry import HeadPose, Rig
+from visavis.models.renderer.geometry.geometry import Rig
+from visavis.models.renderer.geometry.pose import HeadPose
 from visavis.models.renderer.raster.warp import FAR, double, rasterise, sample_twice
 
-_STRIPS = 10  # upright strips of a frame, each of which is flat
-_NEAR = 1.0  # cm above and below a frame, whose skin says how it is bent
-_ROUNDS, _INSIDE = 4, 0.2  # of a fit; weight of skin that lies behind it
-_SEEN = 4  # of 255
+
+class _FrameTuning(NamedTuple):
+    """How the frame of a pair of glasses is bent.
+
+    Centimetres are those of the fitted head. Set by eye on rendered portraits, not fitted.
+    """
+
+    strips: int = 10  # upright strips of a frame, each of which is flat
+    near: float = 1.0  # cm above and below a frame, whose skin says how it is bent
+    rounds: int = 4  # of a fit
+    inside: float = 0.2  # weight of skin that lies behind it
+    seen: int = 4  # of 255
+
+
+_TUNING = _FrameTuning()
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -55,7 +69,7 @@ class FramePainter:
         if size != identity.size:
             way = cv2.INTER_AREA if size < identity.size else cv2.INTER_CUBIC
             worn = cv2.resize(worn, (size, size), interpolation=way)
-        seen = worn[..., 3] >= _SEEN
+        seen = worn[..., 3] >= _TUNING.seen
         rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
         if len(rows) == 0:
             return
@@ -65,13 +79,13 @@ class FramePainter:
         # Between a pixel and its neighbours to the right and below, something may be seen.
         near = cv2.dilate(seen[y0:y1, x0:x1].astype(np.uint8), np.ones((3, 3), np.uint8))
         self._worn = near > 0
-        columns = np.linspace(x0, x1, _STRIPS + 1)
+        columns = np.linspace(x0, x1, _TUNING.strips + 1)
         home = np.stack([np.stack([columns, np.full_like(columns, y)], 1) for y in (y0, y1)])
         flat = home.reshape(-1, 2).astype(np.float32)
         self._nodes = np.column_stack([flat, self._depth(basis, flat)]).astype(np.float32)
         self._values = np.ascontiguousarray(flat - (x0, y0), np.float32)
-        k = np.arange(_STRIPS)
-        below = k + _STRIPS + 1
+        k = np.arange(_TUNING.strips)
+        below = k + _TUNING.strips + 1
         upper, lower = np.stack([k, k + 1, below], 1), np.stack([k + 1, below + 1, below], 1)
         self._triangles = np.ascontiguousarray(np.concatenate([upper, lower]), np.int32)
         self._weight = np.ones(len(self._nodes), np.float32)
@@ -95,7 +109,7 @@ class FramePainter:
         """
         rig = self._rig
         face = rig.project(rig.rest[basis.part_vertices("face")])
-        reach = _NEAR * rig.scale
+        reach = _TUNING.near * rig.scale
         low, high = places.min(0) - reach, places.max(0) + reach
         near = ((face[:, :2] > low) & (face[:, :2] < high)).all(1)
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
@@ -106,9 +120,9 @@ class FramePainter:
 
         skin, wanted = terms(face[near, :2]), face[near, 2]
         weight = np.ones(len(wanted))
-        for _ in range(_ROUNDS):
+        for _ in range(_TUNING.rounds):
             found = np.linalg.lstsq(skin * weight[:, None], wanted * weight, rcond=None)[0]
-            weight = np.where(wanted < skin @ found, _INSIDE, 1.0)
+            weight = np.where(wanted < skin @ found, _TUNING.inside, 1.0)
         return np.asarray(terms(places) @ found, np.float32)
 
     def paint(self, out: NDArray[np.uint8], pose: HeadPose) -> None:

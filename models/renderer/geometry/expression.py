@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,13 +20,28 @@ _LIMIT = {
     "mouthShrugLower": 0.7, "mouthShrugUpper": 0.7, "mouthSmileLeft": 0.8,
     "mouthSmileRight": 0.8, "mouthFrownLeft": 0.8, "mouthFrownRight": 0.8,
 }  # fmt: skip
-_ROUNDING = 0.95  # of pucker plus funnel
-_SEAL_FROM, _SEAL_FULL = 0.45, 0.80  # mouthClose over jawOpen
-_PRESS_SEALS = 0.15  # of jawOpen that a full press holds together
-_ASKED = (0.015, 0.07)  # jawOpen (or its like) from which lips part, and are free
 GAZE_LIMIT = float(np.radians(28.0))
-_LOOK_SIDE = np.radians(30.0)  # gaze at a full eyeLookIn/Out
-_LOOK_UP, _LOOK_DOWN = np.radians(22.0), np.radians(28.0)
+
+
+class _ExpressionTuning(NamedTuple):
+    """How far coefficients move lips and eyes.
+
+    Set by eye on rendered portraits, not fitted.
+    """
+
+    rounding: float = 0.95  # of pucker plus funnel
+    # mouthClose over jawOpen
+    seal_from: float = 0.45
+    seal_full: float = 0.80
+    press_seals: float = 0.15  # of jawOpen that a full press holds together
+    # jawOpen (or its like) from which lips part, and are free
+    asked: tuple[float, float] = (0.015, 0.07)
+    look_side: float = np.radians(30.0)  # radians of gaze at a full eyeLookIn/Out
+    look_up: float = np.radians(22.0)  # at a full eyeLookUp
+    look_down: float = np.radians(28.0)  # at a full eyeLookDown
+
+
+_TUNING = _ExpressionTuning()
 
 
 @dataclass(frozen=True)
@@ -90,9 +106,9 @@ class ExpressionMap:
         close = min(float(c[INDEX["mouthClose"]]), jaw)
         c[INDEX["mouthClose"]] = close
         round_lips = float(c[INDEX["mouthPucker"]] + c[INDEX["mouthFunnel"]])
-        if round_lips > _ROUNDING:
-            c[INDEX["mouthPucker"]] *= _ROUNDING / round_lips
-            c[INDEX["mouthFunnel"]] *= _ROUNDING / round_lips
+        if round_lips > _TUNING.rounding:
+            c[INDEX["mouthPucker"]] *= _TUNING.rounding / round_lips
+            c[INDEX["mouthFunnel"]] *= _TUNING.rounding / round_lips
         # Round lips and wide lips share one muscle ring.
         narrow = 1.0 - 0.6 * min(1.0, round_lips)
         for name in ("mouthSmile", "mouthStretch", "mouthDimple"):
@@ -135,9 +151,9 @@ class ExpressionMap:
             + 0.3 * both("noseSneer")
             + float(c[INDEX["tongueOut"]])
         )
-        asked -= _PRESS_SEALS * both("mouthPress")
-        closed = smoothstep(_SEAL_FROM, _SEAL_FULL, close / max(jaw, 0.04))
-        return max(closed, 1.0 - smoothstep(_ASKED[0], _ASKED[1], asked))
+        asked -= _TUNING.press_seals * both("mouthPress")
+        closed = smoothstep(_TUNING.seal_from, _TUNING.seal_full, close / max(jaw, 0.04))
+        return max(closed, 1.0 - smoothstep(_TUNING.asked[0], _TUNING.asked[1], asked))
 
     def _eye(self, coefficients: Floats, side: str) -> Eye:
         def value(name: str) -> float:
@@ -145,11 +161,12 @@ class ExpressionMap:
 
         # The subject's left eye looks out towards the viewer's right.
         outward = value(f"eyeLookOut{side}") - value(f"eyeLookIn{side}")
-        yaw = value("gazeYaw") + outward * (_LOOK_SIDE if side == "Left" else -_LOOK_SIDE)
+        outward = outward if side == "Left" else -outward
+        yaw = value("gazeYaw") + outward * _TUNING.look_side
         pitch = (
             value("gazePitch")
-            + value(f"eyeLookDown{side}") * _LOOK_DOWN
-            - value(f"eyeLookUp{side}") * _LOOK_UP
+            + value(f"eyeLookDown{side}") * _TUNING.look_down
+            - value(f"eyeLookUp{side}") * _TUNING.look_up
         )
         yaw = min(GAZE_LIMIT, max(-GAZE_LIMIT, yaw))
         pitch = min(GAZE_LIMIT, max(-0.8 * GAZE_LIMIT, pitch))
@@ -159,7 +176,9 @@ class ExpressionMap:
         for eye, side in zip(eyes, ("_L", "_R"), strict=True):
             down, out = eye.pitch, eye.yaw if side == "_L" else -eye.yaw
             open_part = 1.0 - eye.blink
-            weights[self._row["eyeLookDown" + side]] = max(0.0, down) / _LOOK_DOWN * open_part
-            weights[self._row["eyeLookUp" + side]] = max(0.0, -down) / _LOOK_UP * open_part
-            weights[self._row["eyeLookOut" + side]] = max(0.0, out) / _LOOK_SIDE * open_part
-            weights[self._row["eyeLookIn" + side]] = max(0.0, -out) / _LOOK_SIDE * open_part
+            weights[self._row["eyeLookDown" + side]] = (
+                max(0.0, down) / _TUNING.look_down * open_part
+            )
+            weights[self._row["eyeLookUp" + side]] = max(0.0, -down) / _TUNING.look_up * open_part
+            weights[self._row["eyeLookOut" + side]] = max(0.0, out) / _TUNING.look_side * open_part
+            weights[self._row["eyeLookIn" + side]] = max(0.0, -out) / _TUNING.look_side * open_part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,126 +15,40 @@ from visavis.models.appearance.face.neutral import lid_seam, lip_seam
 from visavis.models.appearance.face.seam import Seam
 from visavis.models.appearance.identity import Identity
 from visavis.models.arrays import Floats, ease, smoothstep
-from visavis.models.coefficients import INDEX
 from visavis.models.renderer.geometry.attached import GRID, head_share
 from visavis.models.renderer.geometry.expression import Expression, ExpressionMap, Eye
 from visavis.models.renderer.geometry.nostrils import NostrilCaps
+from visavis.models.renderer.geometry.pose import CAMERA, HeadPose, turning_range
 
-_PIVOT = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
-_YAW, _PITCH, _ROLL = np.radians((24.0, 15.0, 16.0))  # limits, reached softly
-_FRONTAL, _ASIDE = np.radians((12.0, 32.0))  # photo's yaw: all of the turning, least of it
-_LEAST_TURN = 0.35
-_BACK_FROM, _BACK_TO = np.radians((8.0, 24.0))  # the same for turning across its far side
-_LEAST_BACK = 0.3
-_PITCH_GAIN = 1.3  # a nod without the light's change looks like less
-_SHIFT = 0.6  # inter-ocular distances
-_CAMERA = 9.0  # inter-ocular distances from lens to face, for headZ and lean
-_STILL = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
-_SEALED_GAP = -0.012  # cm
-_CONTACT = (0.03, 0.16)  # cm of gap that soft lips bridge; from where they do not
-_ROUND = 0.04  # of the lips' width that rounding takes beyond the kit's shapes
-_JAW, _JAW_NARROWS = (0.15, 0.60), 0.6  # of that: corners come in where a jaw falls
-_ROUND_REACH = (0.6, 3.0)  # cm from the lips over which that fades
-_ROUND_RELAXES = 1.2  # of the rounding: what of a smile at rest it takes away
 _SMILES = ("mouthSmile", "mouthDimple", "mouthStretch")
 _CORNERS = (61, 291)  # MediaPipe landmarks
-_MOUTH_SIZES = (0.75, 1.2)  # of the mean mouth's width
-_ROUND_HOLE = 0.66  # of the lips' width that stays open between rounded lips
-_CORNERS_MEET = 1.6  # of the rounding
-_WIDE, _BOW = (0.4, 1.3), 0.85  # cm of gap; how far wide lips form a bow rather than a V
-_TUCK_GAP = 0.28  # cm of upper teeth that show over a tucked lower lip
 
 
-def soft_limit(value: float, limit: float) -> float:
-    """Return the value, bent so that it never passes ``limit``; straight below 60 % of it."""
-    knee = 0.6 * limit
-    if abs(value) <= knee:
-        return value
-    rest = limit - knee
-    return float(np.sign(value) * (knee + rest * np.tanh((abs(value) - knee) / rest)))
+class _RigTuning(NamedTuple):
+    """Where a head hinges, and what lips do beyond the kit's shapes.
 
-
-@dataclass(frozen=True)
-class HeadPose:
-    """Rigid motion of the head and of the torso, in pixels of the picture.
-
-    Attributes:
-        matrix: ``(3, 3)`` rotation and scale about the pivot.
-        shift: ``(3,)`` pixels.
-        breath: 0-1.
-        shrug: 0-1.
-        lean: radians.
-        sway: radians.
-        pitch: of the head, radians; chin down is positive.
+    Centimetres are those of the fitted head. Set by eye on rendered portraits, not fitted.
     """
 
-    matrix: Floats
-    shift: Floats
-    breath: float
-    shrug: float
-    lean: float
-    sway: float
-    pitch: float
+    pivot: tuple[float, float, float] = (0.0, -3.5, -1.0)  # cm, where the skull sits on the neck
+    still: tuple[float, float] = (0.015, 0.06)  # cm; expression offsets below this fade to nothing
+    sealed_gap: float = -0.012  # cm: closed lips overlap, so that no dark line shows
+    # cm of gap that soft lips bridge; from where they do not
+    contact: tuple[float, float] = (0.03, 0.16)
+    round: float = 0.04  # of the lips' width that rounding takes beyond the kit's shapes
+    jaw: tuple[float, float] = (0.15, 0.60)  # jawOpen over which corners come in
+    jaw_narrows: float = 0.6  # of the rounding, where the jaw has fallen
+    round_reach: tuple[float, float] = (0.6, 3.0)  # cm from the lips over which that fades
+    round_relaxes: float = 1.2  # of the rounding: what of a smile at rest it takes away
+    mouth_sizes: tuple[float, float] = (0.75, 1.2)  # of the mean mouth's width
+    round_hole: float = 0.66  # of the lips' width that stays open between rounded lips
+    corners_meet: float = 1.6  # of the rounding, by which corners close
+    wide: tuple[float, float] = (0.4, 1.3)  # cm of gap
+    bow: float = 0.85  # how far wide lips form a bow rather than a V
+    tuck_gap: float = 0.28  # cm of upper teeth that show over a tucked lower lip
 
 
-def turning_range(photo_yaw: float) -> float:
-    """Return how much of the usual turning a photo allows whose face looks aside by that angle.
-
-    A frontal photo shows both cheeks; of a turned one the far cheek is missing.
-    """
-    beyond = (abs(photo_yaw) - _FRONTAL) / (_ASIDE - _FRONTAL)
-    return float(np.clip(1.0 - (1.0 - _LEAST_TURN) * beyond, _LEAST_TURN, 1.0))
-
-
-def turning_back(photo_yaw: float) -> float:
-    """Return how much of the usual turning that photo allows back across its far side.
-
-    Behind the far cheek's rim a turned photo shows no ear and no hair, but what is behind the
-    person; a frontal one shows both.
-    """
-    beyond = (abs(photo_yaw) - _BACK_FROM) / (_BACK_TO - _BACK_FROM)
-    return float(np.clip(1.0 - (1.0 - _LEAST_BACK) * beyond, _LEAST_BACK, 1.0))
-
-
-def head_pose(
-    coefficients: Floats, inter_ocular: float, turning: float = 1.0, photo_yaw: float = 0.0
-) -> HeadPose:
-    """Read the pose part of a coefficient vector, within limits.
-
-    Args:
-        coefficients: ``(COUNT,)``.
-        inter_ocular: distance between the eyes in pixels.
-        turning: part of the usual limits that the photo allows, see ``turning_range``.
-        photo_yaw: how far the photo's face looks aside, radians, see ``turning_back``.
-    """
-
-    def value(name: str) -> float:
-        return float(coefficients[INDEX[name]])
-
-    yaw = value("headYaw")
-    most = min(turning, turning_back(photo_yaw)) if yaw * photo_yaw < 0 else turning
-    yaw = soft_limit(yaw, most * _YAW)
-    pitch = soft_limit(_PITCH_GAIN * value("headPitch"), min(1.0, turning + 0.3) * _PITCH)
-    roll = soft_limit(value("headRoll"), _ROLL)
-    cy, sy, cp, sp, cr, sr = (
-        np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll),
-    )  # fmt: skip
-    turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    nod = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
-    tip = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    near = 1.0 / (1.0 - soft_limit(value("headZ"), 1.2) / _CAMERA)
-    shift = inter_ocular * np.array(
-        [soft_limit(value("headX"), _SHIFT), soft_limit(value("headY"), _SHIFT), 0.0]
-    )
-    return HeadPose(
-        (near * (tip @ turn @ nod)).astype(np.float32),
-        shift.astype(np.float32),
-        min(1.0, max(0.0, value("torsoBreath"))),
-        min(1.0, max(0.0, value("torsoShrug"))),
-        soft_limit(value("torsoLean"), 0.35),
-        soft_limit(value("torsoSway"), 0.15),
-        float(pitch),
-    )
+_TUNING = _RigTuning()
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -224,7 +138,7 @@ class Rig:
         n = self.face_count
         # The kit's shapes move the whole head by hairs; what no one sees must not move pixels.
         length = np.linalg.norm(basis.expression, axis=2, keepdims=True)
-        t = np.clip((length - _STILL[0]) / (_STILL[1] - _STILL[0]), 0, 1)
+        t = np.clip((length - _TUNING.still[0]) / (_TUNING.still[1] - _TUNING.still[0]), 0, 1)
         expression = basis.expression * (ease(t))
         self._fit_mouth(basis, expression)
         flat = expression.reshape(len(expression), -1)
@@ -236,7 +150,7 @@ class Rig:
         self.weight = self.head_weight(self.rest)
         self._oval = basis.landmarks[list(OVAL)]
         self._share = np.ones((GRID, GRID), np.float32)
-        self._pivot = self.project(np.array([_PIVOT], np.float32))[0]
+        self._pivot = self.project(np.array([_TUNING.pivot], np.float32))[0]
         neck = self.project(np.array([[0.0, -13.0, 0.0]], np.float32))[0]
         self._neck, self._foot = neck[:2].copy(), np.float32(size)
         self.lips: Seam = lip_seam(basis, self.rest)
@@ -256,7 +170,7 @@ class Rig:
         """Let a small mouth widen and narrow by less, in place: in proportion it does as much."""
         corners = basis.landmarks[list(_CORNERS)]
         wide, usual = (float(np.ptp(v[corners, 0])) for v in (self.rest, basis.neutral))
-        ratio = float(np.clip(wide / usual, *_MOUTH_SIZES))
+        ratio = float(np.clip(wide / usual, *_TUNING.mouth_sizes))
         names = basis.expression_names
         shapes = [i for i, n in enumerate(names) if n.startswith(("mouth", "jawOpen"))]
         face = basis.part_vertices("face")
@@ -267,7 +181,7 @@ class Rig:
         """Return 1 for vertices at the lips, fading to 0 away from them."""
         ring = np.concatenate([basis.ring_upper, basis.ring_lower])
         gaps = self.rest[vertices][:, None] - self.rest[ring][None]
-        low, high = _ROUND_REACH
+        low, high = _TUNING.round_reach
         t = np.clip((high - np.sqrt((gaps**2).sum(2)).min(1)) / (high - low), 0, 1)
         return np.asarray(ease(t), np.float32)
 
@@ -276,11 +190,15 @@ class Rig:
         face = basis.part_vertices("face")
         weight = self._near_lips(basis, face)
         self._round_rows = face[weight > 1e-3]
-        self._round_weight = (_ROUND * weight[weight > 1e-3]).astype(np.float32)
+        self._round_weight = (_TUNING.round * weight[weight > 1e-3]).astype(np.float32)
         side = 2.0 * self.lips.stations - 1.0
-        self._round_hole = np.sqrt(np.clip(1 - (side / _ROUND_HOLE) ** 2, 0, 1)).astype(np.float32)
+        self._round_hole = np.sqrt(np.clip(1 - (side / _TUNING.round_hole) ** 2, 0, 1)).astype(
+            np.float32
+        )
         self._bow = (1 - np.abs(side) ** 2.5).astype(np.float32)
-        self._tuck_gap = (_TUCK_GAP * np.clip(1 - (side / 0.8) ** 2, 0, 1)).astype(np.float32)
+        self._tuck_gap = (_TUNING.tuck_gap * np.clip(1 - (side / 0.8) ** 2, 0, 1)).astype(
+            np.float32
+        )
 
     def head_weight(self, model: Floats) -> Floats:
         """Return how far a model point follows the head: 1 skull, 0 torso."""
@@ -351,7 +269,7 @@ class Rig:
             self._model[n:].reshape(-1),
         )
         model = self._model
-        jaw = _JAW_NARROWS * smoothstep(*_JAW, expression.jaw)
+        jaw = _TUNING.jaw_narrows * smoothstep(*_TUNING.jaw, expression.jaw)
         drawn = max(expression.round, jaw)
         if drawn > 1e-3:
             middle = model[self.lips.upper[len(self.lips.upper) // 2], 0]
@@ -370,7 +288,7 @@ class Rig:
         """
         weights = expression.weights * (1.0 - self._smile)
         if expression.round > 1e-3:
-            weights = weights - min(1.0, _ROUND_RELAXES * expression.round) * self._smile
+            weights = weights - min(1.0, _TUNING.round_relaxes * expression.round) * self._smile
         return weights
 
     def _meet_lips(self, model: Floats, expression: Expression) -> None:
@@ -378,22 +296,23 @@ class Rig:
         gap = self.lips.gap(model)
         wanted = np.maximum(gap, 0.0)
         widest = float(wanted.max())
-        if widest > _WIDE[0]:
+        if widest > _TUNING.wide[0]:
             # The kit's jaw alone opens a V; the muscle ring around lips keeps them a bow.
-            amount = _BOW * min(1.0, (widest - _WIDE[0]) / (_WIDE[1] - _WIDE[0]))
+            begins, full = _TUNING.wide
+            amount = _TUNING.bow * min(1.0, (widest - begins) / (full - begins))
             wanted = wanted + amount * np.maximum(widest * self._bow - wanted, 0.0)
         if expression.round > 1e-3:
             hole = 0.92 * widest * self._round_hole
             # Corners meet before lips are all round, or slits like whiskers stay open there.
-            closing = min(1.0, _CORNERS_MEET * expression.round)
+            closing = min(1.0, _TUNING.corners_meet * expression.round)
             share = np.where(hole < wanted, closing, expression.round)
             wanted = wanted + share * (hole - wanted)
         # Soft lips bridge what is nearly closed.
-        t = np.clip((wanted - _CONTACT[0]) / (_CONTACT[1] - _CONTACT[0]), 0, 1)
+        t = np.clip((wanted - _TUNING.contact[0]) / (_TUNING.contact[1] - _TUNING.contact[0]), 0, 1)
         wanted = wanted * t * (2 - t) * (1.0 - expression.seal)
         if expression.tuck > 1e-3:
             wanted = np.maximum(wanted, expression.tuck * self._tuck_gap)
-        wanted = np.where(wanted < 1e-3, _SEALED_GAP, wanted)
+        wanted = np.where(wanted < 1e-3, _TUNING.sealed_gap, wanted)
         for _ in range(2):
             delta = (wanted - gap).astype(np.float32)
             if np.abs(delta).max() < 2e-3:
@@ -417,7 +336,7 @@ class Rig:
 
     def move(self, points: Floats, weight: Floats, pose: HeadPose, out: Floats) -> None:
         """Apply head and torso motion to points in pixels ``(N, 3)``."""
-        near = 1.0 / (1.0 - np.sin(pose.lean) * 3.0 / _CAMERA)
+        near = 1.0 / (1.0 - np.sin(pose.lean) * 3.0 / CAMERA)
         torso = np.array([pose.breath, pose.shrug, near, np.tan(pose.sway)], np.float32)
         _move(
             points,
@@ -429,7 +348,7 @@ class Rig:
             torso,
             self._foot,
             np.float32(self.unit),
-            np.float32(_CAMERA),
+            np.float32(CAMERA),
             out,
         )
 

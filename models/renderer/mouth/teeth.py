@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -14,15 +15,29 @@ from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
 from visavis.models.arrays import Floats
 
-_FRONT = 0.9  # cm from the middle, the incisors
-_FURTHEST = 0.9  # cm the kit's edge may lie from the photo's
-_SPAN = 0.35  # of the visible row's width, in whose middle the edge is looked for
-_DARKEST, _BRIGHTEST = 0.45, 1.30  # of the measured colour
-_TOOTH_EDGE, _TOOTH_SHADE = 0.55, 0.30  # of a tooth's half width; of the light
 _ROW_BACK, _ROW_SHADE = (
     {"upper_teeth": (0.9, 2.3), "lower_teeth": (0.7, 1.75)},
     0.7,
 )  # cm; of the light
+
+
+class _TeethTuning(NamedTuple):
+    """Where the photo's teeth are read, and how a row of teeth is shaded.
+
+    Centimetres are those of the fitted head. Set by eye on rendered portraits, not fitted.
+    """
+
+    front: float = 0.9  # cm from the middle, the incisors
+    furthest: float = 0.9  # cm the kit's edge may lie from the photo's
+    span: float = 0.35  # of the visible row's width, in whose middle the edge is looked for
+    # of the measured colour
+    darkest: float = 0.45
+    brightest: float = 1.30
+    tooth_edge: float = 0.55  # of a tooth's half width
+    tooth_shade: float = 0.30  # of the light
+
+
+_TUNING = _TeethTuning()
 
 
 @dataclass(frozen=True)
@@ -64,8 +79,8 @@ def tooth_relief(basis: FaceBasis, name: str) -> Floats:
             place = np.abs(at[group, 0])
             low, high = place.min(), place.max()
             u = np.abs(2 * (place - low) / max(high - low, 1e-3) - 1)
-            t = np.clip((u - _TOOTH_EDGE) / (1 - _TOOTH_EDGE), 0, 1)
-            light[group] = 1 - _TOOTH_SHADE * t * t
+            t = np.clip((u - _TUNING.tooth_edge) / (1 - _TUNING.tooth_edge), 0, 1)
+            light[group] = 1 - _TUNING.tooth_shade * t * t
     near, far = _ROW_BACK[name]
     back = np.clip((np.abs(at[:, 0]) - near) / (far - near), 0, 1)
     return (light * (1 - _ROW_SHADE * back)).astype(np.float32)
@@ -82,7 +97,7 @@ def incisal_edge(opacity: NDArray[np.uint8]) -> tuple[float, float] | None:
     if len(columns) < 8:
         return None
     low, high = int(columns[0]), int(columns[-1])
-    middle, reach = (low + high) / 2, 0.5 * _SPAN * (high - low)
+    middle, reach = (low + high) / 2, 0.5 * _TUNING.span * (high - low)
     edges = []
     for x in range(int(middle - reach), int(middle + reach) + 1):
         rows = np.flatnonzero(seen[:, x])
@@ -100,9 +115,9 @@ def photo_teeth(basis: FaceBasis, identity: Identity) -> PhotoTeeth | None:
     if edge is None:
         return None
     upper = basis.part_vertices("upper_teeth")
-    front = upper[np.abs(basis.neutral[upper, 0]) < _FRONT]
+    front = upper[np.abs(basis.neutral[upper, 0]) < _TUNING.front]
     shift = edge[1] - float(identity.source[front, 1].max())
-    if abs(shift) > _FURTHEST * identity.scale:
+    if abs(shift) > _TUNING.furthest * identity.scale:
         return None
     lookup = np.zeros((len(basis.neutral), 3), np.float32)
     lookup[upper, :2] = identity.source[upper] + (0.0, shift)
@@ -143,6 +158,6 @@ def apply_photo_teeth(interior, texture, colour):
                     + w11 * texture[yi + 1, xi + 1, k]
                 )
                 ratio = value / max(colour[k], np.float32(1))
-                ratio = min(max(ratio, np.float32(_DARKEST)), np.float32(_BRIGHTEST))
+                ratio = min(max(ratio, np.float32(_TUNING.darkest)), np.float32(_TUNING.brightest))
                 scale = np.float32(1) + opacity * (ratio - np.float32(1))
                 interior[j, i, k] = min(interior[j, i, k] * scale, np.float32(255))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,10 +14,22 @@ from visavis.models.shipped import checked
 
 LIGHT_GRAPH = Path(__file__).resolve().parents[2] / "weights" / "light" / "light.onnx"
 LIGHT_ROWS = 64  # of the crop's rows, those about the mouth; no mouth of ours opens further
-_GRID = 8  # pixels of the network's coarsest cell
-_OPENED = (2.0, 7.0)  # pixels of the crop: a mouth so high gets nothing, and everything
-_OWN_SHARE = 0.6  # of the factor's logarithm
 SMALLEST = 384  # side of a picture from which on the network is worth its time
+
+
+class _LightTuning(NamedTuple):
+    """How much of the network's light a mouth gets.
+
+    Set by eye on rendered portraits, not fitted.
+    """
+
+    grid: int = 8  # pixels of the network's coarsest cell
+    # pixels of the crop: a mouth so high gets nothing, and everything
+    opened: tuple[float, float] = (2.0, 7.0)
+    own_share: float = 0.6  # of the factor's logarithm
+
+
+_TUNING = _LightTuning()
 
 
 def light_graph() -> Path:
@@ -38,7 +51,7 @@ def first_row(gate: Floats) -> int:
     rows = np.flatnonzero(gate.max(1) > 0)
     middle = (int(rows[0]) + int(rows[-1]) + 1) // 2 if len(rows) else SIDE // 2
     top = np.clip(middle - LIGHT_ROWS // 2, 0, SIDE - LIGHT_ROWS)
-    return _GRID * round(float(top) / _GRID)
+    return _TUNING.grid * round(float(top) / _TUNING.grid)
 
 
 def share_of(inside: Floats) -> float:
@@ -46,7 +59,7 @@ def share_of(inside: Floats) -> float:
 
     In a gap of a few pixels there is nothing to light, and shading its rim closes it to the eye.
     """
-    return smoothstep(*_OPENED, float(inside.sum(0).max()))
+    return smoothstep(*_TUNING.opened, float(inside.sum(0).max()))
 
 
 class MouthLight(Lighting):
@@ -67,7 +80,7 @@ class MouthLight(Lighting):
                 cannot tell them from drawn ones and greys their white, so it gets less of a say.
         """
         super().__init__(graph)
-        self._share = _OWN_SHARE if own_teeth else 1.0
+        self._share = _TUNING.own_share if own_teeth else 1.0
 
     def gain(self, x: Floats) -> Floats:
         """Return the factors of the rows about the mouth less one, and 0 in the others."""

@@ -78,6 +78,11 @@ class FeedTrack(MediaStreamTrack):
         self._last = (0, 0.0)  # the track's time of the last packet, and when it left
 
     @property
+    def waiting(self) -> int:
+        """How many packets wait for the sender."""
+        return len(self._queue)
+
+    @property
     def stalled(self) -> bool:
         """Whether the sender has not taken what there is for too long."""
         return len(self._queue) >= self._most

@@ -38,7 +38,7 @@ async def call(http: httpx.AsyncClient, rng: random.Random) -> bool:
     if response.status_code == 503:
         await viewer.close()
         return False
-    await viewer._accept(response)
+    await viewer.accept(response)
     await viewer.until(lambda: len(viewer.frames) >= 2, 20)
     # The channel opens when the line is quick with it, which need not be before the first picture.
     await viewer.until(lambda: viewer.control.readyState == "open", 20)

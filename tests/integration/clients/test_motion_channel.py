@@ -22,7 +22,7 @@ def listen(viewer: Viewer) -> list[MotionFrame]:
     @channel.on("message")
     def _take(data: bytes) -> None:
         got.append(decode(data))
-        viewer._notify()
+        viewer.notify()
 
     return got
 

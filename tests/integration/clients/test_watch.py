@@ -46,7 +46,7 @@ async def test_any_number_of_viewers_cost_one_encoding(start_server: StartServer
         await watchers[2].until(lambda: watchers[2].of("ended"), 15)
         assert "over" in watchers[2].of("ended")[0]["reason"]
         async with asyncio.timeout(10):
-            while live.services.sessions._viewers:  # noqa: ASYNC110
+            while live.services.sessions.viewers:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await asyncio.gather(*(w.close() for w in watchers))
 
@@ -63,7 +63,7 @@ async def test_what_cannot_be_watched_is_said(start_server: StartServer) -> None
         other = Viewer(live.http, None, video_codec="VP8", request={"watch": first.view_id})
         response = await other.offer()
         assert response.status_code == 400
-        assert not live.services.sessions._viewers
+        assert not live.services.sessions.viewers
         await asyncio.gather(first.close(), nobody.close(), other.close())
 
 

@@ -116,7 +116,7 @@ async def test_watch_picture_or_sound_alone(
         response = await refused.offer()
         assert response.status_code == 503 and "watchers already" in response.json()["error"]
         assert (await live.http.delete(viewer.resource)).status_code == 200
-        assert not live.services.sessions._viewers
+        assert not live.services.sessions.viewers
         await asyncio.gather(viewer.close(), refused.close())
 
 
@@ -140,7 +140,7 @@ async def test_who_comes_too_early_waits(start_server: StartServer) -> None:
         waiting = asyncio.ensure_future(viewer.connect())
         await asyncio.sleep(0.3)
         assert not waiting.done()
-        await publisher._accept(answer)
+        await publisher.accept(answer)
         await waiting
         await viewer.until(lambda: len(viewer.frames) > 5)
         await asyncio.gather(viewer.close(), publisher.close())

@@ -163,10 +163,10 @@ def test_no_trace_of_telemetry_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_doctor_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    (check,) = doctor._air_gap(None)
+    (check,) = doctor.air_gap(None)
     assert (check.name, check.verdict) == ("air gap", "ok")
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
-    (check,) = doctor._air_gap(None)
+    (check,) = doctor.air_gap(None)
     assert check.verdict == "fail" and check.advice
 
 
@@ -176,5 +176,5 @@ def test_without_strace_the_doctor_says_what_is_missing(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CannotProve, match="apt-get install strace"):
         trace(["true"], tmp_path, timeout_s=5)
-    (check,) = doctor._air_gap(1.0)
+    (check,) = doctor.air_gap(1.0)
     assert check.verdict == "warn" and "strace is missing" in check.detail

@@ -65,7 +65,7 @@ class Queue:
         rest = []
         for count, x in enumerate(inputs, 1):
             rest.append(self.pool.submit(self.batching.run, {"x": x}))
-            _until(lambda count=count: len(self.batching._waiting) == count)
+            _until(lambda count=count: self.batching.waiting == count)
         return first, rest
 
 

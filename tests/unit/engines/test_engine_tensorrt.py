@@ -259,6 +259,9 @@ def test_a_build_that_fails_leaves_the_server_where_it_is(small: Path, tmp_path:
     assert sentence == "small.onnx stays on CPUExecutionProvider: It was built for another GPU."
 
 
+INT = ctypes.POINTER(ctypes.c_int)
+
+
 class FakeDriver:
     """The driver's library, as far as :func:`find_gpu` asks."""
 
@@ -269,7 +272,7 @@ class FakeDriver:
         return self._start
 
     def cuDeviceGetCount(self, count: Any) -> int:
-        count._obj.value = self._count
+        ctypes.cast(count, INT)[0] = self._count
         return 0
 
     def cuDeviceGet(self, device: Any, index: int) -> int:
@@ -280,15 +283,15 @@ class FakeDriver:
         return 0
 
     def cuDeviceTotalMem_v2(self, memory: Any, device: Any) -> int:
-        memory._obj.value = 24 << 30
+        ctypes.cast(memory, ctypes.POINTER(ctypes.c_size_t))[0] = 24 << 30
         return 0
 
     def cuDriverGetVersion(self, version: Any) -> int:
-        version._obj.value = 13000
+        ctypes.cast(version, INT)[0] = 13000
         return 0
 
     def cuDeviceGetAttribute(self, value: Any, which: int, device: Any) -> int:
-        value._obj.value = {75: 8, 76: 9}[which]
+        ctypes.cast(value, INT)[0] = {75: 8, 76: 9}[which]
         return 0
 
 

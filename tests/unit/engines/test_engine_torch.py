@@ -13,11 +13,11 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.fakes.graphs import pictures, small_network
 from visavis.engines.base import EngineError, InputError
 from visavis.engines.check import check_engine
-from visavis.engines.graphs.export import read, signature_of
+from visavis.engines.graphs.export import BATCH, prepare, read, signature_of
+from visavis.engines.graphs.samples import DIMS
 from visavis.engines.onnx_engine import OnnxEngine
 from visavis.engines.parity import compare
 from visavis.engines.torch_engine import TorchEngine
-from visavis.engines.torch_ops import HOST_INPUTS, OPS
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "models" / "weights"
 SHIPPED = sorted(WEIGHTS.rglob("*.onnx"))
@@ -44,22 +44,9 @@ def test_a_step_reads_nothing_from_the_device(tmp_path: Path) -> None:
     What reads none can be recorded as a CUDA graph.
     """
     for graph in (*SHIPPED, small_network(tmp_path / "small.onnx")):
-        engine = TorchEngine(graph, device="cpu")
-        engine._device = torch.device("meta")
-        for step in engine._steps:
-            step.attributes["device"] = engine._device  # type: ignore[index]
-        host = {
-            step.inputs[i]
-            for step in engine._steps
-            for name, places in HOST_INPUTS.items()
-            for i in places
-            if step.run is OPS[name] and i < len(step.inputs)
-        }
-        engine._weights = engine._place(engine._weights, host)
-        zeros = {n: torch.from_numpy(v).to("meta") for n, v in engine._zeros(2).items()}
-        with torch.inference_mode():
-            out = engine._forward(zeros)
-        assert {v.device.type for v in out.values()} == {"meta"}
+        declared = signature_of(prepare(read(graph), DIMS)).outputs
+        shapes = TorchEngine(graph, device="meta").shapes(2)
+        assert shapes == {out.name: out.concrete({BATCH: 2}) for out in declared}
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from visavis.models.appearance.layers.covered import eye_opening, refuse_covered
 from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.appearance.photo.tracker import MediaPipeTracker
 from visavis.models.coefficients import INDEX, neutral
-from visavis.models.renderer.geometry.geometry import head_pose, turning_range
+from visavis.models.renderer.geometry.pose import head_pose, turning_range
 from visavis.models.renderer.renderer import Renderer
 
 

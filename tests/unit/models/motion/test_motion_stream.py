@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.kept import kept
 from tests.unit.models.motion.motion_sounds import AH, RATE, noise, tone, vowel, vowel_and_silence
 from visavis.engines.onnx_engine import OnnxEngine
 from visavis.models.coefficients import COUNT, INDEX
@@ -164,7 +165,7 @@ def test_what_is_kept_does_not_grow() -> None:
     sizes = []
     for _ in range(30):
         stream.push(noise(0.5))
-        sizes.append(len(stream._pcm) + len(stream._curves) + len(stream._loudness))
+        sizes.append(kept(stream))
     assert max(sizes[5:]) <= max(sizes[:5])
 
 

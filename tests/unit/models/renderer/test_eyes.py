@@ -79,7 +79,7 @@ def test_lashes_are_not_drawn_out_over_a_half_closed_lid(astronaut_identity: Ide
     picture = renderer.render(vector).astype(float) @ GREY
     skin = float(np.array(astronaut_identity.colours.skin) @ GREY)
     for side, eye in enumerate(astronaut_identity.eyes):
-        rim = renderer.rig.points[renderer._eyes[side]._upper]
+        rim = renderer.rig.points[renderer.rig.lids[side].upper]
         x, y = round(eye.iris[0]), rim[np.abs(rim[:, 0] - eye.iris[0]).argmin(), 1]
         above = picture[int(y) - 4 : int(y) - 2, x - 4 : x + 5]
         assert above.mean() > 0.7 * skin

@@ -12,6 +12,7 @@ import pytest
 from tests.fakes.mouths import frame
 from visavis.engines.onnx_engine import OnnxEngine
 from visavis.models.appearance.identity import Identity
+from visavis.models.renderer.refiner import Places
 from visavis.models.renderer.relight import light
 from visavis.models.renderer.relight.crop import GATE, SEEN, SIDE, gate
 from visavis.models.renderer.relight.light import (
@@ -26,6 +27,9 @@ from visavis.streamer.worker.pipeline import picture_models
 from visavis.streamer.worker.pipeline.picture_models import load_pictures
 
 LEAST, MOST = np.exp(-0.6), np.exp(0.6)
+
+BOX = (60, 60, 60 + SIDE, 60 + SIDE)
+MOUTH = Places((100, 100, 116, 116), SIDE / 1.35)  # in the middle of that box
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def test_the_rows_that_are_looked_at_hold_the_mouth(rows):
 def test_every_colour_gets_the_same_light(graph, rng):
     shown = frame(SIDE, rng)
     refiner = MouthLight(graph)
-    refiner._box, refiner._unit = (60, 60, 60 + SIDE, 60 + SIDE), SIDE / 1.35
+    assert refiner.box(256, MOUTH) == BOX
     change = refiner.refine(shown)
     with np.errstate(invalid="ignore", divide="ignore"):
         factors = change.residual / shown.warped
@@ -89,7 +93,7 @@ def test_teeth_of_the_photo_are_changed_less(graph, rng):
     shown, found = frame(SIDE, rng), []
     for own in (False, True):
         refiner = MouthLight(graph, own_teeth=own)
-        refiner._box, refiner._unit = (60, 60, 60 + SIDE, 60 + SIDE), SIDE / 1.35
+        refiner.box(256, MOUTH)
         found.append(np.abs(refiner.refine(shown).residual))
     assert 0.4 * found[0].mean() < found[1].mean() < 0.75 * found[0].mean()
     assert (found[1] <= found[0] + 1e-3).all()
@@ -114,9 +118,9 @@ def test_a_mouth_gets_the_same_wherever_it_lies_in_the_crop(graph, rng):
 
 def test_small_pictures_get_the_small_network(astronaut_identity: Identity):
     pictures = load_pictures("cpu")
-    kinds = [type(pictures.renderer(astronaut_identity, s)._refiner) for s in (256, SMALLEST, 512)]
+    kinds = [type(pictures.renderer(astronaut_identity, s).refiner) for s in (256, SMALLEST, 512)]
     assert kinds == [MouthShade, MouthLight, MouthLight]
-    assert load_pictures("cpu", refine=False).renderer(astronaut_identity, 512)._refiner is None
+    assert load_pictures("cpu", refine=False).renderer(astronaut_identity, 512).refiner is None
     assert load_pictures("cpu", callers=2).light is not None
 
 
@@ -124,11 +128,11 @@ def test_live_pictures_get_it_where_it_is_fast_enough(monkeypatch, astronaut_ide
     monkeypatch.setattr(picture_models, "step_ms", lambda light: 9.0)
     slow = load_pictures("cpu", live=True)
     assert slow.light is None
-    assert type(slow.renderer(astronaut_identity, 512)._refiner) is MouthShade
+    assert type(slow.renderer(astronaut_identity, 512).refiner) is MouthShade
     assert load_pictures("cpu").light is not None, "a file can wait"
     monkeypatch.setattr(picture_models, "step_ms", lambda light: 0.5)
     fast = load_pictures("cpu", live=True)
-    assert type(fast.renderer(astronaut_identity, 512)._refiner) is MouthLight
+    assert type(fast.renderer(astronaut_identity, 512).refiner) is MouthLight
 
 
 def test_the_time_of_a_mouth_is_measured(graph):

@@ -11,7 +11,7 @@ from visavis.benchmarks.quality.renderer.renderer import draw
 from visavis.engines.onnx_engine import OnnxEngine
 from visavis.models.appearance.identity import Identity
 from visavis.models.coefficients import neutral
-from visavis.models.renderer.refiner import RefinerInput
+from visavis.models.renderer.refiner import Places, RefinerInput
 from visavis.models.renderer.relight.crop import SIDE, pack, take
 from visavis.models.renderer.relight.light import MouthLight, light_graph
 from visavis.models.renderer.relight.lighting import Lighting
@@ -63,9 +63,11 @@ def test_compared_with_other_refiners_it_draws_the_same(lighting: Lighting):
     shown = frame(SIDE, np.random.default_rng(5))
     smooth = [cv2.GaussianBlur(p, (0, 0), 3) for p in (shown.warped, shown.photo, shown.interior)]
     shown = RefinerInput(*smooth, shown.vertices, shown.inside)
-    lighting._box, lighting._unit = (60, 60, 60 + SIDE, 60 + SIDE), SIDE / 1.35
+    places = Places((100, 100, 116, 116), SIDE / 1.35)
+    box = lighting.box(256, places)
+    assert box == (60, 60, 60 + SIDE, 60 + SIDE)
     live = lighting.refine(shown)
-    x = pack(take(shown, lighting._box, lighting._unit))
+    x = pack(take(shown, box, places.unit))
     lit, plain = (draw(one, x[None])[0].transpose(2, 0, 1) for one in (lighting, None))
     ours = (live.residual * live.alpha[..., None]).transpose(2, 0, 1)
     assert np.abs(ours).max() > 3.0

@@ -9,6 +9,7 @@ from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.geometry.nostrils import NostrilCaps
+from visavis.models.renderer.geometry.pose import head_pose
 from visavis.models.renderer.renderer import Renderer
 from visavis.models.renderer.shell import hidden_in_photo
 
@@ -37,7 +38,7 @@ def test_the_photo_is_not_torn_under_the_nose(astronaut_identity: Identity, pitc
     x, y = np.rint(renderer.rig.points[basis.landmarks[2], :2]).astype(int)
     unit = astronaut_identity.inter_ocular_px
     rows, half = slice(y - int(0.22 * unit), y + 1), int(0.22 * unit)
-    source = renderer._source[rows, x - half : x + half]
+    source = renderer.shown()[rows, x - half : x + half]
     across = np.abs(np.diff(source, axis=1)).max()
     down = np.abs(np.diff(source, axis=0)).max()
     assert max(across, down) < 3.5  # pixels of the photo from one pixel to the next
@@ -53,9 +54,11 @@ def test_the_throat_has_no_holes_under_a_falling_jaw(astronaut_identity: Identit
         x, y = np.rint(renderer.rig.points[basis.landmarks[152], :2]).astype(int)
         rows = slice(y - int(0.05 * unit), y + int(0.2 * unit))
         columns = slice(x - int(0.3 * unit), x + int(0.3 * unit))
-        source = renderer._source[rows, columns]
+        source = renderer.shown()[rows, columns]
         assert np.abs(np.diff(source, axis=1)).max() < 0.04 * unit
-        face = renderer._draw_face(renderer.rig.points, renderer._pose(vector))
+        rig = renderer.rig
+        pose = head_pose(vector, rig.unit, rig.turning, rig.yaw)
+        face = renderer._draw_face(rig.points, pose)
         depth, flow, left, top = face.depth, face.flow, face.left, face.top
         part = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         assert (depth[part] > -1e8).all()

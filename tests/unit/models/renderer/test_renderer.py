@@ -12,6 +12,7 @@ from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity
 from visavis.models.appearance.photo.tracker import MediaPipeTracker
 from visavis.models.coefficients import ARKIT, COUNT, INDEX, neutral
+from visavis.models.renderer.geometry.pose import head_pose
 from visavis.models.renderer.raster.warp import FAR, count_bits, cover, rasterise
 from visavis.models.renderer.renderer import Renderer
 
@@ -261,7 +262,8 @@ def mouth_width(renderer: Renderer, **values: float) -> float:
     """Width of the drawn lips in pixels."""
     vector = pose(**values)
     rig = renderer.rig
-    points = rig.pose(rig.express(rig.map(vector)), renderer._pose(vector))
+    turned = head_pose(vector, rig.unit, rig.turning, rig.yaw)
+    points = rig.pose(rig.express(rig.map(vector)), turned)
     ring = points[rig.lips.upper, 0]
     return float(np.ptp(ring))
 

@@ -103,8 +103,8 @@ def test_a_call_sees_what_training_saw(rng):
 def test_it_can_be_left_out(astronaut_identity: Identity):
     assert load_pictures("cpu", refine=False).shade is None
     renderer = load_pictures("cpu", refine=False).renderer(astronaut_identity, 256)
-    assert renderer._refiner is None
-    assert load_pictures("cpu").renderer(astronaut_identity, 256)._refiner is not None
+    assert renderer.refiner is None
+    assert load_pictures("cpu").renderer(astronaut_identity, 256).refiner is not None
     assert load_pictures("cpu", callers=2).shade is not None
 
 

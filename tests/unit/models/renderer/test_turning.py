@@ -9,7 +9,7 @@ from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.geometry.attached import GRID, head_share
-from visavis.models.renderer.geometry.geometry import head_pose, turning_back
+from visavis.models.renderer.geometry.pose import head_pose, turning_back
 from visavis.models.renderer.raster.edges import soften_steps
 from visavis.models.renderer.renderer import Renderer
 from visavis.models.renderer.shell import face_blend
@@ -131,7 +131,7 @@ def test_the_near_cheek_does_not_smear_before_hair_that_lies_deep(
     nose, chin = (rig.points[landmarks[n]] for n in (4, 17))
     side = 1 if yaw < 0 else -1  # the near cheek
     columns = np.arange(int(nose[0]), int(nose[0]) + side * int(rig.unit), side)
-    source = renderer._source[int(nose[1]) : int(chin[1])][:, columns, 0]
+    source = renderer.shown()[int(nose[1]) : int(chin[1])][:, columns, 0]
     # Nowhere are nine pixels drawn from fewer than three of the photo's.
     assert (side * (source[:, 9:] - source[:, :-9])).min() > 3.0
 

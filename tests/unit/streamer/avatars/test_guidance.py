@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -82,17 +85,22 @@ async def test_only_one_picture_of_one_size_is_looked_at(guide: Guide) -> None:
     assert (await first).code == "no-face"
 
 
-async def test_a_child_that_dies_is_replaced_and_leaves_nothing(guide: Guide) -> None:
+async def test_a_child_that_dies_is_replaced_and_leaves_nothing(
+    guide: Guide, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     await guide.look(bytes(FRAME_BYTES))
-    folder, child = guide._folder, guide._child
-    assert child is not None and os.path.isdir(folder)  # noqa: ASYNC240
-    child.kill()
-    await child.wait()
+    first, folders = guide.pid, os.listdir(tmp_path)
+    assert first is not None and len(folders) == 1
+    os.kill(first, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while guide.pid is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     assert (await guide.look(bytes(FRAME_BYTES))).code == "no-face"
-    assert not os.path.exists(folder)  # noqa: ASYNC240
-    assert guide._child is not child
+    assert guide.pid not in (first, None)
+    assert len(os.listdir(tmp_path)) == 1 and os.listdir(tmp_path) != folders
     await guide.close()
-    assert guide._child is None and not guide._folder
+    assert guide.pid is None and not os.listdir(tmp_path)
 
 
 async def test_a_child_that_talks_nonsense_is_not_believed(
@@ -107,7 +115,7 @@ async def test_a_child_that_talks_nonsense_is_not_believed(
         monkeypatch.setattr(guidance, "_line", line)
         with pytest.raises(AtCapacity, match="not available"):
             await guide.look(bytes(FRAME_BYTES))
-        assert guide._child is None
+        assert guide.pid is None
 
 
 async def test_it_ends_when_nobody_holds_a_camera_up(
@@ -116,5 +124,5 @@ async def test_it_ends_when_nobody_holds_a_camera_up(
     monkeypatch.setattr(guidance, "_IDLE_S", 0.0)
     await guide.look(bytes(FRAME_BYTES))
     async with asyncio.timeout(10):
-        while guide._child is not None:  # noqa: ASYNC110
+        while guide.pid is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

@@ -73,9 +73,9 @@ async def test_the_models_hear_every_sample_once_whatever_happens() -> None:
 
 
 async def test_after_a_long_sleep_the_count_is_right_at_once() -> None:
-    clock, path, _ = make()
-    heard: list[tuple[int, int]] = []
-    path._to_models = lambda position, samples: heard.append((position, len(samples)))
+    clock, heard = FakeClock(), list[tuple[int, int]]()
+    path = MediaPath(MediaConfig(), clock, lambda position, pcm: heard.append((position, len(pcm))))
+    path.begin()
     await clock.advance(20)
     path.fill()
     position, count = heard[-1]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.fakes.fake_clock import FakeClock
+from tests.fakes.kept import kept
 from visavis.streamer.config import MediaConfig
 from visavis.streamer.media.path import MediaPath
 from visavis.streamer.media.phases import FramePhases
@@ -44,4 +45,4 @@ async def test_sessions_share_the_period_among_them(packet_ms: int) -> None:
     assert gaps.min() > 0.7 * packet_ms / 1000
     for path in paths:
         path.end()
-    assert not phases._starts
+    assert kept(phases) == kept(FramePhases())

@@ -79,7 +79,7 @@ def test_what_a_program_appends_is_said_once_and_it_hears_when(source: AgentSour
         return [await avatar.until("started"), await avatar.until("finished")]
 
     thread, got = in_thread(lambda: speak(source.socket.port, act))
-    until(lambda: source._voice.waiting_s, "sound")
+    until(lambda: source.waiting_s, "sound")
     played = Played(source)
     until(lambda: played.run(0.1) or (len(captions) > 0 and not thread.is_alive()), "the end")
     started, finished = got[0]
@@ -95,7 +95,7 @@ def test_clear_stops_it_and_the_next_program_may_come(source: AgentSource) -> No
 
     async def act(avatar: AvatarClient) -> list[AgentEvent]:
         await avatar.append(np.tile(TONE, 5))
-        await asyncio.to_thread(until, lambda: source._voice.waiting_s, "sound")
+        await asyncio.to_thread(until, lambda: source.waiting_s, "sound")
         await asyncio.to_thread(played.run, 1.0)
         await avatar.clear()
         return [await avatar.until("interrupted")]
@@ -105,7 +105,7 @@ def test_clear_stops_it_and_the_next_program_may_come(source: AgentSource) -> No
     played.sound.clear()
     played.run(1.0)
     assert not np.concatenate(played.sound).any()
-    until(lambda: source.socket._events is None, "the socket is free")
+    until(lambda: not source.socket.taken, "the socket is free")
 
     async def nothing(avatar: AvatarClient) -> list[AgentEvent]:
         return []
@@ -142,7 +142,7 @@ def test_what_cannot_be_used_is_said_and_costs_nothing_else(
         socket.send(message)
         assert says in str(socket.recv(5))
         socket.send(TONE.tobytes())
-        until(lambda: source._voice.waiting_s, "sound after the fault")
+        until(lambda: source.waiting_s, "sound after the fault")
 
 
 def test_a_rate_that_is_none_and_a_flood(source: AgentSource) -> None:

@@ -104,11 +104,10 @@ def avatar(tmp_path: Path) -> LiveAvatar:
 def test_another_framing_and_a_broken_avatar(avatar: LiveAvatar, tmp_path: Path) -> None:
     told: list[str] = []
     avatar.change(told.append, framing="head")
-    assert avatar._loading is not None
-    avatar._loading.result(10)
+    avatar.settle(10)
     assert avatar.spec.framing == "head" and not told
     avatar.change(told.append, bundle=str(tmp_path / "broken.vav"))
-    avatar._loading.result(10)
+    avatar.settle(10)
     assert "cannot be shown" in told[0] and avatar.spec.bundle.endswith("anna.vav")
     avatar.close()
 

@@ -14,7 +14,7 @@ def seconds_of(avatar: LiveAvatar, count: int) -> None:
     for second in range(count):
         for frame in range(second * 25, second * 25 + 25):
             avatar.release(frame)
-        avatar._looking.result(10)
+        avatar.settle(10)
 
 
 def test_what_is_erased_is_shown_no_longer(tmp_path: Path) -> None:

@@ -188,9 +188,9 @@ def test_a_script_is_said_shown_and_written_down(bundle: str, tmp_path: Path) ->
     clock_of.append(run)
     for _ in range(200):
         run.pass_time(0.05)
-        if run.presenter._over():
+        if run.presenter.over:
             break
-    assert run.presenter._over(), "the presentation must end by itself"
+    assert run.presenter.over, "the presentation must end by itself"
     assert run.avatar.told == [("mood", "warm"), ("look", "left")]
     assert len(slides) == 1
     text = path.read_text("utf-8")

@@ -38,6 +38,7 @@ TELLTALES = (b"Lovelace", b"PK the bundle", b"the face of")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr("visavis.streamer.avatars.store.enrol_photo", enroller)
 
 
 async def enroller(data: bytes, out: Path, *, write: Any, **_: object) -> EnrolmentResult:
@@ -46,10 +47,7 @@ async def enroller(data: bytes, out: Path, *, write: Any, **_: object) -> Enrolm
 
 
 def store_at(data: Path) -> AvatarStore:
-    store = AvatarStore(data, LIMITS, 512)
-    write = store._folder.vault.write
-    store._enroller = lambda data, out, **more: enroller(data, out, write=write)  # type: ignore
-    return store
+    return AvatarStore(data, LIMITS, 512)
 
 
 async def make(store: AvatarStore, name: str = "Ada Lovelace") -> AvatarRecord:
@@ -272,7 +270,7 @@ async def test_a_worker_opens_a_sealed_bundle_in_memory(data: Path) -> None:
     Vault(data).init()
     made = await make(store)
     identity = drawn_identity(256)
-    store._folder.vault.write(store.bundle_path(made.id), identity.to_bytes())
+    Vault(data).write(store.bundle_path(made.id), identity.to_bytes())
     drawn = load_identity(store.bundle(made.id))
     assert drawn.to_bytes() == identity.to_bytes()
     assert not [name for name in files_under(data) if ".partial" in name]

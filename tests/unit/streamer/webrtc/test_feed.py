@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,8 +22,8 @@ def feed(asked: list[bool] | None = None) -> Feed:
 
 def lane(now: list[float] | None = None, ready: list[bool] | None = None) -> tuple[Lane, FeedTrack]:
     times, up = now or [0.0], ready or [True]
-    made: Any = Lane("video", lambda: times[0], lambda: up[0])
-    return made, made._track
+    made = Lane("video", lambda: times[0], lambda: up[0])
+    return made, made.track
 
 
 async def test_pictures_carry_their_frame_numbers() -> None:
@@ -44,7 +43,7 @@ async def test_a_stalled_sender_costs_a_keyframe_not_memory() -> None:
     assert asked == [True], "who comes needs one"
     for i in range(100):
         source.picture(i, b"x", i == 0)
-        assert len(track._queue) <= 8
+        assert track.waiting <= 8
     assert asked == [True, True]
     source.picture(100, b"k", True)
     assert (await track.recv()).timestamp == 360_000
@@ -57,13 +56,13 @@ async def test_nothing_is_queued_before_the_connection_is_there() -> None:
     source, (view, track) = feed(asked), lane(ready=up)
     view.show(source)
     source.picture(0, b"x", True)
-    assert not track._queue and not asked
+    assert not track.waiting and not asked
     up[0] = True
     view.request_keyframe()
     source.picture(1, b"x", False)
-    assert not track._queue, "not from the middle"
+    assert not track.waiting, "not from the middle"
     source.picture(2, b"x", True)
-    assert track._queue and asked == [True]
+    assert track.waiting and asked == [True]
 
 
 async def test_rtp_time_goes_on_when_another_feed_is_shown() -> None:
@@ -74,7 +73,7 @@ async def test_rtp_time_goes_on_when_another_feed_is_shown() -> None:
     assert (await track.recv()).timestamp == 3_600_000
     view.show(two)
     one.picture(1001, b"x", True)
-    assert not track._queue, "the old one is not heard any more"
+    assert not track.waiting, "the old one is not heard any more"
     now[0] = 10.5
     two.picture(7, b"x", True)
     assert (await track.recv()).timestamp == 3_600_000 + 45_000

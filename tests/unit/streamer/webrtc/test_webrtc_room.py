@@ -44,7 +44,7 @@ def test_other_libraries_are_refused_in_one_sentence(
         monkeypatch.setattr(connection, "_NAMES", names)
     sentence = connection.self_test()
     assert word in sentence and sentence.endswith(".") and sentence.count(". ") == 0
-    (shown,) = [check for check in doctor._network(Config()) if check.name == "WebRTC"]
+    (shown,) = [check for check in doctor.network(Config()) if check.name == "WebRTC"]
     assert shown.verdict == "fail" and shown.detail == sentence
     with pytest.raises(BadRequest, match="was made for"):
         serve.run_server(Config())

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.fakes.fake_pipeline import FakePipelines
+from tests.fakes.fake_pipeline import FakePipeline, FakePipelines
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import AtCapacity
 from visavis.streamer.metrics import Metrics
@@ -91,10 +91,14 @@ def test_a_stale_frame_now_and_then_does_not_keep_the_effort_down() -> None:
 
 
 @pytest.fixture
-def slot(tmp_path: Path) -> Slot:
+def pipeline(tmp_path: Path) -> FakePipeline:
     (tmp_path / "anna.vav").write_bytes(b"")
-    spec = SlotSpec(str(tmp_path / "anna.vav"), size=256)
-    return Slot(spec, FakePipelines().open(spec))
+    return FakePipelines().open(SlotSpec(str(tmp_path / "anna.vav"), size=256))
+
+
+@pytest.fixture
+def slot(tmp_path: Path, pipeline: FakePipeline) -> Slot:
+    return Slot(SlotSpec(str(tmp_path / "anna.vav"), size=256), pipeline)
 
 
 def drain(slot: Slot) -> None:
@@ -102,7 +106,9 @@ def drain(slot: Slot) -> None:
         slot.work()
 
 
-def test_at_half_rate_every_second_frame_is_drawn_and_no_repeat_counts_as_late(slot: Slot) -> None:
+def test_at_half_rate_every_second_frame_is_drawn_and_no_repeat_counts_as_late(
+    slot: Slot, pipeline: FakePipeline
+) -> None:
     slot.ease(Effort.HALF_RATE)
     slot.feed(0, np.zeros(STEP + AHEAD, np.int16))
     packets = []
@@ -113,7 +119,7 @@ def test_at_half_rate_every_second_frame_is_drawn_and_no_repeat_counts_as_late(s
     shown = [p for p in packets if p is not None]
     assert len(shown) == 20
     assert [p.repeated for p in shown] == [False, True] * 10
-    assert slot._pipeline._drawer.drawn <= 11  # type: ignore[attr-defined]
+    assert pipeline.drawer.drawn <= 11
     assert slot.stale == 0 and shown[-1].dropped == 0
     slot.ease(Effort.FULL)
     drain(slot)

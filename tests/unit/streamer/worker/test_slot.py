@@ -56,10 +56,11 @@ def test_chunking_does_not_matter(bundle: str) -> None:
     outputs = []
     for chunk in (7, 160, 641, RATE):
         slot = make(bundle)
+        slot.share_motion(True)
         for at in range(0, RATE, chunk):
             slot.feed(at, sound[at : at + chunk])
             slot.work()
-        outputs.append([p.coefficients.tobytes() for p in slot._pending])
+        outputs.append([values.tobytes() for _, values in slot.take_motion(RATE)])
     assert all(o == outputs[0] for o in outputs) and len(outputs[0]) == 23
 
 
@@ -78,7 +79,7 @@ def test_missing_and_repeated_sound_keep_the_count(bundle: str) -> None:
     feed(slot, 3 * STEP, STEP)  # and this one twice
     feed(slot, 4 * STEP, AHEAD)
     drain(slot)
-    assert slot._emitted == 4
+    assert slot.known == 4
 
 
 def test_interrupt_drops_what_waits_but_not_the_count(bundle: str) -> None:
@@ -113,7 +114,7 @@ def test_backlog_is_silenced_not_kept(bundle: str) -> None:
         feed(slot, i * RATE // 20, RATE // 20, 9000)
     assert all(not s.any() for _, s in list(slot._inbox)[:-1])
     drain(slot)
-    assert slot._emitted == (2 * RATE - AHEAD) // STEP
+    assert slot.known == (2 * RATE - AHEAD) // STEP
 
 
 def test_frames_behind_the_ticks_are_not_drawn(bundle: str) -> None:
@@ -279,7 +280,7 @@ def test_an_interruption_shows_at_the_next_tick_however_far_ahead_sound_was(bund
         drain(slot)
         packets.append(slot.tick(frame))
     assert all(p is not None and not p.repeated for p in packets)
-    assert slot._emitted == 9
+    assert slot.known == 9
     feed(slot, 9 * STEP + AHEAD, STEP, 8000)
     drain(slot)
     following = slot.tick(9)
@@ -292,4 +293,4 @@ def test_an_interruption_before_the_first_tick_makes_nothing_again(bundle: str) 
     drain(slot)
     slot.interrupt()
     drain(slot)
-    assert slot._emitted == 9 and slot.tick(4) is None
+    assert slot.known == 9 and slot.tick(4) is None

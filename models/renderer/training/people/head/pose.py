@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from visavis.models.appearance.face.seam import Seam
 from visavis.models.arrays import Floats, ease
 from visavis.models.renderer.geometry.expression import Expression, ExpressionMap, Eye
-from visavis.models.renderer.geometry.geometry import HeadPose, head_pose
+from visavis.models.renderer.geometry.pose import HeadPose, head_pose
 from visavis.models.renderer.training.people.head.head import Head, View
 from visavis.models.renderer.training.people.head.kit import EYEBALLS, HeadKit
 
