@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from collections.abc import Callable
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -31,6 +32,21 @@ _BY_STATUS: Final = {
     405: ("method-not-allowed", "This address does not take that."),
     413: ("too-large", "The request is too large."),
 }
+# Without styles or scripts: an address of any depth can be wrong, and they are named relatively.
+_NO_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>Nothing here - Vis-\u00e0-vis</title>
+</head>
+<body>
+<h1>There is nothing at this address.</h1>
+<p><a href="{home}">All avatars</a> \u00b7 <a href="{home}call/">Calls</a></p>
+</body>
+</html>
+"""
 _NEVER_SENT: Final = 400  # to a client that has gone
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": {"model": ErrorAnswer, "description": "It cannot be done; the sentence says why."},
@@ -77,8 +93,10 @@ def handle_errors(app: FastAPI, count: Callable[[int], None]) -> None:
         return error_answer(refusal)
 
     @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> Response:
         count(error.status_code)
+        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(_NO_PAGE.format(home=_home(request)), 404)
         if isinstance(error.__cause__, VisavisError):  # FastAPI wraps what reading a body raises
             return error_answer(error.__cause__)
         usual = ("http-error", str(error.detail))
@@ -93,6 +111,11 @@ def handle_errors(app: FastAPI, count: Callable[[int], None]) -> None:
         count(500)
         logger.error("request failed", exc_info=error)
         return _json(500, "internal", "Something went wrong on the server.")
+
+
+def _home(request: Request) -> str:
+    """Return where the first page is, behind a proxy's path too."""
+    return html.escape(str(request.scope.get("root_path", "")).rstrip("/") + "/")
 
 
 def _about_body(request: Request, error: RequestValidationError) -> VisavisError:

@@ -401,3 +401,12 @@ def test_every_code_is_listed() -> None:
     codes |= set(get_args(Code)) - {"refused"}
     unlisted = sorted(code for code in codes if f"`{code}`" not in page)
     assert len(codes) > 30 and not unlisted
+
+
+async def test_a_browser_gets_a_page_where_there_is_none(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/nothing/at/all", headers={"accept": "text/html,*/*;q=0.8"})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "There is nothing at this address." in answer.text and 'href="/"' in answer.text
+    program = await http.get("/nothing/at/all", headers={"accept": "*/*"})
+    assert program.json()["code"] == "not-found"
