@@ -2,7 +2,8 @@
 # make test   install what the tests need and run them all
 # make test-gpu   the tests that need an NVIDIA GPU
 # make lint   style and types
-# make release   wheel, sdist, SBOM and their sums in dist/
+# make release   wheel, sdist, SBOM and their sums in dist/; signed with SIGNING_KEY=FILE
+# make bundle   a folder in dist/ that installs where there is no network, with pinned hashes
 # make fuzz   search for inputs that break a parser, an hour (SECONDS=600: ten minutes)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,7 +26,7 @@ GSTREAMER = python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gs
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-libav
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
 
-.PHONY: run test test-gpu lint types release fuzz clean
+.PHONY: run test test-gpu lint types release sign bundle fuzz clean
 run: $(VENV)/.run
 	@$(BIN)/visavis serve $(ARGS)
 
@@ -68,7 +69,34 @@ release: $(BIN)/python
 	@build/release/installed/bin/python -m pip install -q --disable-pip-version-check dist/*.whl
 	@build/release/tools/bin/$(SBOM) --output-file "$$(ls dist/*.whl | sed 's/-py3-.*/.cdx.json/')" \
 		build/release/installed/bin/python
-	@cd dist && sha256sum * > SHA256SUMS && ls -l
+	@cd dist && sha256sum * > SHA256SUMS
+	@$(MAKE) --no-print-directory sign && ls -l dist
+
+# An SSH key of the releaser's, by OpenSSH's own signatures of files: SECURITY.md says how to verify.
+SIGN_IN ?= dist
+sign:
+	@if [ -n "$(SIGNING_KEY)" ]; then rm -f $(SIGN_IN)/SHA256SUMS.sig \
+		&& ssh-keygen -q -Y sign -n visavis-release -f "$(SIGNING_KEY)" $(SIGN_IN)/SHA256SUMS; \
+	else echo "$(SIGN_IN)/SHA256SUMS is not signed: make $(or $(MAKECMDGOALS),sign) SIGNING_KEY=FILE"; fi
+
+# Everything by the versions and hashes of uv.lock, for this system and this version of Python.
+BUNDLE_EXTRAS ?= provenance keyring
+bundle: $(BIN)/python
+	@rm -rf build/bundle && mkdir -p build/bundle/wheels dist
+	@$(PYTHON) -m venv build/bundle/tools
+	@build/bundle/tools/bin/python -m pip install -q --disable-pip-version-check build==1.5.1 uv==0.13.9
+	@build/bundle/tools/bin/python -m build -q --outdir build/bundle/wheels . && rm build/bundle/wheels/*.tar.gz
+	@build/bundle/tools/bin/uv export -q --frozen --no-dev --no-emit-project --no-header --no-annotate \
+		$(BUNDLE_EXTRAS:%=--extra %) --format requirements-txt -o build/bundle/requirements.txt
+	@build/bundle/tools/bin/python -m pip download -q --disable-pip-version-check --no-deps \
+		--require-hashes --only-binary :all: -r build/bundle/requirements.txt -d build/bundle/wheels
+	@cd build/bundle && rm -rf tools && wheel=$$(basename wheels/visavis-*.whl) \
+		&& version=$$(echo "$$wheel" | cut -d- -f2) \
+		&& echo "visavis==$$version --hash=sha256:$$(sha256sum wheels/$$wheel | cut -d' ' -f1)" >> requirements.txt \
+		&& sed "s/@PYTHON@/$$(basename $(PYTHON))/" ../../docs/deploy/install-offline.sh > install.sh \
+		&& sha256sum install.sh requirements.txt wheels/* > SHA256SUMS && cd ../.. \
+		&& target=dist/visavis-$$version-offline && rm -rf $$target && mv build/bundle $$target \
+		&& $(MAKE) --no-print-directory sign SIGN_IN=$$target && du -sh $$target
 
 SECONDS ?= 3600
 fuzz: $(VENV)/.test

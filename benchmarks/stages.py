@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 Histograms = dict[str, dict[float, float]]
 
@@ -20,15 +21,23 @@ def parse(text: str) -> Histograms:
         For each stage, counts by upper bound; nothing of a page that is none of this format.
     """
     out: Histograms = {}
-    try:
-        samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
-    except ValueError:
-        return {}
-    for sample in samples:
+    for sample in _samples(text):
         labels = sample.labels
         if "ms" in sample.name.split("_") and {"stage", "le"} <= labels.keys():
             out.setdefault(labels["stage"], {})[float(labels["le"])] = float(sample.value)
     return out
+
+
+def value(text: str, name: str) -> float | None:
+    """Return a figure without labels; None where the page does not have it."""
+    return next((s.value for s in _samples(text) if s.name == name and not s.labels), None)
+
+
+def _samples(text: str) -> list[Sample]:
+    try:
+        return [s for family in text_string_to_metric_families(text) for s in family.samples]
+    except ValueError:
+        return []
 
 
 def between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -88,11 +88,6 @@ class OnnxEngine:
         return session
 
     @property
-    def input_names(self) -> tuple[str, ...]:
-        """Names of the graph's inputs in order."""
-        return tuple(self._inputs)
-
-    @property
     def input_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Shapes of the graph's inputs; None where a dimension is free."""
         return {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
+from visavis.benchmarks import stages
 from visavis.benchmarks.common import (
     BenchmarkError,
     Server,
@@ -37,7 +37,6 @@ _WARM_UP_CONNECTS = 60  # caches and logs of what has been fill; flat from here,
 _RELEASE_LIMIT_S = 90.0  # for the server to notice that a viewer was killed
 _FREE_LIMIT_S = 300.0  # a busy machine refuses for a while; a soak waits and counts it
 _VICTIM_LIMIT_S = 100.0
-_TASKS = re.compile(r"^(?:visavis|python)_asyncio_tasks\S*\s+(\S+)", re.MULTILINE)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -182,12 +181,11 @@ async def _count(server: Server) -> dict[str, Any]:
     processes = [process, *process.children(recursive=True)]
     async with httpx.AsyncClient(timeout=10) as http:
         text = (await http.get(f"{server.url}/metrics")).text
-    tasks = _TASKS.search(text)
     return {
         "rss_mb": round(sum(p.memory_info().rss for p in processes) / 1e6, 2),
         "files": sum(p.num_fds() for p in processes),
         "threads": sum(p.num_threads() for p in processes),
-        "tasks": float(tasks[1]) if tasks else None,
+        "tasks": stages.value(text, "visavis_asyncio_tasks"),
         "sessions": len(await _sessions(server.url)),
     }
 

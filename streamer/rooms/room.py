@@ -235,10 +235,6 @@ class Room:
             person.hand = on
             self._changed(person)
 
-    def wear(self, who: str, avatar_id: str) -> None:
-        """Note whose face somebody wears; that is nobody else's business."""
-        self.find(who).avatar_id = avatar_id
-
     def rate(self, who: str, value: object) -> None:
         """Note how good somebody's connection is; they measure it themselves."""
         person = self.find(who)

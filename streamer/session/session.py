@@ -13,7 +13,6 @@ from aiortc import RTCDataChannel, RTCRtpTransceiver
 from numpy.typing import NDArray
 
 from visavis.streamer.errors import (
-    BadRequest,
     Conflict,
     Forbidden,
     VisavisError,
@@ -26,7 +25,7 @@ from visavis.streamer.session.context import Avatar, SessionContext
 from visavis.streamer.session.figures.stats import SessionFigures
 from visavis.streamer.session.figures.trace import chrome_trace_json
 from visavis.streamer.session.options import Wishes
-from visavis.streamer.session.outlets import make_feed, send_raw
+from visavis.streamer.session.outlets import OwnSections, make_feed
 from visavis.streamer.session.pacing import Pacing
 from visavis.streamer.session.push import Push, Pushes
 from visavis.streamer.session.speech.agent import AgentVoice
@@ -34,11 +33,9 @@ from visavis.streamer.session.speech.sound import SessionSound
 from visavis.streamer.session.taping import Taping
 from visavis.streamer.session.viewer import Viewer
 from visavis.streamer.trust.callers import CALLER
-from visavis.streamer.webrtc.connection import codecs_of, tap_receiver
 from visavis.streamer.webrtc.feed import Feed, FeedClock, Lane
-from visavis.streamer.webrtc.microphone import AudioIn, HeardSound
 from visavis.streamer.webrtc.peer import Peer
-from visavis.streamer.webrtc.rtp.tracks import AUDIO_BLOCK, SoundRelease, release_opus
+from visavis.streamer.webrtc.rtp.tracks import release_opus
 from visavis.streamer.webrtc.sdp.signaling import Offer, Section
 from visavis.streamer.webrtc.sections import Missing, Role, Stream
 from visavis.streamer.worker.edge.supervisor import WorkerSlot
@@ -100,7 +97,6 @@ class Session(Peer):
         ahead = self._wishes.look_ahead_ms
         self._media = media if ahead is None else media.model_copy(update={"look_ahead_ms": ahead})
         self._slot: WorkerSlot | None = None
-        self._microphone: AudioIn | None = None
         self._headless = False  # there is no connection but the agent's
         self._make_parts(avatar, guest)
 
@@ -131,6 +127,14 @@ class Session(Peer):
             media_time=self._path.media_time,
             ntp=lambda: context.wall.ntp(clock.now()),
             now=clock.now,
+        )
+        self._sections = OwnSections(
+            self._sound,
+            clock,
+            self._feed_clock,
+            lambda: self.live,
+            taken=self._figures.taken,
+            bitrate=self._pacing.estimated,
         )
         # In a room everybody is asked, so nobody records alone there.
         self._taping = Taping(
@@ -183,44 +187,12 @@ class Session(Peer):
         return self._headless
 
     def role_of(self, section: Section, nth: int) -> Role:
-        """The first of each kind is the session's own; others' feeds get the rest.
-
-        A second audio section that the viewer only sends in is the other side's sound. A camera
-        is of no use.
-        """
-        if section.kind == "video" and section.direction == "sendonly":
-            return Role.DROPPED
-        if nth == 0:
-            return Role.OWN
-        if section.direction == "sendonly":
-            heard = section.kind == "audio" and self._sound.heard is None
-            return Role.HEARD if heard else Role.DROPPED
-        return Role.FREE
+        """Say what a section is for; see :class:`OwnSections`."""
+        return self._sections.role_of(section, nth)
 
     def place(self, section: Section, role: Role, transceiver: RTCRtpTransceiver) -> Lane | None:
         """Fill one of the session's own sections."""
-        codecs, receiver = codecs_of(transceiver), transceiver.receiver
-        if role is Role.HEARD:
-            heard = self._sound.heard = HeardSound()
-            tap_receiver(receiver, AudioIn(codecs, heard.put).take)
-            return None
-        if section.kind == "audio":
-            self._microphone = AudioIn(codecs, self._sound.spoken, self._clock.now)
-            tap_receiver(receiver, self._microphone.take)
-            if codecs[0].name.lower() != "opus":
-                path, clock = self._path, self._feed_clock
-                sound = SoundRelease(self._clock, path.read, path.release_sound, 2 * AUDIO_BLOCK)
-                send_raw(transceiver, codecs[0].clockRate, sound, clock)
-                return None
-        lane = Lane(
-            section.kind,
-            self._clock.now,
-            lambda: self.live,
-            taken=self._figures.taken,
-            bitrate=self._pacing.estimated,
-        )
-        lane.attach(transceiver.sender, codecs[0].name)
-        return lane
+        return self._sections.place(section, role, transceiver)
 
     def streams_changed(self, streams: list[Stream], missing: Missing) -> None:
         """Tell the viewer in which sections the others are."""
@@ -339,7 +311,7 @@ class Session(Peer):
 
     def on_packet(self, packet: Packet) -> None:
         """Send a picture on and keep its figures."""
-        decode_s = self._microphone.decode_s if self._microphone is not None else 0.0
+        decode_s = self._sections.decode_s
         self._figures.picture(packet, self._path, self._sound.release, decode_s)
         if self.feed is not None:
             self.feed.picture(packet.frame, packet.data, packet.keyframe)
@@ -369,8 +341,8 @@ class Session(Peer):
         return {
             "interrupt": lambda message: self.interrupt(),
             "avatar": lambda message: self._appearance.switch(message),
-            "mute": self._mute,
-            "playout": self._playout,
+            "mute": lambda message: self.set_muted(message.get("on") is True),
+            "playout": lambda message: self._sound.held(message),
             "manner": lambda message: self._appearance.change_manner(message),
             "record": self._tape,
         }
@@ -378,19 +350,6 @@ class Session(Peer):
     def interrupt(self) -> None:
         """Barge-in: sound, coefficients and pictures on their way are dropped at once."""
         self._sound.interrupt()
-
-    def _mute(self, message: dict[str, Any]) -> None:
-        self._path.muted = message.get("on") is True
-
-    def _playout(self, message: dict[str, Any]) -> None:
-        """Take what the viewer's buffer does to the sound."""
-        held = message.get("audio_ms")
-        try:
-            if isinstance(held, bool) or not isinstance(held, int | float):
-                raise ValueError("A playout message needs a number audio_ms.")
-            self._path.lead.held(float(held))
-        except ValueError as error:
-            self._channels.control.error(BadRequest(str(error)))
 
     def send(self, message: dict[str, Any]) -> None:
         """Send on the channel ``control``."""

@@ -163,11 +163,6 @@ def codecs_of(transceiver: RTCRtpTransceiver) -> list[RTCRtpCodecParameters]:
     return list(transceiver._codecs)
 
 
-def left_to_us(transceiver: RTCRtpTransceiver) -> str:
-    """Return the direction that the last offer leaves to this side."""
-    return transceiver._offerDirection or "inactive"
-
-
 def accept_extension(transceiver: RTCRtpTransceiver, number: int, uri: str) -> None:
     """Accept a header extension that aiortc does not know, before the answer is made."""
     transceiver._headerExtensions.append(RTCRtpHeaderExtensionParameters(id=number, uri=uri))

@@ -48,7 +48,6 @@ class AudioIn:
     ) -> None:
         self.jitter = JitterBuffer()
         self.decode_s = 0.0  # what the last packet took
-        self.undecodable = 0
         self._codecs = {codec.payloadType: codec for codec in codecs}
         self._sound = sound
         self._now = now
@@ -77,7 +76,6 @@ class AudioIn:
         try:
             frames = self._decoder.decode(JitterFrame(packet.payload, packet.timestamp))
         except (av.FFmpegError, ValueError) as error:
-            self.undecodable += 1
             logger.debug("undecodable packet: %s", error)
             return
         time = packet.timestamp * RATE // codec.clockRate

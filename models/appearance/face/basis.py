@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.models.arrays import Floats, Ints
+from visavis.models.shipped import checked
 
 BASIS_PATH = Path(__file__).parents[2] / "weights" / "face" / "basis.npz"
 BASIS_VERSION = 1
+_TRAINING = "python -m visavis.models.appearance.training.build_basis FOLDER"
 PARTS = ("face", "upper_teeth", "lower_teeth", "upper_gum", "lower_gum", "tongue", "socket")
 
 
@@ -91,9 +93,9 @@ def load_basis(path: Path = BASIS_PATH) -> FaceBasis:
 
     Raises:
         FileNotFoundError: the parameter file is not installed.
-        ValueError: it is of another version.
+        ValueError: it is another than its manifest describes, or of another version.
     """
-    with np.load(path, allow_pickle=False) as data:
+    with np.load(checked(path, "face", _TRAINING), allow_pickle=False) as data:
         if int(data["version"]) != BASIS_VERSION:
             raise ValueError(f"{path.name} is of version {int(data['version'])}.")
         tris = data["triangles"].astype(np.int32)

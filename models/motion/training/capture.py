@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -25,7 +24,7 @@ from scipy.signal import butter, find_peaks, sosfiltfilt
 
 from visavis.models.motion.curves import CHANNEL, CHANNELS, CurveConfig, build
 from visavis.models.motion.features import SAMPLE_RATE, RawFeatures
-from visavis.models.motion.phones import CLASSES, Phone
+from visavis.models.motion.phones import Phone
 from visavis.models.motion.training.batches import Arrays
 from visavis.models.motion.training.evaluate import correlation_and_lag, envelope
 
@@ -142,22 +141,6 @@ class Captured:
             raw.append(self._raw[i][at : at + hops])
             channels.append(self._channels[i][at : at + hops])
         return {"raw": np.stack(raw), "channels": np.stack(channels)}
-
-
-def phones_heard(probabilities: NDArray[np.float32]) -> list[Phone]:
-    """Turn phone probabilities ``(hops, CLASSES)`` into phones: the language has no aligner here.
-
-    Stretches shorter than 30 ms join the phone before.
-    """
-    best = gaussian_filter1d(probabilities, 1.0, axis=0).argmax(axis=1)
-    edges = [0, *(np.flatnonzero(np.diff(best)) + 1), len(best)]
-    phones: list[Phone] = []
-    for first, last in pairwise(edges):
-        if last - first < 3 and phones:
-            phones[-1] = replace(phones[-1], end=last / _RATE)
-        else:
-            phones.append(Phone(first / _RATE, last / _RATE, CLASSES[best[first]]))
-    return phones
 
 
 def shape_of(jaw: NDArray[np.floating]) -> dict[str, float]:

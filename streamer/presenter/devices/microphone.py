@@ -41,13 +41,10 @@ class Microphone:
         self.problem = ""
         self.paused = False
         self.ended = False
-        self.overflows = 0
 
     def _copy(self, data: Any, frames: int, time: Any, status: Any) -> None:
         """PortAudio's callback, on a thread of its own."""
         self._blocks.append(np.frombuffer(data, np.int16).copy())
-        if status.input_overflow:
-            self.overflows += 1
         self._arrived.set()
 
     def take(self, now: float) -> list[Block]:

@@ -12,7 +12,7 @@ import collections
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -271,9 +271,3 @@ class Speaker:
             self._thread.join(5)
         else:
             self._drop()
-
-
-def output_names() -> list[str]:
-    """Return the devices that ``--speaker`` can name."""
-    audio: Any = sounddevices.portaudio()
-    return sounddevices.names(audio, "output")

@@ -223,22 +223,3 @@ class ScriptSource(Paced):
     def close(self) -> None:
         """Stop speaking."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def speak_all(steps: tuple[Step, ...], speak: Callable[[str], NDArray[np.int16]]) -> list[Block]:
-    """Return a whole script as blocks, one a step, for what is not live.
-
-    Raises:
-        BadRequest: the voice fails.
-    """
-    blocks = [Block(np.zeros(round(_LEAD_S * RATE), np.int16))]
-    gap = np.zeros(round(_GAP_S * RATE), np.int16)
-    for step in steps:
-        if step.kind == "say":
-            said = speak(step.text)
-            blocks.append(Block(np.concatenate([said, gap]), (Mark(step, len(said) / RATE),)))
-        elif step.kind == "pause":
-            blocks.append(Block(np.zeros(round(step.seconds * RATE), np.int16)))
-        else:
-            blocks.append(Block(np.zeros(0, np.int16), (Mark(step),)))
-    return [*blocks, Block(np.zeros(round(_TAIL_S * RATE), np.int16))]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import MediaConfig
-from visavis.streamer.errors import AtCapacity, Conflict
+from visavis.streamer.errors import AtCapacity, BadRequest, Conflict
 from visavis.streamer.media.path import MODEL_RATE, MediaPath
 from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.media.resample import StreamingResampler
@@ -146,6 +146,16 @@ class SessionSound:
             self._agent = None
             self.path.timeline.change_source()
             self.end_pictures()
+
+    def held(self, message: dict[str, Any]) -> None:
+        """Take what the viewer's buffer does to the sound."""
+        held = message.get("audio_ms")
+        try:
+            if isinstance(held, bool) or not isinstance(held, int | float):
+                raise ValueError("A playout message needs a number audio_ms.")
+            self.path.lead.held(float(held))
+        except ValueError as error:
+            self._channels.control.error(BadRequest(str(error)))
 
     def interrupt(self) -> None:
         """Barge-in: sound, coefficients and pictures on their way are dropped at once."""

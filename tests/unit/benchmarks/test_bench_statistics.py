@@ -134,6 +134,13 @@ other_seconds_bucket{le="1.0",stage="draw"} 7.0
 """
 
 
+def test_one_figure_is_read_and_nothing_of_another_page() -> None:
+    page = "# TYPE visavis_asyncio_tasks gauge\nvisavis_asyncio_tasks 41.0\n"
+    assert stages.value(page, "visavis_asyncio_tasks") == 41.0
+    assert stages.value(page, "visavis_sessions") is None
+    assert stages.value("<html>no page of metrics", "visavis_asyncio_tasks") is None
+
+
 def test_stages_are_read_from_histograms_and_interpolated() -> None:
     parsed = stages.parse(METRICS)
     assert list(parsed) == ["draw"]

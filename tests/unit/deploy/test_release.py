@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+import wave
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.interop.venv import environment
+from visavis.models.appearance.portrait import synthetic_portrait
 
 ROOT = Path(__file__).resolve().parents[3]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
@@ -54,15 +58,124 @@ def test_the_bill_of_materials_names_every_dependency(
     check(json.loads(out.read_text("utf-8")))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_a_release(tmp_path: Path) -> None:
+def signed(folder: Path, key: Path) -> subprocess.CompletedProcess[str]:
+    command = ["make", "-s", "sign", f"SIGN_IN={folder}", f"SIGNING_KEY={key}"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def verified(folder: Path, allowed: Path) -> bool:
+    """As SECURITY.md says it is done."""
+    command = shlex.split(
+        "ssh-keygen -Y verify -f allowed_signers -I releases -n visavis-release -s SHA256SUMS.sig"
+    )
+    assert " ".join(command) in " ".join((ROOT / "SECURITY.md").read_text("utf-8").split())
+    command[command.index("allowed_signers")] = str(allowed)
+    with (folder / "SHA256SUMS").open("rb") as sums:
+        done = subprocess.run(command, cwd=folder, stdin=sums, capture_output=True, timeout=60)
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_sums_are_signed_and_a_changed_one_is_found(tmp_path: Path) -> None:
+    for name in ("key", "other"):
+        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
+        subprocess.run(make, check=True, timeout=60)
+    allowed = {}
+    for name in ("key", "other"):
+        allowed[name] = tmp_path / f"allowed-{name}"
+        allowed[name].write_text(f"releases {(tmp_path / f'{name}.pub').read_text()}")
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    sums = folder / "SHA256SUMS"
+    sums.write_text(f"{'ab' * 32}  visavis-1.0-py3-none-any.whl\n")
+    unsigned = signed(folder, Path())
+    assert signed(folder, tmp_path / "key").returncode == 0 and unsigned.returncode != 0
+    assert verified(folder, allowed["key"]) and not verified(folder, allowed["other"])
+    sums.write_text(sums.read_text().replace("ab", "ac", 1))
+    assert not verified(folder, allowed["key"])
+    assert signed(folder, tmp_path / "key").returncode == 0, "signed again"
+    assert verified(folder, allowed["key"])
+
+
+def test_without_a_key_it_says_that_nothing_is_signed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["make", "-s", "sign", f"SIGN_IN={tmp_path}", "SIGNING_KEY="],
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert "is not signed" in done.stdout and not list(tmp_path.iterdir())
+
+
+def test_the_lock_has_a_wheel_of_every_package_for_linux() -> None:
+    """A version with wheels for other systems only, and no source, once broke every install."""
+    locked = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))["package"]
+    wheels = {
+        package["name"]: [wheel["url"].rsplit("/", 1)[-1] for wheel in package["wheels"]]
+        for package in locked
+        if "wheels" in package and "sdist" not in package
+    }
+    without = {
+        name
+        for name, files in wheels.items()
+        if not any("-any." in file or "linux" in file for file in files)
+    }
+    assert len(wheels) > 20 and not without
+
+
+def copied(target: Path) -> None:
+    """Copy what git tracks."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
     for name in filter(None, listed.stdout.decode().split("\0")):
         if (ROOT / name).is_file():
-            target = tmp_path / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
+            path = target / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes((ROOT / name).read_bytes())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_bundle_installs_where_there_is_no_network(tmp_path: Path) -> None:
+    copied(tmp_path)
+    python = f"PYTHON=python{sys.version_info.major}.{sys.version_info.minor}"
+    subprocess.run(["make", "bundle", python], cwd=tmp_path, check=True, timeout=900)
+    [bundle] = (tmp_path / "dist").glob("visavis-*-offline")
+    alone = ["unshare", "--net", "--"] if os.geteuid() == 0 else ["unshare", "-rn", "--"]
+    install = [*alone, "sh", str(bundle / "install.sh"), str(tmp_path / "installed")]
+    subprocess.run(install, check=True, timeout=600, cwd="/")
+    program = str(tmp_path / "installed" / "bin" / "visavis")
+    sound, film = tmp_path / "tone.wav", tmp_path / "film.mp4"
+    with wave.open(str(sound), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16_000)
+        out.writeframes(bytes(32_000))
+    photo = tmp_path / "person.png"
+    photo.write_bytes(synthetic_portrait())
+    data = ["--data", str(tmp_path / "data")]
+    render = ["render", "--photo", str(photo), "--consent", "--size", "256", "--audio", str(sound)]
+    subprocess.run([*alone, program, *render, "-o", str(film), *data], check=True, timeout=300)
+    said = subprocess.run(
+        [*alone, program, "verify", "--json", str(film), *data],
+        check=True, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert '"Trusted"' in said.stdout, "the library for manifests is in the bundle"
+    # A changed wheel is not installed, whichever check comes first.
+    wheel = next((bundle / "wheels").glob("rich-*.whl"))
+    wheel.write_bytes(wheel.read_bytes() + b"x")
+    assert subprocess.run(install, timeout=600, cwd="/", capture_output=True).returncode != 0
+    sums = bundle / "SHA256SUMS"
+    wrong = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lines = sums.read_text().splitlines()
+    kept = [f"{wrong}  {ln.split()[1]}" if "/rich-" in ln else ln for ln in lines]
+    sums.write_text("\n".join(kept) + "\n")
+    shutil.rmtree(tmp_path / "installed")
+    refused = subprocess.run(install, timeout=600, cwd="/", capture_output=True, text=True)
+    assert refused.returncode != 0 and "DO NOT MATCH THE HASHES" in refused.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_release(tmp_path: Path) -> None:
+    copied(tmp_path)
     subprocess.run(["make", "release"], cwd=tmp_path, check=True, timeout=1700)
     files = {path.name: path for path in (tmp_path / "dist").iterdir()}
     kinds = {re.sub(r"^visavis-[\d.]+", "", name) for name in files}

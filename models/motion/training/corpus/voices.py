@@ -54,7 +54,6 @@ class FestivalVoice:
     encoding: str
 
 
-FLITE_VOICES = ("slt", "rms", "awb", "kal")
 FESTIVAL_VOICES = (
     FestivalVoice("voice_cmu_us_slt_arctic_hts", "english", "en", "ascii"),
     FestivalVoice("voice_kal_diphone", "english", "en", "ascii"),

@@ -14,7 +14,7 @@ from tests.unit.models.motion.motion_sounds import AH, speech_like, vowel
 from visavis.models.motion.curves import CHANNEL, CHANNELS, DEFAULT, CurveConfig, build
 from visavis.models.motion.features import MELS, RAW
 from visavis.models.motion.flow import CONDITIONS, INDEX_OF, MOODS, RATE
-from visavis.models.motion.phones import CLASS_INDEX, CLASSES, Phone
+from visavis.models.motion.phones import CLASS_INDEX, Phone
 from visavis.models.motion.stream import MOTION_GRAPH
 from visavis.models.motion.training.batches import (
     Corpus,
@@ -24,7 +24,7 @@ from visavis.models.motion.training.batches import (
     stretch_throats,
     voice_weight,
 )
-from visavis.models.motion.training.capture import Captured, compare, fit, phones_heard, read_take
+from visavis.models.motion.training.capture import Captured, compare, fit, read_take
 from visavis.models.motion.training.corpus import augment
 from visavis.models.motion.training.corpus.corpus import make_shard, version
 from visavis.models.motion.training.corpus.spoken import CorpusConfig
@@ -233,15 +233,6 @@ def test_the_fit_comes_nearer_to_the_amplitude_of_the_take(tmp_path: Path) -> No
     _, unfitted, _ = compare([(take, phones)], CurveConfig(jaw=1.0))
     assert r > 0.95
     assert abs(ours["p95"] - theirs["p95"]) < 0.6 * abs(unfitted["p95"] - theirs["p95"])
-
-
-def test_phones_heard_drop_what_is_too_short() -> None:
-    probabilities = np.zeros((60, len(CLASSES)), np.float32)
-    probabilities[:30, 1] = 1.0
-    probabilities[30:, 5] = 1.0
-    probabilities[12, 1], probabilities[12, 9] = 0.4, 0.6
-    heard = phones_heard(probabilities)
-    assert [p.name for p in heard] == [CLASSES[1], CLASSES[5]]
 
 
 @pytest.fixture(scope="module")
