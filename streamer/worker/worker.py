@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import json
 import logging
 import os
@@ -30,7 +29,7 @@ from visavis.streamer.media.picture_ring import PictureRing
 from visavis.streamer.trust.marks.mark import Marking
 from visavis.streamer.worker import protocol
 from visavis.streamer.worker.frames import RawForm
-from visavis.streamer.worker.memory import give_back, limit_arenas
+from visavis.streamer.worker.memory import give_back, limit_arenas, settle
 from visavis.streamer.worker.overload import OverloadGuard
 from visavis.streamer.worker.pipeline.pipeline import (
     DRAWN,
@@ -364,8 +363,7 @@ def serve(make_pipelines: Callable[[WorkerSettings], Pipelines], *, warm: bool =
         sys.exit(3)
     if warm:
         warm_up(pipelines, settings)
-    gc.collect()
-    gc.freeze()  # what is loaded stays; collections look at sessions only and take no frame's time
+    settle()  # what is loaded stays; collections look at sessions only and take no frame's time
     with contextlib.suppress(OSError):  # the edge is gone before it could be told anything
         Worker(connection, settings, pipelines).run()
 
