@@ -47,6 +47,7 @@ _NO_PAGE: Final = """<!doctype html>
 </body>
 </html>
 """
+_PARSED: Final = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 _NEVER_SENT: Final = 400  # to a client that has gone
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": {"model": ErrorAnswer, "description": "It cannot be done; the sentence says why."},
@@ -125,6 +126,9 @@ def _about_body(request: Request, error: RequestValidationError) -> VisavisError
         return BadRequest("The body is not valid JSON.", code="not-json")
     if place[:1] != ("body",):
         name = ".".join(str(part) for part in place[1:])
+        parsed, _, problem = str(first["type"]).partition("_")
+        if parsed in _PARSED and problem.startswith(("parsing", "from", "type")):
+            return BadRequest(f"The parameter {name} must be {_PARSED[parsed]}.")
         return BadRequest(f"The parameter {name} is not what it must be: {first['msg'].lower()}.")
     if not _is_json(request.headers.get("content-type", "")):
         return UnsupportedMedia("The body must be JSON, sent as application/json.")

@@ -410,3 +410,12 @@ async def test_a_browser_gets_a_page_where_there_is_none(http: httpx.AsyncClient
     assert "There is nothing at this address." in answer.text and 'href="/"' in answer.text
     program = await http.get("/nothing/at/all", headers={"accept": "*/*"})
     assert program.json()["code"] == "not-found"
+
+
+@pytest.mark.parametrize("seconds", ["x", "1e999999", "", "9" * 30])
+async def test_a_wrong_parameter_is_told_in_our_words(
+    http: httpx.AsyncClient, seconds: str
+) -> None:
+    answer = await http.get(f"/api/sessions/x/trace?seconds={seconds}")
+    assert answer.status_code == 400
+    assert "pars" not in answer.json()["error"] and "string" not in answer.json()["error"]
