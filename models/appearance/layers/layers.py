@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,23 +13,38 @@ from visavis.models.appearance.face.fit import OVAL
 from visavis.models.arrays import Floats, Image
 
 FACE_WIDTHS = 3.0  # side of the crop
-_FACE_HEIGHT_IN_CROP = 0.44  # where the middle of the face sits, from the top
-_LARGEST_BAR = 0.2  # of the photo's side
-_BAR_NOISE = 10  # of 255, in a plain bar
-_BAR_DARK, _BAR_LIGHT = 24, 244  # bars are black or white
-_PLAIN, _NOT_PLAIN = 0.60, 0.30  # of a row that has the bar's colour: inside it, and after it
-_BAR_END = 5  # rows within which a bar ends
-_STRANDS = 0.045  # of the picture: how far strands are looked for
-_TOLD_APART = 45.0  # grey levels between hair and backdrop from which strands are told
-_LIKE_HAIR = 0.2  # of the way from the backdrop's colour to the hair's
-_FEWEST = 0.005  # of the picture that is needed to know a backdrop
-_APART = 0.05  # of the picture: what is further from the person is none of it
-_DETAIL = 1 / 40  # of the picture: structure below this is mirrored behind the person
-_DETAIL_REACH = 0.25  # of the picture: how far behind
-_DETAIL_LIMIT = 2.5  # of the usual strength of the structure
-_SURE = 0.98
-_LOCAL, _LOCAL_ROOM = 0.025, 6.0  # of the picture, grey levels: colours the edge may have
-_NONE = 0.02
+
+
+class _LayersTuning(NamedTuple):
+    """Where the person ends in a photo, and what lies behind.
+
+    Set by eye on rendered portraits, not fitted.
+    """
+
+    face_height_in_crop: float = 0.44  # where the middle of the face sits, from the top
+    largest_bar: float = 0.2  # of the photo's side
+    bar_noise: int = 10  # of 255, in a plain bar
+    bar_dark: int = 24  # of 255: bars are black
+    bar_light: int = 244  # or white
+    # of a row that has the bar's colour: inside it, and after it
+    plain: float = 0.60
+    not_plain: float = 0.30
+    bar_end: int = 5  # rows within which a bar ends
+    strands: float = 0.045  # of the picture: how far strands are looked for
+    told_apart: float = 45.0  # grey levels between hair and backdrop from which strands are told
+    like_hair: float = 0.2  # of the way from the backdrop's colour to the hair's
+    fewest: float = 0.005  # of the picture that is needed to know a backdrop
+    apart: float = 0.05  # of the picture: what is further from the person is none of it
+    detail: float = 1 / 40  # of the picture: structure below this is mirrored behind the person
+    detail_reach: float = 0.25  # of the picture: how far behind
+    detail_limit: float = 2.5  # of the usual strength of the structure
+    sure: float = 0.98  # opacity from which all is the person's
+    local: float = 0.025  # of the picture, around an edge: colours that it may have
+    local_room: float = 6.0  # grey levels beyond those
+    none: float = 0.02  # opacity up to which nothing is the person's
+
+
+_TUNING = _LayersTuning()
 
 
 @dataclass(frozen=True)
@@ -77,21 +93,21 @@ def without_bars(photo: Image) -> tuple[int, int, int, int]:
 
 def _bar(rows: Image) -> int:
     """Return how many of the first rows are a bar."""
-    limit = int(_LARGEST_BAR * len(rows))
+    limit = int(_TUNING.largest_bar * len(rows))
     if limit < 2:
         return 0
     colour = np.median(rows[0].astype(np.int16), axis=0)
-    if colour.max() > _BAR_DARK and colour.min() < _BAR_LIGHT:
+    if colour.max() > _TUNING.bar_dark and colour.min() < _TUNING.bar_light:
         return 0
-    part = rows[: limit + _BAR_END].astype(np.int16)
-    plain = (np.abs(part - colour).max(2) <= _BAR_NOISE).mean(1)
-    ended = np.flatnonzero(plain < _PLAIN)
-    if plain[0] < _PLAIN or not len(ended) or ended[0] > limit:
+    part = rows[: limit + _TUNING.bar_end].astype(np.int16)
+    plain = (np.abs(part - colour).max(2) <= _TUNING.bar_noise).mean(1)
+    ended = np.flatnonzero(plain < _TUNING.plain)
+    if plain[0] < _TUNING.plain or not len(ended) or ended[0] > limit:
         return 0
     first = int(ended[0])
-    after = plain[first : first + _BAR_END]
+    after = plain[first : first + _TUNING.bar_end]
     for k, share in enumerate(after):
-        if share < _NOT_PLAIN:
+        if share < _TUNING.not_plain:
             return first + k
     return 0
 
@@ -105,7 +121,7 @@ def frame_face(photo: Image, landmarks: Floats, size: int) -> Framing:
     side = int(min(FACE_WIDTHS * face, height, width))
     centre = (low + high) / 2
     left = int(np.clip(round(centre[0] - side / 2), 0, width - side))
-    top = int(np.clip(round(centre[1] - side * _FACE_HEIGHT_IN_CROP), 0, height - side))
+    top = int(np.clip(round(centre[1] - side * _TUNING.face_height_in_crop), 0, height - side))
     return Framing(left, top, side, size, side / face)
 
 
@@ -186,7 +202,7 @@ def _one_piece(alpha: Floats, face: NDArray[np.bool_]) -> Floats:
     if count <= 2 or not face.any():
         return alpha
     kept = labels == np.bincount(labels[face], minlength=count).argmax()
-    return np.asarray(alpha * cv2.dilate(kept.astype(np.uint8), _disc(_APART * len(alpha))))
+    return np.asarray(alpha * cv2.dilate(kept.astype(np.uint8), _disc(_TUNING.apart * len(alpha))))
 
 
 def _strands(picture: Image, alpha: Floats) -> NDArray[np.bool_]:
@@ -195,16 +211,19 @@ def _strands(picture: Image, alpha: Floats) -> NDArray[np.bool_]:
     Strands that the matte leaves out must not be taken for what is behind the person.
     """
     size = len(alpha)
-    reach = cv2.dilate((alpha > 0.5).astype(np.uint8), _disc(_STRANDS * size)) > 0
-    far = cv2.dilate((alpha > _NONE).astype(np.uint8), _disc(1.5 * _STRANDS * size)) == 0
-    inside = cv2.erode((alpha > _SURE).astype(np.uint8), _disc(size / 128)) > 0
-    if far.mean() < _FEWEST or not inside.any():
+    reach = cv2.dilate((alpha > 0.5).astype(np.uint8), _disc(_TUNING.strands * size)) > 0
+    far = (
+        cv2.dilate((alpha > _TUNING.none).astype(np.uint8), _disc(1.5 * _TUNING.strands * size))
+        == 0
+    )
+    inside = cv2.erode((alpha > _TUNING.sure).astype(np.uint8), _disc(size / 128)) > 0
+    if far.mean() < _TUNING.fewest or not inside.any():
         return np.zeros(alpha.shape, bool)
     back = push_pull(picture, far)
     way = push_pull(picture, inside) - back
     length = (way**2).sum(2)
     share = ((picture - back) * way).sum(2) / np.maximum(length, 1.0)
-    return np.asarray(reach & (share > _LIKE_HAIR) & (length > _TOLD_APART**2))
+    return np.asarray(reach & (share > _TUNING.like_hair) & (length > _TUNING.told_apart**2))
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:
@@ -219,13 +238,13 @@ def _fill(picture: Image, seed: NDArray[np.bool_]) -> Floats:
     So the structure beside the seeds' border is mirrored beyond it.
     """
     size = picture.shape[0]
-    sigma = _DETAIL * size
+    sigma = _TUNING.detail * size
     weight = seed.astype(np.float32)
     share = cv2.GaussianBlur(weight, (0, 0), sigma)
     smooth = cv2.GaussianBlur(picture * weight[..., None], (0, 0), sigma)
     detail = (picture - smooth / np.maximum(share, 1e-3)[..., None]) * weight[..., None]
     # A grain goes on behind the person; a bright window or a dark frame would be a second one.
-    limit = _DETAIL_LIMIT * np.median(np.abs(detail[seed]), 0) + 1.0
+    limit = _TUNING.detail_limit * np.median(np.abs(detail[seed]), 0) + 1.0
     # Corners of backdrop between curls are no pattern.
     limit = limit * np.clip((seed.mean() - 0.04) / 0.08, 1e-3, 1)
     detail = (limit * np.tanh(detail / limit)).astype(np.float32)
@@ -241,7 +260,7 @@ def _fill(picture: Image, seed: NDArray[np.bool_]) -> Floats:
     mirrored = cv2.remap(detail, u, v, cv2.INTER_LINEAR)
     known = cv2.remap(weight, u, v, cv2.INTER_LINEAR)
     known = np.clip(2 * cv2.GaussianBlur(known, (0, 0), size / 85) - 1, 0, 1)
-    fade = np.clip(1 - distance / (_DETAIL_REACH * size), 0, 1) * known
+    fade = np.clip(1 - distance / (_TUNING.detail_reach * size), 0, 1) * known
     fade = np.where(seed, 1.0, fade)[..., None]
     return push_pull(picture - detail, seed) + np.where(seed[..., None], detail, mirrored) * fade
 
@@ -249,17 +268,17 @@ def _fill(picture: Image, seed: NDArray[np.bool_]) -> Floats:
 def background_behind(picture: Image, alpha: Floats) -> Image:
     """Return the picture with the person filled from around; untouched where alpha is 0."""
     unit = max(1, picture.shape[0] // 170)
-    taken = (alpha > _NONE).astype(np.uint8)
+    taken = (alpha > _TUNING.none).astype(np.uint8)
     # Beside hair the picture still carries some of it, so a rim is filled too.
     near = cv2.dilate(taken, np.ones((2 * unit + 1,) * 2, np.uint8))
     seed = cv2.dilate(near, np.ones((2 * unit + 1,) * 2, np.uint8)) == 0
     strands = _strands(picture, alpha)
-    if (seed & ~strands).mean() >= _FEWEST:
+    if (seed & ~strands).mean() >= _TUNING.fewest:
         seed &= ~strands
         # What the filling must not see must not stay beside it either: left in the picture, a
         # strand or the head's own shadow is an outline that the head leaves behind as it moves.
         near = np.maximum(near, _softly_ended(strands, unit))
-    if seed.mean() < _FEWEST:
+    if seed.mean() < _TUNING.fewest:
         seed = taken == 0
     if not seed.any():
         return cv2.GaussianBlur(picture, (0, 0), picture.shape[0] / 8)
@@ -283,14 +302,14 @@ def _local_range(picture: Image, sure: NDArray[np.bool_]) -> tuple[Floats, Float
     Where the old backdrop was darker than what fills its place, the edge would keep the difference
     as a dark line; no colour is there that is not also beside it.
     """
-    near = _disc(_LOCAL * len(picture))
+    near = _disc(_TUNING.local * len(picture))
     soft = cv2.GaussianBlur(picture, (0, 0), len(picture) / 512)
     low = cv2.erode(np.where(sure[..., None], soft, 255).astype(np.uint8), near)
     high = cv2.dilate(np.where(sure[..., None], soft, 0).astype(np.uint8), near)
     found = high >= low
     return (
-        np.where(found, low, 0).astype(np.float32) - _LOCAL_ROOM,
-        np.where(found, high, 255).astype(np.float32) + _LOCAL_ROOM,
+        np.where(found, low, 0).astype(np.float32) - _TUNING.local_room,
+        np.where(found, high, 255).astype(np.float32) + _TUNING.local_room,
     )
 
 
@@ -299,10 +318,10 @@ def foreground_colour(picture: Image, alpha: Floats, background: Image) -> Image
     a = alpha[..., None]
     back = background.astype(np.float32)
     solved = (picture - (1 - a) * back) / np.maximum(a, 0.25)
-    inner = push_pull(picture, alpha > _SURE)
-    low, high = _local_range(picture, alpha > _SURE)
+    inner = push_pull(picture, alpha > _TUNING.sure)
+    low, high = _local_range(picture, alpha > _TUNING.sure)
     low, high = np.maximum(low, inner - 60.0), np.minimum(high, inner + 60.0)
     solved = np.clip(solved, np.minimum(low, inner), np.maximum(high, inner))
     trust = np.clip((a - 0.15) / 0.45, 0, 1)
-    colour = np.where(a > _SURE, picture, solved * trust + inner * (1 - trust))
+    colour = np.where(a > _TUNING.sure, picture, solved * trust + inner * (1 - trust))
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)

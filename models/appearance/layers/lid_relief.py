@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from visavis.models.arrays import Floats, Mask, ease
 
-_FOLD = 0.14  # of the eye's width above the open eye: where a closed lid folds
-_BENT = 0.25  # of its height, by which the fold is lower over the corners: it does not end there
-_SEAM = 0.02  # of the eye's width below the open eye: where the rims meet
-_BULGE, _CORNERS = 0.10, 0.05  # of the light: more where a lid faces the viewer, less where not
-_DIM = 0.09  # of the light: lids are a little darker than cheeks
-_ROOTS, _ROOTS_REACH = 0.40, 0.075  # of the light between the lashes' roots; of the eye's width
-_CREASE, _CREASE_UP, _CREASE_DOWN = 0.10, 0.07, 0.04  # of the light; of the eye's width
-# Fine folds: places from rim to fold, of the light where the skin is rough, of the eye's width.
-_LINES = ((0.36, 0.4), (0.54, 0.7), (0.70, 1.0), (0.86, 0.8), (1.22, 0.8))
-_LINE_DEPTH, _LINE_WIDTH = 1.0, 0.017
+
+class _ReliefTuning(NamedTuple):
+    """The fold, the bulge and the lines of a closed lid.
+
+    Set by eye on rendered portraits, not fitted.
+    """
+
+    fold: float = 0.14  # of the eye's width above the open eye: where a closed lid folds
+    # of its height, by which the fold is lower over the corners: it does not end there
+    bent: float = 0.25
+    seam: float = 0.02  # of the eye's width below the open eye: where the rims meet
+    bulge: float = 0.10  # of the light: more where a lid faces the viewer
+    corners: float = 0.05  # of the light: less where it does not
+    dim: float = 0.09  # of the light: lids are a little darker than cheeks
+    roots: float = 0.40  # of the light between the lashes' roots
+    roots_reach: float = 0.075  # of the eye's width
+    crease: float = 0.10  # of the light
+    crease_up: float = 0.07  # of the eye's width, as the next
+    crease_down: float = 0.04
+    # Fine folds: places from rim to fold, and how deep each is beside the others.
+    lines: tuple[tuple[float, float], ...] = (
+        (0.36, 0.4), (0.54, 0.7), (0.70, 1.0), (0.86, 0.8), (1.22, 0.8),
+    )  # fmt: skip
+    line_depth: float = 1.0  # of the light, where the skin is rough
+    line_width: float = 0.017  # of the eye's width
+
+
+_TUNING = _ReliefTuning()
 
 
 @dataclass(frozen=True)
@@ -70,10 +89,10 @@ def lid_place(opening: Mask, width: float) -> LidPlace | None:
     # A line through the corners; the fold is an arch over it that is flatter than the rim's.
     first, last = ((tops[k] + ends[k]) / 2 for k in (0, -1))
     base = first + (last - first) * np.clip((along + 1) / 2, -0.1, 1.1)
-    rise = float((base[columns] - tops).max()) + _FOLD * width
-    fold = base - rise * (1.0 - _BENT * np.clip(np.abs(along), 0, 1.3) ** 2)
+    rise = float((base[columns] - tops).max()) + _TUNING.fold * width
+    fold = base - rise * (1.0 - _TUNING.bent * np.clip(np.abs(along), 0, 1.3) ** 2)
     ends = cv2.blur(ends[None], (2 * max(1, round(0.04 * width)) + 1, 1))[0]
-    seam = np.interp(x, columns, ends) + _SEAM * width
+    seam = np.interp(x, columns, ends) + _TUNING.seam * width
     height = seam[None] - yy
     up = height / np.maximum(seam - fold, 0.1 * width)[None]
     flat = np.broadcast_to(along[None], opening.shape)
@@ -90,16 +109,16 @@ def lid_relief(place: LidPlace, width: float, roughness: float) -> Floats:
     """
     up, aside = place.up, np.abs(place.along)
     ends = 1.0 - smooth(aside, 0.5, 1.2)
-    bulge = _BULGE * np.exp(-(((up - 0.45) / 0.32) ** 2)) * ends
-    corners = _CORNERS * smooth(aside, 0.4, 1.0) * (1.0 - smooth(aside, 1.0, 1.4))
+    bulge = _TUNING.bulge * np.exp(-(((up - 0.45) / 0.32) ** 2)) * ends
+    corners = _TUNING.corners * smooth(aside, 0.4, 1.0) * (1.0 - smooth(aside, 1.0, 1.4))
     corners *= smooth(up, -0.3, 0.0) * (1.0 - smooth(up, 0.5, 1.1))
-    roots = _ROOTS * np.exp(-((place.height / (_ROOTS_REACH * width)) ** 2))
+    roots = _TUNING.roots * np.exp(-((place.height / (_TUNING.roots_reach * width)) ** 2))
     roots *= 1.0 - smooth(aside, 0.75, 1.15)
     # The fold is a shadow below an edge of skin that turns away little by little.
     above = (up - 1.0) * place.span()
-    reach = np.where(above < 0, _CREASE_DOWN, _CREASE_UP) * width
-    crease = _CREASE * np.exp(-((above / reach) ** 2)) * (1.0 - smooth(aside, 0.3, 1.1))
-    light = 1.0 + bulge - _DIM * place.inside() - corners - roots - crease
+    reach = np.where(above < 0, _TUNING.crease_down, _TUNING.crease_up) * width
+    crease = _TUNING.crease * np.exp(-((above / reach) ** 2)) * (1.0 - smooth(aside, 0.3, 1.1))
+    light = 1.0 + bulge - _TUNING.dim * place.inside() - corners - roots - crease
     return np.asarray(light * _fine_folds(place, width, roughness), np.float32)
 
 
@@ -107,15 +126,15 @@ def _fine_folds(place: LidPlace, width: float, roughness: float) -> Floats:
     """Return the light on a lid with the fine folds that run along it, 1 where there is none."""
     light = np.ones_like(place.up)
     span = place.span()
-    for k, (at, depth) in enumerate(_LINES):
+    for k, (at, depth) in enumerate(_TUNING.lines):
         # None runs the whole way or quite parallel to the fold.
         start = 0.25 * np.sin(2.1 * k + 0.7)
         lean = 0.04 * place.along * np.cos(1.7 * k)
         there = np.exp(-(((place.along - start) / 0.5) ** 2))
-        off = (place.up - at - lean) * span / (max(_LINE_WIDTH * width, 0.8))
+        off = (place.up - at - lean) * span / (max(_TUNING.line_width * width, 0.8))
         # A line, and beside it the skin that it heaps up.
         line = np.exp(-(off**2)) - 0.5 * np.exp(-((off - 1.8) ** 2))
-        light -= np.float32(_LINE_DEPTH * depth * roughness) * there * line
+        light -= np.float32(_TUNING.line_depth * depth * roughness) * there * line
     return light
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -10,22 +12,40 @@ from visavis.models.appearance.layers.lid_relief import LidPlace, lid_place, lid
 from visavis.models.arrays import Floats, Image, Mask
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue
-_LID_LIGHT = 0.85  # brightness of a closed lid under a socket that is too dark to copy
-_SOCKET_SHADE = 0.35  # part of such a socket's shadow that falls on its lid too
-_LID_SKIN = 0.33  # brightness over that of the skin below, from which a socket is skin, not a rim
-_NOT_BROW = 0.88  # of a socket's brightness, from which what is above the eye is not hair
-_ALIKE = 0.22  # of its brightness, within which skin has the hue a lid needs
-_LID_DETAIL, _MOST_DETAIL = 1.0, 0.08  # of the skin's texture; of the light
-_OUT_OF_SOCKET = 0.30  # how far a lid comes out of its socket's shade into the light of the skin
-# Light of a closed lid over that of the skin below: real ones have .81; in side light a socket
-# says .5 of one eye and 1.1 of the other, and nobody's lids differ like that.
-_LID_LEVEL, _MOST_OUT = (0.80, 1.0), 0.75
-_WARM_SHADE = 1.2  # how much more the colours that skin has little of lose in a shade
-_EVEN = 0.13  # of the eye's width, over which one skin passes over into the other
-_ROUGH, _SMOOTH_LID = (0.015, 0.05), 0.012  # of the light: fine folds, and pigment of a lid
-_LID_HUE = 0.9  # how far a lid takes the hue of that skin
-_LASHES, _LONGEST = 0.17, 0.32  # of the eye's width above it: no skin; lashes that stand out
-_HAIR = 0.055  # of the eye's width, half of what is still a lash or a fold and not make-up
+
+
+class _LidTuning(NamedTuple):
+    """What skin a closed lid gets.
+
+    Set by eye on rendered portraits, not fitted.
+    """
+
+    lid_light: float = 0.85  # brightness of a closed lid under a socket that is too dark to copy
+    socket_shade: float = 0.35  # part of such a socket's shadow that falls on its lid too
+    # brightness over that of the skin below, from which a socket is skin, not a rim
+    lid_skin: float = 0.33
+    not_brow: float = 0.88  # of a socket's brightness, from which what is above the eye is not hair
+    alike: float = 0.22  # of its brightness, within which skin has the hue a lid needs
+    lid_detail: float = 1.0  # of the skin's texture
+    most_detail: float = 0.08  # of the light
+    # how far a lid comes out of its socket's shade into the light of the skin
+    out_of_socket: float = 0.30
+    # Light of a closed lid over that of the skin below: real ones have .81; in side light a socket
+    # says .5 of one eye and 1.1 of the other, and nobody's lids differ like that.
+    lid_level: tuple[float, float] = (0.80, 1.0)
+    most_out: float = 0.75
+    warm_shade: float = 1.2  # how much more the colours that skin has little of lose in a shade
+    even: float = 0.13  # of the eye's width, over which one skin passes over into the other
+    rough: tuple[float, float] = (0.015, 0.05)  # of the light: fine folds
+    smooth_lid: float = 0.012  # of the light: pigment of a lid
+    lid_hue: float = 0.9  # how far a lid takes the hue of that skin
+    lashes: float = 0.17  # of the eye's width above it: no skin
+    longest: float = 0.32  # of the eye's width: lashes that stand out
+    # of the eye's width, half of what is still a lash or a fold and not make-up
+    hair: float = 0.055
+
+
+_TUNING = _LidTuning()
 
 
 def grow(mask: Mask, pixels: float) -> Mask:
@@ -55,7 +75,7 @@ def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Imag
     wrinkles are those of the skin below, upside down.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    lashes = grow(opening, max(1.5, _LASHES * width))
+    lashes = grow(opening, max(1.5, _TUNING.lashes * width))
     near = grow(opening, 0.40 * width) & ~lashes
     rows = np.flatnonzero(opening.any(1))
     middle = float(rows.mean()) if len(rows) else crop.shape[0] / 2
@@ -67,18 +87,20 @@ def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Imag
     known, dark = below, False
     if below.any():
         known = below & (grey >= np.minimum(np.percentile(grey[below], 50), 0.97 * around))
-        dark = socket < _LID_SKIN * level
-        skin = _LID_SKIN * level if dark else _NOT_BROW * np.minimum(socket, around)
+        dark = socket < _TUNING.lid_skin * level
+        skin = _TUNING.lid_skin * level if dark else _TUNING.not_brow * np.minimum(socket, around)
         known |= above & (grey > skin)
-    bare = _without_hairs(cv2.GaussianBlur(crop, (0, 0), 0.03 * width), _HAIR * width)
+    bare = _without_hairs(cv2.GaussianBlur(crop, (0, 0), 0.03 * width), _TUNING.hair * width)
     filled = push_pull(bare, known | _far(near, lashes))
-    filled = cv2.GaussianBlur(filled, (0, 0), _EVEN * width)
+    filled = cv2.GaussianBlur(filled, (0, 0), _TUNING.even * width)
     if dark:
-        light = level * (_LID_LIGHT - _SOCKET_SHADE * np.clip(1.0 - socket / level, 0, 0.8))
+        light = level * (
+            _TUNING.lid_light - _TUNING.socket_shade * np.clip(1.0 - socket / level, 0, 0.8)
+        )
         found = float(np.median(cv2.cvtColor(filled, cv2.COLOR_RGB2GRAY)[opening]))
         filled = filled * np.clip(light / max(found, 1.0), 0.5, 1.5)
         wide = grow(opening, 0.62 * width) & ~lashes
-        alike = wide & (np.abs(grey - light) < _ALIKE * light)
+        alike = wide & (np.abs(grey - light) < _TUNING.alike * light)
         lit = crop[alike] if alike.sum() > 0.02 * wide.sum() else crop[below & known]
         filled = np.clip(_tinted(filled, opening, lit), 0, 255)
     place = lid_place(opening, width)
@@ -86,11 +108,11 @@ def closed_skin(crop: Image, opening: Mask, width: float, lower: Floats) -> Imag
         detail = _mirrored_detail(crop, opening, width)
         if not dark:
             filled = _lifted(filled, bare, known & below, place, width)
-        rough = float(np.clip(1.5 * _roughness(grey, below, width), *_ROUGH))
+        rough = float(np.clip(1.5 * _roughness(grey, below, width), *_TUNING.rough))
         light = lid_relief(place, width, rough)
-        light *= 1.0 + _SMOOTH_LID * pigment(place, width) * place.inside()
+        light *= 1.0 + _TUNING.smooth_lid * pigment(place, width) * place.inside()
         filled = filled * _warm(light, filled[opening]) + detail
-    reach = grow(opening, _LONGEST * width)
+    reach = grow(opening, _TUNING.longest * width)
     soft = cv2.GaussianBlur(reach.astype(np.float32), (0, 0), 0.08 * width)
     soft = (np.clip(soft * 1.5, 0, 1) * (1 - lower))[..., None]
     return np.clip(np.rint(crop * (1 - soft) + filled * soft), 0, 255).astype(np.uint8)
@@ -128,8 +150,8 @@ def _mirrored_detail(crop: Image, opening: Mask, width: float) -> Floats:
     work = crop.astype(np.float32)
     fine = work - cv2.GaussianBlur(work, (0, 0), 0.05 * width)
     folded = cv2.remap(fine, xx, mirrored, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    limit = _MOST_DETAIL * float(np.median(work[opening | (yy > edge)]))
-    return np.clip(_LID_DETAIL * folded, -limit, limit)
+    limit = _TUNING.most_detail * float(np.median(work[opening | (yy > edge)]))
+    return np.clip(_TUNING.lid_detail * folded, -limit, limit)
 
 
 def _lifted(filled: Floats, bare: Image, skin: Mask, place: LidPlace, width: float) -> Floats:
@@ -146,8 +168,10 @@ def _lifted(filled: Floats, bare: Image, skin: Mask, place: LidPlace, width: flo
     inside = place.inside()
     level = dull / np.maximum(bright, 1.0)
     darker = np.clip(4.0 * (1.0 / np.maximum(level, 0.05) - 1.0), 0, 1)
-    least, most = _LID_LEVEL
-    needed = np.clip((least - level) / np.maximum(1.0 - level, 0.05), _OUT_OF_SOCKET, _MOST_OUT)
+    least, most = _TUNING.lid_level
+    needed = np.clip(
+        (least - level) / np.maximum(1.0 - level, 0.05), _TUNING.out_of_socket, _TUNING.most_out
+    )
     part = (needed * inside * darker)[..., None]
     dimmed = 1.0 - inside * (1.0 - np.minimum(1.0, most / np.maximum(level, 0.05)))
     return np.asarray((filled * (1 - part) + lit * part) * dimmed[..., None], np.float32)
@@ -162,7 +186,7 @@ def _warm(light: Floats, skin: Floats) -> Floats:
     if not len(skin):
         return light[..., None]
     colour = np.median(skin, axis=0).astype(np.float32) + 1.0
-    power = 1.0 + _WARM_SHADE * (colour.mean() - colour) / colour.mean()
+    power = 1.0 + _TUNING.warm_shade * (colour.mean() - colour) / colour.mean()
     return np.asarray(np.maximum(light, 0.0)[..., None] ** np.clip(power, 0.4, 1.8), np.float32)
 
 
@@ -184,7 +208,7 @@ def _tinted(filled: Floats, opening: Mask, skin: Image) -> Floats:
     wanted = np.median(skin, axis=0).astype(np.float32) + 1
     found = np.median(filled[opening], axis=0).astype(np.float32) + 1
     ratio = (wanted / wanted.mean()) / (found / found.mean())
-    return filled * np.clip(ratio, 0.7, 1.4) ** _LID_HUE
+    return filled * np.clip(ratio, 0.7, 1.4) ** _TUNING.lid_hue
 
 
 def _far(near: Mask, lashes: Mask) -> Mask:

@@ -19,20 +19,37 @@ from visavis.models.renderer.geometry.expression import Eye
 from visavis.models.renderer.geometry.geometry import Rig
 from visavis.models.renderer.raster.warp import double, sample_twice
 
-_EYEBALL = 1.18  # cm, radius
-_SHIFT_LIMIT = 0.95  # iris radii
-_LASH = 0.055  # cm over which the lash line fades; never less than a pixel's worth
-_LASH_FALL = (0.25, 0.85)  # of a rim's way over which lashes turn down
-_LID_FROM, _LID_FULL = 0.02, 0.35  # of the rim's way: skin is lid from there, and wholly
-# Of the eye's width: lashes above the open rim, which the lid covers; a rim's way from which it
-# covers wholly; where it ends above the open rim, below the brow.
-_FRINGE = (0.18, 0.34, 0.09, 0.24, 0.40)
-_CORNER = (0.47, 0.70)  # of the eye's width from its middle, where lids end
-_WIDER = 0.14  # of the eye's width, by which a lid's upper edge is wider than the open rim's
-_ABOVE = 0.34  # inter-ocular distances above a rim where its lid can show
-_CLOSING, _CLOSED_ENOUGH = 0.05, 0.35  # of a rim's way over which the closed lid takes over
-_RIM_SHADOW, _RIM_SHADOW_REACH = 0.50, 0.10  # of the light; of the eye's width
-_SLIT = 0.35  # of the light that a slit between lids has lost: without it, it is a bright line
+
+class _EyeTuning(NamedTuple):
+    """How eyeballs turn and lids close over them.
+
+    Centimetres are those of the fitted head. Set by eye on rendered portraits, not fitted.
+    """
+
+    eyeball: float = 1.18  # cm, radius
+    shift_limit: float = 0.95  # iris radii
+    lash: float = 0.055  # cm over which the lash line fades; never less than a pixel's worth
+    lash_fall: tuple[float, float] = (0.25, 0.85)  # of a rim's way over which lashes turn down
+    # of the rim's way: skin is lid from there, and wholly
+    lid_from: float = 0.02
+    lid_full: float = 0.35
+    # Of the eye's width: lashes above the open rim, which the lid covers; a rim's way from which it
+    # covers wholly; where it ends above the open rim, below the brow.
+    fringe: tuple[float, ...] = (0.18, 0.34, 0.09, 0.24, 0.40)
+    corner: tuple[float, float] = (0.47, 0.70)  # of the eye's width from its middle, where lids end
+    # of the eye's width, by which a lid's upper edge is wider than the open rim's
+    wider: float = 0.14
+    above: float = 0.34  # inter-ocular distances above a rim where its lid can show
+    # of a rim's way over which the closed lid takes over
+    closing: float = 0.05
+    closed_enough: float = 0.35
+    rim_shadow: float = 0.50  # of the light
+    rim_shadow_reach: float = 0.10  # of the eye's width
+    # of the light that a slit between lids has lost: without it, it is a bright line
+    slit: float = 0.35
+
+
+_TUNING = _EyeTuning()
 
 
 class _EyeOfPhoto(NamedTuple):
@@ -44,7 +61,7 @@ class _EyeOfPhoto(NamedTuple):
         patch: ``(2,)`` the pixel of their upper left corner.
         centre: ``(2,)`` of the iris.
         radius: of the iris.
-        fringe: ``(5,)`` pixels, see ``_FRINGE``.
+        fringe: ``(5,)`` pixels, see ``_EyeTuning``.
         lash: ``(3,)`` colour.
         lashes: the picture of ``lash_picture``.
     """
@@ -142,7 +159,7 @@ def _lid_pixel(out, ox, oy, place, rims, fringe, lid, lid_mix, limit, colour):
     if fall < np.float32(0.4):
         return
     share = min(np.float32(1.0), (y - shown) / max(fall, np.float32(2.0)))
-    a = _step(np.float32(_LID_FROM), np.float32(_LID_FULL), share)
+    a = _step(np.float32(_TUNING.lid_from), np.float32(_TUNING.lid_full), share)
     high = opened[i] + t * (opened[i + 1] - opened[i]) - shown
     a = max(a, np.float32(1.0) - _step(fringe[0], fringe[1], high))
     a *= np.float32(1.0) - _step(fringe[3], fringe[4], high)  # brows are no lid
@@ -251,7 +268,7 @@ class EyePainter:
         rim = rig.source[self._upper, 0]
         aside = np.abs(columns - 0.5 * (rim.min() + rim.max())) / self._width
         self._middle = np.flatnonzero(aside < 0.2)
-        t = np.clip((_CORNER[1] - aside) / (_CORNER[1] - _CORNER[0]), 0, 1)
+        t = np.clip((_TUNING.corner[1] - aside) / (_TUNING.corner[1] - _TUNING.corner[0]), 0, 1)
         self._rims = np.zeros((5, len(columns)), np.float32)
         self._rims[3] = ease(t)
         self._rims[4] = self._above_corners(self._open)
@@ -261,7 +278,7 @@ class EyePainter:
             self._patch,
             ((np.array(patch.iris) + 0.5) * factor - 0.5).astype(np.float32),
             np.float32(patch.iris_radius * factor),
-            np.array(_FRINGE, np.float32) * np.float32(self._width),
+            np.array(_TUNING.fringe, np.float32) * np.float32(self._width),
             np.array(identity.colours.lash, np.float32) * np.float32(0.85),
             self._own_lashes(rig, identity, side, size),
         )
@@ -291,7 +308,7 @@ class EyePainter:
 
     def _above_corners(self, rows: Floats) -> Floats:
         """Widen a rim's arch: the lid's edge must not stand upright over the corners."""
-        reach = max(1, round(_WIDER * self._width))
+        reach = max(1, round(_TUNING.wider * self._width))
         wide = cv2.erode(rows[None], np.ones((1, 2 * reach + 1), np.uint8))
         return np.asarray(cv2.GaussianBlur(wide, (0, 0), 0.5 * reach)[0], np.float32)
 
@@ -307,7 +324,7 @@ class EyePainter:
         loop = points[self.loop, :2]
         pad = 0.16 * self._rig.unit
         low, high = np.floor(loop.min(0) - pad), np.ceil(loop.max(0) + pad)
-        low[1] -= np.ceil((_ABOVE - 0.16) * self._rig.unit)
+        low[1] -= np.ceil((_TUNING.above - 0.16) * self._rig.unit)
         size = self._rig.size
         x0, y0 = (int(np.clip(v, 0, size)) for v in low)
         x1, y1 = (int(np.clip(v, 0, size)) for v in high)
@@ -330,12 +347,12 @@ class EyePainter:
         inverse = self._to_source(self._moved[:, :2].astype(np.float64))
         line = smoothed(points[self._upper, :2])
         closure = self._follow(line, inverse)
-        closing = smoothstep(_CLOSING, _CLOSED_ENOUGH, closure)
+        closing = smoothstep(_TUNING.closing, _TUNING.closed_enough, closure)
         shades = np.array(
             [
-                1.0 - _SLIT * smoothstep(0.1, 0.9, closure),
-                _RIM_SHADOW * smoothstep(_CLOSING, 0.6, closure),
-                max(1.0, _RIM_SHADOW_REACH * self._width),
+                1.0 - _TUNING.slit * smoothstep(0.1, 0.9, closure),
+                _TUNING.rim_shadow * smoothstep(_TUNING.closing, 0.6, closure),
+                max(1.0, _TUNING.rim_shadow_reach * self._width),
             ],
             np.float32,
         )
@@ -345,8 +362,10 @@ class EyePainter:
             np.float32(closing),
             self._rims,
             line,
-            np.float32(max(0.75, _LASH * self._rig.scale)),
-            np.array([LASH_LENGTH * self._width, smoothstep(*_LASH_FALL, closure)], np.float32),
+            np.float32(max(0.75, _TUNING.lash * self._rig.scale)),
+            np.array(
+                [LASH_LENGTH * self._width, smoothstep(*_TUNING.lash_fall, closure)], np.float32
+            ),
             shades,
             self._hole(points),
         )
@@ -361,10 +380,10 @@ class EyePainter:
 
     def _shift(self, eye: Eye) -> Floats:
         """Return how far the iris moves in the photo's pixels."""
-        reach = _EYEBALL * self._rig.scale
+        reach = _TUNING.eyeball * self._rig.scale
         shift = np.array([math.sin(eye.yaw), 0.8 * math.sin(eye.pitch)]) * reach
         length = float(np.hypot(*shift))
-        limit = _SHIFT_LIMIT * float(self._photo.radius)
+        limit = _TUNING.shift_limit * float(self._photo.radius)
         if length > limit:
             shift *= limit / length
         return shift.astype(np.float32)

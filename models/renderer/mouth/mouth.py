@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numba import njit
@@ -19,30 +21,49 @@ from visavis.models.renderer.raster.warp import FAR, rasterise
 _LIGHT = np.array([0.0, 0.42, 0.91], np.float32)
 # Darkening is warm: what little light there is has passed through lips and cheeks.
 _WARM = np.array([0.82, 1.08, 1.12], np.float32)
-_AMBIENT = 0.62
-_DEPTH_START, _DEPTH_FALL = 0.9, 2.8  # cm behind the lips
-_DEEPEST = 0.27  # of the light reaches the throat
-_LIP_SHADOW = 0.30
-_LIP_SHADOW_REACH = 0.24  # cm
-_THIN = (0.05, 0.30)  # cm of gap from which the inside is fully lit
-# A photo's own teeth come with its light, its shadows and the gap that it has: how much of ours
-# is added, and how much sooner they are seen.
-_OWN_SHADE, _OWN_SHADOW, _OWN_SOONER = 0.1, 0.4, 0.5
-_THIN_COLOUR = 0.42  # of the lip's colour
-_THIN_ROUND = 0.6  # lighter where lips are round: the corners are lips that touch, no slits
-_TUCKED = 0.75  # of that fade is lost where the lower lip rests on the teeth, which are in front
-_ROUND, _ROUND_DARK = (0.1, 0.8), 0.88  # of the light is kept out by lips that come forward
 # Tongue and what lies behind are shapes of their own, see throat.py.
 _PARTS = ("upper_teeth", "lower_teeth", "upper_gum")
 # cm from the middle; molars are never more than a distraction
 _FRONT_TEETH = {"upper_teeth": 2.35, "lower_teeth": 1.75, "upper_gum": 2.35}
-_FINE = 2  # samples per pixel and axis
-_SEAM = 0.065  # cm, half width of the line between closed lips
-_SEAM_DARK = 0.33
-_SEAM_ROUND = 0.8  # of the line is lost at the corners of round lips, which have no crease there
-_RIM = 0.020  # inter-ocular distances, blur of the rim where lips turn inwards
-_RIM_SKIN = (0.42, 0.20)  # of the light is missing at the edge of upper and lower lip
-_RIM_INSIDE = (0.40, 0.33)  # of what is seen there is the lips' own inside
+
+
+class _MouthTuning(NamedTuple):
+    """How the inside of a mouth is lit, and how its lips end.
+
+    Centimetres are those of the fitted head. Set by eye on rendered portraits, not fitted.
+    """
+
+    ambient: float = 0.62  # of the light, where nothing faces it
+    depth_start: float = 0.9  # cm behind the lips, from where it gets dark
+    depth_fall: float = 2.8  # cm over which it does
+    deepest: float = 0.27  # of the light reaches the throat
+    lip_shadow: float = 0.30  # of the light is missing close under the upper lip
+    lip_shadow_reach: float = 0.24  # cm
+    thin: tuple[float, float] = (0.05, 0.30)  # cm of gap from which the inside is fully lit
+    # A photo's own teeth come with its light, its shadows and the gap that it has: how much of ours
+    # is added, and how much sooner they are seen.
+    own_shade: float = 0.1
+    own_shadow: float = 0.4
+    own_sooner: float = 0.5
+    thin_colour: float = 0.42  # of the lip's colour
+    # lighter where lips are round: the corners are lips that touch, no slits
+    thin_round: float = 0.6
+    # of that fade is lost where the lower lip rests on the teeth, which are in front
+    tucked: float = 0.75
+    round: tuple[float, float] = (0.1, 0.8)  # of rounding over which lips keep light out
+    round_dark: float = 0.88  # of the light is kept out by lips that come forward
+    fine: int = 2  # samples per pixel and axis
+    seam: float = 0.065  # cm, half width of the line between closed lips
+    seam_dark: float = 0.33  # of the light is missing in it
+    # of the line is lost at the corners of round lips, which have no crease there
+    seam_round: float = 0.8
+    rim: float = 0.020  # inter-ocular distances, blur of the rim where lips turn inwards
+    # of the light is missing at the edge of upper and lower lip
+    rim_skin: tuple[float, float] = (0.42, 0.20)
+    rim_inside: tuple[float, float] = (0.40, 0.33)  # of what is seen there is the lips' own inside
+
+
+_TUNING = _MouthTuning()
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -90,11 +111,13 @@ def _shade(
         t = min(np.float32(1.0), max(np.float32(0.0), t))
         edge = ring_y[k] + t * (ring_y[k + 1] - ring_y[k])
         gap = gaps[k] + t * (gaps[k + 1] - gaps[k])
-        below = max(np.float32(0.0), (y - edge) / scale) / np.float32(_LIP_SHADOW_REACH)
-        shadow = np.float32(1.0) - light[1, i] * np.float32(_LIP_SHADOW) * np.exp(-below * below)
-        behind = max(np.float32(0.0), (front - z) / scale - np.float32(_DEPTH_START))
-        fall = np.float32(_DEEPEST) + np.float32(1.0 - _DEEPEST) * np.exp(
-            -behind / np.float32(_DEPTH_FALL)
+        below = max(np.float32(0.0), (y - edge) / scale) / np.float32(_TUNING.lip_shadow_reach)
+        shadow = np.float32(1.0) - light[1, i] * np.float32(_TUNING.lip_shadow) * np.exp(
+            -below * below
+        )
+        behind = max(np.float32(0.0), (front - z) / scale - np.float32(_TUNING.depth_start))
+        fall = np.float32(_TUNING.deepest) + np.float32(1.0 - _TUNING.deepest) * np.exp(
+            -behind / np.float32(_TUNING.depth_fall)
         )
         level = light[0, i] * shadow * fall * let_in
         s = min(np.float32(1.0), max(np.float32(0.0), (gap / light[2, i] - thin_from) / thin_span))
@@ -183,14 +206,14 @@ class MouthPainter:
         )
         base, light = self._unlit(rig, basis, identity, lining)
         lip = np.array(identity.colours.lip, np.float32)
-        self._thin = (_THIN_COLOUR * lip).astype(np.float32)
+        self._thin = (_TUNING.thin_colour * lip).astype(np.float32)
         self._dark = (lip * np.array([0.25, 0.14, 0.14], np.float32)).astype(np.float32)
         grey = identity.colours.grey > 0.5
         self._warm = np.full(3, _WARM.mean(), np.float32) if grey else _WARM
         if grey:
             self._dark[:] = self._dark.mean()
             self._thin[:] = self._thin.mean()
-        self._rim = np.array([*_RIM_SKIN, *_RIM_INSIDE], np.float32)
+        self._rim = np.array([*_TUNING.rim_skin, *_TUNING.rim_inside], np.float32)
         self._teeth = photo_teeth(basis, identity)
         count = len(used) + len(self._throat.base)
         self._values = np.zeros((count, 3 if self._teeth is None else 6), np.float32)
@@ -198,15 +221,17 @@ class MouthPainter:
         if self._teeth is not None:
             self._values[: len(used), 3:] = self._teeth.lookup[used]
             own = np.flatnonzero(self._teeth.lookup[used, 2] > 0)
-            shares[0, own], shares[1, own] = _OWN_SHADOW, _OWN_SOONER
+            shares[0, own], shares[1, own] = _TUNING.own_shadow, _TUNING.own_sooner
             # The photo brings the shading between its teeth; twice would be stripes.
-            light[own] = 1 - _OWN_SHADE + _OWN_SHADE * light[own]
+            light[own] = 1 - _TUNING.own_shade + _TUNING.own_shade * light[own]
         self._base = np.concatenate([base, self._throat.base])
         lit = np.concatenate([light, self._throat.light])
         self._light = np.ascontiguousarray(np.vstack([lit, shares]), np.float32)
         self._vertices = np.zeros((count, 3), np.float32)
         # A mouth that is closed in the photo brings its own line.
-        self._seam_dark = np.float32(_SEAM_DARK * min(1.0, max(0.0, identity.opening - 0.1) / 0.2))
+        self._seam_dark = np.float32(
+            _TUNING.seam_dark * min(1.0, max(0.0, identity.opening - 0.1) / 0.2)
+        )
         ends = np.clip(4.0 * rig.lips.stations * (1.0 - rig.lips.stations), 0, 1)
         self._seam_profile = (ends**0.4).astype(np.float32)
 
@@ -234,12 +259,12 @@ class MouthPainter:
         gap = seam.gap(frame.model)
         shut = np.clip(1.0 - gap / 0.08, 0, 1).astype(np.float32)
         strength = self._seam_dark * self._seam_profile * shut
-        strength *= np.float32(1.0 - _SEAM_ROUND * expression.round)
+        strength *= np.float32(1.0 - _TUNING.seam_round * expression.round)
         if strength.max() < 0.01:
             return
         upper, lower = seam.read_upper @ points[seam.upper], seam.read_lower @ points[seam.lower]
         line = np.ascontiguousarray((0.5 * (upper + lower))[:, :2], np.float32)
-        half = np.float32(max(0.8, _SEAM * self._rig.scale))
+        half = np.float32(max(0.8, _TUNING.seam * self._rig.scale))
         x0, y0, x1, y1 = self.box(points)
         _draw_seam(frame.out, line, strength, half, x0, y0, x1, y1)
 
@@ -267,7 +292,7 @@ class MouthPainter:
             normals = vertex_normals(rest, basis.part(name))
             members = basis.part_vertices(name)
             facing = np.clip(normals[members] @ _LIGHT, 0, 1)
-            light[members] = _AMBIENT + (1 - _AMBIENT) * facing
+            light[members] = _TUNING.ambient + (1 - _TUNING.ambient) * facing
             if name.endswith("teeth"):
                 light[members] *= tooth_relief(basis, name)
         return (
@@ -305,12 +330,13 @@ class MouthPainter:
         vertices[len(self._used) :] = self._throat.points(
             points, model, pose, expression.jaw, expression.tongue
         )
-        gate = 1 - _TUCKED * expression.tuck
-        let_in = 1 - _ROUND_DARK * smoothstep(*_ROUND, expression.round)
+        gate = 1 - _TUNING.tucked * expression.tuck
+        let_in = 1 - _TUNING.round_dark * smoothstep(*_TUNING.round, expression.round)
         terms = tuple(
-            np.float32(v) for v in (_THIN[0] * gate, (_THIN[1] - _THIN[0]) * gate, let_in)
+            np.float32(v)
+            for v in (_TUNING.thin[0] * gate, (_TUNING.thin[1] - _TUNING.thin[0]) * gate, let_in)
         )
-        thin = self._thin * np.float32(1.0 + _THIN_ROUND * expression.round)
+        thin = self._thin * np.float32(1.0 + _TUNING.thin_round * expression.round)
         ring = points[seam.upper]
         order = np.argsort(ring[:, 0], kind="stable")
         ring_x = seam.read_upper @ ring[:, 0]
@@ -331,19 +357,27 @@ class MouthPainter:
             self._values,
         )
         interior = self._rasterise(vertices, coverage.shape, left, top)
-        near = cv2.GaussianBlur(coverage, (0, 0), max(0.6, _RIM * rig.unit))
+        near = cv2.GaussianBlur(coverage, (0, 0), max(0.6, _TUNING.rim * rig.unit))
         _mix(frame.out, interior, coverage, near, thin, self._rim, left, top)
         return interior
 
     def _rasterise(self, vertices: Floats, shape: tuple[int, ...], left: int, top: int) -> Floats:
-        """Draw the lit vertices' triangles on a grid of ``_FINE`` samples per pixel."""
-        size = (shape[0] * _FINE, shape[1] * _FINE)
+        """Draw the lit vertices' triangles on a grid of ``fine`` samples per pixel."""
+        size = (shape[0] * _TUNING.fine, shape[1] * _TUNING.fine)
         depth = np.full(size, FAR, np.float32)
         interior = np.zeros((*size, self._values.shape[1]), np.float32)
         interior[..., :3] = self._dark
-        fine = vertices * np.array([_FINE, _FINE, 1], np.float32)
-        fine[:, :2] += 0.5 * (_FINE - 1)
-        rasterise(self._local, fine, self._values, depth, interior, left * _FINE, top * _FINE)
+        fine = vertices * np.array([_TUNING.fine, _TUNING.fine, 1], np.float32)
+        fine[:, :2] += 0.5 * (_TUNING.fine - 1)
+        rasterise(
+            self._local,
+            fine,
+            self._values,
+            depth,
+            interior,
+            left * _TUNING.fine,
+            top * _TUNING.fine,
+        )
         if self._teeth is None:
             return interior
         apply_photo_teeth(interior, self._teeth.texture, self._teeth.colour)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from visavis.models.renderer.mouth.mouth import _RIM_INSIDE, _RIM_SKIN, _mix
+from visavis.models.renderer.mouth.mouth import _TUNING, _mix
 
 SKIN, DEEP = 200, 40.0
 LINING = np.array([120.0, 60.0, 60.0], np.float32)
@@ -20,7 +20,7 @@ def mixed() -> np.ndarray:
     out = np.full((80, 80, 3), SKIN, np.uint8)
     interior = np.full((128, 128, 3), DEEP, np.float32)
     near = cv2.GaussianBlur(coverage, (0, 0), 2.0)
-    rim = np.array([*_RIM_SKIN, *_RIM_INSIDE], np.float32)
+    rim = np.array([*_TUNING.rim_skin, *_TUNING.rim_inside], np.float32)
     _mix(out, interior, coverage, near, LINING, rim, 8, 8)
     return out
 

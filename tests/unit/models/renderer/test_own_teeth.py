@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from visavis.models.renderer.mouth.mouth import _OWN_SHADOW, _OWN_SOONER, _THIN, _shade
+from visavis.models.renderer.mouth.mouth import _TUNING, _shade
 
 ENAMEL = np.array([[220.0, 210.0, 195.0]], np.float32)
 
@@ -13,23 +13,25 @@ def tooth(gap: float, shares: tuple[float, float]) -> np.ndarray:
     """Return the colour of a tooth's vertex just under the upper lip at a gap in cm."""
     out = np.zeros((1, 3), np.float32)
     light = np.array([[1.0], [shares[0]], [shares[1]]], np.float32)
-    ring = np.array([0.0, 10.0], np.float32)
+    ring, (low, high) = np.array([0.0, 10.0], np.float32), _TUNING.thin
     _shade(
         np.array([[5.0, 1.0, 0.0]], np.float32), ENAMEL, light, np.ones(3, np.float32),
         np.float32(0.0), np.float32(20.0), ring, np.zeros(2, np.float32),
         np.full(2, gap, np.float32), np.full(3, 60.0, np.float32),
-        (np.float32(_THIN[0]), np.float32(_THIN[1] - _THIN[0]), np.float32(1.0)), out,
+        (np.float32(low), np.float32(high - low), np.float32(1.0)), out,
     )  # fmt: skip
     return out[0]
 
 
 def test_own_teeth_are_seen_at_smaller_gaps():
-    own, drawn = (tooth(0.15, (1.0, share)) for share in (_OWN_SOONER, 1.0))
+    own, drawn = (tooth(0.15, (1.0, share)) for share in (_TUNING.own_sooner, 1.0))
     assert own[0] > 1.4 * drawn[0]
-    assert np.allclose(tooth(0.0, (1.0, _OWN_SOONER)), 60.0), "behind shut lips nothing glows"
+    assert np.allclose(tooth(0.0, (1.0, _TUNING.own_sooner)), 60.0), (
+        "behind shut lips nothing glows"
+    )
 
 
 def test_own_teeth_bring_their_lips_shadow_themselves():
-    own, drawn = (tooth(1.0, (share, 1.0)) for share in (_OWN_SHADOW, 1.0))
+    own, drawn = (tooth(1.0, (share, 1.0)) for share in (_TUNING.own_shadow, 1.0))
     assert drawn[0] < 0.72 * ENAMEL[0, 0]
     assert 0.85 * ENAMEL[0, 0] < own[0] < ENAMEL[0, 0]
