@@ -244,6 +244,6 @@ def test_a_smile_that_goes_leaves_no_narrow_mouth():
     narrow = rest.copy()
     narrow[corners, 0] *= 0.8
     stretch = _missing_width(basis, narrow, seen)
-    assert 0.1 < stretch <= 0.3
+    assert 0.1 < stretch <= 0.4
     assert _missing_width(basis, seen, seen) == 0.0, "wide enough"
     assert _missing_width(basis, narrow, narrow) == 0.0, "never beyond the photo's own width"
