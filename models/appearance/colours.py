@@ -44,6 +44,7 @@ _GREY = np.array([0.299, 0.587, 0.114])
 _CORNER_LIGHT, _CORNER_SHADE = 0.85, 0.06  # of the lips' light; of the face's width
 _CORNER_DARKEST = 0.75  # of that light: a corner is no hole
 _CREASE = 0.80  # of the light of the skin beside a corner: below it is a crease
+_MOST_CREASE, _SOME_BEARD = 0.15, 0.15  # of that skin: what is more is a shadow or hair
 _PALER = 30.0  # of 255, lightness above the lips' from which it is no lip
 _SHOWN_TEETH = 0.03  # inner-lip gap over face width from which teeth are looked for
 
@@ -188,7 +189,7 @@ def _without_teeth(picture: Image, landmarks: Floats, mouth: Mask, face: float) 
     odd = grow(odd, 0.006 * face)
     skin = (corners > 0) & ~around & ~odd
     # The crease beyond a corner would colour all that is filled, and stay behind where lips end.
-    crease = _crease(grey, skin)
+    crease = _crease(grey, skin, _beard(picture, landmarks, face))
     odd |= grow(crease, 0.012 * face)
     skin &= ~odd
     known = ((near & (grey > 0.75 * level) & ~pale) | skin) & ~hole & ~odd
@@ -211,11 +212,31 @@ def _without_teeth(picture: Image, landmarks: Floats, mouth: Mask, face: float) 
     return clean
 
 
-def _crease(grey: Floats, skin: Mask) -> Mask:
-    """Return what of the skin beside the corners is far darker than it is for the most part."""
-    if not skin.any():
-        return skin
-    return np.asarray(skin & (grey < _CREASE * np.median(grey[skin])))
+def _crease(grey: Floats, skin: Mask, beard: Floats) -> Mask:
+    """Return what of the skin beside each corner is far darker than it is for the most part.
+
+    A beard is no crease, nor is a shadow, which is more than a line.
+    """
+    found = np.zeros_like(skin)
+    _, labels = cv2.connectedComponents(_joined(skin))
+    for corner in range(1, int(labels.max()) + 1):
+        here = skin & (labels == corner)
+        dark = here & (grey < _CREASE * np.median(grey[here]))
+        if dark.sum() <= _MOST_CREASE * here.sum() and beard[here].mean() < _SOME_BEARD:
+            found |= dark
+    return found
+
+
+def _joined(skin: Mask) -> Image:
+    """Return the hulls of what lies beside the two corners: lips part each into pieces."""
+    whole = np.zeros(skin.shape, np.uint8)
+    middle = np.flatnonzero(skin.any(0)).mean() if skin.any() else 0.0
+    yy, xx = np.nonzero(skin)
+    for side in (xx < middle, xx >= middle):
+        points = np.stack([xx[side], yy[side]], 1).astype(np.int32)
+        if len(points):
+            cv2.fillConvexPoly(whole, cv2.convexHull(points), 1)
+    return whole
 
 
 def _shaded_corners(

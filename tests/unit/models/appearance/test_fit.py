@@ -12,7 +12,7 @@ from visavis.models.appearance.colours import soften_folds
 from visavis.models.appearance.enrol import enrol
 from visavis.models.appearance.face.basis import BASIS_PATH, load_basis
 from visavis.models.appearance.face.fit import fit_face
-from visavis.models.appearance.face.neutral import lid_seam, lip_seam, neutralise
+from visavis.models.appearance.face.neutral import _missing_width, lid_seam, lip_seam, neutralise
 from visavis.models.appearance.layers.layers import background_behind, frame_face, push_pull
 from visavis.models.appearance.photo.errors import EnrolmentRefused
 
@@ -232,3 +232,18 @@ def test_only_a_smile_loses_its_folds():
     for x, y in fold:
         assert softer[y, x].mean() > picture[y, x].mean() + 25
     assert np.array_equal(softer[:100], picture[:100])
+
+
+def test_a_smile_that_goes_leaves_no_narrow_mouth():
+    basis = load_basis()
+    rest = basis.neutral.copy()
+    corners = basis.landmarks[[61, 291]]
+    seen = rest.copy()
+    seen[corners[0], 0] *= 1.4
+    seen[corners[1], 0] *= 1.4
+    narrow = rest.copy()
+    narrow[corners, 0] *= 0.8
+    stretch = _missing_width(basis, narrow, seen)
+    assert 0.1 < stretch <= 0.4
+    assert _missing_width(basis, seen, seen) == 0.0, "wide enough"
+    assert _missing_width(basis, narrow, narrow) == 0.0, "never beyond the photo's own width"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from visavis.models.appearance.colours import soften_folds, take_teeth
+from visavis.models.appearance.colours import _crease, soften_folds, take_teeth
 
 GREY = np.array([0.299, 0.587, 0.114])
 SKIN, LOWER, UPPER = (205, 165, 140), (200, 120, 115), (120, 75, 65)
@@ -120,3 +120,16 @@ def test_a_crease_beyond_a_corner_goes_too():
     clean = take_teeth(picture, points)[1]
     for part in (np.s_[198:203, 87:95], np.s_[198:203, 206:214]):
         assert (picture[part] @ GREY).min() < 80 < 130 < (clean[part] @ GREY).min()
+
+
+def test_neither_a_beard_nor_a_shadow_is_a_crease():
+    skin = np.zeros((60, 120), bool)
+    skin[20:40, 10:30] = skin[20:40, 90:110] = True
+    grey = np.full(skin.shape, 180.0, np.float32)
+    grey[29:31, 12:28] = grey[29:31, 92:108] = 60.0
+    bare, bearded = np.zeros(skin.shape, np.float32), np.zeros(skin.shape, np.float32)
+    bearded[:, 60:] = 1.0
+    assert _crease(grey, skin, bare).sum() == 64
+    assert _crease(grey, skin, bearded).sum() == 32
+    grey[20:28, 10:30] = 60.0  # a shadow over half of one side
+    assert not _crease(grey, skin, bare)[:, :60].any()
