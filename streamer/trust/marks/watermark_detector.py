@@ -143,7 +143,8 @@ def _levels(field: Floats) -> list[Floats]:
         if min(rows, columns) < 1:
             break
         even = levels[-1][: 2 * rows, : 2 * columns]
-        levels.append(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA))
+        small = cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(small, np.float32))
     return levels
 
 
