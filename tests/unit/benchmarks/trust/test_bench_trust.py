@@ -80,7 +80,7 @@ def test_the_tail_is_gumbels_and_its_interval_is_over_videos() -> None:
     assert fitted is not None
     assert fitted["place"] == pytest.approx(14.0, abs=0.2)
     assert fitted["spread"] == pytest.approx(1.5, abs=0.15)
-    true = -math.expm1(-math.exp(-(LEAST_SCORE - 14.0) / 1.5)) * 2**-16
+    true = -math.expm1(-math.exp(-(LEAST_SCORE - 14.0) / 1.5)) * alarms.CHECK
     low, high = fitted["interval_95"]
     assert low < true < high and low < fitted["false_alarm_rate"] < high
     assert tail(known[:4]) is None, "four videos tell nothing of an interval"
