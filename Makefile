@@ -129,6 +129,7 @@ $(VENV)/.test: $(VENV)/.run
 	@{ command -v turnserver && command -v nft && command -v ip; } >/dev/null 2>&1 || { $(call apt,coturn nftables iproute2,a TURN server and routers for the tests of docs/deploy.md) \
 		&& { ! command -v systemctl >/dev/null 2>&1 || $(SUDO) systemctl disable --now coturn >/dev/null 2>&1; }; } || true
 	@{ command -v flite && command -v espeak-ng; } >/dev/null 2>&1 || $(call apt,flite espeak-ng,voices for the speech tests) || true
+	@{ command -v gnome-keyring-daemon && command -v dbus-run-session; } >/dev/null 2>&1 || $(call apt,gnome-keyring dbus,a keyring for the vault tests) || true
 	@command -v strace >/dev/null 2>&1 || $(call apt,strace,strace for the proof that nothing calls out) || true
 	@# Where PipeWire stands in for PulseAudio already, installing PulseAudio would remove that.
 	@command -v pactl >/dev/null 2>&1 || $(call apt,pulseaudio pulseaudio-utils libasound2-plugins libportaudio2 libpulse0,PulseAudio and PortAudio for the presenter tests) || true

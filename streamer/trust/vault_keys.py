@@ -85,7 +85,13 @@ def save(source: str, vault: str, keys: list[bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         atomic_write(path, text.encode())
     elif source == "keyring":
-        _keyring().set_password(_SERVICE, vault, text)
+        keyring = _keyring()
+        try:
+            keyring.set_password(_SERVICE, vault, text)
+        except keyring.errors.KeyringError as error:
+            raise BadRequest(
+                f"The system's keyring does not take the key: {_why(error)}"
+            ) from error
     else:
         raise BadRequest(
             f"Put the new key first into {VARIABLE}, the old one behind it with a comma between, "
@@ -105,12 +111,26 @@ def _text(source: str, vault: str) -> str:
         return Path(source.removeprefix("file:")).read_bytes()[:1024].decode("ascii", "replace")
     if source == "env":
         return os.environ.get(VARIABLE, "")
-    return str(_keyring().get_password(_SERVICE, vault) or "")
+    keyring = _keyring()
+    try:
+        return str(keyring.get_password(_SERVICE, vault) or "")
+    except keyring.errors.KeyringError as error:
+        said = f"The vault is locked: the system's keyring cannot be asked: {_why(error)}"
+        raise KeyMissing(said) from error
+
+
+def _why(error: Exception) -> str:
+    """Return what a backend says, as one sentence."""
+    if type(error).__name__ == "NoKeyringError":
+        return "there is none here. Use file:PATH or env."
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said.rstrip(".")[:200] + "."
 
 
 def _keyring() -> Any:
     try:
         import keyring
+        import keyring.errors
     except ImportError as error:
         raise BadRequest("The system's keyring needs: pip install keyring.") from error
     return keyring

@@ -166,7 +166,8 @@ class Watermark:
         cv2.threshold(steps, _EDGE, 0, cv2.THRESH_TRUNC, dst=steps)
         rows, columns = self._signs[0].shape
         sums = np.add.reduce(steps.reshape(rows, block, -1), axis=1, dtype=np.uint16)
-        mean = (sums.astype(np.float32).reshape(-1, block) @ self._share).reshape(rows, columns)
+        each = sums.astype(np.float32).reshape(-1, block)
+        mean = np.asarray(each @ self._share, np.float32).reshape(rows, columns)
         return np.minimum(mean, cv2.blur(mean, (3, 3)))
 
     def _grown(self, blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:

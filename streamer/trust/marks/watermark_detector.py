@@ -31,6 +31,7 @@ _FINE: Final = 4
 _SMALLEST, _LARGEST = 3.2, 34.0  # pixels of a block that are tried
 _RATIO: Final = 1.007  # between sizes: over 64 blocks, less than half of one
 _FINER: Final = 1.0012
+TRIES: Final = 5  # sizes at which the bits are read
 LEAST_SCORE: Final = 26.0
 """Of the known blocks' correlation: exp(-score) is how often noise reaches it at one place."""
 
@@ -117,11 +118,20 @@ def detect(frames: Iterable[tuple[float, NDArray[np.uint8]]]) -> Found:
     sizes = _sizes(_SMALLEST, min(_LARGEST, min(swing.shape) / 8), _RATIO)
     score, block = max((_best(levels, b, _SAMPLES)[0], b) for b in sizes)
     near = _sizes(block / _RATIO, block * _RATIO, _FINER)
-    score, block = max((_best(levels[:1], b, _FINE)[0], b) for b in near)
-    soft = _soft(levels[:1], block)
-    payload, errors = decode(soft)
+    looked = sorted(((_best(levels[:1], b, _FINE)[0], b) for b in near), reverse=True)
+    score, payload, errors = looked[0][0], None, 0
+    # Where little carries the pattern, the size that fits the known blocks best is not always the
+    # one that fits the others best.
+    for _, block in looked[:TRIES]:
+        payload, wrong = decode(_soft(levels[:1], block))
+        errors = errors or wrong
+        if payload is not None:
+            errors = wrong
+            break
+    else:
+        block = looked[0][1]
     places = BLOCKS**2 * (len(sizes) * _SAMPLES**2 + len(near) * _FINE**2)
-    chance = min(1.0, places * math.exp(-LEAST_SCORE)) * 2.0**-16
+    chance = min(1.0, places * math.exp(-LEAST_SCORE)) * TRIES * 2.0**-16
     known = payload is not None and score >= LEAST_SCORE
     return Found(payload if known else None, score, block, errors, listener.frames, chance)
 
@@ -143,7 +153,8 @@ def _levels(field: Floats) -> list[Floats]:
         if min(rows, columns) < 1:
             break
         even = levels[-1][: 2 * rows, : 2 * columns]
-        levels.append(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA))
+        small = cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA)
+        levels.append(np.asarray(small, np.float32))
     return levels
 
 
