@@ -44,7 +44,12 @@ class Guests:
         self._people[name] = guest
         others = [person for person in self._people.values() if person is not guest]
         began = time.monotonic()
-        times = await guest.join()
+        try:
+            times = await guest.join()
+        except BenchmarkError:
+            del self._people[name]
+            await guest.leave()  # the seat may have been taken
+            raise
         told = [1e3 * (await p.hears_of_join(guest.id, began) - began) for p in others]
         return {"id": guest.id, **times, "told_others": told}
 

@@ -28,7 +28,7 @@ _LOOK_S = 0.010  # how often missing sound is looked for
 _START_HEADROOM_MS = 10.0  # what drawing and a sound device take; grows and shrinks by itself
 # A picture leaves as soon as it is drawn, at most so much before or after its sound. If all waited
 # for the slowest, as a network's receiver needs it, everybody would be later by that.
-_SOONER_S, _LATER_S = 0.005, 0.012
+_SOONER_S, _LATER_S = 0.010, 0.012
 _PACE = Pace(spare_ms=3.0, least_ms=2.0, most_down_ms=8.0)
 _STARTING = 50  # ticks at the start, when files and caches are cold, that say nothing of the rest
 _FIGURES_S = 10.0  # that the figures look back

@@ -128,7 +128,7 @@ class Session(Peer):
             ntp=lambda: context.wall.ntp(clock.now()),
             now=clock.now,
         )
-        self._sections = OwnSections(
+        self._own_sections = OwnSections(
             self._sound,
             clock,
             self._feed_clock,
@@ -188,11 +188,11 @@ class Session(Peer):
 
     def role_of(self, section: Section, nth: int) -> Role:
         """Say what a section is for; see :class:`OwnSections`."""
-        return self._sections.role_of(section, nth)
+        return self._own_sections.role_of(section, nth)
 
     def place(self, section: Section, role: Role, transceiver: RTCRtpTransceiver) -> Lane | None:
         """Fill one of the session's own sections."""
-        return self._sections.place(section, role, transceiver)
+        return self._own_sections.place(section, role, transceiver)
 
     def streams_changed(self, streams: list[Stream], missing: Missing) -> None:
         """Tell the viewer in which sections the others are."""
@@ -311,7 +311,7 @@ class Session(Peer):
 
     def on_packet(self, packet: Packet) -> None:
         """Send a picture on and keep its figures."""
-        decode_s = self._sections.decode_s
+        decode_s = self._own_sections.decode_s
         self._figures.picture(packet, self._path, self._sound.release, decode_s)
         if self.feed is not None:
             self.feed.picture(packet.frame, packet.data, packet.keyframe)

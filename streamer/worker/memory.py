@@ -11,6 +11,7 @@ import gc
 
 _M_ARENA_MAX = -8  # malloc.h
 _ARENAS = 2
+_MIDDLE_ONES = 2  # collections of the middle generation before a full one; Python's own is 10
 
 
 def limit_arenas() -> None:
@@ -26,11 +27,14 @@ def settle() -> None:
     middle of everybody's picture. The second collection, of what is left when that is set aside,
     tells the collector how little there is: it puts a full one off until a quarter as much has come
     as the last one left, and a quarter of everything imported is a hundred connections' garbage,
-    which takes as long to free (measured: 70-190 ms).
+    which takes as long to free (measured: 70-190 ms). A connection leaves 2000-4000 objects in
+    cycles; full collections five times as often as usual free 7000 of them in 6 ms.
     """
     gc.collect()
     gc.freeze()
     gc.collect()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, _MIDDLE_ONES)
 
 
 def give_back() -> None:

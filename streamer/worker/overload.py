@@ -42,6 +42,14 @@ class OverloadGuard:
         """Whether nothing is left to give but the rate, so that nobody may be added."""
         return self.effort is Effort.HALF_RATE or self._bad >= _PATIENCE
 
+    def rest(self) -> None:
+        """Take that nobody is left: what was too much has gone with them, and the next may come."""
+        now = self._now()
+        self.effort, self._rose = Effort.FULL, False
+        self._began, self._ticks, self._stale = now, 0, 0
+        self._bad = self._dire = 0
+        self._calm_since = self._changed_at = now
+
     def tick(self, stale: bool) -> bool:
         """Take one tick of any session; return whether the effort has changed.
 

@@ -191,6 +191,8 @@ class Worker:
                 return  # of an opening that has made place for another one already
             del self._epochs[message.slot]
             self._scheduler.remove(message.slot)
+        if not self._epochs:
+            self._overload.rest()
         self._loader.submit(self._tidy)
 
     def _tidy(self) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from aiortc.rtp import RtpPacket
 
+from visavis.benchmarks.common import BenchmarkError
+from visavis.benchmarks.room import guests, main
 from visavis.benchmarks.room.stand_in import StandIn
 from visavis.benchmarks.room.summary import comings, steady, stream_figures, verdict
 from visavis.benchmarks.viewer import Arrivals
@@ -103,3 +105,51 @@ def test_a_section_that_is_used_again_counts_from_the_newcomers_first_picture() 
     assert guest.seen() == {}, "what came was Ben"
     picture()
     assert set(guest.seen()) == {"cleo"}
+
+
+class Refusing:
+    """The people's process, of which somebody is refused a few times."""
+
+    def __init__(self, why: str, times: int) -> None:
+        self.why, self.left, self.asked = why, times, 0
+
+    async def do(self, what: str, **details: Any) -> dict[str, Any]:
+        self.asked += 1
+        if self.asked <= self.left:
+            raise BenchmarkError(f"Ada was refused: {self.why}")
+        return {"id": details["name"]}
+
+
+async def test_who_is_refused_for_overload_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A browser that begins to decode beside the server makes it refuse for a while."""
+    monkeypatch.setattr(main, "_AGAIN_S", 0.0)
+    people: Any = Refusing('{"code":"overloaded"}', 2)
+    assert await main._come(people, name="Ada") == {"id": "Ada"}
+    assert people.asked == 3
+    full: Any = Refusing('{"code":"at-capacity"}', 2)
+    with pytest.raises(BenchmarkError, match="at-capacity"):
+        await main._come(full, name="Ada")
+
+
+async def test_who_was_refused_keeps_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[str] = []
+
+    class Refused:
+        id = ""
+
+        def __init__(self, http: Any, room: str, name: str, *more: Any, **options: Any) -> None:
+            self.name = name
+
+        async def join(self) -> dict[str, float]:
+            raise BenchmarkError("refused")
+
+        async def leave(self) -> float:
+            left.append(self.name)
+            return 0.0
+
+    monkeypatch.setattr(guests, "StandIn", Refused)
+    http: Any = None
+    people = guests.Guests(http, "tea", others=1, size=256)
+    with pytest.raises(BenchmarkError):
+        await people.do({"do": "come", "name": "Ada", "avatar": "a", "turn": 0})
+    assert left == ["Ada"] and not people._people

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import weakref
 from typing import Any
 
 import pytest
@@ -48,6 +49,17 @@ def test_other_libraries_are_refused_in_one_sentence(
     assert shown.verdict == "fail" and shown.detail == sentence
     with pytest.raises(BadRequest, match="was made for"):
         serve.run_server(Config())
+
+
+async def test_a_section_that_takes_nothing_in_keeps_little() -> None:
+    """aiortc keeps 1000 objects to estimate the line of each picture's section."""
+    peer = connection.MediaConnection(Binding())
+    receiver: Any = peer.addTransceiver("video", direction="sendonly").receiver
+    estimator = weakref.ref(receiver._RTCRtpReceiver__remote_bitrate_estimator)
+    assert estimator() is not None, "as aiortc makes it"
+    connection.drain_receiver(receiver)
+    assert estimator() is None
+    await peer.close()
 
 
 class SilentIce:

@@ -56,6 +56,16 @@ def test_refused_sessions_are_let_in_again_after_calm() -> None:
     assert machine.seen == []
 
 
+def test_what_was_too_much_goes_with_the_last() -> None:
+    machine = Machine()
+    machine.run(20, stale=0.4)
+    assert machine.guard.exhausted
+    machine.guard.rest()
+    assert machine.guard.effort is Effort.FULL and not machine.guard.exhausted
+    machine.run(3, stale=0.4)
+    assert not machine.guard.exhausted, "the next are judged by what they cost"
+
+
 def test_a_stall_takes_nothing_away() -> None:
     machine = Machine()
     for _ in range(5):

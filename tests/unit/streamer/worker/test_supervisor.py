@@ -24,6 +24,7 @@ from visavis.streamer.errors import Unprocessable
 from visavis.streamer.worker.edge import supervisor as module
 from visavis.streamer.worker.edge.place import SlotLife
 from visavis.streamer.worker.edge.supervisor import Life, Supervisor
+from visavis.streamer.worker.overload import OverloadGuard
 from visavis.streamer.worker.pipeline.pipeline import SlotSpec, WorkerSettings
 from visavis.streamer.worker.protocol import Decoder, Kind, Message, Packet, control, pcm_message
 from visavis.streamer.worker.worker import Worker
@@ -304,6 +305,26 @@ def test_a_late_closing_does_not_close_the_next_opening(
         frame += 1
         time.sleep(0.01)
     assert {m.epoch for m in packets} == {2}
+
+
+def test_overload_ends_with_the_last_session(
+    edge: socket.socket, slow: SlowPipelines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the second of the next call would be refused for what the last one was too much."""
+    rests: list[OverloadGuard] = []
+    monkeypatch.setattr(OverloadGuard, "rest", lambda guard: rests.append(guard))
+    slow.go.set()
+    received(edge, Kind.READY)
+    for index in (0, 1):
+        spec = SlotSpec("", size=64).to_json()
+        edge.sendall(control(Kind.OPEN, index, **spec).of(1).encode())
+        received(edge, Kind.OPENED)
+    told = []
+    for index in (0, 1):
+        edge.sendall(Message(Kind.CLOSE, index).of(1).encode() + Message(Kind.PING).encode())
+        received(edge, Kind.PONG)
+        told.append(len(rests))
+    assert told == [0, 1]
 
 
 @pytest.mark.parametrize("how", ["fine", "raising"])
