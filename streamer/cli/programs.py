@@ -12,7 +12,7 @@ from visavis.streamer.errors import BadRequest
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _BENCHES = (
     *("latency", "network", "quality", "capacity", "room", "soak", "engines", "trust"),
-    *("agent", "whip", "presenter", "compare"),
+    *("agent", "whip", "presenter", "scale", "compare"),
 )
 
 
