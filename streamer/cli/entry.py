@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from visavis.streamer.cli.apart import LIVEKIT_WORKER, livekit_worker
@@ -27,6 +28,12 @@ def main() -> None:
         return
     if sys.argv[1:2] and sys.argv[1] in PRESENTS:
         one_thread_each()
+    # Loading takes a second: Ctrl-C in it ends the command as quietly as later, and where it is
+    # ignored, as in the background of a script, it stays so.
+    interrupted = signal.getsignal(signal.SIGINT)
+    if interrupted is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from visavis.streamer.cli.main import main as everything_else
 
+    signal.signal(signal.SIGINT, interrupted)
     everything_else()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import wave
@@ -56,6 +57,13 @@ def test_names_are_neither_markup_nor_obeyed_by_a_terminal(tmp_path: Path) -> No
     assert (listed.returncode, listed.stderr) == (0, "")
     assert "[/x]\N{REPLACEMENT CHARACTER}[31mBob" in listed.stdout
     assert "[data]" in visavis("settings", data=data, COLUMNS="300").stdout
+
+
+def test_ctrl_c_while_it_loads_is_quiet(tmp_path: Path) -> None:
+    """A module that is loaded on the way presses it, so that nothing depends on the machine."""
+    (tmp_path / "typer.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)\n")
+    done = visavis("avatars", data=tmp_path, PYTHONPATH=str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 @pytest.mark.parametrize(
