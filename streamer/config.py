@@ -242,6 +242,19 @@ class TrustConfig(_Section):
     """Whether pictures carry an imperceptible watermark; switching it off is audited."""
 
 
+class QuotasConfig(_Section):
+    """How much each token, each invitation, and the server's owner may have; 0 is any."""
+
+    avatars: Int = Field(default=0, ge=0, le=500)
+    """Avatars made by one holder, as long as they are kept; 0 is any number."""
+    sessions: Int = Field(default=0, ge=0, le=1000)
+    """Sessions of one holder at a time; 0 is any number."""
+    minutes_a_day: Int = Field(default=0, ge=0, le=100_000)
+    """Minutes of sessions of one holder in a day, UTC; 0 is any number."""
+    recordings_mb: Int = Field(default=0, ge=0, le=100_000_000)
+    """Megabytes of recordings that one holder may keep; 0 is any number."""
+
+
 class Config(_Section):
     """Everything the server needs to know, decided once at start."""
 
@@ -254,6 +267,7 @@ class Config(_Section):
     rooms: RoomsConfig = Field(default_factory=RoomsConfig)
     engine: EngineConfig = Field(default_factory=EngineConfig)
     trust: TrustConfig = Field(default_factory=TrustConfig)
+    quotas: QuotasConfig = Field(default_factory=QuotasConfig)
 
 
 class _Settings(Config, BaseSettings):

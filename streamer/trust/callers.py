@@ -46,11 +46,12 @@ class Caller:
     """Somebody who was let in.
 
     Attributes:
-        id: of their token; empty for the owner and for guests.
+        id: of their token; empty for the owner and for guests with an invitation.
         scope: what they may do.
         avatar: the only avatar they may speak as or watch; empty is any.
         consent: the consent their token was made under; empty is any.
         single: their token begins one thing only.
+        link: id of the invitation by which they came to a call.
     """
 
     id: str = ""
@@ -58,6 +59,12 @@ class Caller:
     avatar: str = ""
     consent: str = ""
     single: bool = False
+    link: str = ""
+
+    @property
+    def holder(self) -> str:
+        """Whose quota counts: a token's, an invitation's, or, empty, the owner's."""
+        return self.id or self.link
 
     def check_route(self, method: str, path: str) -> None:
         """Refuse an address that the scope does not open.
