@@ -156,6 +156,8 @@ class LimitsConfig(_Section):
     """Width times height of a photo."""
     photo_sandbox: Literal["best", "required"] = "best"
     """Whether a photo is read where the system lacks a part of the sandbox: required refuses."""
+    verify_bytes: Int = Field(default=64_000_000, ge=1_000_000, le=1_000_000_000)
+    """Size of a video that the page /verify takes; it is held in memory."""
     connect_timeout_s: Seconds = Field(default=15.0, ge=1, le=600)
     """Within which a session must be connected."""
     idle_timeout_s: Seconds = Field(default=30.0, ge=1, le=86_400)
@@ -240,6 +242,8 @@ class TrustConfig(_Section):
     """Whether every picture carries the words "AI avatar"; switching it off is audited."""
     watermark: bool = True
     """Whether pictures carry an imperceptible watermark; switching it off is audited."""
+    open_detector: bool = False
+    """Whether /verify asks nobody for a token, as a service to the public should not."""
 
 
 class QuotasConfig(_Section):

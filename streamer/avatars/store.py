@@ -45,6 +45,7 @@ from visavis.streamer.trust.callers import CALLER
 from visavis.streamer.trust.consent import Terms
 from visavis.streamer.trust.consents import trust_folder
 from visavis.streamer.trust.erasure import Receipt, erase_folder, write_receipt
+from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from visavis.streamer import __version__
 from visavis.streamer.avatars.compiled import compile_once
+from visavis.streamer.avatars.detector.verifying import Detector
 from visavis.streamer.avatars.guidance import Guide
 from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.avatars.showing import PhotoOpener
@@ -22,6 +23,7 @@ from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
 from visavis.streamer.hosts import is_loopback
 from visavis.streamer.http.bodies.answers import handle_errors
+from visavis.streamer.http.routes import access as access_routes
 from visavis.streamer.http.routes import agent as agent_routes
 from visavis.streamer.http.routes import avatars as avatar_routes
 from visavis.streamer.http.routes import pages, sessions, status
@@ -115,6 +117,7 @@ def create_app(
         recording_routes,
         room_routes,
         status,
+        access_routes,
         pages,
     ):
         app.include_router(part.router)
@@ -252,6 +255,7 @@ def _services(
         ice_servers,
         PhotoOpener(config.limits),
         meter,
+        Detector(config.data_dir, demanded(config.limits.photo_sandbox)),
     )
 
 

@@ -66,7 +66,7 @@ class SessionManager:
         context: what sessions share.
         admission: who gets in.
         journal: told ``(event, avatar id, session id)`` of every start and end; must not block.
-        meter: counts against quotas.
+        meter: of quotas.
     """
 
     def __init__(
@@ -86,7 +86,6 @@ class SessionManager:
         self._stages: dict[str, Session] = {}
         self._viewers: dict[str, Viewer] = {}
         self._gone: deque[str] = deque(maxlen=_REMEMBERED)
-        self._closing = False
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
@@ -255,7 +254,6 @@ class SessionManager:
         most = self._context.config.limits.max_viewers
         if len(session.viewers) >= most:
             raise AtCapacity(f"This session has {most} watchers already.", code="session-full")
-
         return await self.add_viewer(offer, session.feed, session.viewers)
 
     async def add_viewer(

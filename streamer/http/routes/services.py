@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 
+from visavis.streamer.avatars.detector.verifying import Detector
 from visavis.streamer.avatars.guidance import Guide
 from visavis.streamer.avatars.showing import PhotoOpener
 from visavis.streamer.config import Config
@@ -48,6 +49,7 @@ class Services:
     ice_servers: IceServers
     opener: PhotoOpener
     meter: Meter
+    detector: Detector
     # Photos stay in memory while they come in, so only so many may come in at a time.
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))
 
