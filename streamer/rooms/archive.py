@@ -99,28 +99,34 @@ class Archive:
         recording.follow({who: feed})
         return self._keep(recording)
 
-    def all(self) -> list[dict[str, Any]]:
-        """Return every recording, the newest first; for the server's owner."""
-        return [shelf.describe() for shelf in self._recordings.all()]
+    def all(self, caller: Caller = OWNER) -> list[dict[str, Any]]:
+        """Return every recording that a token opens, the newest first."""
+        return [s.describe() for s in self._recordings.all() if opens(caller, s)]
 
-    def any_file(self, recording_id: str, file: str) -> Opened:
-        """Return how a recorded file is read; for the server's owner.
+    def any_file(self, recording_id: str, file: str, caller: Caller = OWNER) -> Opened:
+        """Return how a recorded file is read, by who made it or the server's owner.
 
         Raises:
             NotFound: there is none.
         """
-        shelf = self._recordings.get(recording_id)
+        shelf = self._any(recording_id, caller)
         self._note("recording-fetch", shelf.id)
         return self._recordings.file(shelf, file)
 
-    def erase_any(self, recording_id: str) -> None:
-        """Erase a recording; for the server's owner.
+    def _any(self, recording_id: str, caller: Caller) -> Shelf:
+        shelf = self._recordings.get(recording_id)
+        if not opens(caller, shelf):
+            raise NotFound("There is no such recording.")
+        return shelf
+
+    def erase_any(self, recording_id: str, caller: Caller = OWNER) -> None:
+        """Erase a recording, as who made it or the server's owner.
 
         Raises:
             NotFound: there is none.
             Conflict: it runs.
         """
-        self._erase(self._recordings.get(recording_id))
+        self._erase(self._any(recording_id, caller))
 
     def of(self, room: str, shown: Credentials) -> list[dict[str, Any]]:
         """Return the recordings of a room that a request may fetch, the newest first."""
@@ -156,6 +162,11 @@ class Archive:
         if shelf.room != room or not may_have(shown, shelf):
             raise NotFound("There is no such recording.")
         return shelf
+
+
+def opens(caller: Caller, shelf: Shelf) -> bool:
+    """Whether a token opens a recording: the owner's, or that by which it was made."""
+    return caller.scope == "administer" or (caller.id != "" and caller.id == shelf.owner)
 
 
 def may_have(shown: Credentials, shelf: Shelf) -> bool:

@@ -29,6 +29,7 @@ _OPENS: Final[dict[str, re.Pattern[str]]] = {
         r"(POST|PATCH) /(api/)?offer|(POST|PATCH|DELETE) /api/wh[ie]p(/.*)?"
         r"|GET /api/views/[^/]+|DELETE /api/sessions/[^/]+|POST /start"
         r"|(POST|PATCH) /sessions/[^/]+/api/offer"
+        r"|(GET|DELETE) /api/recordings/[0-9a-f]{32}|GET /api/recordings(/[0-9a-f]{32}/[^/]+)?"
         r"|GET /api/ice|OPTIONS /api/whip(/.*)?"
         r"|GET /api/agent|GET /api/avatars(/[0-9a-zA-Z]+(/preview\.jpg)?)?"
     ),

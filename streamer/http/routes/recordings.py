@@ -1,4 +1,4 @@
-"""Every recording of the server, for whoever may do what its owner may."""
+"""Recordings: every one for the server's owner, for a token those that were made with it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from starlette.concurrency import iterate_in_threadpool
 from visavis.streamer.http.bodies.answers import DESCRIBED
 from visavis.streamer.http.routes.services import Served
 from visavis.streamer.rooms.recording.opened import Opened
+from visavis.streamer.trust.callers import CALLER
 
 router = APIRouter(prefix="/api/recordings", tags=["recordings"], responses=DESCRIBED)
 _RANGE: Final = re.compile(r"bytes=(?=\d|-\d)(\d{0,18})-(\d{0,18})")
@@ -30,7 +31,7 @@ class Recordings(BaseModel):
 @router.get("")
 async def list_recordings(served: Served) -> Recordings:
     """The recordings of all sessions and calls."""
-    return Recordings(recordings=served.archive.all())
+    return Recordings(recordings=served.archive.all(CALLER.get()))
 
 
 def send_file(request: Request, opened: Opened) -> Response:
@@ -66,11 +67,11 @@ def send_file(request: Request, opened: Opened) -> Response:
 )
 async def recorded_file(served: Served, request: Request, recording: str, file: str) -> Response:
     """One file of a recording."""
-    return send_file(request, served.archive.any_file(recording, file))
+    return send_file(request, served.archive.any_file(recording, file, CALLER.get()))
 
 
 @router.delete("/{recording}", status_code=204, response_class=Response)
 async def erase_recording(served: Served, recording: str) -> Response:
     """Erase a recording."""
-    served.archive.erase_any(recording)
+    served.archive.erase_any(recording, CALLER.get())
     return Response(status_code=204)

@@ -17,7 +17,7 @@ import pytest
 from tests.fakes.fake_avatars import FakeAvatars
 from tests.unit.streamer.rooms.test_room_recording import FPS, Person, watch, written
 from visavis.streamer.config import Config, QuotasConfig, ServerConfig
-from visavis.streamer.errors import OverQuota
+from visavis.streamer.errors import NotFound, OverQuota
 from visavis.streamer.http.app import create_app
 from visavis.streamer.rooms.archive import Archive
 from visavis.streamer.rooms.recording.recording import Recording
@@ -334,6 +334,14 @@ async def test_recordings_count_against_a_quota(data: Path) -> None:
     assert refused.value.code == "quota-recordings" and "erase one first" in str(refused.value)
     assert noted == [("quota-recordings", caller.id)]
     await archive.begin_alone(one.feed, other).end()
+    assert [take["id"] for take in archive.all(caller)] == [running.id]
+    assert len(archive.all()) == 2
+    for work in (archive.any_file, lambda take, file, who: archive.erase_any(take, who)):
+        with pytest.raises(NotFound):
+            work(running.id, "01.mp4", other)
+        with pytest.raises(NotFound):
+            work(running.id, "01.mp4", Caller("", "speak", link="a guest"))
+    archive.any_file(running.id, "01.mp4", caller)
     archive.erase_any(running.id)
     await archive.begin_alone(one.feed, caller).end()
 
