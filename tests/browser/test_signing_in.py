@@ -35,7 +35,7 @@ def test_every_page_asks_goes_on_and_lets_one_sign_out(
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.get_by_label("Token").fill("wrong")
     page.keyboard.press("Enter")
-    expect(page.locator("#problem")).to_have_text("This server asks for an access token.")
+    expect(page.locator("#problem")).to_have_text("This token is not one of this server's.")
     page.get_by_label("Token").fill("vv1.0123456789abcdef." + 48 * "0")
     page.keyboard.press("Enter")
     expect(page.locator("#problem")).to_have_text("This token is not one of this server's.")

@@ -1,9 +1,9 @@
 """The child that looks at somebody's video: it has no network, no files, and ends with its answer.
 
-``python -P -m visavis.streamer.avatars.detector.verify_child JOB`` reads a video from stdin into memory and
-says one line of JSON: ``{"found": {...}}``, ``{"refused": sentence}`` or ``{"open": [...]}`` for
-demanded measures that do not hold. The video is never in a file: FFmpeg reads it by the name
-that the system gives to an open descriptor.
+``python -P -m visavis.streamer.avatars.detector.verify_child JOB`` reads a video from stdin into
+memory and says one line of JSON: ``{"found": {...}}``, ``{"refused": sentence}`` or ``{"open":
+[...]}`` for demanded measures that do not hold. The video is never in a file: FFmpeg reads it by
+the name that the system gives to an open descriptor.
 """
 
 from __future__ import annotations

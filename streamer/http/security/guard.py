@@ -218,7 +218,8 @@ class Guard:
             caller.check_route(str(scope.get("method", "GET")), path)
             CALLER.set(caller)
         elif token and not hmac.compare_digest(given.encode(), token.encode()):
-            raise Unauthorized("This server asks for an access token.")
+            wrong, missing = "This token is not one of this server's.", "an access token."
+            raise Unauthorized(wrong if given else f"This server asks for {missing}")
 
     def _body_limit(self, scope: Scope) -> int:
         limits, path = self._config.limits, _route_path(scope)

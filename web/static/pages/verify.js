@@ -31,7 +31,7 @@ function show({ marked, words, watermark, made_here: here, label, manifest }) {
   const whose = here === null ? "" : here ? ", this server’s" : ", another server’s";
   byId("verdict-parts").replaceChildren(
     row("Watermark", watermark ? `read${whose}` : "none found"),
-    row("Words “AI avatar”", label > 0 ? `in ${Math.round(100 * label)} % of the pictures looked at` : "not found"),
+    row("Words “AI avatar”", label > 0 ? `in ${Math.round(100 * label)} % of the pictures` : "not found"),
     row("C2PA manifest", MANIFEST[manifest.state] ?? "none found"),
   );
   byId("verdict").scrollIntoView({ block: "nearest" });

@@ -16,6 +16,7 @@ import pytest
 
 from tests.fakes.fake_avatars import FakeAvatars
 from tests.unit.streamer.rooms.test_room_recording import FPS, Person, watch, written
+from visavis.models.files import atomic_write
 from visavis.streamer.config import Config, QuotasConfig, ServerConfig
 from visavis.streamer.errors import NotFound, OverQuota
 from visavis.streamer.http.app import create_app
@@ -155,6 +156,32 @@ async def test_a_new_master_key_opens_them_and_the_old_one_does_not(data: Path) 
     again = Recordings(data).get(shelf.id)
     assert Recordings(data).file(again, "01.mp4").size > 1000
     assert vault.describe()["recordings"] == 1 and vault.describe()["cannot_be_opened"] == {}
+
+
+@pytest.mark.parametrize("full_after", range(5))
+async def test_a_full_disk_in_the_middle_of_a_rotation_loses_no_recording(
+    data: Path, full_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Vault(data).init()
+    shelf = await recorded(data, "H264", person(BEN))
+    writes = 0
+
+    def full(path: Path, content: bytes, **more: int) -> None:
+        nonlocal writes
+        writes += 1
+        if writes > full_after:
+            raise OSError(28, "No space left on device")
+        atomic_write(path, content, **more)
+
+    with monkeypatch.context() as patch:
+        for module in ("vault", "vault_keys"):
+            patch.setattr(f"visavis.streamer.trust.{module}.atomic_write", full)
+        with pytest.raises(OSError, match="No space"):
+            Vault(data).rotate()
+    for _ in range(2):  # half turned, and then whole
+        again = Recordings(data).get(shelf.id)
+        assert all(Recordings(data).file(again, f.file).size > 1000 for f in again.files)
+        Vault(data).rotate()
 
 
 async def test_those_from_before_the_vault_are_sealed_whatever_breaks_off(
