@@ -156,6 +156,8 @@ class LimitsConfig(_Section):
     """Width times height of a photo."""
     photo_sandbox: Literal["best", "required"] = "best"
     """Whether a photo is read where the system lacks a part of the sandbox: required refuses."""
+    verify_bytes: Int = Field(default=64_000_000, ge=1_000_000, le=1_000_000_000)
+    """Size of a video that the page /verify takes; it is held in memory."""
     connect_timeout_s: Seconds = Field(default=15.0, ge=1, le=600)
     """Within which a session must be connected."""
     idle_timeout_s: Seconds = Field(default=30.0, ge=1, le=86_400)
@@ -240,6 +242,21 @@ class TrustConfig(_Section):
     """Whether every picture carries the words "AI avatar"; switching it off is audited."""
     watermark: bool = True
     """Whether pictures carry an imperceptible watermark; switching it off is audited."""
+    open_detector: bool = False
+    """Whether /verify asks nobody for a token, as a service to the public should not."""
+
+
+class QuotasConfig(_Section):
+    """How much each token, each invitation, and the server's owner may have; 0 is any."""
+
+    avatars: Int = Field(default=0, ge=0, le=500)
+    """Avatars made by one holder, as long as they are kept; 0 is any number."""
+    sessions: Int = Field(default=0, ge=0, le=1000)
+    """Sessions of one holder at a time; 0 is any number."""
+    minutes_a_day: Int = Field(default=0, ge=0, le=100_000)
+    """Minutes of sessions of one holder in a day, UTC; 0 is any number."""
+    recordings_mb: Int = Field(default=0, ge=0, le=100_000_000)
+    """Megabytes of recordings that one holder may keep; 0 is any number."""
 
 
 class Config(_Section):
@@ -254,6 +271,7 @@ class Config(_Section):
     rooms: RoomsConfig = Field(default_factory=RoomsConfig)
     engine: EngineConfig = Field(default_factory=EngineConfig)
     trust: TrustConfig = Field(default_factory=TrustConfig)
+    quotas: QuotasConfig = Field(default_factory=QuotasConfig)
 
 
 class _Settings(Config, BaseSettings):

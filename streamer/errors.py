@@ -104,6 +104,13 @@ class Unprocessable(VisavisError):
     usual_code = "refused"
 
 
+class OverQuota(VisavisError):
+    """Somebody has had as much as they may have."""
+
+    status = 429
+    usual_code = "quota"
+
+
 class BadGateway(VisavisError):
     """Another server, which somebody asked to have spoken to, did not do its part."""
 

@@ -159,16 +159,15 @@ class KeptAvatars:
             Forbidden: their token is for something else, or was made under another consent.
             Unauthorized: it was to be used once, and was.
         """
-        if not caller.id:
-            return
         caller.check_speaks(avatar_id)
         if caller.consent and self.consents.of(avatar_id).id != caller.consent:
             raise Forbidden(
                 "This token was made under another consent; ask for a new one.",
                 code="token-consent",
             )
-        self.tokens.use_up(caller)
-        self.note("token-use", caller.id, avatar=avatar_id)
+        if caller.id:
+            self.tokens.use_up(caller)
+            self.note("token-use", caller.id, avatar=avatar_id)
 
     def bundle(self, avatar_id: str, purpose: str = "call") -> str:
         """Return how whoever draws is told of a bundle, with its key if it is sealed.

@@ -38,11 +38,14 @@ from visavis.streamer.errors import (
     Unprocessable,
     VisavisError,
 )
+from visavis.streamer.rooms.recording.shelf import Recordings
+from visavis.streamer.session.quotas import Quotas
 from visavis.streamer.trust.audit import AuditLog
 from visavis.streamer.trust.callers import CALLER
 from visavis.streamer.trust.consent import Terms
 from visavis.streamer.trust.consents import trust_folder
 from visavis.streamer.trust.erasure import Receipt, erase_folder, write_receipt
+from visavis.streamer.trust.vault_keys import KeyMissing
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +85,7 @@ class AvatarStore(KeptAvatars):
         self._enroller: Enroller = enroller or partial(enrol_photo, write=self._folder.vault.write)
         self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
+        self.quotas = Quotas()
 
     # ------------------------------------------------------------------ enrolling
 
@@ -108,6 +112,7 @@ class AvatarStore(KeptAvatars):
             Unprocessable: the file is no picture.
             AtCapacity: too many enrolments wait already.
             Conflict: the folder holds as many avatars as it may.
+            OverQuota: who asks has as many as they may.
         """
         if consent is not True:
             raise BadRequest("An avatar needs the consent of the person in the photo.")
@@ -118,9 +123,12 @@ class AvatarStore(KeptAvatars):
                 RETRY_AFTER_S,
                 code="enrolment-full",
             )
-        digest = hashlib.sha256(data).hexdigest()
+        caller, digest = CALLER.get(), hashlib.sha256(data).hexdigest()
+        self.quotas.check_avatars(
+            caller, sum(a.owner == caller.holder and a.status != "failed" for a in self.list())
+        )
         record = dataclasses.replace(
-            new_record(name, statement), owner=CALLER.get().id, photo_sha256=digest
+            new_record(name, statement), owner=caller.holder, photo_sha256=digest
         )
         running = Running(record, terms, asyncio.get_running_loop().create_future())
         self._running[record.id] = running
@@ -336,15 +344,34 @@ class AvatarStore(KeptAvatars):
 
     def _shred(self, avatar_id: str, gone: Path) -> Receipt:
         had_key, files, size, whole = erase_folder(gone, self._folder.vault)
+        films, more, why = self._erase_films(avatar_id)
+        whole = whole and not why
         when = self.consents.wall.iso()
-        receipt = Receipt(avatar_id, when, had_key, files, size, whole)
+        receipt = Receipt(avatar_id, when, had_key, files + films, size + more, whole, films)
         try:
             write_receipt(trust_folder(self._folder.root.parent), self.consents.signer, receipt)
         except OSError as error:  # no reason to keep what was to be erased
             log.error("the receipt for %s could not be kept: %s", avatar_id, error)
         self.note("erase", avatar_id)
+        if why:
+            raise Conflict(f"The avatar is erased, but not yet its recordings: {why}")
         if not whole:
             raise Conflict(
                 f"The avatar is out of use, but not every file of it could be removed from {gone}."
             )
         return receipt
+
+    def _erase_films(self, avatar_id: str) -> tuple[int, int, str]:
+        """Erase what recordings show of an avatar; how many files and bytes, and why not all."""
+        try:
+            vault = self._folder.vault
+            return *Recordings(self._folder.root.parent, vault).forget(avatar_id), ""
+        except (OSError, KeyMissing) as error:
+            log.error("recordings of %s could not all be erased: %s", avatar_id, error)
+            return 0, 0, getattr(error, "strerror", None) or str(error)
+
+    def sweep_films(self) -> None:
+        """Erase recordings of avatars that were erased when that was not possible; disk."""
+        receipts = trust_folder(self._folder.root.parent) / "receipts"
+        films = Recordings(self._folder.root.parent, self._folder.vault)
+        films.sweep(lambda avatar_id: (receipts / f"{avatar_id}.json").is_file())

@@ -81,6 +81,7 @@ def vault(
 ) -> None:
     """Encrypt what is kept of avatars, under a key of yours."""
     from visavis.streamer.avatars.store import AvatarStore
+    from visavis.streamer.rooms.recording.shelf import Recordings
     from visavis.streamer.trust.audit import AuditLog
     from visavis.streamer.trust.vault import Vault
     from visavis.streamer.trust.vault_keys import describe
@@ -97,7 +98,8 @@ def vault(
         def told(avatar: str) -> None:
             sys.stderr.write(f"sealed {avatar}\n")
 
-        state = one.init(key, told)
+        recordings = Recordings(settings.data_dir, one)
+        state = one.init(key, told, recordings.seal)
         typer.echo(
             f"The vault {state.id} is open. Its key is in {describe(state.source)}: keep a copy "
             "elsewhere, for without it nothing can be read again."

@@ -15,6 +15,7 @@ from fastapi.telemetry import TelemetryConfig
 
 from visavis.streamer import __version__
 from visavis.streamer.avatars.compiled import compile_once
+from visavis.streamer.avatars.detector.verifying import Detector
 from visavis.streamer.avatars.guidance import Guide
 from visavis.streamer.avatars.sandbox import demanded
 from visavis.streamer.avatars.showing import PhotoOpener
@@ -22,6 +23,7 @@ from visavis.streamer.clock import Clock, MonotonicClock
 from visavis.streamer.config import Config
 from visavis.streamer.hosts import is_loopback
 from visavis.streamer.http.bodies.answers import handle_errors
+from visavis.streamer.http.routes import access as access_routes
 from visavis.streamer.http.routes import agent as agent_routes
 from visavis.streamer.http.routes import avatars as avatar_routes
 from visavis.streamer.http.routes import pages, sessions, status
@@ -41,8 +43,11 @@ from visavis.streamer.session import admission
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
+from visavis.streamer.session.quotas import Meter, Quotas, Usage
+from visavis.streamer.trust.consents import trust_folder
 from visavis.streamer.trust.marks.deployment import payloads
 from visavis.streamer.trust.marks.mark import decide
+from visavis.streamer.trust.wall import WallTime
 from visavis.streamer.webrtc.ice.servers import IceServers
 from visavis.streamer.webrtc.ice.sockets import Binding
 from visavis.streamer.webrtc.rtp.rtcp import WallClock
@@ -112,6 +117,7 @@ def create_app(
         recording_routes,
         room_routes,
         status,
+        access_routes,
         pages,
     ):
         app.include_router(part.router)
@@ -140,7 +146,10 @@ async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncGene
             app.state.failure = str(error)
             raise
         closes("avatars", services.avatars.close)
+        if (sweep := getattr(services.avatars, "sweep_films", None)) is not None:
+            await asyncio.to_thread(sweep)
         closes("guidance", services.guide.close)
+        closes("usage", services.meter.keep)
         closes("sessions", services.sessions.close)
         services.rooms.start()
         closes("rooms", services.rooms.close)
@@ -214,34 +223,22 @@ def _services(
     def note(event: str, subject: str) -> None:
         scribe.submit(store.note, event, subject)
 
-    archive = Archive(config.data_dir, config.media.fps, clock.now, note)
+    wall = WallTime(trust_folder(config.data_dir) / "latest").seconds
+    store.quotas = quotas = Quotas(config.quotas, note)
+    meter = _meter(config, quotas, wall, clock)
+    archive = _archive(config, store, clock, note)
     ice_servers = IceServers(config.ice, clock, time.time)
-    context = SessionContext(
-        config=config,
-        clock=clock,
-        wall=WallClock(clock.now()),
-        metrics=metrics,
-        supervisor=supervisor,
-        find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
-        refusal=store.refusal,
-        payload=_payloads(config),
-        admit=store.admit,
-        binding=_binding(config, ice_servers),
-        record=archive.begin_alone,
-    )
-
-    def journal(event: str, avatar_id: str, session_id: str) -> None:
-        scribe.submit(store.note, event, avatar_id, session=session_id)
-
-    manager = SessionManager(context, admitted, journal)
+    context = _context(config, clock, store, metrics, supervisor, ice_servers, archive)
+    manager = SessionManager(context, admitted, _journal(store, scribe), meter)
+    office = TicketOffice(load_key(config.data_dir / "rooms.key"), wall)
     rooms = Rooms(
         context,
         manager,
-        TicketOffice(load_key(config.data_dir / "rooms.key"), time.time),
+        office,
         archive,
         config.data_dir,
         limits=RoomLimits(**config.rooms.model_dump()),
-        wall=time.time,
+        wall=wall,
         note=note,
     )
     return Services(
@@ -257,7 +254,67 @@ def _services(
         scribe,
         ice_servers,
         PhotoOpener(config.limits),
+        meter,
+        Detector(config.data_dir, demanded(config.limits.photo_sandbox)),
     )
+
+
+def _context(
+    config: Config,
+    clock: Clock,
+    store: AvatarStore,
+    metrics: Metrics,
+    supervisor: Supervisor,
+    ice_servers: IceServers,
+    archive: Archive,
+) -> SessionContext:
+    return SessionContext(
+        config=config,
+        clock=clock,
+        wall=WallClock(clock.now()),
+        metrics=metrics,
+        supervisor=supervisor,
+        find_avatar=lambda avatar_id: find_avatar(store, avatar_id),
+        refusal=store.refusal,
+        payload=_payloads(config),
+        admit=store.admit,
+        binding=_binding(config, ice_servers),
+        record=archive.begin_alone,
+        tokens=getattr(store, "tokens", None),
+        consent_id=_consent_ids(store),
+    )
+
+
+def _meter(config: Config, quotas: Quotas, wall: Callable[[], float], clock: Clock) -> Meter:
+    usage = Usage(trust_folder(config.data_dir) / "usage.json", wall)
+    return Meter(quotas, usage, clock.now)
+
+
+def _archive(
+    config: Config, store: AvatarStore, clock: Clock, note: Callable[[str, str], None]
+) -> Archive:
+    return Archive(
+        config.data_dir,
+        config.media.fps,
+        clock.now,
+        note,
+        photo_sha256=getattr(store, "photo_sha256", lambda avatar_id: ""),
+        quotas=store.quotas,
+    )
+
+
+def _consent_ids(store: AvatarStore) -> Callable[[str], str]:
+    consents = getattr(store, "consents", None)
+    if consents is None:
+        return lambda avatar_id: ""
+    return lambda avatar_id: str(consents.check(avatar_id, "call").id)
+
+
+def _journal(store: AvatarStore, scribe: ThreadPoolExecutor) -> Callable[[str, str, str], object]:
+    def journal(event: str, avatar_id: str, session_id: str) -> None:
+        scribe.submit(store.note, event, avatar_id, session=session_id)
+
+    return journal
 
 
 async def _calibrate(services: Services, clock: Clock) -> None:
@@ -279,6 +336,7 @@ async def _end_erased(services: Services, clock: Clock) -> None:
             await services.sessions.end_erased(services.avatars.missing)
             if (tokens := getattr(services.avatars, "tokens", None)) is not None:
                 await services.sessions.end_revoked(tokens.ended)
+            await services.meter.look(services.sessions)
         except Exception:  # a disk that does not answer this time is asked again
             logger.exception("looking for erased avatars failed")
 

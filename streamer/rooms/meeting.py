@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from visavis.streamer.errors import Conflict, message_of
+from visavis.streamer.errors import Conflict, VisavisError, message_of
 from visavis.streamer.rooms.access.people import Person
 from visavis.streamer.rooms.attention.floor import Floor
 from visavis.streamer.rooms.attention.sound import RoomSound
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _NO_DISK = "The recording could not be begun: the disk does not take it."
+_LOOK_EVERY_S = 0.5  # whether everybody may still be here: what is withdrawn ends within a second
 _TELL_EVERY_S = 1.0  # how long and how large a recording is
 
 
@@ -33,6 +34,7 @@ class Meeting:
         record: begins a recording of a room.
         ended: told once, when it was ended for all.
         refusal: why an avatar may not serve a purpose, in a sentence; empty if it may.
+        unfit: why somebody may not stay, in a sentence, and as a word; both empty if they may.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class Meeting:
         record: Callable[[Meeting], Recording],
         ended: Callable[[Meeting], None],
         refusal: Callable[[str, str], str] = lambda avatar_id, purpose: "",
+        unfit: Callable[[Person], tuple[str, str]] = lambda person: ("", ""),
     ) -> None:
+        self._unfit, self._looked_at = unfit, now()
         self.members: dict[str, Member] = {}
         self.sound = RoomSound()
         self.floor = Floor()
@@ -184,8 +188,23 @@ class Meeting:
         for who in before - set(self.room.people):
             if (connection := self._forget(who)) is not None:
                 self._later(connection.end("You were away for too long.", "idle"))
+        if self._now() - self._looked_at >= _LOOK_EVERY_S:
+            self._looked_at = self._now()
+            self._dismiss_unfit()
         self._settle_floor()
         self._look_after_recording()
+
+    def _dismiss_unfit(self) -> None:
+        """Take those out whose token or consent does not hold any more."""
+        for person in list(self.room.people.values()):
+            why, cause = self._unfit(person)
+            if not why:
+                continue
+            connection = self._forget(person.id)
+            self.room.leave(person.id, "removed")
+            self.refresh()
+            if connection is not None:
+                self._later(connection.end(why, cause))
 
     # ------------------------------------------------------------------ recording
 
@@ -204,9 +223,10 @@ class Meeting:
     def _begin_recording(self) -> None:
         try:
             self.recording = self._record(self)
-        except OSError as error:
+        except (OSError, VisavisError) as error:
             logger.error("a recording could not be begun: %s", error)
-            self._tell(message_of(Conflict(_NO_DISK, code="recording-failed")), "")
+            words = str(error) if isinstance(error, VisavisError) else _NO_DISK
+            self._tell(message_of(Conflict(words, code="recording-failed")), "")
             asyncio.get_running_loop().call_soon(self.room.stop_recording)
             return
         self.refresh()

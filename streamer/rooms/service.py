@@ -11,27 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from visavis.streamer.errors import AtCapacity, Forbidden, NotFound
+from visavis.streamer.rooms.access.avatar_keys import AvatarKeys
 from visavis.streamer.rooms.access.credentials import Credentials, Entry
 from visavis.streamer.rooms.access.ended import Ended
 from visavis.streamer.rooms.access.limits import RoomLimits
 from visavis.streamer.rooms.access.names import room_name, shown_name
-from visavis.streamer.rooms.access.people import Part, Person
+from visavis.streamer.rooms.access.people import Part
+from visavis.streamer.rooms.access.standing import Standing, check_may_join
 from visavis.streamer.rooms.access.tickets import Purpose, Ticket, TicketOffice
 from visavis.streamer.rooms.archive import Archive
 from visavis.streamer.rooms.connecting import Connector
+from visavis.streamer.rooms.door import describe_door, seat_in
 from visavis.streamer.rooms.meeting import Meeting
 from visavis.streamer.rooms.member import Member
-from visavis.streamer.rooms.recording.consent import Stage
+from visavis.streamer.rooms.recording.opened import Opened
 from visavis.streamer.rooms.room import Room
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import OfferRequest, SessionManager
+from visavis.streamer.trust.callers import CALLER, Caller
 
 logger = logging.getLogger(__name__)
 _POLL_S = 0.25
 _ID_BYTES = 9
 _WATCHER = "w."  # begins the ids of watchers, so that their seats are never more than that
 _OVER = "This call has ended."
-_KEY_S = 400 * 86_400.0  # how long who made an avatar on the way in may erase it
 _AT_THE_DOOR = (Purpose.JOIN, Purpose.WATCH, Purpose.SEAT)
 
 
@@ -66,6 +69,8 @@ class Rooms:
         self._connector = Connector(context, sessions)
         self._archive = archive
         self._office = office
+        self.keys = AvatarKeys(office)
+        self._standing = Standing(context, note)
         self._wall = wall
         self._note = note
         self._clock = context.clock
@@ -107,18 +112,19 @@ class Rooms:
 
     # ------------------------------------------------------------------ rooms and tickets
 
-    def credentials(self, owner: bool, text: str) -> Credentials:
+    def credentials(self, owner: bool, text: str, caller: Caller | None = None) -> Credentials:
         """Read what a request carries.
 
         Args:
             owner: it knows the access token, or there is none.
             text: a ticket, or empty.
+            caller: the holder of a token, if it carries one.
 
         Raises:
             Forbidden: the ticket is not valid.
         """
-        if not text:
-            return Credentials(owner)
+        if caller is not None or not text:
+            return Credentials(owner, caller=caller)
         return Credentials(False, self._office.read(text, *_AT_THE_DOOR))
 
     def _open_to(self, name: str, shown: Credentials) -> Meeting | None:
@@ -143,20 +149,8 @@ class Rooms:
             VisavisError: they may not even know that.
         """
         meeting = self._open_to(name, shown)
-        ticket = shown.ticket
-        people = meeting.room.seated() if meeting is not None else []
-        consent = meeting.room.consent.stage if meeting is not None else Stage.OFF
-        return {
-            "name": name,
-            "title": meeting.room.title if meeting is not None else name,
-            "open": meeting is not None,
-            "people": [person.name for person in people],
-            "seats": self.limits.people,
-            "locked": meeting is not None and meeting.room.locked,
-            "recording": consent is Stage.RUNNING,
-            "watch_only": ticket is not None and ticket.purpose is Purpose.WATCH,
-            "owner": shown.owner,
-        }
+        room = meeting.room if meeting is not None else None
+        return describe_door(name, room, shown, self.limits.people)
 
     def check_owner(self, shown: Credentials) -> None:
         """Check that a request may do what the server's owner may.
@@ -167,28 +161,20 @@ class Rooms:
         if not shown.owner:
             raise Forbidden("Only who has this server's access token can open a call.")
 
-    def check_may_join(self, name: str, shown: Credentials) -> None:
+    def check_may_join(
+        self, name: str, shown: Credentials, avatar_id: str = "", *, makes: bool = False
+    ) -> None:
         """Check that a request may take a seat in a call, or has one.
 
         Raises:
             VisavisError: it may not.
         """
         self._open_to(name, shown)
-        if shown.is_for(Purpose.WATCH):
-            raise Forbidden("Your invitation is for watching only.")
-
-    def key_to(self, avatar_id: str) -> str:
-        """Return what erases an avatar that somebody made on the way in; theirs alone to keep."""
-        return self._office.issue(Purpose.AVATAR, "", "", _KEY_S, holder=avatar_id)
-
-    def check_key(self, avatar_id: str, text: str) -> None:
-        """Check that this is the key of that avatar; the call itself may be over.
-
-        Raises:
-            Forbidden: it is not.
-        """
-        if self._office.read(text, Purpose.AVATAR).holder != avatar_id:
-            raise Forbidden("This is the key of another avatar.", code="ticket")
+        check_may_join(shown, avatar_id, makes=makes)
+        ticket = shown.ticket
+        link = ticket.bound.link or ticket.holder if ticket is not None else ""
+        if not shown.owner:  # whose quota counts
+            CALLER.set(Caller("", "speak", link=link))
 
     def create(self, title: str) -> dict[str, Any]:
         """Open a room; one of that name that is open already is that room.
@@ -214,8 +200,14 @@ class Rooms:
                 name, title, made, self.limits, now=now, wall=self._wall, tell=tell, note=self._note
             )
 
-        recorded, ended, refusal = self._archive.begin, self._end_sitting, self._context.refusal
-        meeting = Meeting(make_room, now=now, record=recorded, ended=ended, refusal=refusal)
+        meeting = Meeting(
+            make_room,
+            now=now,
+            record=self._archive.begin,
+            ended=self._end_sitting,
+            refusal=self._context.refusal,
+            unfit=self._standing.ended,
+        )
         self._meetings[name] = meeting
         self._note("room-open", made)
         return meeting
@@ -231,28 +223,38 @@ class Rooms:
         """Return the room, opened if this request may; a restart of the server forgot it."""
         if (meeting := self._open_to(name, shown)) is not None:
             return meeting
+        if shown.caller is not None:
+            raise NotFound("There is no call at this address.", code="unknown-room")
         return self._open(name, name, shown.ticket.sitting if shown.ticket is not None else "")
 
     def invite(
-        self, name: str, shown: Credentials, purpose: Purpose, lasts_s: float
+        self, name: str, shown: Credentials, purpose: Purpose, lasts_s: float, avatar_id: str = ""
     ) -> dict[str, Any]:
         """Return an invitation, made by somebody who has a seat, or by the server's owner.
+
+        One to join may be bound to an avatar, and is then to the consent it is shown by.
 
         Raises:
             VisavisError: they may not.
         """
         meeting = self._meeting_for(name, shown)
         ticket = shown.ticket
-        if ticket is not None and ticket.purpose is not Purpose.SEAT:
+        if not shown.owner and not shown.is_for(Purpose.SEAT):
             raise Forbidden("Only those who are in the call can invite others.")
         if ticket is not None and not meeting.room.find(ticket.holder).seated:
             raise Forbidden("Those who watch cannot invite others.")
+        bound = self._standing.invitation(shown, avatar_id if purpose is Purpose.JOIN else "")
         lasts = min(lasts_s, self.limits.invitation_most_s)
         sitting = meeting.room.sitting
         self._note(f"room-invite-{purpose}", sitting)
         return {
             "ticket": self._office.issue(
-                purpose, name, sitting, lasts, holder=secrets.token_urlsafe(_ID_BYTES)
+                purpose,
+                name,
+                sitting,
+                lasts,
+                holder=secrets.token_urlsafe(_ID_BYTES),
+                bound=bound,
             ),
             "expires": round(self._wall() + lasts, 3),
         }
@@ -269,31 +271,25 @@ class Rooms:
         old = self._old_seat(name, entry.seat)
         meeting = self._meeting_for(name, Credentials(False, old) if old else shown)
         room = meeting.room
-        watches = old.holder.startswith(_WATCHER) if old else shown.is_for(Purpose.WATCH)
+        watches = old.holder.startswith(_WATCHER) if old else shown.watches_only
         part = Part.WATCHER if watches else entry.part
         link = shown.ticket.holder if shown.ticket is not None and old is None else ""
         who = old.holder if old else (_WATCHER * watches) + secrets.token_urlsafe(_ID_BYTES)
+        bound = old.bound if old is not None else self._standing.enters(shown, link)
         host = (old.host if old is not None else shown.owner) and not room.has_host
         person = room.enter(who, called, part, host=host, agrees=entry.agrees, link=link)
+        person.bound = bound
+        if (why := self._standing.ended(person))[0]:
+            room.leave(who, "removed")
+            raise Forbidden(why[0], code=why[1])
         meeting.member(person)
         return {
             "id": person.id,
-            "seat": self._seat(meeting, person),
+            "seat": seat_in(room, person, self._office, self.limits.seat_s),
             "host": person.host,
             "part": person.part,
             "title": room.title,
         }
-
-    def _seat(self, meeting: Meeting, person: Person) -> str:
-        room = meeting.room
-        return self._office.issue(
-            Purpose.SEAT,
-            room.name,
-            room.sitting,
-            self.limits.seat_s,
-            holder=person.id,
-            host=person.host,
-        )
 
     def _old_seat(self, name: str, text: str) -> Ticket | None:
         """Return the seat that somebody had here, if it still counts for anything."""
@@ -342,6 +338,7 @@ class Rooms:
             VisavisError: whatever is wrong, in one sentence.
         """
         meeting, member = self._seated(name, shown)
+        CALLER.set(self._standing.caller(meeting.room.find(member.id)))
         answer = await self._connector.offer(meeting, member, request)
         meeting.refresh()
         return answer
@@ -368,6 +365,9 @@ class Rooms:
         """
         meeting = self._open_to(name, shown)
         member = meeting.members.get(who) if meeting is not None else None
+        if shown.caller is not None and meeting is not None and member is not None:
+            shown.caller.check_watches(meeting.room.find(member.id).avatar_id)
+            self._standing.enters(shown, "")
         answer = await self._connector.watch(member, sdp)
         if answer is None:
             raise NotFound("This person is not to be seen just now.")
@@ -388,8 +388,8 @@ class Rooms:
         shown.check_room(name)
         return self._archive.of(name, shown)
 
-    def file(self, name: str, shown: Credentials, recording_id: str, file: str) -> Path:
-        """Return where a recorded file lies; raises as :meth:`Archive.file`."""
+    def file(self, name: str, shown: Credentials, recording_id: str, file: str) -> Opened:
+        """Return how a recorded file is read; raises as :meth:`Archive.file`."""
         shown.check_room(name)
         return self._archive.file(name, shown, recording_id, file)
 

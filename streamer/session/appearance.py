@@ -33,6 +33,7 @@ class Appearance:
     Attributes:
         avatar: who is shown.
         wishes: as they are now.
+        worn: ids of everybody shown since the session began, in order; the last one is shown now.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Appearance:
     ) -> None:
         self.avatar = avatar
         self.wishes = wishes
+        self.worn = [avatar.id]
         self._find_avatar = find_avatar
         self._guest = guest
         self._channels = channels
@@ -95,6 +97,7 @@ class Appearance:
         self._next = None
         if state == "ready":
             self.avatar = wanted
+            self.worn.append(wanted.id)
             if self._guest is not None:
                 self._guest.wears(wanted.id)
             self._channels.tell({"type": "avatar", "id": avatar_id, "state": "ready"})

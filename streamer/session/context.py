@@ -11,6 +11,7 @@ from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.session.taping import Record
 from visavis.streamer.trust.callers import Caller
+from visavis.streamer.trust.tokens import Tokens
 from visavis.streamer.webrtc.ice.sockets import Binding
 from visavis.streamer.webrtc.peer import PeerSettings
 from visavis.streamer.webrtc.rtp.rtcp import WallClock
@@ -44,6 +45,9 @@ class SessionContext:
     payload: Callable[[str], str] = lambda session_id: ""  # of the watermark, hexadecimal
     binding: Binding = field(default_factory=Binding)
     phases: FramePhases = field(default_factory=FramePhases)
+    tokens: Tokens | None = None
+    # The id of the consent that an avatar is shown by; raises where there is none.
+    consent_id: Callable[[str], str] = lambda avatar_id: ""
     record: Record | None = None  # how a session is recorded; None: not at all
 
     def read_offer(self, sdp: str) -> Offer:

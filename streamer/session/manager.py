@@ -16,6 +16,7 @@ from visavis.streamer.session.channels.guest import Guest
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.figures.trace import MAX_SECONDS
 from visavis.streamer.session.options import Wishes
+from visavis.streamer.session.quotas import Meter
 from visavis.streamer.session.session import Session
 from visavis.streamer.session.viewer import Viewer
 from visavis.streamer.trust.callers import CALLER
@@ -65,6 +66,7 @@ class SessionManager:
         context: what sessions share.
         admission: who gets in.
         journal: told ``(event, avatar id, session id)`` of every start and end; must not block.
+        meter: of quotas.
     """
 
     def __init__(
@@ -72,7 +74,9 @@ class SessionManager:
         context: SessionContext,
         admission: Admission,
         journal: Callable[[str, str, str], object] = _unwritten,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = meter or Meter()
         self._context = context
         self._journal = journal
         self._admission = admission
@@ -82,7 +86,6 @@ class SessionManager:
         self._stages: dict[str, Session] = {}
         self._viewers: dict[str, Viewer] = {}
         self._gone: deque[str] = deque(maxlen=_REMEMBERED)
-        self._closing = False
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._sessions.values()))
@@ -181,6 +184,7 @@ class SessionManager:
         size = request.size or self._context.config.media.size
         caller = CALLER.get()
         avatar = self._context.find_avatar(request.avatar_id or caller.avatar)
+        self._meter.check(caller, self, besides=request.pc_id)
         self._context.admit(caller, avatar.id)
         await self._enter(request.pc_id, size)
         session = Session(
@@ -250,7 +254,6 @@ class SessionManager:
         most = self._context.config.limits.max_viewers
         if len(session.viewers) >= most:
             raise AtCapacity(f"This session has {most} watchers already.", code="session-full")
-
         return await self.add_viewer(offer, session.feed, session.viewers)
 
     async def add_viewer(
@@ -383,6 +386,7 @@ class SessionManager:
             del self._stages[session.stage]
         if self._sessions.pop(session.id, None) is not None:
             self._gone.append(session.id)
+            self._meter.ended(session)
             self._journal("session-end", session.avatar.id, session.id)
             if session.id not in self._inherited:
                 self._admission.leave(session.size)

@@ -138,7 +138,10 @@ class Session(Peer):
         )
         # In a room everybody is asked, so nobody records alone there.
         self._taping = Taping(
-            None if guest is not None else context.record, channels.control.send, self._run
+            None if guest is not None else context.record,
+            channels.control.send,
+            self._run,
+            self.caller,
         )
 
     @property
@@ -164,6 +167,7 @@ class Session(Peer):
             self.feed = self.own_feed = make_feed(
                 offer, self._media, self._feed_clock, self.request_keyframe
             )
+            self.feed.worn = self._appearance.worn
         sdp = await super().answer(offer)
         if first:
             self._run(self._open_slot(self.feed.codec))  # type: ignore[union-attr]
@@ -367,6 +371,8 @@ class Session(Peer):
     def _may_show(self, avatar_id: str) -> Avatar:
         avatar = self._context.find_avatar(avatar_id)
         self.caller.check_speaks(avatar.id)
+        if self._taping.running and (why := self._context.refusal(avatar.id, "record")):
+            raise Forbidden(why, code="consent")
         return avatar
 
     def _tape(self, message: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from visavis.streamer.errors import Conflict, message_of
+from visavis.streamer.trust.callers import OWNER, Caller
 from visavis.streamer.webrtc.feed import Feed
 
 _NO_DISK = "The recording could not be begun: the disk does not take it."
@@ -28,8 +29,11 @@ class Tape(Protocol):
         """Finish its file."""
 
 
-Record = Callable[[Feed], Tape]
-"""Begins to record a session's feed; raises OSError where the disk does not take it."""
+Record = Callable[[Feed, Caller], Tape]
+"""Begins to record a session's feed for who speaks in it.
+
+Raises OSError where the disk does not take it, and VisavisError where it may not be.
+"""
 
 
 class Taping:
@@ -39,6 +43,7 @@ class Taping:
         record: begins a recording; None where there is nowhere to write.
         send: tells the page.
         run: has something done beside.
+        caller: who speaks in the session.
     """
 
     def __init__(
@@ -46,9 +51,16 @@ class Taping:
         record: Record | None,
         send: Callable[[dict[str, Any]], None],
         run: Callable[[Any], object],
+        caller: Caller = OWNER,
     ) -> None:
+        self._caller = caller
         self._record, self._send, self._run = record, send, run
         self._tape: Tape | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether something is recorded."""
+        return self._tape is not None
 
     def ask(self, feed: Feed | None, on: bool) -> None:
         """Begin, or stop; either is told.
@@ -62,7 +74,7 @@ class Taping:
             if self._record is None or feed is None:
                 raise Conflict(_NOWHERE, code="recording-failed")
             try:
-                self._tape = self._record(feed)
+                self._tape = self._record(feed, self._caller)
             except OSError as error:
                 raise Conflict(_NO_DISK, code="recording-failed") from error
             self._send({"type": "recording", "stage": "running", **self._tape.describe()})

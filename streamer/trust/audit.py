@@ -11,6 +11,7 @@ file, and :func:`verify` follows it through all of them.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import hashlib
@@ -97,7 +98,8 @@ class AuditLog:
             entry = {**body, "hash": _hash(body)}
             self._append(descriptor, _line(entry))
             if os.fstat(descriptor).st_size >= self._longest:
-                self._set_aside()
+                with contextlib.suppress(OSError):  # the entry is kept; the next one tries again
+                    self._set_aside()
         return AuditEntry(**entry)  # type: ignore[arg-type]
 
     def _open(self) -> int:

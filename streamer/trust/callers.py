@@ -18,6 +18,7 @@ WORDS: Final = {
     "administer": "everything",
 }
 _SPEAK: Final = "speak"
+_ANY: Final = re.compile(r"GET /api/me|POST /api/verify")  # whatever their token is for
 # What a scope opens beside the open addresses: method and path.
 _OPENS: Final[dict[str, re.Pattern[str]]] = {
     "watch": re.compile(
@@ -28,6 +29,7 @@ _OPENS: Final[dict[str, re.Pattern[str]]] = {
         r"(POST|PATCH) /(api/)?offer|(POST|PATCH|DELETE) /api/wh[ie]p(/.*)?"
         r"|GET /api/views/[^/]+|DELETE /api/sessions/[^/]+|POST /start"
         r"|(POST|PATCH) /sessions/[^/]+/api/offer"
+        r"|(GET|DELETE) /api/recordings/[0-9a-f]{32}|GET /api/recordings(/[0-9a-f]{32}/[^/]+)?"
         r"|GET /api/ice|OPTIONS /api/whip(/.*)?"
         r"|GET /api/agent|GET /api/avatars(/[0-9a-zA-Z]+(/preview\.jpg)?)?"
     ),
@@ -46,11 +48,12 @@ class Caller:
     """Somebody who was let in.
 
     Attributes:
-        id: of their token; empty for the owner and for guests.
+        id: of their token; empty for the owner and for guests with an invitation.
         scope: what they may do.
         avatar: the only avatar they may speak as or watch; empty is any.
         consent: the consent their token was made under; empty is any.
         single: their token begins one thing only.
+        link: id of the invitation by which they came to a call.
     """
 
     id: str = ""
@@ -58,6 +61,12 @@ class Caller:
     avatar: str = ""
     consent: str = ""
     single: bool = False
+    link: str = ""
+
+    @property
+    def holder(self) -> str:
+        """Whose quota counts: a token's, an invitation's, or, empty, the owner's."""
+        return self.id or self.link
 
     def check_route(self, method: str, path: str) -> None:
         """Refuse an address that the scope does not open.
@@ -66,7 +75,8 @@ class Caller:
             Forbidden: it does not.
         """
         method = "GET" if method == "HEAD" else method
-        if not _OPENS[self.scope].fullmatch(f"{method} {path}"):
+        asked = f"{method} {path}"
+        if not (_ANY.fullmatch(asked) or _OPENS[self.scope].fullmatch(asked)):
             raise Forbidden(
                 f"This token is for {WORDS[self.scope]}, and does not allow that.",
                 code="token-scope",

@@ -30,6 +30,7 @@ class Receipt:
         files: that were overwritten and removed.
         bytes: in them.
         whole: nothing is left of the folder.
+        recorded: files of them that were recordings, or keys of such.
     """
 
     avatar: str
@@ -38,6 +39,7 @@ class Receipt:
     files: int
     bytes: int
     whole: bool
+    recorded: int = 0
 
 
 def erase_folder(folder: Path, vault: Vault) -> tuple[bool, int, int, bool]:

@@ -1,9 +1,9 @@
 """The vault: every avatar's files encrypted under a key of its own, wrapped by the owner's key.
 
 ``trust/vault.json`` says that there is one and where its master key is; ``key.json`` in an avatar's
-folder holds that avatar's key, wrapped. Without a vault files lie as they are. Nothing is cached
-beyond the keys of this process, and the key file decides at every use: a vault that is locked, by
-whatever process, opens nothing from then on.
+folder holds that avatar's key, wrapped, and ``01.key`` in a recording's that of its first film.
+Without a vault files lie as they are. Nothing is cached beyond the keys of this process, and the
+key file decides at every use: a vault that is locked, by whatever process, opens nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,10 @@ SEALED: Final = ("record.json", "consent.json", "identity.vav", "preview.jpg")
 _STATE: Final = "vault.json"
 _LOCKED: Final = "locked"
 _VERSION: Final = 1
+
+
+def _noun(path: Path) -> str:
+    return "this avatar" if path.name == KEY_FILE else "this recording"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Vault:
     def __init__(self, data_dir: Path) -> None:
         self._trust = data_dir / "trust"
         self._avatars = data_dir / "avatars"
+        self._recordings = data_dir / "recordings"
         self._stamp: tuple[int, int] | None = None
         self._state: State | None = None
         self._keys: dict[str, bytes] = {}
@@ -136,7 +141,7 @@ class Vault:
         """
         state = self.state
         if state is not None:
-            self._wrap(state, folder, sealed.new_key())
+            self._wrap(state, folder / KEY_FILE, folder.name, sealed.new_key())
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file of an avatar, whole or not at all, sealed where there is a vault."""
@@ -174,46 +179,83 @@ class Vault:
         return sealed.reference(path, key)
 
     def key_of(self, folder: Path) -> bytes | None:
-        """Return the key of an avatar; None where nothing is sealed.
-
-        Raises:
-            KeyMissing: the vault is locked, or its key is not the one this was sealed with.
-            Unsealable: the wrapped key was changed.
-        """
+        """Return the key of an avatar; None where nothing is sealed; raises as ``file_key``."""
         state = self.state
         if state is None:
             return None
         try:
-            values = json.loads((folder / KEY_FILE).read_bytes())
-            master, wrapped = str(values["master"]), bytes.fromhex(values["wrapped"])
+            return self._unwrap(state, folder / KEY_FILE, folder.name)
         except FileNotFoundError:
             if state.sealing:
                 return None
             raise Unsealable("The key of this avatar is gone; nothing can be read.") from None
-        except (ValueError, KeyError, TypeError) as error:
-            raise Unsealable("The key of this avatar is damaged.") from error
+
+    def _unwrap(self, state: State, path: Path, owner: str) -> bytes:
+        """Return the key that a file holds, wrapped; raises FileNotFoundError as well."""
+        try:
+            values = json.loads(path.read_bytes())
+            master, wrapped = str(values["master"]), bytes.fromhex(values["wrapped"])
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise Unsealable(f"The key of {_noun(path)} is damaged.") from error
         masters = self._masters(state)
         if master not in masters:
             raise KeyMissing(
-                f"This avatar was sealed with the master key {master}, which is not in "
-                f"{vault_keys.describe(state.source)}; put it back to use it."
+                f"{_noun(path).capitalize()} was sealed with the master key {master}, which is "
+                f"not in {vault_keys.describe(state.source)}; put it back to use it."
             )
-        return sealed.unseal(masters[master], wrapped, f"{folder.name}/{master}")
+        return sealed.unseal(masters[master], wrapped, f"{owner}/{master}")
 
-    def _wrap(self, state: State, folder: Path, key: bytes) -> None:
+    def _wrap(self, state: State, path: Path, owner: str, key: bytes) -> None:
         name, master = next(iter(self._masters(state).items()))
-        wrapped = sealed.seal(master, key, f"{folder.name}/{name}").hex()
+        wrapped = sealed.seal(master, key, f"{owner}/{name}").hex()
         values = {"version": _VERSION, "master": name, "wrapped": wrapped}
-        atomic_write(folder / KEY_FILE, json.dumps(values).encode())
+        atomic_write(path, json.dumps(values).encode())
+
+    # ------------------------------------------------------------------ recordings
+
+    def new_key(self, path: Path) -> bytes | None:
+        """Return a key for one file of a recording, wrapped into ``path``; None without a vault.
+
+        Raises:
+            KeyMissing: the vault is locked.
+            OSError: the disk does not take it.
+        """
+        if (state := self.state) is None:
+            return None
+        key = sealed.new_key()
+        self._wrap(state, path, sealed.place(path), key)
+        return key
+
+    def file_key(self, path: Path) -> bytes | None:
+        """Return the key that ``path`` wraps; None where there is no such file.
+
+        Raises:
+            KeyMissing: the vault is locked, gone, or its key is another.
+            Unsealable: the wrapped key was changed.
+        """
+        try:
+            if (state := self.state) is not None or not path.exists():
+                return None if state is None else self._unwrap(state, path, sealed.place(path))
+        except FileNotFoundError:
+            return None
+        raise KeyMissing("This recording is sealed, and no vault here could open it.")
 
     # ------------------------------------------------------------------ the whole of it
 
-    def init(self, source: str = "", told: Callable[[str], None] = lambda _: None) -> State:
+    def init(
+        self,
+        source: str = "",
+        told: Callable[[str], None] = lambda _: None,
+        beside: Callable[[], object] = lambda: None,
+    ) -> State:
         """Make a vault, or go on making one, and seal every avatar that is there.
 
         Args:
             source: where the master key is kept; a file outside of the data folder by default.
             told: the id of every avatar that is sealed.
+            beside: seals what is kept beside avatars; done again if it was broken off.
 
         Raises:
             BadRequest: there is a vault already, or the key cannot be kept there.
@@ -226,9 +268,10 @@ class Vault:
             state = self._begin(source)
         for folder in self._folders():
             if not (folder / KEY_FILE).exists():
-                self._wrap(state, folder, sealed.new_key())
+                self._wrap(state, folder / KEY_FILE, folder.name, sealed.new_key())
             self._seal(folder)
             told(folder.name)
+        beside()
         return self._keep(State(state.id, state.source, sealing=False))
 
     def _begin(self, source: str) -> State:
@@ -284,16 +327,28 @@ class Vault:
                 lost.append(folder.name)
                 continue
             if key is not None:
-                self._wrap(state, folder, key)
+                self._wrap(state, folder / KEY_FILE, folder.name, key)
                 done += 1
                 told(folder.name)
+        lost += self._rewrap_recordings(state)
         if state.source != "env" and not lost:
             vault_keys.save(state.source, state.id, keys[:1])
             self._keys = {key_id(keys[0]): keys[0]}
         return done, lost
 
+    def _rewrap_recordings(self, state: State) -> list[str]:
+        """Wrap the keys of recordings anew; return the ids of those that no key here opens."""
+        lost: set[str] = set()
+        for path in sorted(self._recordings.glob("*/*.key")):
+            try:
+                if (key := self.file_key(path)) is not None:
+                    self._wrap(state, path, sealed.place(path), key)
+            except (KeyMissing, Unsealable):
+                lost.add(path.parent.name)
+        return sorted(lost)
+
     def survey(self) -> dict[str, str]:
-        """Return for every avatar why it cannot be opened, in a sentence; empty where it can."""
+        """Return why each avatar, and a recording, cannot be opened; empty where it can."""
         found: dict[str, str] = {}
         for folder in self._folders():
             try:
@@ -301,6 +356,11 @@ class Vault:
                 found[folder.name] = ""
             except (KeyMissing, Conflict) as error:
                 found[folder.name] = str(error)
+        for path in sorted(self._recordings.glob("*/*.key")):
+            try:
+                self.file_key(path)
+            except (KeyMissing, Conflict) as error:
+                found[path.parent.name] = str(error)
         return found
 
     def destroy(self, folder: Path) -> bool:
@@ -335,5 +395,6 @@ class Vault:
             "reason": why,
             "half_sealed": state.sealing,
             "avatars": sum(1 for _ in self._folders()),
+            "recordings": sum(1 for _ in self._recordings.glob("*/record.key")),
             "cannot_be_opened": lost,
         }

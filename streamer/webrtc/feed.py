@@ -61,6 +61,7 @@ class Feed:
         pictures: lanes that show the picture.
         sounds: lanes that play the sound.
         ended: whether the session is over.
+        worn: ids of the avatars it has shown, in order; the last one is shown now.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Feed:
         self.pictures: set[Lane] = set()
         self.sounds: set[Lane] = set()
         self.ended = False
+        self.worn: list[str] = []
         self._taps: list[Tap] = []
         self._step = VIDEO_RATE // fps
         self._keyframe = keyframe

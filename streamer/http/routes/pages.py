@@ -44,6 +44,18 @@ async def index() -> FileResponse:
     return _page("index.html")
 
 
+@router.get("/login")
+async def login() -> FileResponse:
+    """Where somebody says who they are."""
+    return _page("login.html")
+
+
+@router.get("/verify")
+async def verify() -> FileResponse:
+    """Where somebody has a video looked at."""
+    return _page("verify.html")
+
+
 @router.get("/stage/{view_id}")
 async def stage(view_id: str) -> FileResponse:
     """A session's picture and nothing else, for a browser source; the page reads its address."""

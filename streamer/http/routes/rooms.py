@@ -13,11 +13,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from visavis.streamer.errors import AtCapacity, NotFound
+from visavis.streamer.errors import AtCapacity, Forbidden, NotFound
 from visavis.streamer.http.bodies.answers import DESCRIBED
 from visavis.streamer.http.bodies.forms import describe_form, read_photo
 from visavis.streamer.http.bodies.schemas import Avatar, Candidates, Done, IceServer, Id, Mood
-from visavis.streamer.http.routes.recordings import FRESH, Recordings
+from visavis.streamer.http.routes.recordings import FRESH, Recordings, send_file
 from visavis.streamer.http.routes.services import Served, ice_servers
 from visavis.streamer.rooms.access.credentials import Credentials, Entry
 from visavis.streamer.rooms.access.people import Part
@@ -25,6 +25,8 @@ from visavis.streamer.rooms.access.tickets import Purpose
 from visavis.streamer.rooms.service import Rooms
 from visavis.streamer.session.manager import OfferRequest
 from visavis.streamer.session.options import MOST_STYLE, Wishes
+from visavis.streamer.trust.callers import WORDS
+from visavis.streamer.trust.tokens import PREFIX
 from visavis.web import STATIC_DIR
 
 router = APIRouter(prefix="/api/rooms", tags=["calls"], responses=DESCRIBED)
@@ -75,6 +77,7 @@ class Invite(_In):
 
     purpose: Literal["join", "watch"] = "join"
     lasts_s: float | None = Field(None, ge=60, allow_inf_nan=False)
+    avatar_id: Id = Field("", description="The only avatar that may be worn by it.")
 
 
 class Invitation(_Out):
@@ -160,6 +163,15 @@ def _credentials(served: Served, request: Request) -> Credentials:
     given = _bearer(request)
     if token and hmac.compare_digest(given.encode(), token.encode()):
         return Credentials(True)
+    tokens = getattr(served.avatars, "tokens", None)
+    if tokens is not None and given.startswith(PREFIX):
+        caller = tokens.read(given).caller
+        if caller.scope == "administer":
+            return Credentials(True)
+        if caller.scope == "enrol":
+            words = f"This token is for {WORDS[caller.scope]}, and does not allow that."
+            raise Forbidden(words, code="token-scope")
+        return served.rooms.credentials(False, "", caller)
     return served.rooms.credentials(not token, given)
 
 
@@ -184,7 +196,7 @@ async def show_room(rooms: Hall, shown: Shown, room: str) -> BeforeTheDoor:
 async def invite(rooms: Hall, shown: Shown, room: str, body: Invite) -> Invitation:
     """Make an invitation: to join, or only to watch."""
     lasts = body.lasts_s or rooms.limits.invitation_s
-    made = rooms.invite(room, shown, Purpose(body.purpose), lasts)
+    made = rooms.invite(room, shown, Purpose(body.purpose), lasts, body.avatar_id)
     return Invitation(**made, path=f"call/{room}?invite={made['ticket']}")
 
 
@@ -262,7 +274,7 @@ async def make_avatar(
     served: Served, rooms: Hall, shown: Shown, request: Request, room: str
 ) -> Made:
     """Make an avatar on the way in; whoever knows its id can wear it."""
-    rooms.check_may_join(room, shown)
+    rooms.check_may_join(room, shown, makes=True)
     if served.uploads.locked():
         words = "Too many photos are being sent to this server; try again soon."
         raise AtCapacity(words, code="enrolment-full")
@@ -272,7 +284,7 @@ async def make_avatar(
         photo, fields.name, fields.statement, True, fields.terms()
     )
     shown_as = Avatar.model_validate(record).model_dump()
-    return Made(**shown_as, key=rooms.key_to(record.id))
+    return Made(**shown_as, key=rooms.keys.to(record.id))
 
 
 @router.get("/{room}/avatars/{avatar_id}")
@@ -280,7 +292,7 @@ async def show_avatar(
     served: Served, rooms: Hall, shown: Shown, room: str, avatar_id: str
 ) -> Avatar:
     """One avatar, with its progress while it is made."""
-    rooms.check_may_join(room, shown)
+    rooms.check_may_join(room, shown, avatar_id)
     return Avatar.model_validate(served.avatars.get(avatar_id))
 
 
@@ -289,7 +301,7 @@ async def erase_avatar(
     served: Served, rooms: Hall, request: Request, room: str, avatar_id: str
 ) -> Response:
     """Erase an avatar that was made on the way in; the bearer is its key."""
-    rooms.check_key(avatar_id, _bearer(request))
+    rooms.keys.check(avatar_id, _bearer(request))
     await served.avatars.retire(avatar_id, served.sessions.end_avatar)
     return Response(status_code=204)
 
@@ -301,7 +313,7 @@ async def erase_avatar(
 )
 async def preview(served: Served, rooms: Hall, shown: Shown, room: str, avatar_id: str) -> Response:
     """An avatar's picture."""
-    rooms.check_may_join(room, shown)
+    rooms.check_may_join(room, shown, avatar_id)
     return Response(served.avatars.preview(avatar_id), media_type="image/jpeg", headers=FRESH)
 
 
@@ -316,14 +328,14 @@ async def recordings(rooms: Hall, shown: Shown, room: str) -> Recordings:
 
 @router.get(
     "/{room}/recordings/{recording}/{file}",
-    response_class=FileResponse,
+    response_class=Response,
     responses={200: {"description": "The film.", "content": {"video/mp4": {}, "video/webm": {}}}},
 )
 async def recorded_file(
-    rooms: Hall, shown: Shown, room: str, recording: str, file: str
-) -> FileResponse:
+    request: Request, rooms: Hall, shown: Shown, room: str, recording: str, file: str
+) -> Response:
     """One file of a recording."""
-    return FileResponse(rooms.file(room, shown, recording, file), headers=FRESH)
+    return send_file(request, rooms.file(room, shown, recording, file))
 
 
 @router.delete("/{room}/recordings/{recording}", status_code=204, response_class=Response)

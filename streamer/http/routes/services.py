@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 
+from visavis.streamer.avatars.detector.verifying import Detector
 from visavis.streamer.avatars.guidance import Guide
 from visavis.streamer.avatars.showing import PhotoOpener
 from visavis.streamer.config import Config
@@ -20,6 +21,7 @@ from visavis.streamer.rooms.service import Rooms
 from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import Avatar
 from visavis.streamer.session.manager import SessionManager
+from visavis.streamer.session.quotas import Meter
 from visavis.streamer.webrtc.ice.servers import IceServers
 from visavis.streamer.worker.edge.supervisor import Supervisor
 
@@ -46,6 +48,8 @@ class Services:
     scribe: ThreadPoolExecutor  # writes the audit log, whose every entry waits for the disk
     ice_servers: IceServers
     opener: PhotoOpener
+    meter: Meter
+    detector: Detector
     # Photos stay in memory while they come in, so only so many may come in at a time.
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))
 

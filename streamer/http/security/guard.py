@@ -36,10 +36,13 @@ from visavis.streamer.trust.tokens import PREFIX, Tokens
 JSON_SLACK: Final = 16 * 1024  # JSON around an offer
 SMALL_BODY: Final = 64 * 1024
 # What a browser loads before it can know a token; everything else asks for it.
-OPEN_PATHS: Final = frozenset({"/", "/call", "/client.js", "/healthz", "/visavis-ca.crt"})
+OPEN_PATHS: Final = frozenset(
+    {"/", "/call", "/client.js", "/healthz", "/login", "/verify", "/visavis-ca.crt"}
+)
 # A view id is what lets one watch, and nothing else: whoever is given one needs no token.
 OPEN_FOLDERS: Final = ("/static/", "/stage/", "/call/", "/api/whep/")
 SELF_GUARDED: Final = "/api/rooms/"  # an invitation or a seat opens these; see room_routes
+VERIFY: Final = "/api/verify"
 _PHOTOS: Final = ("/api/avatars", "/api/avatars/photo")
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _POLICY_VIOLATION: Final = 1008  # RFC 6455, 7.4.1
@@ -204,6 +207,8 @@ class Guard:
         """Find out who asks, and whether they may; routes read it from ``CALLER``."""
         CALLER.set(OWNER)
         token, path = self._config.server.token, _route_path(scope)
+        if path == VERIFY and self._config.trust.open_detector:
+            return
         if path in OPEN_PATHS or path.startswith((*OPEN_FOLDERS, SELF_GUARDED)):
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
@@ -213,7 +218,8 @@ class Guard:
             caller.check_route(str(scope.get("method", "GET")), path)
             CALLER.set(caller)
         elif token and not hmac.compare_digest(given.encode(), token.encode()):
-            raise Unauthorized("This server asks for an access token.")
+            wrong, missing = "This token is not one of this server's.", "an access token."
+            raise Unauthorized(wrong if given else f"This server asks for {missing}")
 
     def _body_limit(self, scope: Scope) -> int:
         limits, path = self._config.limits, _route_path(scope)
@@ -222,6 +228,8 @@ class Guard:
             in_room and path.endswith("/avatars")
         ):
             return limits.photo_bytes + FORM_SLACK
+        if path == VERIFY:
+            return limits.verify_bytes
         in_room = in_room and (path.endswith("/offer") or "/whep/" in path)
         offered = path in ("/api/offer", "/offer", "/api/whip")
         if offered or path.startswith(("/api/whep/", "/sessions/")) or in_room:

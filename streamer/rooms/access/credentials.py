@@ -8,6 +8,7 @@ from visavis.streamer.errors import Forbidden, NotFound
 from visavis.streamer.rooms.access.names import is_room_name
 from visavis.streamer.rooms.access.people import Part
 from visavis.streamer.rooms.access.tickets import Purpose, Ticket
+from visavis.streamer.trust.callers import Caller
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,18 @@ class Credentials:
     Attributes:
         owner: it may do whatever the server does: it knows the access token, or there is none.
         ticket: the invitation or the seat that it carries, if any.
+        caller: the holder of a token to watch or to speak, if that is what it carries.
     """
 
     owner: bool
     ticket: Ticket | None = None
+    caller: Caller | None = None
+
+    @property
+    def watches_only(self) -> bool:
+        """Whether it opens watching and nothing else."""
+        by_token = self.caller is not None and self.caller.scope == "watch"
+        return by_token or self.is_for(Purpose.WATCH)
 
     def is_for(self, purpose: Purpose) -> bool:
         """Whether it carries a ticket for this."""
@@ -38,7 +47,7 @@ class Credentials:
         if self.ticket is not None:
             if self.ticket.room != name:
                 raise Forbidden("This invitation is for another call.")
-        elif not self.owner:
+        elif not self.owner and self.caller is None:
             raise Forbidden(
                 "You need an invitation to this call; ask its host for a link.",
                 code="invitation-needed",

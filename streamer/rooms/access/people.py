@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from visavis.streamer.errors import BadRequest
+from visavis.streamer.rooms.access.bound import UNBOUND, Bound
 from visavis.streamer.rooms.access.limits import Allowance, RoomLimits
 
 
@@ -65,6 +66,7 @@ class Person:
         presence: of their connection.
         since: monotonic seconds of the last change of presence.
         link: id of the invitation by which they came.
+        bound: to which avatar, consent and token their seat is bound.
         chats: how much they may still write.
         actions: how much else they may still have everybody told.
     """
@@ -78,6 +80,7 @@ class Person:
     chats: Allowance
     actions: Allowance
     link: str = ""
+    bound: Bound = UNBOUND
     avatar_id: str = ""
     muted: bool = False
     hand: bool = False

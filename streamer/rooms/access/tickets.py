@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from itsdangerous import BadData, URLSafeSerializer
 
 from visavis.streamer.errors import Forbidden
+from visavis.streamer.rooms.access.bound import UNBOUND, Bound
 from visavis.streamer.trust.key_file import KEY_BYTES, kept_key
 
 MOST = 1024  # characters of a ticket that is looked at
@@ -43,6 +44,7 @@ class Ticket:
         expires: UNIX time in seconds.
         holder: the participant's id, or the file, that it is about.
         host: whether the holder was the host.
+        bound: to which avatar, consent and token.
     """
 
     purpose: Purpose
@@ -51,6 +53,7 @@ class Ticket:
     expires: float
     holder: str = ""
     host: bool = False
+    bound: Bound = UNBOUND
 
 
 class TicketOffice:
@@ -76,10 +79,12 @@ class TicketOffice:
         *,
         holder: str = "",
         host: bool = False,
+        bound: Bound = UNBOUND,
     ) -> str:
         """Return a ticket, made of characters that may stand in an address."""
+        more = () if bound == UNBOUND else astuple(bound)
         until = round(self._now() + lasts_s, 3)
-        text = self._signers[purpose].dumps([room, sitting, until, holder, int(host)])
+        text = self._signers[purpose].dumps([room, sitting, until, holder, int(host), *more])
         return text if isinstance(text, str) else text.decode()
 
     def read(self, text: object, *purposes: Purpose) -> Ticket:
@@ -97,9 +102,15 @@ class TicketOffice:
             try:
                 if not isinstance(text, str) or len(text) > MOST:
                     break
-                room, sitting, expires, holder, host = self._signers[purpose].loads(text)
+                room, sitting, expires, holder, host, *more = self._signers[purpose].loads(text)
                 ticket = Ticket(
-                    purpose, str(room), str(sitting), float(expires), str(holder), bool(host)
+                    purpose,
+                    str(room),
+                    str(sitting),
+                    float(expires),
+                    str(holder),
+                    bool(host),
+                    Bound(*map(str, more)),
                 )
             except (BadData, ValueError, TypeError):
                 continue

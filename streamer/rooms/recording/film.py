@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import struct
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
@@ -41,7 +40,8 @@ class Film:
     """Writes one file; used by one thread.
 
     Args:
-        path: where; its ending says which container.
+        file: where to, empty; closed in the end. A sealed one seals what is written.
+        suffix: which container, ``.mp4`` or ``.webm``.
         keyframe: the first picture.
         first_frame: its number; the file begins here.
         fps: frames per second.
@@ -51,14 +51,13 @@ class Film:
         av.FFmpegError: the picture is none.
     """
 
-    def __init__(self, path: Path, keyframe: bytes, first_frame: int, fps: int) -> None:
-        self._file = path.open("xb", buffering=0)
-        path.chmod(0o600)
+    def __init__(
+        self, file: io.RawIOBase, suffix: str, keyframe: bytes, first_frame: int, fps: int
+    ) -> None:
+        self._file = file
         self._first_frame, self._fps = first_frame, fps
-        self._container = av.open(
-            self._file, "w", format=path.suffix[1:], options=_OPTIONS[path.suffix]
-        )
-        if path.suffix == ".webm":
+        self._container = av.open(file, "w", format=suffix[1:], options=_OPTIONS[suffix])
+        if suffix == ".webm":
             width, height = _vp8_size(keyframe)
             self._video: Any = self._container.add_mux_stream(
                 "vp8", rate=fps, width=width, height=height

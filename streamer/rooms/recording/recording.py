@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import queue
 import shutil
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import av
 
+from visavis.streamer.errors import VisavisError
 from visavis.streamer.rooms.recording.film import Film, suffix_for
 from visavis.streamer.rooms.recording.shelf import RecordedFile, Shelf
+from visavis.streamer.trust.sealed_stream import SealedStream
 
 if TYPE_CHECKING:
     from visavis.streamer.webrtc.feed import Feed
@@ -27,6 +30,7 @@ _LOOK_EVERY = 200  # packets after which the disk is looked at
 _DISK_SLOW = "The disk is too slow for the recording, which has been stopped."
 _DISK_FULL = "The disk is nearly full; the recording has been stopped."
 _LARGE = "The recording has reached its largest size and has been stopped."
+_QUOTA = "The recordings have reached their quota; this one has been stopped."
 _BROKEN = "The recording could not be written and has been stopped."
 
 
@@ -54,7 +58,7 @@ class _Writer(threading.Thread):
         while (work := self._work.get()) is not None:
             try:
                 work()
-            except (OSError, ValueError, av.FFmpegError) as error:
+            except (OSError, ValueError, VisavisError, av.FFmpegError) as error:
                 logger.error("recording: %s", error)
                 self.problem = self.problem or _BROKEN
 
@@ -69,6 +73,9 @@ class _Track:
         self._person = person
         self._fps = fps
         self._open = False
+        self._name = ""
+        self._file: io.RawIOBase | None = None  # the writer's
+        self._since = 0  # of whom the feed has shown, the first who is in the file
         feed.tap(self)
         feed.request_keyframe()
 
@@ -77,16 +84,27 @@ class _Track:
             if not keyframe:
                 return
             self._open = True
-            path = self._recording.file_for(self._person, self.feed.codec)
-            self._recording.write(lambda: self._begin(path, data, frame))
+            self._since = max(0, len(self.feed.worn) - 1)
+            self._name = self._recording.file_for(self._person, self.feed.codec, self.worn())
+            self._recording.write(lambda: self._begin(data, frame))
         self._recording.write(lambda: self._film.picture(frame, data, keyframe))
 
     def sound(self, data: bytes, pts: int) -> None:
         if self._open:
             self._recording.write(lambda: self._film.sound(data, pts))
 
+    def worn(self) -> tuple[str, ...]:
+        """Return whom the file shows."""
+        return tuple(dict.fromkeys(self.feed.worn[self._since :]))
+
+    def look(self) -> None:
+        """Keep whom the file shows by now."""
+        if self._open:
+            self._recording.wears(self._name, self.worn())
+
     def end(self) -> None:
         self.feed.untap(self)
+        self.look()
         self._recording.write(self._close)
 
     @property
@@ -95,13 +113,15 @@ class _Track:
             raise ValueError("the file could not be begun")
         return self.film
 
-    def _begin(self, path: Path, keyframe: bytes, frame: int) -> None:
-        self.film = Film(path, keyframe, frame, self._fps)
+    def _begin(self, keyframe: bytes, frame: int) -> None:
+        self._file = self._recording.shelf.make(self._name)
+        self.film = Film(self._file, Path(self._name).suffix, keyframe, frame, self._fps)
 
     def _close(self) -> None:
         film, self.film = self.film, None
         if film is not None:
             film.close()
+            self._recording.finished(self._name, self._file)
 
 
 class Recording:
@@ -113,6 +133,8 @@ class Recording:
         agreed: ids of those who may fetch it.
         name_of: the name somebody goes by, for the list of files.
         now: monotonic seconds.
+        sign: puts a manifest into, or beside, a file that is finished; whether it did.
+        most_bytes: of all its files.
     """
 
     def __init__(
@@ -122,15 +144,20 @@ class Recording:
         agreed: Callable[[], set[str]],
         name_of: Callable[[str], str],
         now: Callable[[], float],
+        *,
+        sign: Callable[[Shelf, str], bool] = lambda shelf, name: False,
+        most_bytes: int = 0,
     ) -> None:
         self.id = shelf.id
-        self._shelf = shelf
+        self.shelf = self._shelf = shelf
+        self._sign = sign
+        self._most_bytes = most_bytes
         self._fps = fps
         self._agreed, self._name_of, self._now = agreed, name_of, now
         self._began = now()
         self._tracks: dict[str, _Track] = {}
         self._writer = _Writer()
-        self._written = 0
+        self._written = self._count = 0
         self.over = False
         shelf.agreed |= agreed()
         shelf.save()
@@ -154,14 +181,30 @@ class Recording:
             if who not in self._tracks:
                 self._tracks[who] = _Track(self, who, feed, self._fps)
 
-    def file_for(self, person: str, codec: str) -> Path:
-        """Return where somebody's next file goes, and list it."""
-        number = len(self._shelf.files) + 1
-        path = self._shelf.folder / f"{number:02d}{suffix_for(codec)}"
+    def file_for(self, person: str, codec: str, worn: tuple[str, ...]) -> str:
+        """Return the name of somebody's next file, and list it."""
+        self._count += 1  # files may be erased while it runs
+        name = f"{self._count:02d}{suffix_for(codec)}"
         starts_s = round(self._now() - self._began, 3)
-        self._shelf.files.append(RecordedFile(path.name, person, self._name_of(person), starts_s))
+        file = RecordedFile(name, person, self._name_of(person), starts_s, worn)
+        self._shelf.files.append(file)
         self.write(self._shelf.save)
-        return path
+        return name
+
+    def wears(self, name: str, worn: tuple[str, ...]) -> None:
+        """Keep whom a file shows, if that has changed."""
+        if any(file.file == name and file.avatars != worn for file in self._shelf.files):
+            self._shelf.note(name, avatars=worn)
+            self.write(self._shelf.save)
+
+    def finished(self, name: str, file: io.RawIOBase | None) -> None:
+        """Take that a file is closed: sign it, and keep what it must be to be whole; the writer."""
+        if isinstance(file, SealedStream):
+            self._shelf.note(name, size=file.size, index=file.index)
+        if not (self._shelf.folder / name).exists():  # its avatar was erased meanwhile
+            self._shelf.files[:] = [known for known in self._shelf.files if known.file != name]
+        elif self._sign(self._shelf, name):
+            self._shelf.note(name, signed=True)
 
     def write(self, work: Callable[[], None]) -> None:
         """Have something written after what waits."""
@@ -173,11 +216,15 @@ class Recording:
     def _look(self) -> None:
         if shutil.disk_usage(self._shelf.folder).free < _LEAST_FREE:
             self._writer.problem = _DISK_FULL
+        elif self._most_bytes and self._shelf.size() > self._most_bytes:
+            self._writer.problem = _QUOTA
         elif self._shelf.size() > _MOST_BYTES:
             self._writer.problem = _LARGE
 
     def describe(self) -> dict[str, Any]:
         """Return how long and how large it is."""
+        for track in self._tracks.values():
+            track.look()
         return {
             "id": self.id,
             "seconds": round(self._now() - self._began, 1),

@@ -65,26 +65,56 @@ def sign_video(
     form = _FORMATS.get(path.suffix.lower())
     if form is None or not available():
         return False
+    signed = path.with_name(f"{path.stem}.signed{path.suffix}")
+    try:
+        with path.open("rb") as source, signed.open("w+b") as out:
+            sign_stream(form, source, out, data_dir, avatar_sha256=avatar_sha256, photos=photos)
+        signed.replace(path)
+    finally:
+        signed.unlink(missing_ok=True)
+    return True
+
+
+def sign_stream(
+    form: str,
+    source: Any,
+    out: Any,
+    data_dir: Path,
+    *,
+    avatar_sha256: str = "",
+    photos: Sequence[str] = (),
+    embed: bool = True,
+) -> bytes:
+    """Copy a video with a signed manifest in it, or make one to lie beside it; return that.
+
+    Args:
+        form: media type, such as ``video/mp4``; WebM has no place for a manifest.
+        source: binary file to be read.
+        out: binary file, to be written and read anywhere.
+        data_dir: where the deployment's certificate lies; made if needed.
+        avatar_sha256: hash of the bundle that was drawn.
+        photos: as for ``sign_video``.
+        embed: whether the manifest goes into the copy; else the copy is as it was.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     import c2pa
 
     key, chain = credentials(data_dir)
     info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, chain, key, None)
-    signed = path.with_name(f"{path.stem}.signed{path.suffix}")
     try:
         with (
             c2pa.Context.from_dict(_OFFLINE) as context,
             c2pa.Signer.from_info(info) as signer,
             c2pa.Builder(_manifest(avatar_sha256, photos), context) as builder,
-            path.open("rb") as source,
-            signed.open("w+b") as out,
         ):
-            builder.sign(signer, form, source, out)
-        signed.replace(path)
+            if not embed:
+                builder.set_no_embed()
+            manifest: bytes = builder.sign(signer, form, source, out)
     except c2pa.C2paError as error:
         raise OSError(f"the manifest could not be written: {error}") from error
-    finally:
-        signed.unlink(missing_ok=True)
-    return True
+    return bytes(manifest)
 
 
 def read_manifest(path: Path, data_dir: Path | None = None) -> dict[str, Any]:
@@ -103,11 +133,14 @@ def read_manifest(path: Path, data_dir: Path | None = None) -> dict[str, Any]:
     if authority is not None and authority.is_file():
         settings = {**settings, "trust": {"trust_anchors": authority.read_text()}}
     form = _FORMATS.get(path.suffix.lower(), "video/mp4")
+    beside = path.with_name(f"{path.name}.c2pa")  # for a form that has no place for a manifest
     try:
+        apart = beside.read_bytes() if beside.is_file() else None
+        form = "video/webm" if apart and path.suffix.lower() == ".webm" else form
         with (
             c2pa.Context.from_dict(settings) as context,
             path.open("rb") as file,
-            c2pa.Reader(form, file, context=context) as reader,
+            c2pa.Reader(form, file, apart, context=context) as reader,
         ):
             known = json.loads(reader.json())
             state = str(reader.get_validation_state() or "")

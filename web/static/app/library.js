@@ -1,7 +1,7 @@
 /** The avatars as the page knows them: records, small pictures, and the token that opens them. */
 
 import { Avatars, Recordings } from "../../client.js";
-import { askForToken, knownToken } from "./access.js";
+import { askForToken, isAboutToken, knownToken } from "./access.js";
 import { paint } from "./dom.js";
 
 export class Library {
@@ -24,7 +24,7 @@ export class Library {
       try {
         return await action();
       } catch (error) {
-        if (error.code !== "token") throw error;
+        if (!isAboutToken(error)) throw error;
         const token = await askForToken();
         if (!token) throw error;
         this.token = this.#avatars.token = this.#recordings.token = token;

@@ -1,5 +1,6 @@
 /** Vis-à-vis's own page: three views and the address bar that says which one is open. */
 
+import { setUpFoot } from "./access.js";
 import { byId, showOnly } from "./dom.js";
 import { ChooseView } from "./choose.js";
 import { Library } from "./library.js";
@@ -56,5 +57,6 @@ byId("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address bar belongs to the views
   byId("main").focus();
 });
+setUpFoot();
 addEventListener("hashchange", route);
 route();

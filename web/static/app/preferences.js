@@ -22,3 +22,7 @@ export function remember(name, value, kind = "localStorage") {
     // full or refused; the page works without
   }
 }
+
+export function forget(name, kind = "localStorage") {
+  storage(kind)?.removeItem(PREFIX + name);
+}

@@ -1,7 +1,7 @@
 /** The stage: one avatar, one call. Everything here goes through the public client. */
 
 import { AvatarCall } from "../../client.js";
-import { askForToken } from "./access.js";
+import { askForToken, isAboutToken } from "./access.js";
 import { announce, byId, notice, setIcon } from "./dom.js";
 import { LevelMeter } from "./meter.js";
 import { clearStats, showStats } from "./numbers.js";
@@ -161,7 +161,7 @@ export class StageView {
 
   async #problem(error) {
     notice(byId("stage-problem"), error.message);
-    if (error.code !== "token") return;
+    if (!isAboutToken(error)) return;
     const token = await askForToken();
     if (!token || !this.#call) return;
     this.#library.token = this.#call.token = token;

@@ -1,6 +1,6 @@
 /** Before the call: who one is, what one looks like, whether one is heard and hears. */
 
-import { askForToken } from "../app/access.js";
+import { askForToken, isAboutToken } from "../app/access.js";
 import { recall, remember } from "../app/preferences.js";
 import { byId, notice } from "./dom.js";
 import { MicrophoneCheck, chosenMicrophone, chosenSpeaker, keepMicrophone, keepSpeaker, listDevices } from "./media/devices.js";
@@ -71,7 +71,7 @@ export class Lobby {
       try {
         return await this.#door.look();
       } catch (error) {
-        if (!["token", "invitation-needed"].includes(error.code)) throw error;
+        if (!isAboutToken(error) && error.code !== "invitation-needed") throw error;
         const token = await askForToken();
         if (!token) throw error;
         this.#door.token = token;

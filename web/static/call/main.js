@@ -1,6 +1,6 @@
 /** The page of a call: the door, the lobby, the room, and what is left afterwards. */
 
-import { askForToken } from "../app/access.js";
+import { askForToken, isAboutToken, setUpFoot } from "../app/access.js";
 import { recall } from "../app/preferences.js";
 import { RoomCall } from "./call.js";
 import { Controls } from "./controls.js";
@@ -125,7 +125,7 @@ async function opened(title) {
     try {
       return await door.open(title);
     } catch (error) {
-      const token = error.code === "token" ? await askForToken() : "";
+      const token = isAboutToken(error) ? await askForToken() : "";
       if (!token) throw error;
       door.token = token;
     }
@@ -179,6 +179,7 @@ document.addEventListener("visibilitychange", keepAwake);
 
 tiles.setLayout(recall("layout", "grid") === "speaker" ? "speaker" : "grid");
 controls.showLayout();
+setUpFoot();
 if (!room) show("door");
 else {
   show("lobby");

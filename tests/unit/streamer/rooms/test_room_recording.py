@@ -97,7 +97,7 @@ async def test_picture_and_sound_are_in_step(shelves: Recordings, codec: Codec) 
     (shelf,) = shelves.of("tea")
     (file,) = shelf.files
     assert file.file.endswith(suffix_for(codec)) and (file.person, file.name) == ("ada", "Ada")
-    flashes, clicks = watch(shelves.file(shelf, file.file))
+    flashes, clicks = watch(shelves.file(shelf, file.file).path)
     assert len(flashes) == len(clicks) == 4
     assert np.abs(flashes - clicks).max() <= 0.02, "they lie together to a block of sound"
     assert shelf.agreed == {"ada", "ben"} and shelf.size() > 1000 and not shelf.problem
@@ -140,7 +140,7 @@ async def test_files_are_their_owners_alone_and_gone_when_erased(shelves: Record
     person.go_on(1)
     await running.end()
     (shelf,) = shelves.of("tea")
-    path = shelves.file(shelf, shelf.files[0].file)
+    path = shelves.file(shelf, shelf.files[0].file).path
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(shelf.folder.stat().st_mode) == 0o700
     for wrong in ("../rooms.key", "recording.json", "02.mp4", "01.mp4/x"):
@@ -176,4 +176,4 @@ def test_a_damaged_record_is_skipped(shelves: Recordings) -> None:
 
 def test_a_film_needs_a_keyframe(tmp_path: Path) -> None:
     with pytest.raises((av.FFmpegError, ValueError, IndexError)):
-        Film(tmp_path / "x.mp4", b"nonsense", 0, FPS)
+        Film((tmp_path / "x.mp4").open("xb", buffering=0), ".mp4", b"nonsense", 0, FPS)

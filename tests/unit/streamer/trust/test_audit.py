@@ -140,6 +140,24 @@ def test_a_full_disk_leaves_the_log_as_it_was(
     assert log.record("erase", "0" * 32).n == 4 and verify(path) == 4
 
 
+def test_a_disk_that_cannot_set_a_log_aside_loses_no_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk in the middle of the rotation: the log grows on, and is set aside later."""
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, longest=1)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", full)
+    assert [log.record("enrol", "0" * 32).n for _ in range(3)] == [1, 2, 3]
+    assert verify(path) == 3 and not list(tmp_path.glob("audit-*.jsonl"))
+    monkeypatch.undo()
+    log.record("enrol", "0" * 32)
+    assert verify(path) == 4 and len(list(tmp_path.glob("audit-*.jsonl"))) == 1
+
+
 def test_the_command_verifies_and_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from typer.testing import CliRunner
 

@@ -160,7 +160,7 @@ def live(codec: str) -> Callable[[str, Path, Marking], list[np.ndarray]]:
 
 def room_recording(bundle: str, folder: Path, marking: Marking) -> list[np.ndarray]:
     sent = packets(bundle, "H264", marking)
-    film = Film(folder / "room.mp4", sent[0][1], 0, 25)
+    film = Film((folder / "room.mp4").open("xb", buffering=0), ".mp4", sent[0][1], 0, 25)
     for frame, data, keyframe in sent:
         film.picture(frame, data, keyframe)
     film.close()

@@ -194,6 +194,11 @@ ROUTES = {
     "GET /metrics": "",
     "GET /openapi.json": "",
     "POST /api/rooms": "",
+    "GET /api/me": "watch speak enrol",
+    "POST /api/verify": "watch speak enrol",
+    "GET /api/recordings": "speak",
+    f"DELETE /api/recordings/{32 * '0'}": "speak",
+    f"GET /api/recordings/{32 * '0'}/01.mp4": "speak",
 }
 
 

@@ -1,0 +1,1 @@
+"""The free detector, for the page that checks videos."""

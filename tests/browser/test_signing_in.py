@@ -1,0 +1,95 @@
+"""Signing in and out, and checking a video, as a person does it: phone, desktop, light, dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.helpers.axe import violations
+from tests.browser.helpers.serving import FakeServing
+from tests.unit.streamer.trust.test_verdict import film
+from visavis.streamer.trust.marks.deployment import payload_for
+from visavis.streamer.trust.marks.mark import Marking
+
+pytestmark = pytest.mark.browser
+OpenPage = Callable[..., Page]
+TOKEN = "a token of this server"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeServing]:
+    folder = tmp_path_factory.mktemp("guarded-server")
+    serving = FakeServing(folder / "data", folder / "log", VISAVIS_TOKEN=TOKEN)
+    serving.start()
+    yield serving
+    serving.stop()
+
+
+def test_every_page_asks_goes_on_and_lets_one_sign_out(
+    guarded: FakeServing, open_page: OpenPage
+) -> None:
+    page = open_page(f"{guarded.url}#avatar={32 * 'a'}")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    page.get_by_label("Token").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem")).to_have_text("This token is not one of this server's.")
+    page.get_by_label("Token").fill("vv1.0123456789abcdef." + 48 * "0")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem")).to_have_text("This token is not one of this server's.")
+    page.get_by_label("Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#stage-name")).to_be_visible()
+    assert page.url.endswith(f"/#avatar={32 * 'a'}"), "where it was wanted to go"
+    assert page.context.cookies() == []
+    page.goto(f"{guarded.url}call/")
+    expect(page.get_by_role("heading", name="Start a call")).to_be_visible()
+    page.get_by_label("Name of the call").fill("Tea")
+    page.get_by_role("button", name="Open the call").click()
+    expect(page.get_by_label("Your name")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You are signed out.")).to_be_visible()
+    assert page.evaluate("Object.keys(sessionStorage).join() + Object.keys(localStorage).join()") \
+        .count("token") == 0  # fmt: skip
+    page.goto(guarded.url)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_a_link_with_a_token_opens_any_page_and_another_s_address_none(
+    guarded: FakeServing, open_page: OpenPage
+) -> None:
+    page = open_page(f"{guarded.url}verify#token={TOKEN.replace(' ', '%20')}")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    assert "token" not in page.url
+    for to in ("https://evil.example/", "//evil.example/", "javascript:alert(1)", "%5C%5Cevil"):
+        page.goto(f"{guarded.url}login?to={to}")
+        expect(page.locator("#avatars .card").first).to_be_visible()
+        assert page.url == guarded.url
+
+
+@pytest.mark.parametrize("phone", [False, True])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_video_is_checked_and_axe_finds_nothing(
+    guarded: FakeServing, open_page: OpenPage, tmp_path: Path, phone: bool, scheme: str
+) -> None:
+    page = open_page(f"{guarded.url}login", phone, color_scheme=scheme)
+    expect(page.get_by_label("Token")).to_be_focused()
+    assert violations(page) == []
+    page.goto(f"{guarded.url}verify#token={TOKEN.replace(' ', '%20')}")
+    payload = payload_for(guarded.data, "a session")
+    marked = film(tmp_path / "marked.mp4", Marking(payload=payload))
+    page.set_input_files("#file", marked)
+    expect(page.locator("#verdict-title")).to_have_text("Made by a machine", timeout=60_000)
+    expect(page.locator("#verdict-words")).to_contain_text("the watermark of this server")
+    assert violations(page) == []
+    page.set_input_files("#file", {"name": "x.mp4", "mimeType": "video/mp4", "buffer": b"no"})
+    expect(page.locator("#problem")).to_contain_text("cannot be read as a video", timeout=60_000)
+    expect(page.locator("#verdict")).to_be_hidden()
+    wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    assert not wide and page.complaints == [
+        c
+        for c in page.complaints
+        if "422" in c  # type: ignore[attr-defined]
+    ]

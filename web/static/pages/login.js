@@ -1,0 +1,55 @@
+/** Signing in: the token is tried, kept for this tab, and the page that was wanted is opened. */
+
+import { CallError } from "../client/errors.js";
+import { Server } from "../client/server.js";
+import { forgetToken, keepToken, knownToken, wanted } from "../app/access.js";
+import { byId, notice } from "../app/dom.js";
+
+const server = new Server();
+const input = byId("token");
+const button = byId("login").querySelector("button");
+
+/** Say why a token opens nothing, in the server's words. */
+function refuse(error) {
+  const known = error instanceof CallError ? error.message : "Something went wrong. Try again.";
+  byId("problem").textContent = known;
+  input.setAttribute("aria-invalid", "true");
+  input.focus();
+}
+
+/** Go on with a token, or find out why not. */
+async function enter(token) {
+  button.disabled = true;
+  server.token = token;
+  try {
+    const { scope, asks } = await (await server.request("api/me")).json();
+    if (asks) keepToken(token);
+    const to = wanted();
+    if (scope === "watch" && !/\/(stage|call)\//.test(to.pathname)) {
+      notice(byId("note"), "This token is for watching. Open the address that you were given with it, in this tab.", { calm: true });
+      return;
+    }
+    location.replace(to);
+  } catch (error) {
+    if (error.status === 401) forgetToken();
+    if (token || error.status !== 401) refuse(error);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+byId("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const token = input.value.trim();
+  if (!token) return refuse(new CallError("token", "Enter the token."));
+  enter(token);
+});
+input.addEventListener("input", () => {
+  byId("problem").textContent = "";
+  input.removeAttribute("aria-invalid");
+});
+
+if (new URLSearchParams(location.search).has("out")) notice(byId("note"), "You are signed out.", { calm: true });
+const known = knownToken();
+if (known || !new URLSearchParams(location.search).has("out")) enter(known);
+input.focus();
