@@ -72,6 +72,8 @@ def render(
     from visavis.streamer.worker.pipeline.view import read_view
 
     settings = load(config, data, media__size=size, media__fps=fps, engine__engine=engine)
+    if not canvas and (framing, background) != ("bust", "own"):
+        raise BadRequest("--framing and --background need a --canvas, such as 1280x720.")
     view = read_view(canvas, framing, background) if canvas else None
     if (photo is None) == (avatar is None):
         raise BadRequest("Give either --photo or --avatar.")
