@@ -36,11 +36,13 @@ from visavis.streamer.values import (
     Int,
     Milliseconds,
     Networks,
+    Origins,
     Pixels,
     Prefix,
     Seconds,
     Texts,
     Token,
+    WebAddresses,
 )
 
 PREFIX: Final = "VISAVIS_"
@@ -77,11 +79,11 @@ class ServerConfig(_Section):
     """Port to listen on; 0 picks a free one."""
     token: Token = Field(default="", repr=False)
     """What every request but those for the page must bring; 16 characters or more."""
-    allowed_origins: Texts = ()
+    allowed_origins: Origins = ()
     """Web pages' origins, besides the server's own, that may use it."""
     host_names: Texts = ()
     """Host names it answers to besides localhost, this machine's name and addresses."""
-    push_to: Texts = ()
+    push_to: WebAddresses = ()
     """Beginnings of WHIP addresses that sessions may be pushed to, besides this machine's own."""
     trusted_proxies: Networks = ("127.0.0.1", "::1")
     """Whose X-Forwarded-For and X-Forwarded-Proto are believed."""

@@ -15,6 +15,7 @@ ICE_SERVER: Final = re.compile(
     r"(?::(?P<port>[1-9]\d{0,4}))?(?:\?transport=(?P<transport>udp|tcp))?"
 )
 TOKEN_LENGTH: Final = 16  # characters at least; 64 bits where they are hexadecimal
+_ORIGIN: Final = re.compile(r"[a-z][a-z+.-]*://[^/\s*?#]+")
 
 
 def _no_bool(value: object) -> object:
@@ -68,6 +69,19 @@ def _ice_server(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    """Check what a browser calls an origin; they are compared letter by letter."""
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError("must be origins such as https://app.example, without a path")
+    return value
+
+
+def _web_address(value: str) -> str:
+    if not value.startswith(("https://", "http://")):
+        raise ValueError("must be beginnings of addresses such as https://sfu.example/")
+    return value
+
+
 def _credential(value: str) -> str:
     if not value.isascii() or not value.isprintable() or set(value) & set('"\\ '):
         raise ValueError("must be plain ASCII characters without quotes, backslashes and spaces")
@@ -90,6 +104,10 @@ LookAhead = Annotated[Literal[0, 40, 80, 120], BeforeValidator(_no_bool)]  # ms
 Int = Annotated[int, BeforeValidator(_no_bool)]
 Seconds = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_split)]
+WebAddresses = Annotated[
+    tuple[Annotated[str, AfterValidator(_web_address)], ...], BeforeValidator(_split)
+]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_split)]
 Addresses = Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], BeforeValidator(_split)]
 IceServers = Annotated[

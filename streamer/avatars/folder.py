@@ -72,7 +72,8 @@ class AvatarFolder:
             self.root.chmod(0o700)
             _make_private(data_dir)
         except OSError as error:
-            raise BadRequest(f"The data folder {data_dir} cannot be used: {error}.") from error
+            why = error.strerror or error
+            raise BadRequest(f"The data folder {data_dir} cannot be used: {why}.") from error
         self.tidy()
 
     # ------------------------------------------------------------------ reading

@@ -27,7 +27,7 @@ def motion(
     output: Annotated[Path, typer.Option("-o", "--output", help="The .json or .csv to write.")],
     fps: Annotated[int, typer.Option(help="1-100; Live Link Face takes have 60.")] = 60,
     look_ahead: Annotated[int, typer.Option(help="0-120 ms.")] = FILE_LOOK_AHEAD_MS,
-    seed: Annotated[int, typer.Option(help="Same seed, same head, blinks and gaze.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same head, blinks and gaze.")] = 0,
     heard: HeardOption = None,
     mood: MoodOption = "neutral",
     style: StyleOption = 1.0,

@@ -18,7 +18,7 @@ Background = Annotated[
 ]
 _Avatar = Annotated[str, typer.Option(help="The id of an avatar; the newest by default.")]
 _Fps = Annotated[int, typer.Option(help="25 or 30.")]
-_Mood = Annotated[str, typer.Option(help="neutral|warm|serious|lively")]
+_Mood = Annotated[str, typer.Option(help="neutral|warm|serious|lively|conversational")]
 _Style = Annotated[float, typer.Option(help="0 still to 2 animated.")]
 _Microphone = Annotated[str, typer.Option(help="Part of a microphone's name; else the default.")]
 _Script = Annotated[Path | None, typer.Option(help="A talk to speak instead of a microphone.")]
@@ -37,7 +37,7 @@ _Captions = Annotated[
     Path | None, typer.Option(help="Where captions go; beside the script by default.")
 ]
 _Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
-_Seconds = Annotated[float, typer.Option(help="End after so long; 0 goes on.")]
+_Seconds = Annotated[float, typer.Option(min=0, help="End after so long; 0 goes on.")]
 _Engine = Annotated[str | None, typer.Option(help="auto|cpu|cuda|tensorrt|torch")]
 _LookAhead = Annotated[int | None, typer.Option(help="ms of sound the lips wait for: 0-120.")]
 _Data = Annotated[Path | None, typer.Option(help="Where avatars live.")]

@@ -48,7 +48,7 @@ def render(
     size: Annotated[int, typer.Option(help="256, 384 or 512.")] = 512,
     fps: Annotated[int, typer.Option(help="20, 25 or 30.")] = 25,
     engine: Annotated[str | None, typer.Option(help="auto|cpu|cuda|tensorrt|torch")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same head, blinks and gaze.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same head, blinks and gaze.")] = 0,
     heard: HeardOption = None,
     mood: MoodOption = "neutral",
     style: StyleOption = 1.0,

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from visavis.models.motion.flow import MOODS
+from visavis.models.motion.flow import MANNERS
 from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest, Forbidden
 from visavis.streamer.trust.sealed import file_of
@@ -119,7 +119,7 @@ def present(config: Config, options: Options) -> None:
             where.append(f"Slides: {slides.address}")
         store.note("session-start", _id_of(shown), session=_SESSION)
         stack.callback(store.note, "session-end", _id_of(shown), session=_SESSION)
-        moods, framings = MOODS.index(options.mood), FRAMINGS.index(options.framing)
+        moods, framings = MANNERS.index(options.mood), FRAMINGS.index(options.framing)
         choices = Choices(bundles, chosen, moods, framings)
         face = Face(presenter, choices, where, slides.next)
         with _running(presenter, options.seconds) as going, keys_of_terminal() as keys:
@@ -171,8 +171,8 @@ def _checked(options: Options) -> View:
         raise BadRequest("The fps must be 25 or 30.")
     if options.camera not in KINDS:
         raise BadRequest(f"The camera must be one of {', '.join(KINDS)}.")
-    if options.mood not in MOODS:
-        raise BadRequest(f"The mood must be one of {', '.join(MOODS)}.")
+    if options.mood not in MANNERS:
+        raise BadRequest(f"The mood must be one of {', '.join(MANNERS)}.")
     if not 0 <= options.style <= 2:
         raise BadRequest("The style must be a number from 0 to 2.")
     made_from = (options.script, options.audio, _file(options.background))
@@ -248,7 +248,10 @@ def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
     speak = _voice(options, parts)
     path = _captions(options)
     captions = None if path is None else Captions(path)
-    return ScriptSource(steps, speak), captions
+    source = ScriptSource(steps, speak)
+    if not options.agent:  # an agent may come much later
+        source.check()
+    return source, captions
 
 
 def _voice(options: Options, parts: Parts) -> Callable[[str], NDArray[np.int16]]:

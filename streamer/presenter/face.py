@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from visavis.models.motion.flow import MOODS
+from visavis.models.motion.flow import MANNERS
 from visavis.streamer.presenter.devices.keys import Keys
 from visavis.streamer.presenter.presenter import Presenter
 from visavis.streamer.worker.pipeline.view import FRAMINGS
@@ -109,8 +109,8 @@ class Face:
         elif key == "n":
             self._slide()
         elif key == "o":
-            choices.mood = (choices.mood + 1) % len(MOODS)
-            presenter.avatar.mood(MOODS[choices.mood])
+            choices.mood = (choices.mood + 1) % len(MANNERS)
+            presenter.avatar.mood(MANNERS[choices.mood])
         elif key == "f" and not presenter.avatar.loading:
             choices.framing = (choices.framing + 1) % len(FRAMINGS)
             presenter.avatar.change(self._tell, framing=FRAMINGS[choices.framing])
@@ -143,7 +143,7 @@ class Face:
         style = "bold green" if state == "live" else "bold yellow"
         table.add_row(Text(state, style), bar, Text(self.line().rpartition(",")[0]))
         name = choices.avatars[choices.avatar][0] if choices.avatars else ""
-        what = f"{name}, {MOODS[choices.mood]}, {FRAMINGS[choices.framing]}"
+        what = f"{name}, {MANNERS[choices.mood]}, {FRAMINGS[choices.framing]}"
         if presenter.avatar.loading:
             what += " (loading)"
         rows = [table, Text(what), *(Text(line, "dim") for line in self._where)]

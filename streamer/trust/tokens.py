@@ -100,7 +100,7 @@ class Tokens:
         if scope not in SCOPES:
             raise BadRequest(f"The scope is one of {', '.join(SCOPES)}, not {scope!r}.")
         if not 0 < lasts_s <= LONGEST_S:
-            raise BadRequest("A token lasts up to a year.")
+            raise BadRequest("A token lasts a while, up to a year.")
         if len(name) > MOST_NAME:
             raise BadRequest(f"The name is longer than {MOST_NAME} characters.")
         secret, token_id = secrets.token_hex(24), secrets.token_hex(8)

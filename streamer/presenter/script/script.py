@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from visavis.models.motion.flow import MOODS
+from visavis.models.motion.flow import MANNERS
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.presenter.script.direction import LOOKS
 
@@ -93,7 +93,7 @@ def _spoken(text: str, line: int) -> list[Step]:
 def _cue(word: str, value: str, line: int) -> Step:
     if word == "next" and not value:
         return Step("next")
-    if word == "mood" and value in MOODS:
+    if word == "mood" and value in MANNERS:
         return Step("mood", value)
     if word == "look" and value in LOOKS:
         return Step("look", value)
@@ -109,5 +109,5 @@ def _cue(word: str, value: str, line: int) -> Step:
         )
     raise BadRequest(
         f"Line {line}: [{' '.join((word, value)).strip()}] is no cue; there are [pause 2], [next], "
-        f"[mood {'|'.join(MOODS)}] and [look {'|'.join(LOOKS)}]."
+        f"[mood {'|'.join(MANNERS)}] and [look {'|'.join(LOOKS)}]."
     )

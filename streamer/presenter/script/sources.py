@@ -178,6 +178,16 @@ class ScriptSource(Paced):
         self._closing = False
         self._look_ahead()
 
+    def check(self) -> None:
+        """Wait for the first sentence, so that a voice that cannot speak is told at once.
+
+        Raises:
+            BadRequest: it cannot; the sentence says why.
+        """
+        for future in self._spoken.values():
+            future.result()  # the voice has a limit of its own
+            return
+
     def _look_ahead(self) -> None:
         coming = [i for i, s in enumerate(self._steps) if i >= self._at and s.kind == "say"]
         for i in coming[: _AHEAD + 1]:

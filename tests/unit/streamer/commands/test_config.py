@@ -93,6 +93,9 @@ def test_a_switch_can_be_switched_off(word: str, tmp_path: Path) -> None:
         ("VISAVIS_LIMITS_SESSION_MAX_S", "nan", "must be a number between 0 and 2592000."),
         ("VISAVIS_TOKEN", "x", "The setting server.token must have at least 16 characters."),
         ("VISAVIS_TOKEN", "fünfzehn und mehr", "must be plain ASCII"),
+        ("VISAVIS_SERVER_ALLOWED_ORIGINS", "*", "must be origins such as https://app.example"),
+        ("VISAVIS_SERVER_ALLOWED_ORIGINS", "https://a.example/x", "without a path"),
+        ("VISAVIS_SERVER_PUSH_TO", "ftp://a.example/", "must be beginnings of addresses"),
         ("VISAVIS_MEDIA_VIDEO_CODEC", "h264", "must be H264 or VP8."),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 
 from tests.fakes.fake_presenter import (
     BLOCK,
@@ -19,6 +20,7 @@ from tests.fakes.fake_presenter import (
     SimulatedMicrophone,
 )
 from visavis.streamer.config import MediaConfig
+from visavis.streamer.errors import BadRequest
 from visavis.streamer.presenter.devices.speaker import SoundCutter
 from visavis.streamer.presenter.presenter import Presenter
 from visavis.streamer.presenter.script.captions import Captions
@@ -246,3 +248,12 @@ def test_far_apart_is_cut_once_and_faded() -> None:
     assert cutter.cuts == 1
     steps = np.abs(np.diff(np.concatenate(out).astype(int)))
     assert steps.max() < 3000
+
+
+def test_a_voice_that_cannot_speak_is_told_before_anything_is_written() -> None:
+    def mute(text: str) -> NDArray[np.int16]:
+        raise BadRequest("The voice failed: 1.")
+
+    source = ScriptSource(read_script("Good morning.\n\nAnd more."), mute)
+    with pytest.raises(BadRequest, match="The voice failed"):
+        source.check()
