@@ -125,10 +125,10 @@ def summary(counts: Counts, scenario: Scenario, measured: Measured) -> dict[str,
     node_eur = node_eur_per_hour(nodes.places, used)
     came, wait = np.frombuffer(counts.came_s), np.frombuffer(counts.wait_s)
     flash = scenario.demand.flashes[0] if scenario.demand.flashes else None
-    crowd = wait[:0]
+    within = np.zeros(len(came), bool)
     if flash is not None:
         until = flash.after_s + flash.lasts_s + _AFTER_FLASH_S
-        crowd = wait[(came >= flash.after_s) & (came < until)]
+        within = (came >= flash.after_s) & (came < until)
     return {
         "most_at_once": counts.most,
         "offered": counts.offered,
@@ -138,7 +138,8 @@ def summary(counts: Counts, scenario: Scenario, measured: Measured) -> dict[str,
         "elsewhere_percent": _percent(counts.elsewhere, counts.started),
         "avatar_there_percent": _percent(counts.hits, counts.started),
         "wait_ms": _marks(wait),
-        "wait_in_the_crowd_ms": _marks(crowd),
+        "wait_before_and_after_ms": _marks(wait[~within]),
+        "wait_in_the_crowd_ms": _marks(wait[within]),
         "utilisation_percent": round(100 * used, 1),
         "moved": counts.moved,
         "lost": counts.lost,

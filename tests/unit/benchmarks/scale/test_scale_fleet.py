@@ -16,6 +16,7 @@ from visavis.benchmarks.scale.fleet import Counts, Fleet
 from visavis.benchmarks.scale.main import main
 from visavis.benchmarks.scale.policies import POLICIES, least_load
 from visavis.benchmarks.scale.scenario import Demand, Draws, Flash, Nodes, Region, Scenario
+from visavis.benchmarks.scale.tables import policies, theory
 from visavis.benchmarks.scale.world import REGIONS, Wanted, build, read_measured
 
 ONE = (Region("one", 1.0, 0.0),)
@@ -212,3 +213,14 @@ def test_a_small_run_writes_its_result(tmp_path: Path) -> None:
     assert found["wait_ms"]["n"] > 0
     assert found["eur_per_session_hour"] > 0
     assert "no real cluster" in result["settings"]["simulated"]
+
+
+def test_the_tables_of_the_docs_are_those_of_the_result() -> None:
+    root = Path(__file__).resolve().parents[4]
+    result = json.loads((root / "benchmarks/results/scale.json").read_text("utf-8"))
+    page = (root / "docs/cost.md").read_text("utf-8")
+    assert theory(result) in page
+    assert policies(result) in page
+    assert all(case["holds"] for case in result["against_theory"])
+    assert all(found["most_at_once"] >= 100_000 for found in result["policies"].values())
+    assert all(found["cpu_s"] <= 60 for found in result["policies"].values())
