@@ -135,12 +135,14 @@ async def _measure(server: Server, avatar: str, args: argparse.Namespace) -> lis
                 made = await _start(http, pushes, address, args.pushes)
                 await asyncio.sleep(_SETTLE_S)
                 with_all, sent = await _stretch(server, endpoint, args.seconds)
+                listed = (await http.get(f"{server.url}/api/sessions")).json()
                 for one in made:
                     await http.delete(f"{pushes}/{one}")
                 rounds.append(
                     {
                         "percent_of_a_core": round(100 * (with_all - without) / args.pushes, 2),
                         "mbit_s": round(8e-6 * sent / args.pushes, 3),
+                        "effort": str(listed.get("effort", "FULL")),
                         "without_percent": round(100 * without, 1),
                         "with_percent": round(100 * with_all, 1),
                     }

@@ -43,6 +43,7 @@ def test_weights_and_pages_are_inside(wheel: zipfile.ZipFile) -> None:
         wanted = {_installed(p) for p in (ROOT / folder).rglob("*") if p.is_file()}
         assert wanted, f"{folder} is empty"
         assert wanted <= names, wanted - names
+    assert "visavis/streamer/cost/prices.toml" in names
 
 
 def test_every_module_is_inside_and_no_test(wheel: zipfile.ZipFile) -> None:
