@@ -11,7 +11,7 @@ import contextlib
 import datetime
 import json
 import logging
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
@@ -120,12 +120,13 @@ class Usage:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = hold(self._path.with_suffix(".lock"), wait=True)
             today = datetime.datetime.fromtimestamp(self._wall(), datetime.UTC).date().isoformat()
-            used = Counter(self._read(today))
-            used.update(Counter(spent))
+            used = self._read(today)
+            for name, seconds in spent.items():
+                used[name] = used.get(name, 0.0) + seconds
             if spent:
                 kept = {"day": today, "seconds": {k: round(s, 1) for k, s in used.items()}}
                 atomic_write(self._path, json.dumps(kept).encode())
-            return dict(used)
+            return used
         except OSError as error:
             logger.error("what was used today could not be kept: %s", error)
             return spent
@@ -159,7 +160,9 @@ class Meter:
         self._usage = usage if self._quotas.config.minutes_a_day else None
         self._now = now
         self._counted: dict[str, float] = {}  # until when each session has been counted
-        self._owed: Counter[str] = Counter()  # seconds that are not in the file yet
+        self._owed: defaultdict[str, float] = defaultdict(
+            float
+        )  # seconds that are not in the file yet
         self._used: dict[str, float] = {} if self._usage is None else self._usage.add({})
         self._kept_at = now()
 
@@ -204,7 +207,7 @@ class Meter:
     async def keep(self) -> None:
         """Write down what was used; waits for the disk."""
         if self._usage is not None:
-            owed, self._owed, self._kept_at = dict(self._owed), Counter(), self._now()
+            owed, self._owed, self._kept_at = dict(self._owed), defaultdict(float), self._now()
             self._used = await asyncio.to_thread(self._usage.add, owed)
 
     def _count(self, session: Metered) -> None:
@@ -215,7 +218,7 @@ class Meter:
     def _spent(self, caller: Caller, sessions: Iterable[Metered]) -> float:
         name, now = caller.holder or _OWNER, self._now()
         running = (now - self._counted.get(s.id, s.began_at) for s in sessions)
-        return self._used.get(name, 0.0) + self._owed[name] + sum(running)
+        return self._used.get(name, 0.0) + self._owed.get(name, 0.0) + sum(running)
 
 
 def _number(most: int, noun: str) -> str:

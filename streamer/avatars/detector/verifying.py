@@ -14,10 +14,12 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from pydantic import TypeAdapter
 
 from visavis.streamer.avatars.process import environment, kill
 from visavis.streamer.avatars.sandbox import ProcessLimits
@@ -26,6 +28,7 @@ from visavis.streamer.trust.marks.verdict import Verdict, told_by_key
 
 logger = logging.getLogger(__name__)
 _ROOT: Final = Path(__file__).resolve().parents[3]
+_VERDICT: Final = TypeAdapter(Verdict)
 _WITHIN_S: Final = 90.0
 _ANSWER_BYTES: Final = 1 << 18
 _BUSY: Final = "Another video is being looked at; try again in a moment."
@@ -47,7 +50,7 @@ class Detector:
         self._busy = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self) -> AsyncGenerator[None, None]:
         """Take the only turn, before a video is read into memory.
 
         Raises:
@@ -80,7 +83,7 @@ class Detector:
         if "refused" in said:
             raise Unprocessable(str(said["refused"]), code="no-video")
         try:
-            verdict = Verdict(**{**said["found"], "file": ""})
+            verdict = _VERDICT.validate_python({**said["found"], "file": ""})  # from a stranger
             key_file = self._data_dir / "trust" / "watermark.key"
             key = await asyncio.to_thread(key_file.read_bytes) if key_file.is_file() else None
             return verdict if key is None else told_by_key(verdict, key)
@@ -116,4 +119,4 @@ class Detector:
             said = json.loads(out[:_ANSWER_BYTES] or b"null")
         except ValueError:
             said = None
-        return said if isinstance(said, dict) else {}
+        return cast(dict[str, Any], said) if isinstance(said, dict) else {}

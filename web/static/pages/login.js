@@ -7,7 +7,7 @@ import { byId, notice } from "../app/dom.js";
 
 const server = new Server();
 const input = byId("token");
-const button = byId("login").querySelector("button");
+let tries = 0;
 
 /** Say why a token opens nothing, in the server's words. */
 function refuse(error) {
@@ -19,10 +19,11 @@ function refuse(error) {
 
 /** Go on with a token, or find out why not. */
 async function enter(token) {
-  button.disabled = true;
+  const mine = (tries += 1); // what is typed while the page looks around counts, not the looking
   server.token = token;
   try {
     const { scope, asks } = await (await server.request("api/me")).json();
+    if (mine !== tries) return;
     if (asks) keepToken(token);
     const to = wanted();
     if (scope === "watch" && !/\/(stage|call)\//.test(to.pathname)) {
@@ -31,10 +32,9 @@ async function enter(token) {
     }
     location.replace(to);
   } catch (error) {
+    if (mine !== tries) return;
     if (error.status === 401) forgetToken();
     if (token || error.status !== 401) refuse(error);
-  } finally {
-    button.disabled = false;
   }
 }
 

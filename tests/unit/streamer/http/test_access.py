@@ -113,6 +113,12 @@ async def test_another_site_can_do_nothing_with_a_browser_that_is_signed_in(
 # ---------------------------------------------------------------- the detector
 
 
+LIES = (
+    b'{"found": {"made_here": "x", "watermark": "zz", "deployment": "a", "session": [], '
+    b'"score": {}, "chance": 0, "label": 0, "manifest": 3, "words": "w"}}'
+)
+
+
 def copies(folder: Path, data: bytes) -> list[str]:
     """Names of the files below a folder that hold the middle of some data."""
     piece = data[len(data) // 2 :][:64]
@@ -173,7 +179,9 @@ async def test_one_at_a_time_and_not_for_ever(
     assert (slow.status_code, slow.json()["code"]) == (422, "too-long")
 
 
-@pytest.mark.parametrize("said", [b"", b"[]", b'{"found": {}}', b'{"found": {"file": 1}}', b"\xff"])
+@pytest.mark.parametrize(
+    "said", [b"", b"[]", b'{"found": {}}', b'{"found": {"file": 1}}', b"\xff", LIES]
+)
 async def test_a_child_that_was_taken_over_says_nothing_that_is_believed(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
