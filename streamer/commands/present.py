@@ -244,12 +244,9 @@ def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:
         text = options.script.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(f"The script {options.script} cannot be read.") from error
-    steps = read_script(text)
-    speak = _voice(options, parts)
-    path = _captions(options)
-    captions = None if path is None else Captions(path)
-    source = ScriptSource(steps, speak)
-    if not options.agent:  # an agent may come much later
+    source = ScriptSource(read_script(text), _voice(options, parts))
+    captions = None if (path := _captions(options)) is None else Captions(path)
+    if not options.agent:  # who may come much later
         source.check()
     return source, captions
 
