@@ -40,6 +40,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     nothing = [np.zeros((args.size, args.size), np.uint8)] * 12
     return {
         "bench": "trust",
+        "command": "visavis bench trust --photos FOLDER --speech FILE --kept FOLDER --real FILES… "
+        f"--people {args.people} --each {args.each} --size {args.size}",
         "clips": len(psnr),
         "seconds": SECONDS,
         "size": args.size,

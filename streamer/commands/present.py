@@ -84,6 +84,7 @@ def present(config: Config, options: Options) -> None:
     from visavis.streamer.presenter.face import Choices, Face
     from visavis.streamer.presenter.presenter import Presenter, Waiting
     from visavis.streamer.presenter.script.slides import Slides
+    from visavis.streamer.trust.marks.provenance import sign_video
     from visavis.streamer.worker.pipeline.view import FRAMINGS
 
     view = _checked(options)
@@ -124,8 +125,9 @@ def present(config: Config, options: Options) -> None:
         face = Face(presenter, choices, where, slides.next)
         with _running(presenter, options.seconds) as going, keys_of_terminal() as keys:
             face.run(going, keys)
-    worn = [_id_of(bundles[i][1]) for i in sorted(choices.worn)]
-    _sign(options.record, config.data_dir, [store.photo_sha256(one) for one in worn])
+    if options.record is not None:
+        worn = [_id_of(bundles[i][1]) for i in sorted(choices.worn)]
+        sign_video(options.record, config.data_dir, photos=[*map(store.photo_sha256, worn)])
     if presenter.avatar.failure:
         raise BadRequest(presenter.avatar.failure)
 
@@ -136,13 +138,6 @@ def _id_of(bundle: str) -> str:
 
 def _refusal(store: AvatarStore) -> Callable[[str], str]:
     return lambda bundle: store.refusal(_id_of(bundle), _PURPOSE)
-
-
-def _sign(recording: Path | None, data_dir: Path, photos: list[str]) -> None:
-    from visavis.streamer.trust.marks.provenance import sign_video
-
-    if recording is not None:
-        sign_video(recording, data_dir, photos=photos)
 
 
 def _open(presenter: Presenter, options: Options, view: View) -> list[str]:
