@@ -74,7 +74,7 @@ class Rooms:
         self._wall = wall
         self._note = note
         self._clock = context.clock
-        self._meetings: dict[str, Meeting] = {}
+        self.meetings: dict[str, Meeting] = {}  # calls that are open, by name
         self._ended = Ended(data_dir / "rooms.ended")
         self._watch: asyncio.Task[None] | None = None
         self._closing = False
@@ -92,14 +92,14 @@ class Rooms:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watch
-        for meeting in list(self._meetings.values()):
+        for meeting in list(self.meetings.values()):
             await meeting.end("The server is stopping.", cause="shutdown")
             await meeting.settled()
 
     async def _look_after(self) -> None:
         while True:
             await self._clock.sleep_until(self._clock.now() + _POLL_S)
-            for name, meeting in list(self._meetings.items()):
+            for name, meeting in list(self.meetings.items()):
                 try:
                     meeting.poll()
                 except Exception:
@@ -108,7 +108,7 @@ class Rooms:
                 idle = self._clock.now() - room.empty_since
                 if not room.people and idle > self.limits.empty_s:
                     self._note("room-close", room.sitting)
-                    del self._meetings[name]
+                    del self.meetings[name]
 
     # ------------------------------------------------------------------ rooms and tickets
 
@@ -134,7 +134,7 @@ class Rooms:
             Forbidden: its ticket is for a call that has ended; see ``Credentials.check_room``.
         """
         shown.check_room(name)
-        meeting, ticket = self._meetings.get(name), shown.ticket
+        meeting, ticket = self.meetings.get(name), shown.ticket
         if ticket is not None:
             if ticket.sitting in self._ended:
                 raise Forbidden(_OVER, code="room-ended")
@@ -188,9 +188,9 @@ class Rooms:
         return {"name": meeting.room.name, "title": meeting.room.title}
 
     def _open(self, name: str, title: str, sitting: str = "") -> Meeting:
-        if (meeting := self._meetings.get(name)) is not None:
+        if (meeting := self.meetings.get(name)) is not None:
             return meeting
-        if len(self._meetings) >= self.limits.rooms:
+        if len(self.meetings) >= self.limits.rooms:
             raise AtCapacity("There are too many calls on this server; end one first.")
         made = sitting or secrets.token_urlsafe(_ID_BYTES)
         now = self._clock.now
@@ -208,7 +208,7 @@ class Rooms:
             refusal=self._context.refusal,
             unfit=self._standing.ended,
         )
-        self._meetings[name] = meeting
+        self.meetings[name] = meeting
         self._note("room-open", made)
         return meeting
 
@@ -216,8 +216,8 @@ class Rooms:
         if not self._closing:  # after a restart people come back to their seats
             self._ended.add(meeting.room.sitting)
         self._note("room-end", meeting.room.sitting)
-        if self._meetings.get(meeting.room.name) is meeting:
-            del self._meetings[meeting.room.name]
+        if self.meetings.get(meeting.room.name) is meeting:
+            del self.meetings[meeting.room.name]
 
     def _meeting_for(self, name: str, shown: Credentials) -> Meeting:
         """Return the room, opened if this request may; a restart of the server forgot it."""
@@ -297,7 +297,7 @@ class Rooms:
             return None
         with contextlib.suppress(Forbidden):
             ticket = self._office.read(text, Purpose.SEAT)
-            meeting = self._meetings.get(name)
+            meeting = self.meetings.get(name)
             here = meeting is None or meeting.room.sitting == ticket.sitting
             if ticket.room == name and here and ticket.sitting not in self._ended:
                 return ticket
@@ -311,7 +311,7 @@ class Rooms:
             NotFound: the call, or the person, is not there any more.
         """
         shown.check_room(name)
-        ticket, meeting = shown.ticket, self._meetings.get(name)
+        ticket, meeting = shown.ticket, self.meetings.get(name)
         if ticket is None or not shown.is_for(Purpose.SEAT):
             raise Forbidden("Join the call first.")
         if meeting is None or meeting.room.sitting != ticket.sitting:

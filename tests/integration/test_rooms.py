@@ -101,7 +101,7 @@ async def test_avatars_hear_the_others(
         await ada.join()
         await ben.join()
         heard: dict[str, list[float]] = {ada.id: [], ben.id: []}
-        meeting = live.services.rooms._meetings["tea"]
+        meeting = live.services.rooms.meetings["tea"]
         for guest in (ada, ben):
             session = meeting.members[guest.id].connection
             take = session.on_motion  # type: ignore[union-attr]
@@ -134,7 +134,7 @@ async def test_mutes_hands_chat_and_quality_are_told(start_server: StartServer) 
         await ada.until(lambda: ada.people()[ben.id]["quality"] == "poor")
         await ada.send(type="mute-other", id=ben.id)
         await ben.until(lambda: ben.of("muted") and ben.people()[ben.id]["muted"])
-        assert live.services.rooms._meetings["tea"].members[ben.id].connection._path.muted  # type: ignore
+        assert live.services.rooms.meetings["tea"].members[ben.id].connection._path.muted  # type: ignore
         await ben.send(type="mute", on=False)
         await ada.until(lambda: not ada.people()[ben.id]["muted"])
         for nonsense in (
@@ -157,7 +157,7 @@ async def test_moods_change_and_avatars_turn_while_live(start_server: StartServe
         ada, ben = person(live, "Ada", microphone=voice), person(live, "Ben", 1)
         for guest in (ada, ben):
             await guest.join()
-        meeting = live.services.rooms._meetings["tea"]
+        meeting = live.services.rooms.meetings["tea"]
         slot = meeting.members[ben.id].connection._slot  # type: ignore[union-attr]
         await ben.send(type="manner", mood="warm", style=1.5)
         await ben.send(type="tiles", tiles={ada.id: [0.5, -0.5]})
@@ -499,7 +499,7 @@ async def test_twenty_joins_and_leaves_leave_nothing_behind(start_server: StartS
         async with asyncio.timeout(5):
             while live.services.admission.held > 1:
                 await ada.nothing_more(0.02)
-        meeting = live.services.rooms._meetings["tea"]
+        meeting = live.services.rooms.meetings["tea"]
         assert list(meeting.members) == [ada.id] and list(meeting.room.people) == [ada.id]
         assert len(live.services.sessions) == 1 and not live.services.rooms._connector.audience
         assert len(meeting.sound._voices) <= 1
@@ -532,7 +532,7 @@ async def test_a_recording_is_everybodys(start_server: StartServer) -> None:
         assert ben.of("recorded")[-1]["bytes"] > 1000
         await ben.send(type="record-answer", yes=False)
         await ada.until(lambda: [m["stage"] for m in ada.of("recording")][-1:] == ["off"])
-        await live.services.rooms._meetings["tea"].settled()
+        await live.services.rooms.meetings["tea"].settled()
 
         async def takes(bearer: str) -> list[Any]:
             headers = {"authorization": f"Bearer {bearer}"}

@@ -137,7 +137,7 @@ async def test_a_bound_invitation_is_for_one_avatar_and_so_is_what_comes_of_it(
     assert shown.ticket is not None and shown.ticket.bound.avatar == ADA, "it is not shaken off"
 
     async def begins(avatar: str) -> None:
-        person = served.rooms._meetings["tea"].room.find(seat["id"])
+        person = served.rooms.meetings["tea"].room.find(seat["id"])
         CALLER.set(served.rooms._standing.caller(person))
         await served.sessions._make(OfferRequest("", avatar_id=avatar))
 
@@ -156,7 +156,7 @@ async def test_withdrawing_puts_one_out_of_a_call_and_keeps_the_others(
     ada = (await enter(http, ticket)).json()
     bob = (await enter(http, text)).json()
     host = (await enter(http, SERVER_TOKEN)).json()
-    meeting = served.rooms._meetings["tea"]
+    meeting = served.rooms.meetings["tea"]
     lines = {}
     for who in (ada, bob, host):
         lines[who["id"]] = Connection()
@@ -208,7 +208,7 @@ async def test_an_id_to_be_seen_by_controls_nothing(
         ):
             answer = await http.request(method, path, json=body, headers=bearer(text))
             assert answer.status_code in (401, 403), (text, path)
-    assert seat["id"] in served.rooms._meetings["tea"].room.people
+    assert seat["id"] in served.rooms.meetings["tea"].room.people
     whole = str(httpx.URL("http://127.0.0.1:8080/api/sessions/")) + seat["id"]
     assert (await http.delete(whole, headers=OWNER)).status_code == 404
     assert (await http.delete(whole)).status_code == 401
