@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,29 @@ from visavis.streamer.media.timeline import KEEP, RATE, Timeline
 MODEL_RATE = 16_000
 
 
+@dataclass(frozen=True)
+class Leeway:
+    """How far from its nominal time a picture may leave.
+
+    If every picture waited for the slowest, all would be later by that; if each left when it was
+    drawn, motion would stutter and part from its sound.
+
+    Attributes:
+        sooner_s: a picture that is drawn leaves up to so much before its time.
+        later_s: one that is not is waited for up to so much after it.
+        apart_s: two never follow each other faster.
+    """
+
+    sooner_s: float = 0.0
+    later_s: float = 0.0
+    apart_s: float = 0.0
+
+
+# Drawing beside a browser takes 8 to 40 ms, so most of what the release delay pays for is the
+# slowest; two pictures less than half a period apart would be one on most screens.
+LEEWAY = Leeway(sooner_s=0.020, later_s=0.010, apart_s=0.020)
+
+
 class MediaPath:
     """Media time of one session: what is written, what was heard by the models, what is due.
 
@@ -28,6 +52,7 @@ class MediaPath:
         phases: where other sessions' frames begin.
         early_ms: of the look-ahead that the models do not wait for.
         pace: how close to the slowest frame the delay is held; None takes the one for networks.
+        leeway: of pictures round their time.
     """
 
     def __init__(
@@ -39,6 +64,7 @@ class MediaPath:
         *,
         early_ms: int = 0,
         pace: Pace | None = None,
+        leeway: Leeway = Leeway(),
     ) -> None:
         self.live = False
         self.muted = False
@@ -46,6 +72,7 @@ class MediaPath:
         self.timeline = Timeline(clock.now())
         waited_ms = media.look_ahead_ms - early_ms
         self.delay = ReleaseDelay(media.fps, waited_ms, float(media.ring_ms), pace or Pace())
+        self.leeway = leeway
         self._clock = clock
         self.lead = SoundLead(media.sound_lead_ms, clock.now)
         self._fps = media.fps
@@ -81,6 +108,14 @@ class MediaPath:
     def release(self, position: int) -> float:
         """Return when a media time, in 48 kHz samples, is due."""
         return self.timeline.start + position / RATE + self.delay.seconds
+
+    def earliest(self, frame: int) -> float:
+        """Return when the picture of a frame may leave if it is drawn."""
+        return self.release(self.start_of(frame)) - self.leeway.sooner_s
+
+    def latest(self, frame: int) -> float:
+        """Return when a frame is given up that is not drawn."""
+        return self.release(self.start_of(frame)) + self.leeway.later_s
 
     def release_sound(self, position: int) -> float:
         """Return when sound must leave to be heard when its picture, due then, is seen.

@@ -57,7 +57,9 @@ class LiveAvatar:
         self._started = False
         self._pipelines = pipelines
         self._pipeline = DirectedPipeline(pipelines.open(spec), spec.fps, spec.style)
-        self._slot = Slot(spec, self._pipeline, now, raw=form, drawn=drawn, marking=marking)
+        self._slot = Slot(
+            spec, self._pipeline, now, raw=form, drawn=lambda frame: drawn(), marking=marking
+        )
         self._scheduler = Scheduler(self._failed, now)
         self._scheduler.put(0, self._slot)
         self._loader = ThreadPoolExecutor(1, "loader")

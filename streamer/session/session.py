@@ -321,14 +321,20 @@ class Session(Peer):
             self.feed.picture(packet.frame, packet.data, packet.keyframe)
         self._sound.shown(packet)
 
+    def on_drawn(self, frame: int) -> None:
+        """Let a picture leave that need not wait."""
+        self._pacing.drawn(frame)
+
     def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
         """Send a frame's coefficients to whoever drives a character with them."""
         self._channels.motion.put(MotionFrame(frame, self._media.fps, values))
 
     def on_worker(self, state: str) -> None:
         """Tell the viewer that the worker was lost or is back."""
-        if state == "lost" and self.feed is not None:
-            self.feed.start_over()
+        if state == "lost":
+            self._pacing.forget()
+            if self.feed is not None:
+                self.feed.start_over()
         self._channels.tell({"type": "worker", "state": state})
 
     def on_slot_failed(self, reason: str) -> None:
@@ -354,6 +360,7 @@ class Session(Peer):
     def interrupt(self) -> None:
         """Barge-in: sound, coefficients and pictures on their way are dropped at once."""
         self._sound.interrupt()
+        self._pacing.forget()
 
     def send(self, message: dict[str, Any]) -> None:
         """Send on the channel ``control``."""

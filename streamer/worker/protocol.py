@@ -55,6 +55,7 @@ class Kind(IntEnum):
     PONG = 70
     FAILED = 71
     COEFFICIENTS = 72
+    DRAWN = 73
 
 
 class ProtocolError(ValueError):
@@ -173,15 +174,24 @@ def read_coefficients(message: Message) -> tuple[int, NDArray[np.float32]]:
     return int(_TICK.unpack_from(message.payload)[0]), np.frombuffer(body, "<f4")
 
 
+def drawn_message(slot: int, frame: int) -> Message:
+    """Return the news that the picture of frame number ``frame`` waits for its tick."""
+    return Message(Kind.DRAWN, slot, _TICK.pack(frame))
+
+
 def tick_message(slot: int, frame: int) -> Message:
     """Return the order to release frame number ``frame`` now."""
     return Message(Kind.TICK, slot, _TICK.pack(frame))
 
 
 def read_tick(message: Message) -> int:
-    """Return the frame number of a tick."""
+    """Return the frame number of a TICK or DRAWN message.
+
+    Raises:
+        ProtocolError: it is malformed.
+    """
     if len(message.payload) != _TICK.size:
-        raise ProtocolError("The tick is malformed.")
+        raise ProtocolError("The frame number is malformed.")
     return int(_TICK.unpack(message.payload)[0])
 
 

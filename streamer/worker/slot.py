@@ -42,7 +42,7 @@ class Slot:
         epoch: which opening of its place this is.
         raw: None encodes pictures for :meth:`tick`; else :meth:`release` hands them out as RGB
             ``(H, W, 3)`` or as I420 ``(H * 3 // 2, W)``.
-        drawn: called on the compute thread when another picture waits.
+        drawn: called with a frame number on the compute thread when its picture waits.
         marking: what every picture carries.
     """
 
@@ -54,7 +54,7 @@ class Slot:
         *,
         epoch: int = 0,
         raw: RawForm | None = None,
-        drawn: Callable[[], None] = lambda: None,
+        drawn: Callable[[int], None] = lambda frame: None,
         marking: Marking = MARKED,
     ) -> None:
         self.spec = spec
@@ -397,4 +397,4 @@ class Slot:
         with self._lock:
             if generation == self._generation or drawer is not None:
                 self._ring.push(pending.frame, picture)
-        self._drawn()
+        self._drawn(pending.frame)

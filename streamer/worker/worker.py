@@ -136,6 +136,10 @@ class Worker:
         words = f"{type(error).__name__}: {error}"
         self._send(control(Kind.SLOT_FAILED, index, error=words).of(epoch))
 
+    def _say_drawn(self, index: int, epoch: int, frame: int) -> None:
+        with contextlib.suppress(OSError):  # the edge has gone, which the media thread will see
+            self._send(protocol.drawn_message(index, frame).of(epoch))
+
     def _is_present(self, message: Message) -> bool:
         """Whether a message means the slot's present opening, not one that has ended."""
         return self._epochs.get(message.slot) == message.epoch
@@ -170,6 +174,7 @@ class Worker:
                     self._pipelines.open(spec),
                     epoch=epoch,
                     raw=raw,
+                    drawn=lambda frame: self._say_drawn(index, epoch, frame),
                     marking=self._marking,
                 )
             except Exception as error:  # a broken bundle must not take the worker down

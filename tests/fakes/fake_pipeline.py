@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.motion.stream import eager_ms
 from visavis.streamer.worker.pipeline.pipeline import RATE, SlotSpec
 from visavis.streamer.worker.pipeline.view import View
 
@@ -50,7 +51,8 @@ class FakePipeline:
     def __init__(self, spec: SlotSpec) -> None:
         self.drawer = FakeDrawer(spec.bundle, spec.size, spec.view)
         self._step = RATE // spec.fps
-        self._ahead = spec.look_ahead_ms * RATE // 1000
+        early_ms = eager_ms(spec.fps, spec.look_ahead_ms) if spec.eager else 0
+        self._ahead = (spec.look_ahead_ms - early_ms) * RATE // 1000
         self._sound = np.zeros(0, np.float32)
         self._frames = 0
         self.resets = 0

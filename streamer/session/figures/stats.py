@@ -56,14 +56,17 @@ class SessionFigures:
         now = self._now()
         on_time = self.packet(packet, now)
         work_ms = packet.push_ms + packet.draw_ms
-        in_hand = path.in_hand_ms(packet.frame, packet.tick_at, packet.ring_ms, work_ms)
+        last = max(packet.tick_at, path.latest(packet.frame))  # it could have been drawn until then
+        waited_ms = packet.ring_ms + 1e3 * (last - packet.tick_at)
+        in_hand = path.in_hand_ms(packet.frame, last, waited_ms, work_ms)
         path.delay.observe(on_time=on_time, waited_ms=max(0.0, in_hand))
         self._metrics.delay.set(1e3 * path.delay.seconds)
         start, end = path.start_of(packet.frame), path.start_of(packet.frame + 1)
         self.age(path.timeline.arrival((start + end) // 2), now)
         if sound is not None and sound.sent_at:
             self.skew(now - path.release(start) - sound.sent_at + path.release_sound(
-                sound.sent_position))  # fmt: skip
+                sound.sent_position) + path.lead.sooner_s)  # fmt: skip
+        path.lead.pictures(path.release(start) - packet.tick_at)
         arrived = path.timeline.arrival(path.needed_by(packet.frame))
         if arrived is None:
             return

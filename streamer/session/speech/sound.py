@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from visavis.models.motion.stream import eager_ms
 from visavis.streamer.clock import Clock
 from visavis.streamer.config import MediaConfig
 from visavis.streamer.errors import AtCapacity, BadRequest, Conflict
-from visavis.streamer.media.path import MODEL_RATE, MediaPath
+from visavis.streamer.media.path import LEEWAY, MODEL_RATE, MediaPath
 from visavis.streamer.media.phases import FramePhases
 from visavis.streamer.media.resample import StreamingResampler
 from visavis.streamer.media.timeline import RATE
@@ -56,7 +57,10 @@ class SessionSound:
         slot: Callable[[], WorkerSlot | None],
         is_heard: Callable[[], bool],
     ) -> None:
-        self.path = MediaPath(media, clock, self._to_models, phases)
+        early_ms = eager_ms(media.fps, media.look_ahead_ms)
+        self.path = MediaPath(
+            media, clock, self._to_models, phases, early_ms=early_ms, leeway=LEEWAY
+        )
         self.release = SoundRelease(clock, self.path.read, self.path.release_sound)
         self.heard: HeardSound | None = None
         self._clock = clock

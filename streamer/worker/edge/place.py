@@ -31,6 +31,9 @@ class SlotListener(Protocol):
     def on_packet(self, packet: Packet) -> None:
         """Take an encoded picture."""
 
+    def on_drawn(self, frame: int) -> None:
+        """Learn that the picture of a frame waits for its tick."""
+
     def on_worker(self, state: str) -> None:
         """Learn that the worker was ``lost`` or has ``recovered``."""
 

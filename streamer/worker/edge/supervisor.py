@@ -216,6 +216,9 @@ class Supervisor:
                 packet = protocol.read_packet(message)
                 self._observe(packet)
                 slot.listener.on_packet(packet)
+        elif message.kind is Kind.DRAWN:
+            if slot.life is SlotLife.OPEN:
+                slot.listener.on_drawn(protocol.read_tick(message))
         elif message.kind is Kind.COEFFICIENTS:
             if slot.life is SlotLife.OPEN:
                 slot.listener.on_motion(*protocol.read_coefficients(message))

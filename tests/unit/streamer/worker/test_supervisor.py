@@ -50,6 +50,8 @@ class Listener:
     def on_avatar(self, avatar_id: str, state: str, error: str) -> None:
         self.said.append(("avatar", avatar_id, state))
 
+    def on_drawn(self, frame: int) -> None: ...
+
     def on_motion(self, frame: int, values: NDArray[np.float32]) -> None:
         self.said.append(("motion",))
 
