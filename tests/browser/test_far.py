@@ -66,7 +66,10 @@ def test_a_page_without_udp_goes_live_by_turn(
     browser = playwright.chromium.launch(executable_path=str(inside), args=flags)
     try:
         page = browser.new_page()
-        wait_for(lambda: opens(page, url), "a server that listens once its worker is there", 40)
+        signed_in = f"{url}#token={TOKEN}"  # without one the page goes to where it is asked for
+        wait_for(
+            lambda: opens(page, signed_in), "a server that listens once its worker is there", 40
+        )
         assert page.evaluate(START, {"token": TOKEN}) is None
         until(page, "call.stats.firstFrameMs > 0", 20)
         until(page, "call.stats.server !== null", 20)  # the control channel came through as well

@@ -44,6 +44,8 @@ byId("login").addEventListener("submit", (event) => {
   if (!token) return refuse(new CallError("token", "Enter the token."));
   enter(token);
 });
+// A browser would send the form itself, and lose what was typed, until somebody listens.
+input.disabled = byId("continue").disabled = false;
 input.addEventListener("input", () => {
   byId("problem").textContent = "";
   input.removeAttribute("aria-invalid");
