@@ -47,7 +47,7 @@ def main() -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     arrived = threading.Event()
     spec = SlotSpec(
-        args.bundle, look_ahead_ms=args.look_ahead_ms, canvas=args.canvas, probe=True, eager=True,
+        args.bundle, look_ahead_ms=args.look_ahead_ms, canvas=args.canvas, probe=True,
         background=args.background,
     )  # fmt: skip
     avatar = LiveAvatar(spec, AvatarPipelines(WorkerSettings(compute=1)), drawn=arrived.set)

@@ -8,9 +8,8 @@ falls exponentially (Fisher and Tippett 1928); its two parameters are fitted by 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.benchmarks.common import percentiles
+from visavis.benchmarks.trust import lines
 from visavis.benchmarks.trust.attacks import FPS, Luma, Timed, coded, timed
 from visavis.benchmarks.trust.clips import Wanted, clips
 from visavis.benchmarks.trust.table import as_verify
@@ -109,17 +109,12 @@ def _windows(path: Path) -> Iterator[tuple[float, Timed]]:
 def _write(kept: Path, source: str, change: str, at_s: float, frames: Timed) -> None:
     found = detect(as_verify(frames))
     score = Score(source, change, at_s, round(found.score, 3), found.payload is not None)
-    with (kept / "unmarked.jsonl").open("a", encoding="utf-8") as out:
-        out.write(json.dumps(asdict(score)) + "\n")
+    lines.append(kept / "unmarked.jsonl", score)
 
 
 def scores(kept: Path) -> list[Score]:
     """Return what is known."""
-    try:
-        lines = (kept / "unmarked.jsonl").read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    return [Score(**json.loads(line)) for line in lines if line]
+    return lines.read(kept / "unmarked.jsonl", Score)
 
 
 def summary(known: Sequence[Score]) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.benchmarks.common import percentiles
+from visavis.benchmarks.trust import lines
 from visavis.benchmarks.trust.attacks import ATTACKS, FPS, Luma, Timed, coded
 from visavis.benchmarks.trust.clips import Wanted, clips
 from visavis.streamer.trust.marks.mark import Marker, Marking
@@ -155,16 +155,11 @@ def as_verify(frames: Timed) -> Timed:
 
 def cells(kept: Path) -> list[Cell]:
     """Return what is known."""
-    try:
-        lines = (kept / "cells.jsonl").read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        return []
-    return [Cell(**json.loads(line)) for line in lines if line]
+    return lines.read(kept / "cells.jsonl", Cell)
 
 
 def _write(kept: Path, cell: Cell) -> None:
-    with (kept / "cells.jsonl").open("a", encoding="utf-8") as out:
-        out.write(json.dumps(asdict(cell)) + "\n")
+    lines.append(kept / "cells.jsonl", cell)
 
 
 def rows(known: Sequence[Cell]) -> list[dict[str, Any]]:

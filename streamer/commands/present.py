@@ -295,7 +295,6 @@ def _load(
         canvas=options.canvas,
         framing=options.framing,
         background=options.background,
-        eager=True,
         payload=marked.payload.hex(),
     )
     return LiveAvatar(spec, pipelines, drawn=drawn, marking=marking, refusal=refusal)

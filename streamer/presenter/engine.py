@@ -83,7 +83,7 @@ class LiveAvatar:
     @property
     def early_ms(self) -> int:
         """How much of the look-ahead its models do not wait for."""
-        return eager_ms(self.spec.fps, self.spec.look_ahead_ms) if self.spec.eager else 0
+        return eager_ms(self.spec.fps, self.spec.look_ahead_ms)
 
     def ready(self, frame: int) -> bool:
         """Whether the picture of a frame, or of a later one, is drawn."""

@@ -15,7 +15,7 @@ from visavis.streamer.clock import Clock
 from visavis.streamer.config import MediaConfig
 from visavis.streamer.media.delay import Pace
 from visavis.streamer.media.files.recorder import Recorder
-from visavis.streamer.media.path import MediaPath
+from visavis.streamer.media.path import Leeway, MediaPath
 from visavis.streamer.media.timeline import RATE
 from visavis.streamer.presenter.devices.camera import CameraFeed
 from visavis.streamer.presenter.devices.speaker import Device, Speaker
@@ -28,7 +28,7 @@ _LOOK_S = 0.010  # how often missing sound is looked for
 _START_HEADROOM_MS = 10.0  # what drawing and a sound device take; grows and shrinks by itself
 # A picture leaves as soon as it is drawn, at most so much before or after its sound. If all waited
 # for the slowest, as a network's receiver needs it, everybody would be later by that.
-_SOONER_S, _LATER_S = 0.010, 0.012
+_LEEWAY = Leeway(sooner_s=0.010, later_s=0.012)
 _PACE = Pace(spare_ms=3.0, least_ms=2.0, most_down_ms=8.0)
 _STARTING = 50  # ticks at the start, when files and caches are cold, that say nothing of the rest
 _FIGURES_S = 10.0  # that the figures look back
@@ -92,7 +92,9 @@ class Presenter:
         recorder: Recorder | None = None,
     ) -> None:
         self.figures = Figures()
-        self.path = MediaPath(media, clock, avatar.feed, early_ms=avatar.early_ms, pace=_PACE)
+        self.path = MediaPath(
+            media, clock, avatar.feed, early_ms=avatar.early_ms, pace=_PACE, leeway=_LEEWAY
+        )
         self.path.delay.headroom_ms = min(_START_HEADROOM_MS, float(media.ring_ms))
         self.muted = False
         self.avatar, self.source = avatar, source
@@ -181,7 +183,7 @@ class Presenter:
         if self.source.ended and self._end_at is None:
             self._end_at = self.path.timeline.written
         self.path.fill()
-        due = self.path.due_frame(_LATER_S)
+        due = self.path.due_frame(_LEEWAY.later_s)
         if due < self._frame and self._clock.now() >= self._next_tick():
             due = self._frame
         if due >= self._frame:
@@ -191,8 +193,8 @@ class Presenter:
 
     def _next_tick(self) -> float:
         """Return when the next frame leaves, as far as it is known now."""
-        nominal = self.path.release(self.path.start_of(self._frame))
-        return nominal + (-_SOONER_S if self.avatar.ready(self._frame) else _LATER_S)
+        frame = self._frame
+        return self.path.earliest(frame) if self.avatar.ready(frame) else self.path.latest(frame)
 
     def _tick(self, frame: int) -> None:
         shown = self.avatar.release(frame)
@@ -200,8 +202,7 @@ class Presenter:
         if shown is None:
             return
         figures, on_time = self.figures, shown.own == frame
-        last = self.path.release(self.path.start_of(frame)) + _LATER_S
-        spare_ms = shown.waited_ms + 1e3 * (last - now) if on_time else 0.0
+        spare_ms = shown.waited_ms + 1e3 * (self.path.latest(frame) - now) if on_time else 0.0
         if figures.shown >= _STARTING:
             self.path.delay.observe(on_time=on_time, waited_ms=spare_ms)
         figures.shown += 1

@@ -45,7 +45,6 @@ class Wishes:
             "bitrate_kbps": kbps,
             "mood": self.mood,
             "style": self.style,
-            "eager": True,
         }
         if view is None:
             return fields

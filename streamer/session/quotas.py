@@ -110,10 +110,10 @@ class Usage:
         self._path = path
         self._wall = wall
 
-    def add(self, spent: dict[str, float]) -> dict[str, float]:
+    def add(self, spent: dict[str, float]) -> dict[str, float] | None:
         """Add seconds to holders' days; return what everybody has used today.
 
-        What cannot be written is told and counted by nobody.
+        None where nothing can be written, which is told; what was to be added is still to be.
         """
         lock = -1
         try:
@@ -129,7 +129,7 @@ class Usage:
             return used
         except OSError as error:
             logger.error("what was used today could not be kept: %s", error)
-            return spent
+            return None
         finally:
             let_go(lock)
 
@@ -160,10 +160,8 @@ class Meter:
         self._usage = usage if self._quotas.config.minutes_a_day else None
         self._now = now
         self._counted: dict[str, float] = {}  # until when each session has been counted
-        self._owed: defaultdict[str, float] = defaultdict(
-            float
-        )  # seconds that are not in the file yet
-        self._used: dict[str, float] = {} if self._usage is None else self._usage.add({})
+        self._owed: defaultdict[str, float] = defaultdict(float)  # seconds not in the file yet
+        self._used: dict[str, float] = (self._usage.add({}) if self._usage else None) or {}
         self._kept_at = now()
 
     def check(self, caller: Caller, sessions: Iterable[Metered], besides: str = "") -> None:
@@ -208,7 +206,12 @@ class Meter:
         """Write down what was used; waits for the disk."""
         if self._usage is not None:
             owed, self._owed, self._kept_at = dict(self._owed), defaultdict(float), self._now()
-            self._used = await asyncio.to_thread(self._usage.add, owed)
+            used = await asyncio.to_thread(self._usage.add, owed)
+            if used is not None:
+                self._used = used
+                return
+            for name, seconds in owed.items():
+                self._owed[name] += seconds
 
     def _count(self, session: Metered) -> None:
         since, now = self._counted.get(session.id, session.began_at), self._now()

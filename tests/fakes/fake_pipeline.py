@@ -51,7 +51,7 @@ class FakePipeline:
     def __init__(self, spec: SlotSpec) -> None:
         self.drawer = FakeDrawer(spec.bundle, spec.size, spec.view)
         self._step = RATE // spec.fps
-        early_ms = eager_ms(spec.fps, spec.look_ahead_ms) if spec.eager else 0
+        early_ms = eager_ms(spec.fps, spec.look_ahead_ms)
         self._ahead = (spec.look_ahead_ms - early_ms) * RATE // 1000
         self._sound = np.zeros(0, np.float32)
         self._frames = 0

@@ -59,8 +59,9 @@ class SlotSpec:
 
     ``codec`` is ``H264``, ``VP8`` or ``RAW``: nothing is encoded, pictures go to programs only.
     ``canvas`` is empty for the avatar's own square of ``size`` pixels, else ``"1280x720"`` and the
-    like, with ``framing`` and ``background`` as ``worker.view`` reads them. ``eager`` makes frames
-    sooner (``models.motion.stream.eager_ms``); who feeds the slot has to know.
+    like, with ``framing`` and ``background`` as ``worker.view`` reads them.
+    Frames come sooner than the look-ahead says, by ``models.motion.stream.eager_ms``: who feeds the
+    slot has to know.
     ``payload`` is the watermark's, hexadecimal; empty for none.
     """
 
@@ -78,7 +79,6 @@ class SlotSpec:
     canvas: str = ""
     framing: str = "bust"
     background: str = "own"
-    eager: bool = False
     payload: str = ""
 
     @property
@@ -251,7 +251,7 @@ class AvatarPipelines:
             seed=spec.seed,
             mood=spec.mood,
             style=spec.style,
-            eager=spec.eager,
+            eager=True,
         )
         return AvatarPipeline(motion, self.drawer(spec.bundle, spec.size, spec.view))
 

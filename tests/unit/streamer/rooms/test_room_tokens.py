@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.streamer.trust.test_tokens import SERVER_TOKEN, bearer, put_avatar
+from tests.unit.streamer.trust.test_tokens import SERVER_TOKEN, bearer
 from visavis.streamer.avatars.store import AvatarStore
-from visavis.streamer.config import Config, LimitsConfig, QuotasConfig, ServerConfig
+from visavis.streamer.config import Config, QuotasConfig, ServerConfig
 from visavis.streamer.errors import Forbidden, Unauthorized
 from visavis.streamer.http.app import create_app
 from visavis.streamer.http.routes.services import Services
@@ -43,13 +43,6 @@ class Connection:
 
     async def end(self, reason: str, cause: str) -> None:
         self.ended.append((reason, cause))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> AvatarStore:
-    for letter, name in (("a", "Ada"), ("b", "Bob")):
-        put_avatar(tmp_path, letter, name, "#777777")
-    return AvatarStore(tmp_path, LimitsConfig(), 256)
 
 
 @pytest.fixture

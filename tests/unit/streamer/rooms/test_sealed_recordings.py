@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -230,21 +228,6 @@ async def test_erasing_an_avatar_destroys_the_keys_of_what_shows_it_and_nothing_
     assert Recordings(data).file(left, "02.mp4").size > 1000
     Recordings(data).forget(BEN)
     assert list((data / "recordings").iterdir()) == [], "and the last one takes all of it along"
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    file, folder = tmp_path / "disk.img", tmp_path / "disk"
-    folder.mkdir()
-    file.write_bytes(bytes(16 << 20))
-    try:
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(file)], check=True, capture_output=True)
-        subprocess.run(["mount", "-o", "loop", str(file), str(folder)], check=True,
-                       capture_output=True)  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no loop mounts here")
-    yield file, folder
-    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
 
 
 @pytest.mark.parametrize("with_vault", [False, True])

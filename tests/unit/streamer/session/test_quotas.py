@@ -125,3 +125,24 @@ async def test_a_disk_that_does_not_take_it_is_no_reason_to_stop(tmp_path: Path)
     bench.go(30)
     await bench.meter.look([live])
     assert not live.why
+
+
+async def test_what_the_disk_does_not_take_is_still_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, minutes_a_day=1)
+    one = Live("x", ONE, 0.0)
+    with monkeypatch.context() as full:
+        full.setattr("visavis.streamer.session.quotas.atomic_write", _no_room)
+        bench.go(40)
+        await bench.meter.look([one])
+        assert not bench.path.exists() and not one.why
+        bench.go(30)
+        await bench.meter.look([one])
+    assert [cause for _, cause in one.why] == ["quota"]
+    await bench.meter.keep()
+    assert json.loads(bench.path.read_bytes())["seconds"] == {ONE.id: 70.0}
+
+
+def _no_room(path: Path, data: bytes) -> None:
+    raise OSError(28, "No space left on device")

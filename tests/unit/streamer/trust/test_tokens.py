@@ -10,9 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fakes.processes.fake_server import put_avatar
 from visavis.streamer.avatars.store import AvatarStore
-from visavis.streamer.config import Config, LimitsConfig, ServerConfig
+from visavis.streamer.config import Config, ServerConfig
 from visavis.streamer.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from visavis.streamer.http.app import create_app
 from visavis.streamer.trust.callers import OWNER, SCOPES, Caller
@@ -214,13 +213,6 @@ def test_each_scope_opens_its_own_addresses_and_no_others() -> None:
                 assert error.code == "token-scope"
                 allowed = False
             assert allowed == expected, (scope, route)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> AvatarStore:
-    for letter, name in (("a", "Ada"), ("b", "Bob")):
-        put_avatar(tmp_path, letter, name, "#777777")
-    return AvatarStore(tmp_path, LimitsConfig(), 256)
 
 
 @pytest.fixture

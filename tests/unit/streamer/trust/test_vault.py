@@ -7,9 +7,7 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -296,22 +294,6 @@ async def test_an_erasure_destroys_the_key_first_and_leaves_a_signed_receipt(
     assert (body["kind"], body["avatar"]) == ("erasure", made.id)
     assert b"Lovelace" not in path.read_bytes()
     assert list((data / "avatars").iterdir()) == []
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    """A small file system in a file, mounted: ``(image, folder)``."""
-    file, folder = tmp_path / "disk.img", tmp_path / "disk"
-    folder.mkdir()
-    file.write_bytes(bytes(16 << 20))
-    try:
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(file)], check=True, capture_output=True)
-        subprocess.run(["mount", "-o", "loop", str(file), str(folder)], check=True,
-                       capture_output=True)  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("no loop mounts here")
-    yield file, folder
-    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
 
 
 @pytest.mark.parametrize("with_vault", [False, True])

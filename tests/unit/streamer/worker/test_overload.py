@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.fakes.fake_pipeline import FakePipeline, FakePipelines
+from visavis.models.motion.stream import eager_ms
 from visavis.streamer.config import LimitsConfig
 from visavis.streamer.errors import AtCapacity
 from visavis.streamer.metrics import Metrics
@@ -18,7 +19,7 @@ from visavis.streamer.worker.pipeline.pipeline import RATE, SlotSpec
 from visavis.streamer.worker.slot import Slot
 
 STEP = RATE // 25
-AHEAD = 80 * RATE // 1000
+AHEAD = (80 - eager_ms(25, 80)) * RATE // 1000
 
 
 class Machine:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from tests.fakes.fake_pipeline import FakeDrawer, FakePipelines
+from visavis.models.motion.stream import eager_ms
 from visavis.streamer.worker.pipeline.pipeline import RATE, AvatarPipeline, SlotSpec
 from visavis.streamer.worker.scheduler import Scheduler
 from visavis.streamer.worker.slot import Slot
 
 STEP = RATE // 25
-AHEAD = 80 * RATE // 1000
+AHEAD = (80 - eager_ms(25, 80)) * RATE // 1000
 
 
 @pytest.fixture
