@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -28,6 +28,10 @@ from visavis.streamer.cli.trust import (
     WhoOption,
 )
 from visavis.streamer.errors import BadRequest
+
+if TYPE_CHECKING:
+    from visavis.streamer.avatars.record import AvatarRecord
+    from visavis.streamer.avatars.store import AvatarStore
 
 
 def enroll(
@@ -78,6 +82,7 @@ def avatars(
         Path | None, typer.Option("-o", "--output", help="export: the .zip to write.")
     ] = None,
     force: ForceOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="erase: do not ask.")] = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -95,11 +100,15 @@ def avatars(
         for column in ("name", "status", "created"):
             table.add_column(column)
         for record in store.list():
-            table.add_row(record.id, plain(record.name), record.status, (record.created or "")[:10])
+            created = (record.created or "")[:10]
+            table.add_row(record.id, plain(record.name), _state_of(store, record), created)
         Console().print(table)
     elif action == "show" and avatar_id:
         typer.echo(json.dumps(asdict(store.get(avatar_id)), indent=2, ensure_ascii=False))
     elif action == "erase" and avatar_id:
+        if sys.stdin.isatty() and not yes:
+            name = plain(store.get(avatar_id).name)
+            typer.confirm(f"Erase {name}, and every film of it, for good?", abort=True, err=True)
         receipt = store.erase(avatar_id)
         key = "its key destroyed first, " if receipt.key_destroyed else ""
         typer.echo(
@@ -115,3 +124,14 @@ def avatars(
         raise BadRequest(
             "Use: visavis avatars, avatars show ID, avatars export ID -o FILE.zip or erase ID."
         )
+
+
+def _state_of(store: AvatarStore, record: AvatarRecord) -> str:
+    """Return in a word or two what can be done with an avatar."""
+    from visavis.streamer.avatars.record import CLOSED
+    from visavis.streamer.trust.consent import PURPOSES
+
+    if record.reason_code == CLOSED:
+        return "locked"
+    refused = all(store.refusal(record.id, purpose) for purpose in PURPOSES)
+    return "no consent" if record.status == "ready" and refused else record.status

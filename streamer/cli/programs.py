@@ -55,8 +55,9 @@ def _delegate(what: str, modules: dict[str, str], which: str, args: list[str]) -
     try:
         module = importlib.import_module(modules[which])
     except ModuleNotFoundError as error:
+        extra = "bench" if what == "benchmarks" else "train"
         raise BadRequest(
-            f"The package {error.name} is missing: install visavis with the extras bench and train."
+            f"The package {error.name} is missing: install visavis with the extra {extra}."
         ) from error
     if code := module.main(args):
         raise typer.Exit(code)

@@ -142,7 +142,7 @@ def tokens(
     action: Annotated[str, typer.Argument(help="create, list or revoke")] = "list",
     token_id: Annotated[str, typer.Argument(metavar="[ID]")] = "",
     scope: Annotated[str, typer.Option(help="watch, speak, enrol or administer.")] = "speak",
-    avatar: Annotated[str, typer.Option(help="The only avatar it is for.")] = "",
+    avatar: Annotated[str, typer.Option(help="The only avatar that is spoken as or watched.")] = "",
     lasts: Annotated[str, typer.Option(help="Such as 90m, 12h or 7d.")] = "1h",
     once: Annotated[bool, typer.Option("--once", help="It begins one thing only.")] = False,
     name: Annotated[str, typer.Option(help="What to call it in the list.")] = "",
@@ -169,7 +169,10 @@ def tokens(
         typer.echo(text)
         typer.echo(f"It is told this once. In a browser: http://HOST:PORT/#token={text}", err=True)
     elif action == "list":
-        table = Table("id", "scope", "avatar", "until", "state", "name")
+        table = Table()
+        table.add_column("id", no_wrap=True, min_width=16)  # to be copied whole
+        for column in ("scope", "avatar", "until", "state", "name"):
+            table.add_column(column, overflow="fold")
         for record in office.all():
             until = datetime.datetime.fromtimestamp(record.expires, datetime.UTC)
             used = record.single and office.was_used(record.id)
@@ -241,6 +244,9 @@ def verify(
     code = 0
     for path in files:
         try:
+            if not path.is_file():
+                what = "is no ordinary file; name a video" if path.exists() else "does not exist"
+                raise BadRequest(f"{path} {what}.")
             verdict = verify_file(path, key, data_dir)
         except BadRequest as error:
             sys.stderr.write(f"visavis: {error}\n")

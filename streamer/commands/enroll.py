@@ -39,20 +39,24 @@ async def _enrol(
     progress: Callable[[float, str], None],
     terms: Terms = Terms(),  # noqa: B008  frozen
 ) -> AvatarRecord:
-    store = AvatarStore(config.data_dir, config.limits, config.media.size)
+    store, left = AvatarStore(config.data_dir, config.limits, config.media.size), ""
     try:
         started = await store.start_enrolment(photo, name, STATEMENT, consent, terms)
         waiting = asyncio.ensure_future(store.wait(started.id))
+        left = started.id
         while not waiting.done():
             record = store.get(started.id)
             progress(record.progress, record.stage)
             await asyncio.wait([waiting], timeout=_POLL_S)
         record = waiting.result()
         if record.status != "ready":
-            # It is said here and now; a list of failures would help nobody.
-            await asyncio.to_thread(store.erase, started.id)
             raise Unprocessable(record.reason or "The photo could not be used.")
         progress(1.0, "Ready")
+        left = ""
         return record
     finally:
+        if left:  # refused, or stopped by Ctrl-C: a list of failures would help nobody
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await asyncio.to_thread(store.erase, left)
         await store.close()

@@ -128,8 +128,9 @@ def present(config: Config, options: Options) -> None:
     if options.record is not None:
         worn = [_id_of(bundles[i][1]) for i in sorted(choices.worn)]
         sign_video(options.record, config.data_dir, photos=[*map(store.photo_sha256, worn)])
-    if presenter.avatar.failure:
-        raise BadRequest(presenter.avatar.failure)
+    for failure in (presenter.avatar.failure, recorder.problem if recorder is not None else ""):
+        if failure:
+            raise BadRequest(failure)
 
 
 def _id_of(bundle: str) -> str:

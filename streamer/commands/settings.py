@@ -87,7 +87,9 @@ def _words(value: object, secret: bool) -> str:
 
 def as_table(config: Config) -> Table:
     """Return the settings for a terminal; what differs from the default is bold."""
-    table = Table("setting", "value", "may be", "what it does")
+    table = Table()
+    for column in ("setting", "value", "may be", "what it does"):
+        table.add_column(column, overflow="fold")
     for row in settings(config):
         value = plain(row.value, "bold" if row.value != row.default else "")
         table.add_row(row.name, value, plain(row.allowed), plain(row.about))

@@ -99,6 +99,10 @@ class Tokens:
         """
         if scope not in SCOPES:
             raise BadRequest(f"The scope is one of {', '.join(SCOPES)}, not {scope!r}.")
+        if avatar and scope not in ("watch", "speak"):
+            raise BadRequest(
+                f"A token to {scope} cannot be kept to one avatar; one to watch or to speak can."
+            )
         if not 0 < lasts_s <= LONGEST_S:
             raise BadRequest("A token lasts a while, up to a year.")
         if len(name) > MOST_NAME:

@@ -57,6 +57,22 @@ def test_every_page_asks_goes_on_and_lets_one_sign_out(
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_a_token_that_holds_no_more_leads_to_where_it_is_said(
+    guarded: FakeServing, open_page: OpenPage
+) -> None:
+    """A call's link with one was a dead end, and an invisible letter was blamed on the network."""
+    page = open_page(f"{guarded.url}call/tea#token=old")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.locator("#problem")).to_have_text("This token is not one of this server's.")
+    page.get_by_label("Token").fill("a\u200btoken")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem")).to_have_text("This token is not one of this server's.")
+    page.get_by_label("Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Your name")).to_be_visible()
+    assert page.url.endswith("/call/tea")
+
+
 def test_who_types_faster_than_the_page_looks_around_is_heard(
     guarded: FakeServing, open_page: OpenPage
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -33,17 +33,17 @@ _BY_STATUS: Final = {
     413: ("too-large", "The request is too large."),
 }
 # Without styles or scripts: an address of any depth can be wrong, and they are named relatively.
-_NO_PAGE: Final = """<!doctype html>
+_PAGE: Final = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
-<title>Nothing here - Vis-\u00e0-vis</title>
+<title>{words} - Vis-\u00e0-vis</title>
 </head>
 <body>
-<h1>There is nothing at this address.</h1>
-<p><a href="{home}">All avatars</a> \u00b7 <a href="{home}call/">Calls</a></p>
+<h1>{words}</h1>
+<p>{links}</p>
 </body>
 </html>
 """
@@ -97,7 +97,7 @@ def handle_errors(app: FastAPI, count: Callable[[int], None]) -> None:
     async def http(request: Request, error: HTTPException) -> Response:
         count(error.status_code)
         if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
-            return HTMLResponse(_NO_PAGE.format(home=_home(request)), 404)
+            return _page(request.scope, 404, _BY_STATUS[404][1])
         if isinstance(error.__cause__, VisavisError):  # FastAPI wraps what reading a body raises
             return error_answer(error.__cause__)
         usual = ("http-error", str(error.detail))
@@ -114,9 +114,30 @@ def handle_errors(app: FastAPI, count: Callable[[int], None]) -> None:
         return _json(500, "internal", "Something went wrong on the server.")
 
 
-def _home(request: Request) -> str:
-    """Return where the first page is, behind a proxy's path too."""
-    return html.escape(str(request.scope.get("root_path", "")).rstrip("/") + "/")
+def refusal_for(
+    error: VisavisError, scope: MutableMapping[str, Any], accept: str
+) -> JSONResponse | HTMLResponse:
+    """Return an error as a program takes it or, where a browser asks for a page, as one.
+
+    A browser that opens an address sends no token, so what it is refused for that is no page of
+    ours, and the way on is to sign in or to go home.
+    """
+    opens = scope.get("method") == "GET" and "text/html" in accept
+    if isinstance(error, Unauthorized) and opens:
+        return _page(scope, error.status, str(error), sign_in=True)
+    return error_answer(error)
+
+
+def _page(
+    scope: MutableMapping[str, Any], status: int, words: str, *, sign_in: bool = False
+) -> HTMLResponse:
+    home = html.escape(str(scope.get("root_path", "")).rstrip("/") + "/")  # behind a proxy's path
+    ways = [("", "All avatars"), ("call/", "Calls")]
+    links = " \u00b7 ".join(
+        f'<a href="{home}{path}">{name}</a>'
+        for path, name in ([("login", "Sign in")] if sign_in else []) + ways
+    )
+    return HTMLResponse(_PAGE.format(words=html.escape(words), links=links), status)
 
 
 def _about_body(request: Request, error: RequestValidationError) -> VisavisError:

@@ -28,7 +28,7 @@ from visavis.streamer.errors import (
     VisavisError,
 )
 from visavis.streamer.hosts import is_loopback
-from visavis.streamer.http.bodies.answers import error_answer
+from visavis.streamer.http.bodies.answers import refusal_for
 from visavis.streamer.http.bodies.forms import FORM_SLACK
 from visavis.streamer.trust.callers import CALLER, OWNER
 from visavis.streamer.trust.tokens import PREFIX, Tokens
@@ -144,7 +144,8 @@ class Guard:
             _check_length(headers, limit)
         except VisavisError as error:
             self._refused(error.status)
-            await error_answer(error)(scope, receive, send_safely)
+            answer = refusal_for(error, scope, headers.get("accept", ""))
+            await answer(scope, receive, send_safely)
             return
         if scope["method"] == "HEAD":  # what GET answers, without the body
             scope = {**scope, "method": "GET"}

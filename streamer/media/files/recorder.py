@@ -92,7 +92,8 @@ class Recorder:
             try:
                 self._write(*item)
             except (OSError, av.FFmpegError, ValueError) as error:
-                self.problem = f"The recording {self._path.name} has stopped: {error}."
+                why = getattr(error, "strerror", None) or error
+                self.problem = f"The recording {self._path.name} has stopped: {why}."
 
     def _write(self, number: int, picture: NDArray[np.uint8], sound: NDArray[np.int16]) -> None:
         image = av.VideoFrame.from_ndarray(picture, format="yuv420p")

@@ -46,6 +46,11 @@ export class Door {
     this.#invitation = "";
   }
 
+  /** Whether an invitation is shown, which goes before a token. */
+  get isInvited() {
+    return Boolean(this.#invitation);
+  }
+
   get token() {
     return this.#token;
   }

@@ -71,7 +71,9 @@ export class Lobby {
       try {
         return await this.#door.look();
       } catch (error) {
-        if (!isAboutToken(error) && error.code !== "invitation-needed") throw error;
+        // What is no invitation here may be a token that holds no more: the sign-in page says why.
+        const stale = error.code === "ticket" && !this.#door.isInvited && this.#door.token;
+        if (!isAboutToken(error) && error.code !== "invitation-needed" && !stale) throw error;
         const token = await askForToken();
         if (!token) throw error;
         this.#door.token = token;

@@ -12,6 +12,9 @@ export class Server {
 
   async request(path, { method = "GET", json, form, keepalive = false, signal } = {}) {
     const headers = {};
+    if (!/^[\x20-\x7e]*$/.test(this.token)) { // no header can carry it: an invisible character, say
+      throw new CallError("token", "This token is not one of this server's.", { status: 401 });
+    }
     if (this.token) headers.Authorization = `Bearer ${this.token}`;
     if (json !== undefined) headers["Content-Type"] = "application/json";
     const body = json === undefined ? form : JSON.stringify(json);

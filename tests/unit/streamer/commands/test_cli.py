@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from visavis.streamer.commands.enroll import enrol_into_store
+from visavis.streamer.config import Config
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -119,6 +123,9 @@ def test_ctrl_c_while_it_loads_is_quiet(tmp_path: Path) -> None:
         (["enroll", "TONE", "--name", "x"], "--consent says"),
         (["enroll", "TONE", "--name", " \t ", "--consent"], "--name says"),
         (["enroll", "PHOTO", "--name", "x", "--consent", "--expires", "2020-01-01"], "has passed"),
+        (["verify", "no.mp4"], "does not exist"),
+        (["verify", "/"], "no ordinary file"),
+        (["tokens", "create", "--scope", "enrol", "--avatar", "a" * 32], "avatar"),
         (["audit", "show", "nobody"], "nothing about nobody"),
         (["motion", "--audio", "/", "-o", "o.csv"], "no ordinary file"),
     ],
@@ -184,3 +191,15 @@ def test_errors_of_models_and_disks_are_one_sentence(error: str, says: str) -> N
     assert done.returncode == 1
     assert done.stderr.startswith("visavis: ") and done.stderr.strip().endswith(says)
     assert done.stderr.count("\n") == 1
+
+
+def test_an_enrolment_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    photo = io.BytesIO()
+    Image.new("RGB", (400, 400), "grey").save(photo, "PNG")
+
+    def stopped(done: float, stage: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        enrol_into_store(Config(data_dir=tmp_path), photo.getvalue(), "Ada", True, stopped)
+    assert list((tmp_path / "avatars").iterdir()) == []

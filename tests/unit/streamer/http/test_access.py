@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.streamer.trust.test_tokens import SERVER_TOKEN, bearer, put_avatar
+from tests.fakes.processes.fake_server import put_avatar
+from tests.unit.streamer.trust.test_tokens import SERVER_TOKEN, bearer
 from tests.unit.streamer.trust.test_verdict import film
 from visavis.streamer.avatars.detector import verifying
 from visavis.streamer.avatars.store import AvatarStore

@@ -419,3 +419,10 @@ async def test_a_wrong_parameter_is_told_in_our_words(
     answer = await http.get(f"/api/sessions/x/trace?seconds={seconds}")
     assert answer.status_code == 400
     assert "pars" not in answer.json()["error"] and "string" not in answer.json()["error"]
+
+
+async def test_a_browser_is_told_on_a_page_that_a_token_is_needed(tmp_path: Path) -> None:
+    async with client(tmp_path, token="a-token-of-sixteen") as http:
+        page = await http.get("/nothing", headers={"accept": "text/html"})
+        assert page.status_code == 401 and 'href="/login"' in page.text
+        assert (await http.get("/api/avatars", headers={"accept": "*/*"})).json()["code"] == "token"

@@ -283,3 +283,10 @@ def test_speaking_is_bound_to_avatar_consent_and_once(store: AvatarStore, tmp_pa
         json.loads(line)["event"] for line in (tmp_path / "audit.jsonl").read_text().splitlines()
     ]
     assert events == ["token-use"]
+
+
+@pytest.mark.parametrize("scope", ["enrol", "administer"])
+def test_no_token_looks_as_if_it_were_kept_to_one_avatar(store: AvatarStore, scope: str) -> None:
+    """It was taken, and opened all the others too."""
+    with pytest.raises(BadRequest, match="cannot be kept to one avatar"):
+        store.tokens.create(scope, 60, avatar="a" * 32)

@@ -17,7 +17,7 @@ from visavis.streamer.cli.main import app
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.trust.marks.deployment import payload_for, watermark_key
 from visavis.streamer.trust.marks.mark import MARKED, Marker, Marking
-from visavis.streamer.trust.marks.verdict import LABELLED, label_in, verify_file
+from visavis.streamer.trust.marks.verdict import LABELLED, LARGEST, label_in, verify_file
 
 SIZE = 256
 
@@ -95,6 +95,20 @@ def test_the_words_are_found_at_other_sizes(ratio: float) -> None:
         luma = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)
         seen = cv2.resize(luma, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
         assert (label_in(seen) >= LABELLED) == there
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (1280, 720), (1080, 1920), (512, 512)])
+def test_the_words_are_found_on_every_canvas(size: tuple[int, int]) -> None:
+    """At 1280 by 720 they fell between two sizes that were looked for, and were said to be gone."""
+    height, width = size
+    for shade in ((40, 160, 60), (30, 60, 170), (200, 200, 200)):
+        canvas = np.full((height, width, 3), shade, np.uint8)
+        marked = Marker(Marking()).rgb(canvas.copy())
+        for shown, there in ((marked, True), (canvas, False)):
+            luma = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)
+            ratio = min(1.0, LARGEST / max(size))
+            seen = cv2.resize(luma, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
+            assert (label_in(seen) >= LABELLED) == there
 
 
 def test_what_is_no_video_is_one_sentence(tmp_path: Path) -> None:
