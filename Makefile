@@ -18,10 +18,6 @@ apt = { command -v apt-get >/dev/null 2>&1 && echo "installing $(1) ($(2))" \
 	|| { $(SUDO) apt-get update -q >/dev/null 2>&1 \
 	&& $(SUDO) apt-get install -y -q --no-install-recommends $(1) >/dev/null 2>&1; }; }; } \
 	|| { echo "Missing: $(2). Install it with: apt-get install $(1) (or your system's equivalent)"; false; }
-COMPUTING = tests/unit tests/golden tests/fuzz
-LIVE = tests/integration tests/interop tests/browser
-RETRY = --reruns 2 -r fERsxX
-COVERAGE = --cov --cov-report= --cov-fail-under=0
 GSTREAMER = python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-tools \
 	gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-libav
 CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
@@ -32,16 +28,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	@# What computes takes both cores. Live tests run one at a time: three at once took 13 minutes on a
-	@# quiet machine and failed on a slow one. What is timed runs last, uncounted by coverage. A build
-	@# server is not always its own: live tests get a second try and a third, and the report counts those.
-	@rm -f .coverage; failed=0; \
-	$(BIN)/python -m pytest $(COMPUTING) -n 2 --dist loadfile $(COVERAGE) $(PYTEST_ARGS) || failed=1; \
-	$(BIN)/python -m pytest $(LIVE) -m "not slow and not timed" $(RETRY) \
-	  --cov-append $(COVERAGE) $(PYTEST_ARGS) || failed=1; \
-	$(BIN)/python -m pytest $(LIVE) -m "timed and not slow" $(RETRY) $(PYTEST_ARGS) || failed=1; \
-	$(BIN)/coverage report || failed=1; \
-	exit $$failed
+	@$(BIN)/python -m tests.stages $(PYTEST_ARGS)
 
 test-gpu: $(VENV)/.test
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[cuda,tensorrt,torch]'
