@@ -74,12 +74,20 @@ def _compiled_files() -> Iterator[tuple[str, list[Path]]]:
 
 
 def _copy_compiled(folder: Path) -> bool:
-    """Copy what is compiled, if anything is."""
+    """Copy what is compiled, if anything is and if the folder is still there.
+
+    Whoever stops an enrolment does not stop this thread, and removes the folder: it must not be
+    made anew, with the erased avatar's folder above it.
+    """
     copied = False
+    try:
+        (folder / COMPILED).mkdir(exist_ok=True)
+    except OSError:
+        return copied
     for name, found in _compiled_files():
         target = folder / COMPILED / name
-        target.mkdir(parents=True)
         try:
+            target.mkdir()
             for file in found:
                 shutil.copyfile(file, target / file.name)
         except OSError:  # replaced meanwhile, or no room: the child compiles again

@@ -239,3 +239,16 @@ def test_what_was_compiled_is_copied_into_the_child_s_folder(
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     asyncio.run(lend_compiled(tmp_path, None))
     assert (tmp_path / COMPILED / name / "loop.nbi").read_bytes() == b"index"
+
+
+def test_lending_makes_no_folder_anew_that_was_erased_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread that copies goes on when the enrolment is stopped; the avatar must stay gone."""
+    deep = next(p for p in compiled_packages() if p.parent.parent.name == "models")
+    name = f"{deep.name}_{hashlib.sha1(str(deep).encode()).hexdigest()}"
+    (tmp_path / "cache" / name).mkdir(parents=True)
+    (tmp_path / "cache" / name / "loop.nbi").write_bytes(b"index")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    asyncio.run(lend_compiled(tmp_path / "avatars" / "erased" / ".enrol-x", None))
+    assert not (tmp_path / "avatars").exists()
