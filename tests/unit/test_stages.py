@@ -64,6 +64,6 @@ def test_a_skip_is_not_made_good_by_a_fault_that_is(live: Path) -> None:
     assert stages.main(["--no-unexpected-skips"]) == 1
 
 
-def test_a_fault_in_what_computes_gets_one_try(live: Path) -> None:
-    (live.parent / "fine" / "test_fine.py").write_text(FLAKY.format(failures=1))
+def test_a_stage_that_does_not_end_fails_the_run(live: Path) -> None:
+    (live / "test_ends.py").write_text("import os\ndef test_ends(): os._exit(1)\n")
     assert stages.main([]) == 1
