@@ -1,7 +1,7 @@
 """Run every test in stages: ``python -m tests.stages [PYTEST ARGUMENT…]``; ``make test`` does.
 
-What computes takes both cores. Live tests run one at a time: three at once took 13 minutes on a
-quiet machine and failed on a slow one. What is timed runs after them, uncounted by coverage.
+What computes and what is live take both cores, two files at once: three at once failed on a slow
+machine. What is timed runs after them, one test at a time, uncounted by coverage.
 
 A build server is not always its own, so a live test gets a second try at once. Whatever failed is
 tried once more at the end, in an interpreter of its own with nothing left over from other tests. A
@@ -26,6 +26,7 @@ KEPT = ROOT / "build" / "tests"
 COMPUTING = ("tests/unit", "tests/golden", "tests/fuzz")
 LIVE = ("tests/integration", "tests/interop", "tests/browser")
 COVERED = ("--cov", "--cov-report=", "--cov-fail-under=0")
+BOTH = ("-n", "2", "--dist", "loadfile")  # cores
 AGAIN = ("--reruns", "1", "-r", "fERsxX")
 
 
@@ -86,19 +87,15 @@ def main(arguments: Sequence[str]) -> int:
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
     (ROOT / ".coverage").unlink(missing_ok=True)
-    status = {
-        "computing": run(
-            "computing", *COMPUTING, "-n", "2", "--dist", "loadfile", *COVERED, *arguments
-        )
-    }
-    live = ("-m", "not slow and not timed", *AGAIN, "--cov-append", *COVERED)
+    status = {"computing": run("computing", *COMPUTING, *BOTH, *COVERED, *arguments)}
+    live = ("-m", "not slow and not timed", *AGAIN, *BOTH, "--cov-append", *COVERED)
     status["live"] = run("live", *LIVE, *live, *arguments)
     status["timed"] = run("timed", *LIVE, "-m", "timed and not slow", *AGAIN, *arguments)
     status["coverage"] = measured()
     alone = failed()
     said = [line for stage in ("computing", "live", "timed") for line in reasons(stage)]
     if alone:
-        status["alone"] = run("alone", *alone, *arguments)
+        status["alone"] = run("alone", *alone, *AGAIN, *arguments)
         for stage in ("computing", "live", "timed"):
             # Only what its tests got wrong is made good.
             if status["alone"] == 0 and reasons(stage) and not incomplete(stage):

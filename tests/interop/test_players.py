@@ -84,6 +84,7 @@ async def test_every_order_that_chromium_offers(
                 await asyncio.sleep(0.05)
 
 
+@pytest.mark.timed
 async def test_chromium_restarts_ice_and_adds_sections_in_place(
     start_server: StartServer, player_page: str
 ) -> None:

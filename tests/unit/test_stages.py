@@ -53,7 +53,7 @@ def test_a_fault_that_passes_alone_is_named_and_does_not_fail_the_run(
 
 
 def test_a_fault_in_every_try_fails_the_run(live: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (live / "test_flaky.py").write_text(FLAKY.format(failures=3))
+    (live / "test_flaky.py").write_text(FLAKY.format(failures=4))
     assert stages.main([]) == 1
     assert "once more: live.test_flaky::test_flaky" in capfd.readouterr().out
 
