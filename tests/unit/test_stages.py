@@ -30,11 +30,14 @@ def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "import pytest\ndef test_fine(): pass\n@pytest.mark.timed\ndef test_timed(): pass\n"
     )
     (tmp_path / "pytest.ini").write_text(
-        "[pytest]\naddopts = -p tests.strict_skips\nmarkers =\n  slow: s\n  timed: t\n"
+        "[pytest]\naddopts = -p tests.strict_skips -p pytest_rerunfailures -p pytest_cov.plugin\n"
+        "markers =\n  slow: s\n  timed: t\n"
     )
     monkeypatch.setattr(stages, "ROOT", tmp_path)
     monkeypatch.setattr(stages, "KEPT", tmp_path / "build" / "tests")
     monkeypatch.setattr(stages, "COVERED", ())
+    monkeypatch.setattr(stages, "BOTH", ())
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # seconds for each stage
     monkeypatch.setattr(stages, "COMPUTING", ("fine/test_fine.py",))
     monkeypatch.setattr(stages, "LIVE", ("live", "fine"))
     monkeypatch.setattr(stages, "measured", lambda: 0)
