@@ -23,7 +23,7 @@ from visavis.models.renderer.geometry.pose import HeadPose, head_pose
 from visavis.models.renderer.mouth.mouth import MouthPainter, vertex_normals
 from visavis.models.renderer.patches import lay_alone
 from visavis.models.renderer.pictures import IdentityPictures, pictures_at
-from visavis.models.renderer.raster.edges import soften_steps
+from visavis.models.renderer.raster.edges import EDGE_REACH, soften_steps
 from visavis.models.renderer.raster.warp import (
     FAR,
     FULL,
@@ -319,13 +319,15 @@ class Renderer:
             out[band, high:x1] = background[band, high:x1]
             if self.alpha is not None:
                 self.alpha[band, x0:low] = self.alpha[band, high:x1] = 0
-            if low >= high:
+            box = self._looked_at(low, high, band, face)
+            if box[0] >= box[2]:
                 continue
-            box = np.array([low, band.start, high, band.stop], np.int64)
             place(
                 self._shell.flow, STEP, depth, flow, left, top, box, self._lift, self._source,
                 self._lookup,
             )  # fmt: skip
+            if low >= high:
+                continue
             person = cv2.remap(
                 self._pictures.texture,
                 self._lookup[band, low:high],
@@ -337,6 +339,23 @@ class Renderer:
                 lay_over(person, background, low, band.start, out)
             else:
                 lay_alone(person, low, band.start, out, self.alpha)
+
+    def _looked_at(
+        self, low: int, high: int, band: slice, face: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the box of a band whose source pixels are needed.
+
+        Edges are looked for in the box of the face and a few pixels around it. There also what lies
+        beside the person must be this frame's: what an earlier one left would show in this.
+        """
+        x0, _, x1, _ = (int(v) for v in self._person)
+        near = EDGE_REACH
+        if face[1] - near < band.stop and face[3] + near > band.start:
+            left = (int(face[0]) - near) // STEP * STEP
+            right = -(-(int(face[2]) + near) // STEP) * STEP
+            low, high = (left, right) if low >= high else (min(low, left), max(high, right))
+            low, high = max(low, x0), min(high, x1)
+        return np.array([low, band.start, high, band.stop], np.int64)
 
     def _draw_face(self, points: Floats, pose: HeadPose) -> FacePatch:
         face = points[: self.rig.face_count, :2]

@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 _FOLLOWED = 5  # pixels along an edge in each direction
+EDGE_REACH = _FOLLOWED + 3  # pixels beyond the face's box whose sources are compared
 
 _jit = njit(cache=True, fastmath=True, nogil=True, boundscheck=False)
 

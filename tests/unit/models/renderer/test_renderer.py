@@ -66,6 +66,15 @@ def test_same_coefficients_same_picture(renderer):
     assert np.array_equal(renderer.render(values), first)
 
 
+def test_no_picture_shows_what_was_drawn_before(renderer):
+    """What lies beside the person was left over from the frame before and looked like an edge."""
+    ramp = np.arange(24)[:, None] * np.linspace(0.1, 1.3, COUNT)
+    wild = (0.4 * np.abs(np.sin(ramp))).astype(np.float32)
+    forth = [renderer.render(values).copy() for values in wild]
+    back = [renderer.render(values).copy() for values in wild[::-1]][::-1]
+    assert [k for k in range(24) if not np.array_equal(forth[k], back[k])] == []
+
+
 def test_a_smaller_picture_shows_the_same(astronaut_identity, renderer):
     import cv2
 
