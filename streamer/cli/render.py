@@ -68,6 +68,8 @@ def render(
     from visavis.streamer.media.files.audio_file import duration_s
     from visavis.streamer.trust.marks.mark import decide, marked_as
     from visavis.streamer.trust.marks.provenance import sign_video
+    from visavis.streamer.worker.pipeline.cores import usable_cores
+    from visavis.streamer.worker.pipeline.film import MOST
     from visavis.streamer.worker.pipeline.picture_models import load_pictures
     from visavis.streamer.worker.pipeline.view import read_view
 
@@ -87,7 +89,10 @@ def render(
     motion = open_motion(made, settings.engine.engine)
     pictures = load_pictures(settings.engine.engine, refine=settings.media.refine)
     identity, held, origin = _identity(settings, photo, avatar, consent)
-    renderer = pictures.canvas(identity, view) if view else pictures.renderer(identity, size)
+    drawers = [
+        pictures.canvas(identity, view) if view else pictures.renderer(identity, size)
+        for _ in range(min(usable_cores(), MOST))
+    ]
     with progress_bar("Rendering", duration_s(audio) or 0.0) as (bar, task):
 
         def told(seconds: float) -> None:
@@ -96,7 +101,7 @@ def render(
 
         report = render_file(
             motion,
-            renderer,
+            drawers,
             audio,
             output,
             size=size,

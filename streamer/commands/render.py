@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,7 @@ from visavis.streamer.commands.outputs import check_output, whole_file
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.media.files.audio_file import is_silent, read_blocks
 from visavis.streamer.trust.marks.mark import MARKED, Marker, Marking
+from visavis.streamer.worker.pipeline.film import draw_film
 
 if TYPE_CHECKING:
     from visavis.models.motion.stream import MotionStream
@@ -63,7 +64,7 @@ def suffixes_of(view: View | None) -> tuple[str, ...]:
 
 def render_file(
     motion: MotionStream,
-    renderer: Drawer,
+    drawers: Sequence[Drawer],
     audio: Path,
     output: Path,
     *,
@@ -81,7 +82,7 @@ def render_file(
 
     Args:
         motion: a fresh motion stream at ``fps``.
-        renderer: the avatar at ``size``, or on the canvas of ``view``.
+        drawers: of the avatar at ``size``, or on the canvas of ``view``; one for each core.
         audio: any sound file.
         output: the ``.mp4`` to write; appears only when it is complete.
         size: width and height in pixels.
@@ -106,8 +107,8 @@ def render_file(
         marker = Marker(replace(marking, fps=fps), transparent=alpha)
         with _Writer(partial, width, height, fps, sound, alpha) as writer:
             frames = 0
-            for values in listener.frames():
-                writer.put(marker.rgb(renderer.render(values), frames))
+            for picture in draw_film(listener.frames(), drawers):
+                writer.put(marker.rgb(picture, frames))
                 frames += 1
                 if progress is not None:
                     progress(frames / fps)

@@ -33,6 +33,7 @@ EXITS: Final = {
 """Where pictures leave what draws them, and what goes out there."""
 KEPT: Final = {
     "visavis.streamer.worker.pipeline.pipeline:AvatarPipeline.render": "passes a picture on",
+    "visavis.streamer.worker.pipeline.film:draw_film": "passes pictures on",
     "visavis.streamer.presenter.script.direction:DirectedPipeline.render": "passes a picture on",
     "visavis.streamer.avatars.child:_draw": "the still at rest that its owner sees in the library",
     "visavis.streamer.commands.doctor:_capacity": "times pictures and throws them away",

@@ -52,7 +52,7 @@ def render(tmp_path: Path, samples: np.ndarray, rate: int = RATE) -> tuple[Path,
     sound = tmp_path / "in.wav"
     wavfile.write(sound, rate, samples)
     out = tmp_path / "out.mp4"
-    report = render_file(LoudnessMotion(), GreyRenderer(), sound, out, size=SIZE, fps=FPS)
+    report = render_file(LoudnessMotion(), [GreyRenderer()], sound, out, size=SIZE, fps=FPS)
     return out, report
 
 
@@ -101,7 +101,7 @@ def test_a_failing_picture_leaves_no_file(tmp_path: Path) -> None:
             raise RuntimeError("no picture")
 
     with pytest.raises(RuntimeError, match="no picture"):
-        render_file(LoudnessMotion(), Broken(), sound, tmp_path / "o.mp4", size=SIZE, fps=FPS)
+        render_file(LoudnessMotion(), [Broken()], sound, tmp_path / "o.mp4", size=SIZE, fps=FPS)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.wav"]
 
 
@@ -110,4 +110,4 @@ def test_an_output_that_cannot_be(tmp_path: Path, name: str) -> None:
     sound = tmp_path / "in.wav"
     wavfile.write(sound, RATE, np.zeros(RATE, np.int16))
     with pytest.raises(BadRequest):
-        render_file(LoudnessMotion(), GreyRenderer(), sound, tmp_path / name, size=SIZE, fps=FPS)
+        render_file(LoudnessMotion(), [GreyRenderer()], sound, tmp_path / name, size=SIZE, fps=FPS)

@@ -34,7 +34,7 @@ def sound_at(path: Path, seconds: float = 1.0) -> Path:
 
 def render(sound: Path, out: Path, renderer: object = None, force: bool = False) -> None:
     render_file(
-        LoudnessMotion(), renderer or GreyRenderer(), sound, out, size=SIZE, fps=FPS, force=force
+        LoudnessMotion(), [renderer or GreyRenderer()], sound, out, size=SIZE, fps=FPS, force=force
     )
 
 

@@ -55,16 +55,19 @@ def functions(tree: ast.AST, above: str = "") -> Iterator[tuple[str, ast.AST]]:
 
 
 def draws(node: ast.AST) -> bool:
-    """Whether pictures are drawn here: ``anything.render(coefficients)``, ``canvas.straight()``."""
-    return any(
-        isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and (
-            (call.func.attr == "render" and len(call.args) == 1)
-            or (call.func.attr == "straight" and not call.args)
-        )
-        for call in ast.walk(node)
-    )
+    """Whether pictures are drawn here.
+
+    By ``anything.render(coefficients)``, ``canvas.straight()`` or ``draw_film()``.
+    """
+    for at in ast.walk(node):
+        if isinstance(at, ast.Call) and isinstance(at.func, ast.Attribute):
+            if at.func.attr == "render" and len(at.args) == 1:
+                return True
+            if at.func.attr == "straight" and not at.args:
+                return True
+        if isinstance(at, ast.Call) and getattr(at.func, "id", "") == "draw_film":
+            return True
+    return False
 
 
 def marks(node: ast.AST) -> bool:
@@ -233,7 +236,7 @@ def rendered(bundle: str, folder: Path, marking: Marking) -> list[np.ndarray]:
         file.setframerate(RATE)
         file.writeframes(bytes(2 * FRAMES * RATE // 25))
     render_file(
-        _Motion(), FakeDrawer(bundle, 256), folder / "said.wav", folder / "said.mp4",  # type: ignore[arg-type]
+        _Motion(), [FakeDrawer(bundle, 256)], folder / "said.wav", folder / "said.mp4",  # type: ignore[arg-type]
         size=256, fps=25, marking=marking,
     )  # fmt: skip
     return read(folder / "said.mp4")
