@@ -91,31 +91,38 @@ class BodyClock:
 
 
 class Listener:
-    """The other side's sound as loudness and voicing per hop."""
+    """The other side's sound as loudness and voicing per hop.
+
+    Sound comes in blocks of 10 ms, a frame wants to know every 40: what came meanwhile goes through
+    the front end at once, which costs little more than one block of it.
+    """
 
     def __init__(self) -> None:
         self._front = FrontEnd()
         self._state = self._front.init_state(1)
-        self._pcm = np.zeros(0, np.float32)
+        self._waiting = [np.zeros(0, np.float32)]
 
-    def push(self, heard: NDArray[np.float32] | None, samples: int) -> NDArray[np.float32]:
-        """Take samples, None for so many of silence; return ``(hops, 2)`` that are complete."""
-        new = np.zeros(samples, np.float32) if heard is None else heard
-        self._pcm = np.concatenate([self._pcm, new])
-        hops = len(self._pcm) // HOP
+    def push(self, heard: NDArray[np.float32] | None, samples: int) -> None:
+        """Take samples; None is so many of silence."""
+        self._waiting.append(np.zeros(samples, np.float32) if heard is None else heard)
+
+    def hops(self) -> NDArray[np.float32]:
+        """Return ``(hops, 2)`` float32 that are complete and were not asked for before."""
+        pcm = self._waiting[0] if len(self._waiting) == 1 else np.concatenate(self._waiting)
+        hops = len(pcm) // HOP
+        self._waiting = [pcm[hops * HOP :]]
+        pcm = pcm[: hops * HOP]
         if hops == 0:
             return np.zeros((0, 2), np.float32)
-        if heard is None and not self._pcm.any() and not self._state.tail.any():
+        if not pcm.any() and not self._state.tail.any():
             return self._hush(hops)
-        features = self._front.step(self._pcm[None, : hops * HOP], self._state)[0]
-        self._pcm = self._pcm[hops * HOP :]
+        features = self._front.step(pcm[None], self._state)[0]
         loud = loudness_of(features[:, MELS] * 4.0 - 6.0)
         voicing = (features[:, MELS + 1] + 1.0) / 2.0
         return np.stack([loud, voicing * (loud > _VOICE_FLOOR)], axis=1).astype(np.float32)
 
     def _hush(self, hops: int) -> NDArray[np.float32]:
         """Do what the front end would do with silence after silence, without its transforms."""
-        self._pcm = self._pcm[hops * HOP :]
         if self._state.level[0] > LEVEL_FLOOR:
             energy = np.full((1, hops), SILENT_ENERGY, np.float32)
             _, level = follow_level(energy, self._state.level)

@@ -220,11 +220,13 @@ class MotionStream:
                     f"{len(heard)}."
                 )
         self._pcm = np.concatenate([self._pcm, pcm])
-        self._heard = np.concatenate([self._heard, self._listener.push(heard, len(pcm))])
+        self._listener.push(heard, len(pcm))
         self._received += len(pcm)
         frames: list[NDArray[np.float32]] = []
         taken = 0
         while self._received >= (due := self._end_of(self._frame) + self._wait):
+            if not frames:
+                self._heard = np.concatenate([self._heard, self._listener.hops()])
             taken = self._run_to(due // HOP, taken)
             frames.append(self._make_frame())
             self._frame += 1
