@@ -29,6 +29,7 @@ from visavis.streamer.worker.pipeline.pipeline import AvatarPipelines, SlotSpec,
 
 _SWITCH_INTERVAL_S = 0.0005  # as ``visavis present`` sets it
 _WATCH_S = 1.0
+_SPARE_S = 60.0  # until the presenter has started and ended
 
 
 def main() -> int:
@@ -71,7 +72,8 @@ class _Run:
         arrived: threading.Event,
     ) -> None:
         self._args, self._source = args, source
-        self.camera = SeeingCamera(*spec.picture_size)
+        most = int((args.seconds + _SPARE_S) * spec.fps)
+        self.camera = SeeingCamera(*spec.picture_size, most)
         self.presenter = Presenter(
             avatar,
             MediaConfig(look_ahead_ms=args.look_ahead_ms),
@@ -139,8 +141,8 @@ class _Run:
             out,
             said=json.dumps(said),
             sent=self.camera.sent,
-            stamps=np.array(self.camera.stamps).reshape(-1, 2),
-            grids=np.array(self.camera.grids, np.uint8),
+            stamps=self.camera.stamps,
+            grids=self.camera.grids,
             watched=np.array(self._watched).reshape(-1, 4),
             draw_ms=self._draw_ms,
             into=getattr(self._source, "clicks", []),

@@ -24,29 +24,51 @@ class SeeingCamera:
     Args:
         width: of the pictures in pixels.
         height: likewise.
+        most: pictures that are noted. Their room is taken at once, so that what grows later is
+            the presenter's.
     """
 
     name = "benchmark"
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, most: int) -> None:
         self._block = width // BLOCKS
         self._height = height
         left = max(0, (width - height) // 2)
         self._middle = np.s_[2 * self._block : height, left : width - left]
-        self.sent: list[float] = []
-        self.stamps: list[tuple[int, int]] = []  # media time in ms; click's place in ms, -1: none
-        self.grids: list[NDArray[np.uint8]] = []
+        self._count = 0
+        self._sent = np.full(most, -1.0)
+        self._stamps = np.full((most, 2), -1, np.int64)
+        self._grids = np.full((most, GRID, GRID), 1, np.uint8)  # zeros would take no memory yet
+
+    @property
+    def sent(self) -> NDArray[np.float64]:
+        """When each picture came, seconds of the monotonic clock."""
+        return self._sent[: self._count]
+
+    @property
+    def stamps(self) -> NDArray[np.int64]:
+        """``(pictures, 2)``: media time in ms; the click's place in it in ms, -1 for none."""
+        return self._stamps[: self._count]
+
+    @property
+    def grids(self) -> NDArray[np.uint8]:
+        """``(pictures, GRID, GRID)`` grey of the middle."""
+        return self._grids[: self._count]
 
     def send(self, picture: NDArray[np.uint8]) -> None:
         """Take an I420 picture ``(H * 3 // 2, W)``."""
-        self.sent.append(time.monotonic())
+        at = self._count
+        if at == len(self._sent):
+            return
+        self._sent[at] = time.monotonic()
         rows = [self._bits(picture, row) for row in (0, 1)]
         click, parity = _number(rows[1][1:9]) if rows[1][0] else -1, rows[1][9]
         if int(rows[0].sum()) % 2 != parity:
             raise RuntimeError("the picture's stamp cannot be read")
-        self.stamps.append((_number(rows[0]), click))
+        self._stamps[at] = _number(rows[0]), click
         luma = picture[: self._height][self._middle]
-        self.grids.append(cv2.resize(luma, (GRID, GRID), interpolation=cv2.INTER_AREA))
+        cv2.resize(luma, (GRID, GRID), self._grids[at], interpolation=cv2.INTER_AREA)
+        self._count = at + 1
 
     def _bits(self, picture: NDArray[np.uint8], row: int) -> NDArray[np.bool_]:
         middle = row * self._block + self._block // 2

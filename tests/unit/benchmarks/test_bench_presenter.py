@@ -16,7 +16,7 @@ from visavis.streamer.worker.probe import Probe
 
 
 def test_the_camera_reads_the_stamp_that_the_worker_burns() -> None:
-    probe, camera = Probe(16_000, 25), SeeingCamera(640, 360)
+    probe, camera = Probe(16_000, 25), SeeingCamera(640, 360, 3)
     sound = np.zeros(16_000, np.float32)
     sound[7 * 640 + 160] = 0.9  # 10 ms into frame 7
     probe.listen(sound)
@@ -24,8 +24,8 @@ def test_the_camera_reads_the_stamp_that_the_worker_burns() -> None:
         picture = np.full((360, 640, 3), 90, np.uint8)
         probe.stamp(picture, frame)
         camera.send(to_i420(picture))
-    assert camera.stamps == [(240, -1), (280, 10), (320, -1)]
-    assert len(camera.sent) == 3 and camera.grids[0].shape == (32, 32)
+    assert camera.stamps.tolist() == [[240, -1], [280, 10], [320, -1]]
+    assert len(camera.sent) == 3 and camera.grids.shape == (3, 32, 32)
 
 
 def test_a_click_is_found_once_also_across_blocks() -> None:
