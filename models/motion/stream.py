@@ -82,7 +82,7 @@ def checked_pcm(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
         raise ValueError(f"Sound must be float32 samples in [-1, 1], not {kind}.")
     if pcm.ndim != 1:
         raise ValueError(f"Sound must be one channel of samples, not of shape {pcm.shape}.")
-    if len(pcm) and not np.abs(pcm).max() <= 1.0:  # a NaN is no number below 1 either
+    if len(pcm) and not np.maximum.reduce(np.abs(pcm)) <= 1.0:  # nor is a NaN a number below 1
         pcm = np.nan_to_num(pcm, nan=0.0, posinf=0.0, neginf=0.0).clip(-1.0, 1.0)
     return pcm.astype(np.float32)
 
