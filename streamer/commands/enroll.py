@@ -40,10 +40,11 @@ async def _enrol(
     terms: Terms = Terms(),  # noqa: B008  frozen
 ) -> AvatarRecord:
     store, left = AvatarStore(config.data_dir, config.limits, config.media.size), ""
+    waiting: asyncio.Future[AvatarRecord] | None = None
     try:
         started = await store.start_enrolment(photo, name, STATEMENT, consent, terms)
-        waiting = asyncio.ensure_future(store.wait(started.id))
         left = started.id
+        waiting = asyncio.ensure_future(store.wait(started.id))
         while not waiting.done():
             record = store.get(started.id)
             progress(record.progress, record.stage)
@@ -56,7 +57,8 @@ async def _enrol(
         return record
     finally:
         if left:  # refused, or stopped by Ctrl-C: a list of failures would help nobody
-            waiting.cancel()
-            await asyncio.gather(waiting, return_exceptions=True)
+            if waiting is not None:
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
             await asyncio.to_thread(store.erase, left)
         await store.close()
