@@ -33,6 +33,7 @@ from visavis.streamer.http.routes import recordings as recording_routes
 from visavis.streamer.http.routes import rooms as room_routes
 from visavis.streamer.http.routes import whip as whip_routes
 from visavis.streamer.http.routes.services import Services, find_avatar
+from visavis.streamer.http.security.attempts import Attempts
 from visavis.streamer.http.security.guard import Guard, check_exposure
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.rooms.access.limits import RoomLimits
@@ -125,8 +126,8 @@ def create_app(
     app.mount("/static", pages.Static(), name="static")
     count = _count_refusals(services.metrics)
     handle_errors(app, count)
-    tokens = getattr(services.avatars, "tokens", None)
-    app.add_middleware(Guard, config=config, refused=count, tokens=tokens)
+    tokens, attempts = getattr(services.avatars, "tokens", None), services.attempts
+    app.add_middleware(Guard, config=config, refused=count, tokens=tokens, attempts=attempts)
     return app
 
 
@@ -256,6 +257,7 @@ def _services(
         PhotoOpener(config.limits),
         meter,
         Detector(config.data_dir, demanded(config.limits.photo_sandbox)),
+        Attempts(clock.now, config.server.trusted_proxies, note),
     )
 
 

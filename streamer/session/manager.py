@@ -333,11 +333,8 @@ class SessionManager:
         self, avatar_id: str, reason: str = "This avatar was deleted.", cause: str = "deleted"
     ) -> None:
         """End every session that shows an avatar which may not be shown, or is about to."""
-        await self._end_all(
-            [s for s in self._sessions.values() if avatar_id in s.shows()],
-            reason,
-            cause,
-        )
+        showing = [s for s in self._sessions.values() if avatar_id in s.shows()]
+        await self._end_all(showing, reason, cause)
 
     async def end_erased(
         self, missing: Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
@@ -354,14 +351,15 @@ class SessionManager:
                 await self.end_avatar(avatar_id, why, cause)
 
     async def end_revoked(self, ended: Callable[[str], str]) -> None:
-        """End every session whose token was taken back or has run out.
+        """End every session, and put out every viewer, whose token was taken back or has run out.
 
         Args:
             ended: tells why a token does not hold any more; empty if it does.
         """
-        for session in list(self._sessions.values()):
-            if session.caller.id and (why := ended(session.caller.id)):
-                await session.end(why, "token")
+        here: list[Session | Viewer] = [*self._sessions.values(), *self._viewers.values()]
+        why = {token: ended(token) for token in {one.caller.id for one in here} - {""}}
+        out = [(one, why[one.caller.id]) for one in here if why.get(one.caller.id)]
+        await asyncio.gather(*(one.end(words, "token") for one, words in out))
 
     async def close(self) -> None:
         """End all sessions."""

@@ -165,6 +165,14 @@ async def test_what_is_no_video_is_one_sentence(http: httpx.AsyncClient, tmp_pat
         assert answer.json()["error"].count(".") == 1 and "/proc" not in answer.text
     large = await send(http, bytes(1_000_001))
     assert (large.status_code, large.json()["code"]) == (413, "too-large")
+    assert large.json()["error"] == (
+        "This video is larger than 1 MB, the most that is looked at here; "
+        "the command visavis verify has no such limit."
+    )
+    elsewhere = await http.post(
+        "/api/offer", content=bytes(2_000_000), headers=bearer(SERVER_TOKEN)
+    )
+    assert elsewhere.json()["error"].startswith("What was sent is larger than 1")
 
 
 async def test_one_at_a_time_and_not_for_ever(
