@@ -351,15 +351,16 @@ class SessionManager:
                 await self.end_avatar(avatar_id, why, cause)
 
     async def end_revoked(self, ended: Callable[[str], str]) -> None:
-        """End every session, and put out every viewer, whose token was taken back or has run out.
-
-        Args:
-            ended: tells why a token does not hold any more; empty if it does.
-        """
-        here: list[Session | Viewer] = [*self._sessions.values(), *self._viewers.values()]
-        why = {token: ended(token) for token in {one.caller.id for one in here} - {""}}
-        out = [(one, why[one.caller.id]) for one in here if why.get(one.caller.id)]
-        await asyncio.gather(*(one.end(words, "token") for one, words in out))
+        """End what came by a token that holds no more; ``ended`` tells why one does not."""
+        sessions, viewers = list(self._sessions.values()), list(self._viewers.values())
+        asked = {one.caller.id for one in (*sessions, *viewers)}
+        asked |= {session.agent_token for session in sessions}
+        why = {token: words for token in asked - {""} if (words := ended(token))}
+        for session in sessions:
+            if session.agent_token in why:
+                session.dismiss_agent(why[session.agent_token])
+        out = [one for one in (*sessions, *viewers) if one.caller.id in why]
+        await asyncio.gather(*(one.end(why[one.caller.id], "token") for one in out))
 
     async def close(self) -> None:
         """End all sessions."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.fakes.fake_microphone import FakeMicrophone, Viewer, beeps
 from tests.fakes.processes.fake_server import put_avatar
@@ -16,6 +17,8 @@ from tests.integration.conftest import Live, StartServer
 from tests.integration.test_erasing import causes
 from visavis.streamer.avatars.store import AvatarStore
 from visavis.streamer.config import LimitsConfig
+from visavis.streamer.errors import BadRequest
+from visavis.streamer.integrations.agent import AvatarClient
 
 SERVER_TOKEN = "the server's own, 32 characters."
 
@@ -112,3 +115,28 @@ async def test_who_watches_by_a_token_is_put_out_with_it(
             assert again.status_code == 401
         await asyncio.gather(*(v.close() for v in (*theirs, expiring, free, speaker)))
         await asyncio.gather(*(v.http.aclose() for v in (*theirs, expiring, free)))
+
+
+async def test_a_program_that_speaks_by_a_token_is_put_out_with_it(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    ada, bob = (put_avatar(tmp_path, letter, letter, "#777777").id for letter in "ab")
+    store = AvatarStore(tmp_path, LimitsConfig(), 256)
+    async with start_server(store=store, token=SERVER_TOKEN) as live:
+        live.http.headers["authorization"] = f"Bearer {SERVER_TOKEN}"
+        viewer = Viewer(live.http, FakeMicrophone(beeps(60)), avatar=ada)
+        await viewer.connect()
+        await viewer.until(lambda: len(viewer.frames) > 5)
+        other, _ = store.tokens.create("speak", 600, avatar=bob)
+        with pytest.raises(BadRequest, match="another avatar"):
+            async with AvatarClient(live.url, session=viewer.pc_id, token=other):
+                pass
+        text, record = store.tokens.create("speak", 600, avatar=ada)
+        async with AvatarClient(live.url, session=viewer.pc_id, token=text) as agent:
+            store.tokens.revoke(record.id)
+            told = await agent.until("ended", limit_s=3)
+            assert told.details["reason"] == "This token has been taken back."
+        before = len(viewer.frames)
+        await viewer.until(lambda: len(viewer.frames) > before + 10)
+        assert not viewer.of("ended"), "the session is another's"
+        await viewer.close()
