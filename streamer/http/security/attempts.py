@@ -19,10 +19,10 @@ import ipaddress
 import logging
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from visavis.streamer.errors import Forbidden, TooManyTries, Unauthorized
 
@@ -71,7 +71,7 @@ class Attempts:
         self._noted_at = -math.inf
 
     @contextmanager
-    def checking(self, host: str, token: str) -> Iterator[None]:
+    def checking(self, host: str, token: str) -> Generator[None, None, None]:
         """Check a token that somebody sends within this; a refusal in it counts.
 
         Args:
@@ -145,7 +145,7 @@ class Attempts:
             self._note("token-guessing", "server")
 
 
-def _keep(into: OrderedDict, key: object, value: object, most: int) -> None:  # type: ignore[type-arg]
+def _keep(into: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
     """Put a value last, and let the oldest go."""
     into[key] = value
     into.move_to_end(key)

@@ -6,6 +6,8 @@ log says so. If the consent of who is seen was withdrawn meanwhile, it is destro
 has finished it, so nobody had it. Whatever breaks this off, it begins again from what is there.
 """
 
+# PyAV's packets are generic, and its methods name them without what they are of.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import contextlib
@@ -169,10 +171,10 @@ def _seconds(shelf: Shelf, file: RecordedFile) -> float:
     try:
         with (
             shelf.open(file.file).file() as source,
-            av.open(source, format=Path(file.file).suffix[1:]) as film,
+            av.open(source, "r", format=Path(file.file).suffix[1:]) as film,
         ):
             for packet in film.demux():
-                if packet.pts is not None and packet.time_base is not None:
+                if packet.pts is not None:  # as it is of the last, which holds nothing
                     end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
     except (OSError, VisavisError, av.FFmpegError, ValueError) as error:
         logger.warning("recording %s, %s cannot be read: %s", shelf.id, file.file, error)

@@ -72,8 +72,7 @@ def data(tmp_path: Path) -> Path:
 
 async def cut_off(data: Path, codec: Any = "H264", *others: str, seconds: float = 4.5) -> Shelf:
     """A data folder as a power cut leaves it, in the middle of a recording of Ada and others."""
-    before = data.with_name("before")
-    _set_aside(data, before)
+    before = _set_aside(data)
     shelves = Recordings(before)
     running = Recording(shelves.make("tea", "s"), FPS, lambda: {"0"}, lambda who: NAME, lambda: 0.0)
     people = [person(avatar, codec) for avatar in (ADA, *others)]
@@ -86,9 +85,10 @@ async def cut_off(data: Path, codec: Any = "H264", *others: str, seconds: float 
     return Recordings(data).get(running.id)
 
 
-def _set_aside(data: Path, before: Path) -> None:
-    if data.exists():
-        data.rename(before)
+def _set_aside(data: Path) -> Path:
+    before = data.with_name("before")
+    before.parent.mkdir(parents=True, exist_ok=True)
+    return data.rename(before) if data.exists() else before
 
 
 class Server:
