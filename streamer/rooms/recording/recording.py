@@ -161,10 +161,11 @@ class Recording:
         self._writer = _Writer()
         self._written = self._count = 0
         self.over = False
-        self._held = contextlib.ExitStack()
-        self._held.enter_context(held(shelf.folder))  # before anybody can find it
         shelf.agreed |= agreed()
-        shelf.save()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(held(shelf.folder))  # before anybody can find it
+            shelf.save()
+            self._held = stack.pop_all()
         self._writer.start()
 
     @property

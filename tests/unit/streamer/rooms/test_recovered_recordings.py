@@ -351,3 +351,16 @@ def test_nothing_that_is_read_there_is_believed(data: bytes, suffix: str) -> Non
     heads = {".mp4": b"\0\0\0\x08ftyp", ".webm": b"\x1a\x45\xdf\xa3\x80\x18\x53\x80\x67\xff"}
     for raw in (data, heads[suffix] + data):
         assert 0 <= whole_bytes(io.BytesIO(raw), suffix) <= len(raw)
+
+
+async def test_one_that_could_not_be_begun_is_not_held(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(shelf: Shelf) -> None:
+        raise OSError(28, "No space left on device")
+
+    shelf = Recordings(data).make("", "")
+    monkeypatch.setattr(Shelf, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        Recording(shelf, FPS, lambda: {"0"}, str.title, lambda: 0.0)
+    assert not is_held(shelf.folder) and list(shelf.folder.iterdir()) == []
