@@ -111,6 +111,20 @@ class OverQuota(VisavisError):
     usual_code = "quota"
 
 
+class TooManyTries(VisavisError):
+    """Wrong tokens came too fast; try again after ``retry_after_s``."""
+
+    status = 429
+    usual_code = "too-many-tries"
+
+    def __init__(self, retry_after_s: int) -> None:
+        unit = "second" if retry_after_s == 1 else "seconds"
+        super().__init__(
+            f"Too many wrong tokens came from your address; try again in {retry_after_s} {unit}."
+        )
+        self.retry_after_s = retry_after_s
+
+
 class BadGateway(VisavisError):
     """Another server, which somebody asked to have spoken to, did not do its part."""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar, cast
 
 logger = logging.getLogger(__name__)
 _HELD_UP_S = 0.02  # by less than this nothing is waiting that mattered
 _DATAGRAM_S = 0.01  # a microphone sends one at least as often as this
 _MOST_TURNS = 128
+ResultT = TypeVar("ResultT")
 
 
 async def let_in(late_s: float) -> None:
@@ -26,6 +28,33 @@ async def let_in(late_s: float) -> None:
     if late_s > _HELD_UP_S:
         for _ in range(min(_MOST_TURNS, 4 + 2 * round(late_s / _DATAGRAM_S))):
             await asyncio.sleep(0)
+
+
+async def in_daemon(work: Callable[[], ResultT], name: str) -> ResultT:
+    """Return what comes of work that may take minutes; a server that stops does not wait for it."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[ResultT] = loop.create_future()
+
+    def settle(result: ResultT | None, error: Exception | None) -> None:
+        if done.done():  # cancelled
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast(ResultT, result))
+
+    def run() -> None:
+        result: ResultT | None = None
+        error: Exception | None = None
+        try:
+            result = work()
+        except Exception as raised:  # raised where it is waited for
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await done
 
 
 class OwnedTasks:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from visavis.models.motion.flow import MANNERS
 from visavis.streamer.config import Config
 from visavis.streamer.errors import BadRequest, Forbidden
-from visavis.streamer.trust.sealed import file_of
+from visavis.streamer.presenter.permission import PRESENTS, RECORDS, Permission, id_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from visavis.streamer.worker.pipeline.view import View
 
 FPS = (25, 30)
-_PURPOSE = "present"
 _SESSION = "presenter"  # as the audit log names it
 _SWITCH_INTERVAL_S = 0.0005  # so that the loop need not wait 5 ms for the interpreter lock
 
@@ -92,16 +91,18 @@ def present(config: Config, options: Options) -> None:
     store, shown, bundles = _avatars(config, options.avatar)
     chosen = next(i for i, (_, bundle) in enumerate(bundles) if bundle == shown)
     if options.record is not None:
-        store.bundle_path(_id_of(shown), "record")  # another purpose, which may be missing
+        store.bundle_path(id_of(shown), RECORDS)  # another purpose, which may be missing
     parts = Parts()
     with parts.stack as stack:
         slides = Slides(options.slides, options.slide_command)
         stack.callback(slides.close)
         source, captions = _source(options, parts)
         stack.callback(source.close)
-        avatar = _load(config, options, bundles[chosen][1], parts.arrived.set, _refusal(store))
+        permission = Permission(store.refusal)
+        drawn = parts.arrived.set
+        avatar = _load(config, options, bundles[chosen][1], drawn, permission.ends)
         stack.callback(avatar.close)
-        recorder = _recorder(options, view)
+        permission.recorder = recorder = _recorder(options, view)
         media = config.media.model_copy(update={"fps": options.fps})
         presenter = Presenter(
             avatar,
@@ -118,27 +119,19 @@ def present(config: Config, options: Options) -> None:
         where = _open(presenter, options, view) + parts.where
         if slides.address:
             where.append(f"Slides: {slides.address}")
-        store.note("session-start", _id_of(shown), session=_SESSION)
-        stack.callback(store.note, "session-end", _id_of(shown), session=_SESSION)
+        store.note("session-start", id_of(shown), session=_SESSION)
+        stack.callback(store.note, "session-end", id_of(shown), session=_SESSION)
         moods, framings = MANNERS.index(options.mood), FRAMINGS.index(options.framing)
-        choices = Choices(bundles, chosen, moods, framings)
+        choices = Choices(bundles, chosen, moods, framings, permission.refuses)
         face = Face(presenter, choices, where, slides.next)
         with _running(presenter, options.seconds) as going, keys_of_terminal() as keys:
             face.run(going, keys)
     if options.record is not None:
-        worn = [_id_of(bundles[i][1]) for i in sorted(choices.worn)]
+        worn = [id_of(bundles[i][1]) for i in sorted(choices.worn)]
         sign_video(options.record, config.data_dir, photos=[*map(store.photo_sha256, worn)])
     for failure in (presenter.avatar.failure, recorder.problem if recorder is not None else ""):
         if failure:
             raise BadRequest(failure)
-
-
-def _id_of(bundle: str) -> str:
-    return file_of(bundle).parent.name
-
-
-def _refusal(store: AvatarStore) -> Callable[[str], str]:
-    return lambda bundle: store.refusal(_id_of(bundle), _PURPOSE)
 
 
 def _open(presenter: Presenter, options: Options, view: View) -> list[str]:
@@ -203,17 +196,17 @@ def _avatars(config: Config, wanted: str) -> tuple[AvatarStore, str, list[tuple[
 
     store = AvatarStore(config.data_dir, config.limits, config.media.size)
     if wanted:
-        store.bundle_path(wanted, _PURPOSE)  # says why it cannot be used
+        store.bundle_path(wanted, PRESENTS)  # says why it cannot be used
     made = [record for record in store.list() if record.status == "ready"]
-    ready = [record for record in made if not store.refusal(record.id, _PURPOSE)]
+    ready = [record for record in made if not store.refusal(record.id, PRESENTS)]
     if made and not ready:
-        raise Forbidden(store.refusal(made[0].id, _PURPOSE), code="consent")
+        raise Forbidden(store.refusal(made[0].id, PRESENTS), code="consent")
     if not ready:
         raise BadRequest(
             "There is no avatar yet; make one first: visavis enroll PHOTO --name NAME."
         )
-    found = [(record.name, store.bundle(record.id, _PURPOSE)) for record in ready]
-    return store, store.bundle(wanted or ready[0].id, _PURPOSE), found
+    found = [(record.name, store.bundle(record.id, PRESENTS)) for record in ready]
+    return store, store.bundle(wanted or ready[0].id, PRESENTS), found
 
 
 def _source(options: Options, parts: Parts) -> tuple[Source, Captions | None]:

@@ -33,6 +33,7 @@ from visavis.streamer.http.routes import recordings as recording_routes
 from visavis.streamer.http.routes import rooms as room_routes
 from visavis.streamer.http.routes import whip as whip_routes
 from visavis.streamer.http.routes.services import Services, find_avatar
+from visavis.streamer.http.security.attempts import Attempts
 from visavis.streamer.http.security.guard import Guard, check_exposure
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.rooms.access.limits import RoomLimits
@@ -44,6 +45,7 @@ from visavis.streamer.session.admission import Admission
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import SessionManager
 from visavis.streamer.session.quotas import Meter, Quotas, Usage
+from visavis.streamer.tasks import in_daemon
 from visavis.streamer.trust.consents import trust_folder
 from visavis.streamer.trust.marks.deployment import payloads
 from visavis.streamer.trust.marks.mark import decide
@@ -63,6 +65,8 @@ logger = logging.getLogger(__name__)
 _CALIBRATE_AT_LAST_S: Final = 60.0
 _CALIBRATE_EVERY_S: Final = 0.5  # first; each try waits twice as long
 _LOOK_FOR_ERASED_S: Final = 0.5  # what may not be shown any more ends within a second
+_RECOVER_EVERY_S: Final = 5.0  # first; each try waits twice as long
+_RECOVER_AT_LAST_S: Final = 600.0
 _CLOSE_S: Final = 10.0  # that any one part may take to close
 _NO_TELEMETRY: Final[
     TelemetryConfig
@@ -125,8 +129,8 @@ def create_app(
     app.mount("/static", pages.Static(), name="static")
     count = _count_refusals(services.metrics)
     handle_errors(app, count)
-    tokens = getattr(services.avatars, "tokens", None)
-    app.add_middleware(Guard, config=config, refused=count, tokens=tokens)
+    tokens, attempts = getattr(services.avatars, "tokens", None), services.attempts
+    app.add_middleware(Guard, config=config, refused=count, tokens=tokens, attempts=attempts)
     return app
 
 
@@ -157,6 +161,7 @@ async def _lifespan(app: FastAPI, services: Services, clock: Clock) -> AsyncGene
             asyncio.create_task(_calibrate(services, clock)),
             asyncio.create_task(compile_once()),  # or the first enrolment would wait for it
             asyncio.create_task(_end_erased(services, clock)),
+            asyncio.create_task(finish_cut_off(services, clock)),
         )
         closes("background", lambda: _cancel(background))
         yield
@@ -256,6 +261,7 @@ def _services(
         PhotoOpener(config.limits),
         meter,
         Detector(config.data_dir, demanded(config.limits.photo_sandbox)),
+        Attempts(clock.now, config.server.trusted_proxies, note),
     )
 
 
@@ -293,6 +299,7 @@ def _meter(config: Config, quotas: Quotas, wall: Callable[[], float], clock: Clo
 def _archive(
     config: Config, store: AvatarStore, clock: Clock, note: Callable[[str, str], None]
 ) -> Archive:
+    consents = getattr(store, "consents", None)
     return Archive(
         config.data_dir,
         config.media.fps,
@@ -300,6 +307,7 @@ def _archive(
         note,
         photo_sha256=getattr(store, "photo_sha256", lambda avatar_id: ""),
         quotas=store.quotas,
+        withdrawn=consents.was_withdrawn if consents is not None else lambda avatar_id: False,
     )
 
 
@@ -339,6 +347,19 @@ async def _end_erased(services: Services, clock: Clock) -> None:
             await services.meter.look(services.sessions)
         except Exception:  # a disk that does not answer this time is asked again
             logger.exception("looking for erased avatars failed")
+
+
+async def finish_cut_off(services: Services, clock: Clock) -> None:
+    """Finish the recordings of a server that died; again while one runs, or the vault is shut."""
+    wait_s = _RECOVER_EVERY_S
+    while True:
+        try:
+            if not await in_daemon(services.archive.recover, "recover"):
+                return
+        except Exception:
+            logger.exception("recordings that were cut off could not be finished")
+        await clock.sleep_until(clock.now() + wait_s)
+        wait_s = min(2 * wait_s, _RECOVER_AT_LAST_S)
 
 
 def _binding(config: Config, servers: IceServers) -> Binding:

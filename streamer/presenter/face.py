@@ -32,6 +32,7 @@ class Choices:
         avatar: index of the one shown.
         mood: index of the mood.
         framing: index of the framing.
+        refusal: why a bundle may not be shown now, in a sentence; empty if it may.
         worn: indices of all avatars that were shown.
     """
 
@@ -39,10 +40,26 @@ class Choices:
     avatar: int = 0
     mood: int = 0
     framing: int = 1
+    refusal: Callable[[str], str] = lambda bundle: ""
     worn: set[int] = field(default_factory=set[int])
+    _asked: int = 0  # the last one that was asked for; it may have been refused
 
     def __post_init__(self) -> None:
         self.worn.add(self.avatar)
+        self._asked = self.avatar
+
+    def step(self) -> str:
+        """Go to the next avatar; return why it stays at the present one, or nothing.
+
+        Asked again, it goes on behind the one that was refused.
+        """
+        self._asked = (self._asked + 1) % len(self.avatars)
+        name, bundle = self.avatars[self._asked]
+        if self._asked != self.avatar and (why := self.refusal(bundle)):
+            return f"{name} is not shown: {why}"
+        self.avatar = self._asked
+        self.worn.add(self.avatar)
+        return ""
 
 
 class Face:
@@ -54,6 +71,9 @@ class Face:
         where: sentences about where picture and sound go.
         slide: told when ``n`` is pressed.
         console: where to draw.
+
+    Attributes:
+        said: what was said last of something that could not be shown; empty for nothing.
     """
 
     def __init__(
@@ -69,7 +89,7 @@ class Face:
         self._where = where
         self._slide = slide
         self._console = console or Console(stderr=True)
-        self._said = ""
+        self.said = ""
 
     def run(self, going: Callable[[], bool], keys: Keys) -> None:
         """Show and listen while ``going``."""
@@ -115,12 +135,12 @@ class Face:
             choices.framing = (choices.framing + 1) % len(FRAMINGS)
             presenter.avatar.change(self._tell, framing=FRAMINGS[choices.framing])
         elif key == "a" and len(choices.avatars) > 1 and not presenter.avatar.loading:
-            choices.avatar = (choices.avatar + 1) % len(choices.avatars)
-            choices.worn.add(choices.avatar)
-            presenter.avatar.change(self._tell, bundle=choices.avatars[choices.avatar][1])
+            before, self.said = choices.avatar, choices.step()
+            if choices.avatar != before:
+                presenter.avatar.change(self._tell, bundle=choices.avatars[choices.avatar][1])
 
     def _tell(self, sentence: str) -> None:
-        self._said = sentence
+        self.said = sentence
 
     def line(self) -> str:
         """Return the figures in one line."""
@@ -148,6 +168,6 @@ class Face:
             what += " (loading)"
         rows = [table, Text(what), *(Text(line, "dim") for line in self._where)]
         rows += [Text(problem, "yellow") for problem in presenter.problems()]
-        if self._said:
-            rows.append(Text(self._said, "yellow"))
+        if self.said:
+            rows.append(Text(self.said, "yellow"))
         return Group(*rows, Text(HELP, "dim"))

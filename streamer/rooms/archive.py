@@ -10,8 +10,10 @@ from visavis.streamer.errors import Conflict, NotFound
 from visavis.streamer.rooms.access.credentials import Credentials
 from visavis.streamer.rooms.access.tickets import Purpose
 from visavis.streamer.rooms.meeting import Meeting
+from visavis.streamer.rooms.recording.held import is_held
 from visavis.streamer.rooms.recording.opened import Opened
 from visavis.streamer.rooms.recording.recording import Recording
+from visavis.streamer.rooms.recording.recovery import Recovery
 from visavis.streamer.rooms.recording.shelf import Recordings, Shelf
 from visavis.streamer.rooms.recording.signing import Signing
 from visavis.streamer.session.quotas import Quotas
@@ -31,6 +33,7 @@ class Archive:
         note: writes ``(event, id)`` into the audit log; must not block.
         photo_sha256: hash of an avatar's photo, for manifests; empty where it is not known.
         quotas: how much somebody may have.
+        withdrawn: whether an avatar's consent was withdrawn; raises KeyMissing while nobody knows.
     """
 
     def __init__(
@@ -42,12 +45,20 @@ class Archive:
         *,
         photo_sha256: Callable[[str], str] = lambda avatar_id: "",
         quotas: Quotas | None = None,
+        withdrawn: Callable[[str], bool] = lambda avatar_id: False,
     ) -> None:
         self._recordings = Recordings(data_dir)
         self._quotas = quotas or Quotas()
         self._sign = Signing(data_dir, photo_sha256)
         self._fps, self._now, self._note = fps, now, note
         self._begun: list[Recording] = []
+        self.recover = Recovery(
+            self._recordings,
+            self._sign,
+            withdrawn,
+            note,
+            running=lambda: {one.id for one in self._running()},
+        )
 
     def begin(self, meeting: Meeting) -> Recording:
         """Begin to record a meeting.
@@ -154,6 +165,8 @@ class Archive:
     def _erase(self, shelf: Shelf) -> None:
         if any(running.id == shelf.id for running in self._running()):
             raise Conflict("Stop the recording before you erase it.")
+        if is_held(shelf.folder):
+            raise Conflict("This recording runs, or is being finished; try again in a moment.")
         self._recordings.erase(shelf)
         self._note("recording-erase", shelf.id)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
-from visavis.streamer.errors import Conflict
+from visavis.streamer.errors import Conflict, NotFound
 from visavis.streamer.rooms.access.people import Part, Person
 from visavis.streamer.rooms.audience import Audience
 from visavis.streamer.rooms.meeting import Meeting
@@ -15,6 +16,7 @@ from visavis.streamer.session.manager import OfferRequest, SessionManager
 from visavis.streamer.webrtc.sdp.signaling import Offer
 
 _ID_BYTES = 12
+UNSEEN = "This person is not to be seen just now."
 
 
 class Connector:
@@ -26,10 +28,12 @@ class Connector:
 
     Attributes:
         audience: the connections of those who have none, by id.
+        watching: stock players that watch somebody, by id, and what tells why one may not any more.
     """
 
     def __init__(self, context: SessionContext, sessions: SessionManager) -> None:
         self.audience: dict[str, Audience] = {}
+        self.watching: dict[str, Callable[[], str]] = {}
         self._context = context
         self._sessions = sessions
 
@@ -82,17 +86,33 @@ class Connector:
             await peer.end("The offer could not be answered.", "refused")
             raise
 
-    async def watch(self, member: Member | None, sdp: str) -> dict[str, Any] | None:
-        """Let a stock player watch a member; None if they are not to be seen.
+    async def watch(self, member: Member, sdp: str, unfit: Callable[[], str]) -> dict[str, Any]:
+        """Let a stock player watch a member.
+
+        Args:
+            member: who is to be seen.
+            sdp: the offer.
+            unfit: why it may not watch any more, in a sentence; empty if it may.
 
         Raises:
             VisavisError: whatever is wrong, in one sentence.
         """
-        view = getattr(member.connection, "view_id", "") if member is not None else ""
-        if not view:
-            return None
+        if not (view := getattr(member.connection, "view_id", "")):
+            raise NotFound(UNSEEN)
         viewer, answer = await self._sessions.watch(view, sdp)
+        self.watching[viewer.id] = unfit
         return _answer(viewer.id, answer)
+
+    def put_out(self) -> None:
+        """Begin to end what is watched by what does not hold any more; called often."""
+        for viewer_id, unfit in list(self.watching.items()):
+            try:
+                viewer = self._sessions.peer(viewer_id)
+            except NotFound:
+                del self.watching[viewer_id]
+                continue
+            if why := unfit():
+                viewer.end_soon(why, "token")
 
     async def stop_watching(self, pc_id: str) -> None:
         """End what :meth:`watch` began.

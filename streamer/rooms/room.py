@@ -132,6 +132,14 @@ class Room:
         self._tell({"type": "join", "person": person.describe()}, "")
         return person
 
+    def closed_to(self, who: str, link: str) -> str:
+        """Return why somebody, or all who come by a link, must stay out; empty if they need not."""
+        try:
+            self._removed.check(who, link)
+        except Forbidden as error:
+            return str(error)
+        return ""
+
     def _person(self, who: str, name: str, part: Part, host: bool, link: str) -> Person:
         self._numbers += 1
         limits, now = self.limits, self._now()

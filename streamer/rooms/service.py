@@ -20,7 +20,7 @@ from visavis.streamer.rooms.access.people import Part
 from visavis.streamer.rooms.access.standing import Standing, check_may_join
 from visavis.streamer.rooms.access.tickets import Purpose, Ticket, TicketOffice
 from visavis.streamer.rooms.archive import Archive
-from visavis.streamer.rooms.connecting import Connector
+from visavis.streamer.rooms.connecting import UNSEEN, Connector
 from visavis.streamer.rooms.door import describe_door, seat_in
 from visavis.streamer.rooms.meeting import Meeting
 from visavis.streamer.rooms.member import Member
@@ -70,7 +70,7 @@ class Rooms:
         self._archive = archive
         self._office = office
         self.keys = AvatarKeys(office)
-        self._standing = Standing(context, note)
+        self._standing = Standing(context, note, wall)
         self._wall = wall
         self._note = note
         self._clock = context.clock
@@ -99,15 +99,15 @@ class Rooms:
     async def _look_after(self) -> None:
         while True:
             await self._clock.sleep_until(self._clock.now() + _POLL_S)
+            self._connector.put_out()
             for name, meeting in list(self.meetings.items()):
                 try:
                     meeting.poll()
                 except Exception:
                     logger.exception("room %s could not be looked after", meeting.room.sitting)
-                room = meeting.room
-                idle = self._clock.now() - room.empty_since
-                if not room.people and idle > self.limits.empty_s:
-                    self._note("room-close", room.sitting)
+                idle = self._clock.now() - meeting.room.empty_since
+                if not meeting.room.people and idle > self.limits.empty_s:
+                    self._note("room-close", meeting.room.sitting)
                     del self.meetings[name]
 
     # ------------------------------------------------------------------ rooms and tickets
@@ -365,13 +365,14 @@ class Rooms:
         """
         meeting = self._open_to(name, shown)
         member = meeting.members.get(who) if meeting is not None else None
-        if shown.caller is not None and meeting is not None and member is not None:
+        if meeting is None or member is None:
+            raise NotFound(UNSEEN)
+        if shown.caller is not None:
             shown.caller.check_watches(meeting.room.find(member.id).avatar_id)
             self._standing.enters(shown, "")
-        answer = await self._connector.watch(member, sdp)
-        if answer is None:
-            raise NotFound("This person is not to be seen just now.")
-        return answer
+            CALLER.set(shown.caller)
+        unfit = self._standing.watching(shown, meeting.room.closed_to)
+        return await self._connector.watch(member, sdp, unfit)
 
     async def stop_watching(self, pc_id: str) -> None:
         """End what :meth:`watch` began.

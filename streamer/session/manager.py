@@ -333,11 +333,8 @@ class SessionManager:
         self, avatar_id: str, reason: str = "This avatar was deleted.", cause: str = "deleted"
     ) -> None:
         """End every session that shows an avatar which may not be shown, or is about to."""
-        await self._end_all(
-            [s for s in self._sessions.values() if avatar_id in s.shows()],
-            reason,
-            cause,
-        )
+        showing = [s for s in self._sessions.values() if avatar_id in s.shows()]
+        await self._end_all(showing, reason, cause)
 
     async def end_erased(
         self, missing: Callable[[Collection[str]], Awaitable[Mapping[str, str]]]
@@ -354,14 +351,16 @@ class SessionManager:
                 await self.end_avatar(avatar_id, why, cause)
 
     async def end_revoked(self, ended: Callable[[str], str]) -> None:
-        """End every session whose token was taken back or has run out.
-
-        Args:
-            ended: tells why a token does not hold any more; empty if it does.
-        """
-        for session in list(self._sessions.values()):
-            if session.caller.id and (why := ended(session.caller.id)):
-                await session.end(why, "token")
+        """End what came by a token that holds no more; ``ended`` tells why one does not."""
+        sessions, viewers = list(self._sessions.values()), list(self._viewers.values())
+        asked = {one.caller.id for one in (*sessions, *viewers)}
+        asked |= {session.agent_token for session in sessions}
+        why = {token: words for token in asked - {""} if (words := ended(token))}
+        for session in sessions:
+            if session.agent_token in why:
+                session.dismiss_agent(why[session.agent_token])
+        out = [one for one in (*sessions, *viewers) if one.caller.id in why]
+        await asyncio.gather(*(one.end(why[one.caller.id], "token") for one in out))
 
     async def close(self) -> None:
         """End all sessions."""

@@ -66,6 +66,7 @@ class Session(Peer):
         viewers: those who watch.
         pushes: endpoints that the session is pushed to.
         begun: set when the session goes live or ends.
+        agent_token: id of the token by which the program came that speaks in it, if any.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Session(Peer):
         self.viewers: set[Viewer] = set()
         self.pushes = Pushes(context.peers, context.config.server.push_to)
         self.begun = asyncio.Event()
+        self.agent_token = ""
         self._context = context
         self._ended = ended
         self._probe = probe
@@ -279,7 +281,7 @@ class Session(Peer):
         else:
             self._figures.sound(self._path.timeline)
             self._channels.control.send({"type": "stats", **self.figures()})
-            self._taping.look()
+            self._look_at_tape()
 
     # ------------------------------------------------------------------ media
 
@@ -288,10 +290,19 @@ class Session(Peer):
 
         Raises:
             Conflict: another one does, or the session is over.
+            Forbidden: its token does not let it speak as this avatar.
         """
         if self.over:
             raise Conflict("This session has ended.")
+        caller = CALLER.get()
+        caller.check_speaks(self.avatar.id)
         self._sound.join(voice)
+        self.agent_token = caller.id
+
+    def dismiss_agent(self, reason: str) -> None:
+        """Put out the program that speaks, whose token holds no more."""
+        self.agent_token = ""
+        self._sound.dismiss(reason, "token")
 
     def hear(self, samples: NDArray[np.int16], rate: int) -> None:
         """Take what the other side says, mono int16, so that the avatar listens."""
@@ -381,6 +392,13 @@ class Session(Peer):
         if self._taping.running and (why := self._context.refusal(avatar.id, "record")):
             raise Forbidden(why, code="consent")
         return avatar
+
+    def _look_at_tape(self) -> None:
+        """A consent that was renewed without recordings stops the one that runs."""
+        if self._taping.running and (why := self._context.refusal(self.avatar.id, "record")):
+            self._channels.error(Conflict(why, code="recording-stopped"))
+            self._taping.ask(self.feed, False)
+        self._taping.look()
 
     def _tape(self, message: dict[str, Any]) -> None:
         on = message.get("on") is True

@@ -9,6 +9,7 @@ from aiortc import RTCDataChannel, RTCRtpTransceiver
 from visavis.streamer.errors import BadRequest
 from visavis.streamer.session.channels.control import ControlChannel
 from visavis.streamer.session.context import SessionContext
+from visavis.streamer.trust.callers import CALLER
 from visavis.streamer.webrtc.feed import Feed, Lane
 from visavis.streamer.webrtc.peer import Peer
 from visavis.streamer.webrtc.sdp.signaling import KINDS, Offer, Section
@@ -28,6 +29,9 @@ class Viewer(Peer):
         context: what sessions share.
         feed: what is watched; None for one who is shown others' feeds later (``show``).
         ended: told once, when everything is given back.
+
+    Attributes:
+        caller: by which token they came.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Viewer(Peer):
         ended: Callable[[Viewer], None],
     ) -> None:
         super().__init__(viewer_id, context.peers)
+        self.caller = CALLER.get()
         self._context = context
         self._feed = feed
         self._ended = ended
@@ -76,7 +81,8 @@ class Viewer(Peer):
 
     async def farewell(self, reason: str, cause: str) -> None:
         """Tell the viewer why this ends."""
-        self._control.send({"type": "ended", "reason": reason, "cause": "watch"})
+        told = cause if cause == "token" else "watch"
+        self._control.send({"type": "ended", "reason": reason, "cause": told})
         await self._control.flush(_FLUSH_S)
 
     def release(self, cause: str) -> None:

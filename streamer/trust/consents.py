@@ -147,6 +147,17 @@ class Consents:
             return str(error)
         return ""
 
+    def was_withdrawn(self, avatar_id: str) -> bool:
+        """Whether an avatar's consent was withdrawn; one that nobody can rely on says nothing.
+
+        Raises:
+            KeyMissing: the vault is locked, so nobody knows.
+        """
+        try:
+            return bool(self.of(avatar_id).withdrawn)
+        except Forbidden:
+            return False
+
     def withdraw(self, avatar_id: str) -> ConsentRecord:
         """Withdraw a consent; what is live with it ends within a second.
 

@@ -17,12 +17,14 @@ from visavis.streamer.trust.marks.mark import Marking
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
 TOKEN = "a token of this server"
+MOST_VIDEO = 4_000_000
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeServing]:
     folder = tmp_path_factory.mktemp("guarded-server")
-    serving = FakeServing(folder / "data", folder / "log", VISAVIS_TOKEN=TOKEN)
+    settings = {"VISAVIS_TOKEN": TOKEN, "VISAVIS_LIMITS_VERIFY_BYTES": str(MOST_VIDEO)}
+    serving = FakeServing(folder / "data", folder / "log", **settings)
     serving.start()
     yield serving
     serving.stop()
@@ -123,3 +125,39 @@ def test_a_video_is_checked_and_axe_finds_nothing(
     assert not wide
     expected = ("401", "422")  # what /login finds out without a token, and what is no video
     assert all(any(code in said for code in expected) for said in page.complaints)
+
+
+def test_a_video_that_is_too_large_is_said_to_be(
+    guarded: FakeServing, open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(f"{guarded.url}verify#token={TOKEN.replace(' ', '%20')}")
+    large = tmp_path / "large.mp4"
+    large.write_bytes(bytes(10 * MOST_VIDEO))
+    page.set_input_files("#file", large)
+    expect(page.locator("#problem")).to_have_text(
+        "This video is larger than 4 MB, the most that is looked at here; "
+        "the command visavis verify has no such limit."
+    )
+    expect(page.locator("#drop-words")).to_have_text("Drop a video here")
+
+
+def test_who_guesses_is_told_in_words_to_wait_and_who_knows_the_token_comes_in(
+    guarded: FakeServing, open_page: OpenPage
+) -> None:
+    page = open_page(f"{guarded.url}login")
+    for number in range(12):
+        page.get_by_label("Token").fill(f"a guess, number {number}")
+        page.keyboard.press("Enter")
+        expect(page.locator("#problem")).not_to_be_empty()
+        if page.get_by_role("button", name="Continue").is_disabled():
+            break
+    said = "Too many wrong tokens came from your address; try again in"
+    expect(page.locator("#problem")).to_contain_text(said)
+    page.get_by_label("Token").fill("another")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem")).to_contain_text(said)
+    assert violations(page) == []
+    page.goto(f"{guarded.url}login")  # this machine itself is never kept out
+    page.get_by_label("Token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#avatars .card").first).to_be_visible()

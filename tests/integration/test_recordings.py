@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import shutil
 from pathlib import Path
 
 import av
@@ -12,7 +14,9 @@ import pytest
 from tests.fakes.fake_guest import Guest
 from tests.fakes.fake_microphone import FakeMicrophone, Viewer, beeps
 from tests.integration.conftest import Live, StartServer
+from tests.unit.streamer.rooms.test_recovered_recordings import cut_off
 from visavis.streamer.rooms.recording import recording as recordings_module
+from visavis.streamer.trust.marks import provenance
 
 TOKEN = "a token of the server"
 
@@ -119,3 +123,24 @@ async def test_recordings_are_the_owners(start_server: StartServer) -> None:
         for path in ("/01.mp4", "/recording.json", "/..%2f..%2frooms.key"):
             assert (await live.http.get(none + path, headers=owner)).status_code == 404
         assert (await live.http.delete(none, headers=owner)).status_code == 404
+
+
+async def test_what_a_killed_server_left_is_finished_by_the_next(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    left = await cut_off(tmp_path / "elsewhere" / "data")
+    shutil.copytree(left.folder.parent, tmp_path / "recordings")
+    async with start_server() as live:
+        async with asyncio.timeout(20):
+            while True:
+                (take,) = (await live.http.get("/api/recordings")).json()["recordings"]
+                if take["problem"]:
+                    break
+                await asyncio.sleep(0.05)
+        assert take["id"] == left.id and take["seconds"] >= 2.9
+        assert take["files"][0]["signed"] is provenance.available()
+        url = f"/api/recordings/{take['id']}"
+        answer = await live.http.get(f"{url}/{take['files'][0]['file']}")
+        with av.open(io.BytesIO(answer.content)) as film:
+            assert len(list(film.decode(video=0))) >= 70
+        assert (await live.http.delete(url)).status_code == 204

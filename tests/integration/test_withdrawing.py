@@ -11,6 +11,7 @@ from tests.integration.conftest import StartServer
 from tests.integration.test_erasing import causes, live_viewer
 from visavis.streamer.avatars.store import AvatarStore
 from visavis.streamer.config import LimitsConfig
+from visavis.streamer.trust.consent import Terms
 
 
 async def test_withdrawing_ends_the_session_and_nobody_can_begin(
@@ -47,3 +48,23 @@ async def test_withdrawing_ends_the_session_and_nobody_can_begin(
         assert refused.status_code == 403 and refused.json()["code"] == "consent-withdrawn"
         await first.close()
         await second.close()
+
+
+async def test_who_agrees_no_longer_to_recordings_is_recorded_no_longer(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    ada = put_avatar(tmp_path, "a", "Ada", "#777777").id
+    store = AvatarStore(tmp_path, LimitsConfig(), 256)
+    async with start_server(store=store) as server:
+        viewer = await live_viewer(server, ada)
+        await viewer.send(type="record", on=True)
+        await viewer.until(lambda: viewer.of("recorded"))
+        beside = AvatarStore(tmp_path, LimitsConfig(), 256)
+        beside.consents.give(beside.get(ada), Terms(purposes=("call",)))
+        await viewer.until(lambda: viewer.of("error"), 3.0)
+        assert viewer.of("error")[0]["code"] == "recording-stopped"
+        assert "does not cover recording" in viewer.of("error")[0]["message"]
+        await viewer.until(lambda: viewer.of("recording")[-1]["stage"] == "off")
+        frames = len(viewer.frames)
+        await viewer.until(lambda: len(viewer.frames) > frames + 10)
+        await viewer.close()

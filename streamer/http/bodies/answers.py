@@ -17,6 +17,8 @@ from starlette.requests import ClientDisconnect
 from visavis.streamer.errors import (
     AtCapacity,
     BadRequest,
+    NotFound,
+    TooManyTries,
     TooSlow,
     Unauthorized,
     UnsupportedMedia,
@@ -48,6 +50,7 @@ _PAGE: Final = """<!doctype html>
 </html>
 """
 _PARSED: Final = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+_API: Final = "/api/"
 _NEVER_SENT: Final = 400  # to a client that has gone
 DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": {"model": ErrorAnswer, "description": "It cannot be done; the sentence says why."},
@@ -58,7 +61,7 @@ DESCRIBED: Final[dict[int | str, dict[str, Any]]] = {
 def error_answer(error: VisavisError) -> JSONResponse:
     """Return an error as it is served."""
     headers: dict[str, str] = {}
-    if isinstance(error, AtCapacity):
+    if isinstance(error, AtCapacity | TooManyTries):
         headers["Retry-After"] = str(error.retry_after_s)
     elif isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
@@ -83,8 +86,11 @@ def handle_errors(app: FastAPI, count: Callable[[int], None]) -> None:
     """
 
     @app.exception_handler(VisavisError)
-    async def known(request: Request, error: VisavisError) -> JSONResponse:
+    async def known(request: Request, error: VisavisError) -> Response:
         count(error.status)
+        path = str(request.scope["path"]).removeprefix(_root(request.scope))
+        if isinstance(error, NotFound) and _is_opened(request) and not path.startswith(_API):
+            return _page(request.scope, 404, str(error))
         return error_answer(error)
 
     @app.exception_handler(RequestValidationError)
@@ -96,7 +102,7 @@ def handle_errors(app: FastAPI, count: Callable[[int], None]) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
         count(error.status_code)
-        if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+        if error.status_code == 404 and _is_opened(request):
             return _page(request.scope, 404, _BY_STATUS[404][1])
         if isinstance(error.__cause__, VisavisError):  # FastAPI wraps what reading a body raises
             return error_answer(error.__cause__)
@@ -114,6 +120,11 @@ def handle_errors(app: FastAPI, count: Callable[[int], None]) -> None:
         return _json(500, "internal", "Something went wrong on the server.")
 
 
+def _is_opened(request: Request) -> bool:
+    """Whether a browser opens an address as a page."""
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
+
+
 def refusal_for(
     error: VisavisError, scope: MutableMapping[str, Any], accept: str
 ) -> JSONResponse | HTMLResponse:
@@ -128,10 +139,15 @@ def refusal_for(
     return error_answer(error)
 
 
+def _root(scope: MutableMapping[str, Any]) -> str:
+    """Return below what path this server lies; what is mounted in it has a root of its own."""
+    return str(scope.get("app_root_path", scope.get("root_path", ""))).rstrip("/")
+
+
 def _page(
     scope: MutableMapping[str, Any], status: int, words: str, *, sign_in: bool = False
 ) -> HTMLResponse:
-    home = html.escape(str(scope.get("root_path", "")).rstrip("/") + "/")  # behind a proxy's path
+    home = html.escape(_root(scope) + "/")  # behind a proxy's path
     ways = [("", "All avatars"), ("call/", "Calls")]
     links = " \u00b7 ".join(
         f'<a href="{home}{path}">{name}</a>'

@@ -19,6 +19,7 @@ from visavis.streamer.http.bodies.forms import describe_form, read_photo
 from visavis.streamer.http.bodies.schemas import Avatar, Candidates, Done, IceServer, Id, Mood
 from visavis.streamer.http.routes.recordings import FRESH, Recordings, send_file
 from visavis.streamer.http.routes.services import Served, ice_servers
+from visavis.streamer.http.security.guard import bearer_of, host_of
 from visavis.streamer.rooms.access.credentials import Credentials, Entry
 from visavis.streamer.rooms.access.people import Part
 from visavis.streamer.rooms.access.tickets import Purpose
@@ -152,15 +153,15 @@ def _hall(served: Served) -> Rooms:
     return served.rooms
 
 
-def _bearer(request: Request) -> str:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    return given.strip() if scheme.lower() == "bearer" else ""
+async def _credentials(served: Served, request: Request) -> Credentials:
+    """Read the bearer: the server's token, or a ticket; wrong ones are counted."""
+    given = bearer_of(request.headers)
+    with served.attempts.checking(host_of(request.scope), given):
+        return _read(served, given)
 
 
-def _credentials(served: Served, request: Request) -> Credentials:
-    """Read the bearer: the server's token, or a ticket."""
+def _read(served: Served, given: str) -> Credentials:
     token = served.config.server.token
-    given = _bearer(request)
     if token and hmac.compare_digest(given.encode(), token.encode()):
         return Credentials(True)
     tokens = getattr(served.avatars, "tokens", None)
@@ -301,7 +302,9 @@ async def erase_avatar(
     served: Served, rooms: Hall, request: Request, room: str, avatar_id: str
 ) -> Response:
     """Erase an avatar that was made on the way in; the bearer is its key."""
-    rooms.keys.check(avatar_id, _bearer(request))
+    given = bearer_of(request.headers)
+    with served.attempts.checking(host_of(request.scope), given):
+        rooms.keys.check(avatar_id, given)
     await served.avatars.retire(avatar_id, served.sessions.end_avatar)
     return Response(status_code=204)
 

@@ -15,6 +15,7 @@ from visavis.streamer.avatars.showing import PhotoOpener
 from visavis.streamer.config import Config
 from visavis.streamer.errors import NotFound
 from visavis.streamer.http.bodies.schemas import IceServers as IceServersAnswer
+from visavis.streamer.http.security.attempts import Attempts
 from visavis.streamer.metrics import Metrics
 from visavis.streamer.rooms.archive import Archive
 from visavis.streamer.rooms.service import Rooms
@@ -50,6 +51,7 @@ class Services:
     opener: PhotoOpener
     meter: Meter
     detector: Detector
+    attempts: Attempts  # wrong tokens
     # Photos stay in memory while they come in, so only so many may come in at a time.
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UPLOADS))
 

@@ -30,6 +30,7 @@ from visavis.streamer.errors import (
 from visavis.streamer.hosts import is_loopback
 from visavis.streamer.http.bodies.answers import refusal_for
 from visavis.streamer.http.bodies.forms import FORM_SLACK
+from visavis.streamer.http.security.attempts import Attempts
 from visavis.streamer.trust.callers import CALLER, OWNER
 from visavis.streamer.trust.tokens import PREFIX, Tokens
 
@@ -39,8 +40,10 @@ SMALL_BODY: Final = 64 * 1024
 OPEN_PATHS: Final = frozenset(
     {"/", "/call", "/client.js", "/healthz", "/login", "/verify", "/visavis-ca.crt"}
 )
-# A view id is what lets one watch, and nothing else: whoever is given one needs no token.
-OPEN_FOLDERS: Final = ("/static/", "/stage/", "/call/", "/api/whep/")
+# A view id is what lets one watch, and nothing else: whoever is given one needs no token. Who
+# brings one all the same watches by it, and for as long as it holds.
+WHEP: Final = "/api/whep/"
+OPEN_FOLDERS: Final = ("/static/", "/stage/", "/call/", WHEP)
 SELF_GUARDED: Final = "/api/rooms/"  # an invitation or a seat opens these; see room_routes
 VERIFY: Final = "/api/verify"
 _PHOTOS: Final = ("/api/avatars", "/api/avatars/photo")
@@ -96,6 +99,7 @@ class Guard:
         config: origins, token and limits.
         refused: told the status of every refusal.
         tokens: for others than the owner.
+        attempts: counts wrong tokens.
     """
 
     def __init__(
@@ -104,7 +108,9 @@ class Guard:
         config: Config,
         refused: Callable[[int], None],
         tokens: Tokens | None = None,
+        attempts: Attempts | None = None,
     ) -> None:
+        self._attempts = attempts or Attempts(lambda: 0.0)
         self._app = app
         self._config = config
         self._refused = refused
@@ -140,8 +146,8 @@ class Guard:
             if scope["method"] not in _SAFE:
                 self._check_origin(scope, headers, bool(allowed))
             self._check_token(scope, headers)
-            limit = self._body_limit(scope)
-            _check_length(headers, limit)
+            limit, path = self._body_limit(scope), _route_path(scope)
+            _check_length(headers, limit, path)
         except VisavisError as error:
             self._refused(error.status)
             answer = refusal_for(error, scope, headers.get("accept", ""))
@@ -151,7 +157,7 @@ class Guard:
             scope = {**scope, "method": "GET"}
             send_safely = _without_body(send_safely)
         within_s = self._config.server.body_timeout_s
-        await self._app(scope, _limited(receive, limit, within_s), send_safely)
+        await self._app(scope, _limited(receive, limit, within_s, path), send_safely)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send, allowed: bool) -> None:
         """Check a WebSocket, which every page may open wherever it comes from."""
@@ -207,20 +213,24 @@ class Guard:
     def _check_token(self, scope: Scope, headers: Headers) -> None:
         """Find out who asks, and whether they may; routes read it from ``CALLER``."""
         CALLER.set(OWNER)
-        token, path = self._config.server.token, _route_path(scope)
+        path, given = _route_path(scope), bearer_of(headers)
         if path == VERIFY and self._config.trust.open_detector:
             return
-        if path in OPEN_PATHS or path.startswith((*OPEN_FOLDERS, SELF_GUARDED)):
+        named = self._tokens is not None and given.startswith(PREFIX)
+        if not (named and path.startswith(WHEP)) and (
+            path in OPEN_PATHS or path.startswith((*OPEN_FOLDERS, SELF_GUARDED))
+        ):
             return
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        given = given.strip() if scheme.lower() == "bearer" else ""
-        if self._tokens is not None and given.startswith(PREFIX):
-            caller = self._tokens.read(given).caller
+        if named:
+            with self._attempts.checking(host_of(scope), given):
+                caller = self._tokens.read(given).caller  # type: ignore[union-attr]
             caller.check_route(str(scope.get("method", "GET")), path)
             CALLER.set(caller)
-        elif token and not hmac.compare_digest(given.encode(), token.encode()):
-            wrong, missing = "This token is not one of this server's.", "an access token."
-            raise Unauthorized(wrong if given else f"This server asks for {missing}")
+        elif token := self._config.server.token:
+            with self._attempts.checking(host_of(scope), given):
+                if not hmac.compare_digest(given.encode(), token.encode()):
+                    wrong, missing = "This token is not one of this server's.", "an access token."
+                    raise Unauthorized(wrong if given else f"This server asks for {missing}")
 
     def _body_limit(self, scope: Scope) -> int:
         limits, path = self._config.limits, _route_path(scope)
@@ -248,19 +258,41 @@ def _below(scope: Scope, prefix: str) -> Scope:
     return {**scope, "root_path": prefix, "path": path}
 
 
+def bearer_of(headers: Headers) -> str:
+    """Return the token that a request carries; empty where it carries none."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def host_of(scope: Scope) -> str:
+    """Return the client's address, behind a trusted proxy the one that it names."""
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
 def _route_path(scope: Scope) -> str:
     return str(scope["path"].removeprefix(scope.get("root_path", "")))
 
 
-def _check_length(headers: Headers, limit: int) -> None:
+def _check_length(headers: Headers, limit: int, path: str) -> None:
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()):
         raise BadRequest("The content length is not a number.")
     if len(length) > 18 or int(length) > limit:
-        raise TooLarge(f"The request is larger than {limit // 1000} kB.")
+        raise _too_large(limit, path)
 
 
-def _limited(receive: Receive, limit: int, within_s: float) -> Receive:
+def _too_large(limit: int, path: str) -> TooLarge:
+    size = f"{limit // 1000} kB" if limit < 1_000_000 else f"{limit / 1e6:.3g} MB"
+    if path == VERIFY:
+        return TooLarge(
+            f"This video is larger than {size}, the most that is looked at here; "
+            "the command visavis verify has no such limit."
+        )
+    return TooLarge(f"What was sent is larger than {size}, the most that is taken here.")
+
+
+def _limited(receive: Receive, limit: int, within_s: float, path: str) -> Receive:
     """Stop reading a body that turns out longer, or slower, than it may be."""
     read, whole = 0, False
     deadline = asyncio.get_running_loop().time() + within_s
@@ -278,7 +310,7 @@ def _limited(receive: Receive, limit: int, within_s: float) -> Receive:
             whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > limit:
-                raise TooLarge(f"The request is larger than {limit // 1000} kB.")
+                raise _too_large(limit, path)
         return message
 
     return limited

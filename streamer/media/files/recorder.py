@@ -85,6 +85,14 @@ class Recorder:
         except queue.Full:
             self.dropped += 1
 
+    def stop(self, why: str) -> None:
+        """Write nothing more; what was written before stays. Any thread may ask.
+
+        Args:
+            why: a sentence.
+        """
+        self.problem = self.problem or f"The recording {self._path.name} has stopped: {why}"
+
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
             if self.problem:

@@ -29,11 +29,18 @@ class Standing:
     Args:
         context: the server's.
         note: writes ``(event, id)`` into the audit log; must not block.
+        wall: UNIX time in seconds.
     """
 
-    def __init__(self, context: SessionContext, note: Callable[[str, str], object]) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        note: Callable[[str, str], object],
+        wall: Callable[[], float],
+    ) -> None:
         self._context = context
         self._note = note
+        self._wall = wall
 
     def invitation(self, shown: Credentials, avatar_id: str) -> Bound:
         """Return what a new invitation is bound to; who is bound binds those they invite.
@@ -64,6 +71,38 @@ class Standing:
             self._context.tokens.use_up(shown.caller)
             self._note("token-use", shown.caller.id)
         return replace(bound, link=bound.link or link)
+
+    def watching(
+        self, shown: Credentials, closed_to: Callable[[str, str], str]
+    ) -> Callable[[], str]:
+        """Return what tells why a stock player may not watch any more; empty while it may.
+
+        A token is looked after where sessions are; this is about an invitation, and about a seat.
+
+        Args:
+            shown: by what it comes.
+            closed_to: why the room is closed to somebody, and to who comes by a link.
+
+        Raises:
+            Forbidden: it may not begin.
+        """
+        ticket = shown.ticket
+        if ticket is None:
+            return lambda: ""
+        seated = ticket.purpose is Purpose.SEAT
+        who, link = (ticket.holder, ticket.bound.link) if seated else ("", ticket.holder)
+
+        def unfit() -> str:
+            if ticket.expires <= self._wall():
+                return "This invitation has expired; ask for a new one."
+            tokens, token = self._context.tokens, ticket.bound.token
+            if token and tokens is not None and (why := tokens.ended(token)):
+                return why
+            return closed_to(who, link)
+
+        if why := unfit():
+            raise Forbidden(why, code="removed")
+        return unfit
 
     def caller(self, person: Person) -> Caller:
         """Return as whom somebody in a call begins a session."""

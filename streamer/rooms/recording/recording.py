@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import logging
 import queue
@@ -16,6 +17,7 @@ import av
 
 from visavis.streamer.errors import VisavisError
 from visavis.streamer.rooms.recording.film import Film, suffix_for
+from visavis.streamer.rooms.recording.held import held
 from visavis.streamer.rooms.recording.shelf import RecordedFile, Shelf
 from visavis.streamer.trust.sealed_stream import SealedStream
 
@@ -160,7 +162,10 @@ class Recording:
         self._written = self._count = 0
         self.over = False
         shelf.agreed |= agreed()
-        shelf.save()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(held(shelf.folder))  # before anybody can find it
+            shelf.save()
+            self._held = stack.pop_all()
         self._writer.start()
 
     @property
@@ -199,12 +204,13 @@ class Recording:
 
     def finished(self, name: str, file: io.RawIOBase | None) -> None:
         """Take that a file is closed: sign it, and keep what it must be to be whole; the writer."""
-        if isinstance(file, SealedStream):
-            self._shelf.note(name, size=file.size, index=file.index)
+        # What is saved in between must not know the size of a file that is replaced then.
         if not (self._shelf.folder / name).exists():  # its avatar was erased meanwhile
             self._shelf.files[:] = [known for known in self._shelf.files if known.file != name]
         elif self._sign(self._shelf, name):
             self._shelf.note(name, signed=True)
+        elif isinstance(file, SealedStream):
+            self._shelf.note(name, size=file.size, index=file.index)
 
     def write(self, work: Callable[[], None]) -> None:
         """Have something written after what waits."""
@@ -245,5 +251,10 @@ class Recording:
         self._tracks.clear()
         self._shelf.seconds = round(self._now() - self._began, 1)
         self._shelf.problem = problem
-        self._writer.put(self._shelf.save)
+        self._writer.put(self._close)
         await asyncio.to_thread(self._writer.finish)
+        self._held.close()
+
+    def _close(self) -> None:
+        self._shelf.over = True
+        self._shelf.save()

@@ -91,6 +91,7 @@ class Shelf:
         agreed: ids of those in it, who may fetch it.
         files: its files.
         owner: whose quota it counts for.
+        over: every file of it is finished; otherwise it runs, or its server died.
         vault: that seals it, if it is there.
         key: of what is known about it; None where there is no vault.
     """
@@ -104,6 +105,7 @@ class Shelf:
     agreed: set[str] = field(default_factory=set[str])
     files: list[RecordedFile] = field(default_factory=list[RecordedFile])
     owner: str = ""
+    over: bool = False
     vault: Vault | None = None
     key: bytes | None = None
     _changing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -136,6 +138,7 @@ class Shelf:
             "agreed": sorted(self.agreed),
             "files": files,
             "owner": self.owner,
+            "over": self.over,
         }
         data = json.dumps(values, ensure_ascii=False).encode()
         if self.key is None:
@@ -374,6 +377,7 @@ class Recordings:
             ]
             agreed = {str(who) for who in values.pop("agreed")}
             values.pop("folder")
+            values.setdefault("over", values["seconds"] > 0)  # nobody wrote it down before
             return Shelf(folder, agreed=agreed, files=files, vault=self._vault, key=key, **values)
         except (OSError, Unsealable, ValueError, KeyError, TypeError, AttributeError) as error:
             logger.warning("skipping the damaged recording %s: %s", folder.name, error)

@@ -87,6 +87,8 @@ class Signing:
             )  # fmt: skip
         with shelf.make(f"{name}.c2pa") as out:
             out.write(manifest)
+        if opened.stream is not None:
+            shelf.note(name, size=opened.stream.size, index=opened.stream.index)
 
 
 class _Nowhere(io.RawIOBase):

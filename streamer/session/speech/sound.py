@@ -177,6 +177,12 @@ class SessionSound:
         if self._agent is not None:
             self._agent.tell({"type": "ended", "reason": reason, "cause": cause})
 
+    def dismiss(self, reason: str, cause: str) -> None:
+        """Tell the agent why it may not speak any more, and hear it no more."""
+        if self._agent is not None:
+            self.farewell(reason, cause)
+            self.leave(self._agent)
+
     async def first_picture(self) -> None:
         """Wait until the agent has a picture: what is said before would be said in the dark.
 

@@ -97,6 +97,40 @@ def test_sums_are_signed_and_a_changed_one_is_found(tmp_path: Path) -> None:
     assert verified(folder, allowed["key"])
 
 
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_a_releaser_s_key_is_made_and_published_as_it_is_written(tmp_path: Path) -> None:
+    """The commands of SECURITY.md, one after the other, but for where the key lies."""
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    block = next(
+        part for part in re.findall(r"```sh\n(.*?)```", text, re.S) if "-t ed25519" in part
+    )
+    make, publish, release = block.strip().splitlines()
+    key = tmp_path / "visavis-release"
+    for line in (make.replace("-C", "-N '' -q -C"), publish):
+        command = line.replace("~/.ssh/visavis-release", str(key))
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True, timeout=60)
+    allowed = tmp_path / "allowed_signers"
+    assert allowed.read_text().startswith("releases ssh-ed25519 ")
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    (folder / "SHA256SUMS").write_text(f"{'ab' * 32}  visavis-1.0-py3-none-any.whl\n")
+    assert release == "make release SIGNING_KEY=~/.ssh/visavis-release"
+    assert signed(folder, key).returncode == 0 and verified(folder, allowed)
+
+
+def test_no_key_is_published_yet_and_nothing_says_that_one_is() -> None:
+    """Who publishes one changes SECURITY.md, and this test with it."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout
+    assert not re.search(r"allowed_signers|SHA256SUMS|\.sig$|\.pub$", listed, re.M)
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    texts = {path.name: path.read_text("utf-8") for path in documents}
+    assert "**No key is published, and no release has been signed yet.**" in texts["SECURITY.md"]
+    for name, text in texts.items():
+        assert not re.search(r"ssh-(ed25519|rsa) AAAA", text), name
+        claims = re.findall(r"releases? (?:is|are) signed|signed releases? (?!checksums)", text)
+        assert not claims, (name, claims)
+
+
 def test_without_a_key_it_says_that_nothing_is_signed(tmp_path: Path) -> None:
     done = subprocess.run(
         ["make", "-s", "sign", f"SIGN_IN={tmp_path}", "SIGNING_KEY="],

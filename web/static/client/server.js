@@ -86,7 +86,8 @@ async function errorFrom(response) {
   const code = text(said.code) || fallback;
   const message = text(said.error) || words;
   if (status === 413 || status === 422) return new CallError("refused", message, { status, reason: code });
-  if (status !== 503) return new CallError(status >= 500 ? "server" : code, message, { status });
+  const waits = status === 503 || (status === 429 && response.headers.has("Retry-After"));
+  if (!waits) return new CallError(status >= 500 ? "server" : code, message, { status });
   const retryAfterS = Math.max(1, Number(response.headers.get("Retry-After")) || RETRY_AFTER_S);
   return new CallError(code, message, { status, retryAfterS });
 }

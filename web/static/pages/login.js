@@ -15,6 +15,21 @@ function refuse(error) {
   byId("problem").textContent = known;
   input.setAttribute("aria-invalid", "true");
   input.focus();
+  if (error.code === "too-many-tries") wait(error.retryAfterS);
+}
+
+/** Take no token for as long as the server looks at none. */
+function wait(seconds) {
+  byId("continue").disabled = true;
+  setTimeout(() => {
+    byId("continue").disabled = false;
+    clearProblem();
+  }, seconds * 1000);
+}
+
+function clearProblem() {
+  byId("problem").textContent = "";
+  input.removeAttribute("aria-invalid");
 }
 
 /** Go on with a token, or find out why not. */
@@ -46,10 +61,7 @@ byId("login").addEventListener("submit", (event) => {
 });
 // A browser would send the form itself, and lose what was typed, until somebody listens.
 input.disabled = byId("continue").disabled = false;
-input.addEventListener("input", () => {
-  byId("problem").textContent = "";
-  input.removeAttribute("aria-invalid");
-});
+input.addEventListener("input", () => byId("continue").disabled || clearProblem());
 
 if (new URLSearchParams(location.search).has("out")) notice(byId("note"), "You are signed out.", { calm: true });
 const known = knownToken();

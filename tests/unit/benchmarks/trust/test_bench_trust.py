@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from pathlib import Path
 
@@ -96,3 +97,32 @@ def test_real_and_drawn_videos_are_counted_apart(tmp_path: Path) -> None:
     said = summary(alarms.scores(tmp_path))
     assert (said["real"]["above_threshold"], said["real"]["false_alarms"]) == (1, 0)
     assert (said["drawn"]["above_threshold"], said["drawn"]["false_alarms"]) == (0, 1)
+
+
+def test_what_is_written_of_the_watermark_is_what_was_measured() -> None:
+    """The table of docs/trust.md, and README's sum of it, against the recorded figures."""
+    root = Path(__file__).resolve().parents[4]
+    rows = json.loads((root / "benchmarks/results/trust.json").read_text())["table"]
+    measured = {(row["exit"], row["attack"]): row for row in rows}
+    text = (root / "docs/trust.md").read_text("utf-8")
+    lines = [
+        line.strip("| ").split(" | ")
+        for line in text.splitlines()
+        if " of " in line or "read back;" in line
+    ]
+    [head] = [line[1:] for line in lines if line[0].startswith("read back; wrong bits")]
+    written = {}
+    for attack, *cells in (line for line in lines if line[0] in table.ATTACKS):
+        for way, cell in zip(head, cells, strict=True):
+            written[way, attack] = cell
+    assert set(written) == set(measured) and len(written) == len(head) * len(table.ATTACKS)
+    for place, cell in written.items():
+        row = measured[place]
+        wrong = row["bit_error"]
+        said = f"{row['read']} of {row['n']}; {100 * wrong['p50']:.1f} / {100 * wrong['p95']:.1f} %"
+        assert cell == said, place
+    readme = " ".join((root / "README.md").read_text("utf-8").split())
+    found = re.search(r"watermark was read back in (\d+) of (\d+) clips[^(]*\(([^)]*)\)", readme)
+    assert found is not None
+    live = [row for row in rows if row["exit"].startswith("live") or "file" in found[3]]
+    assert [int(found[1]), int(found[2])] == [sum(r[k] for r in live) for k in ("read", "n")]

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+import json
+import logging
+import os
+import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -165,6 +171,14 @@ async def test_what_is_no_video_is_one_sentence(http: httpx.AsyncClient, tmp_pat
         assert answer.json()["error"].count(".") == 1 and "/proc" not in answer.text
     large = await send(http, bytes(1_000_001))
     assert (large.status_code, large.json()["code"]) == (413, "too-large")
+    assert large.json()["error"] == (
+        "This video is larger than 1 MB, the most that is looked at here; "
+        "the command visavis verify has no such limit."
+    )
+    elsewhere = await http.post(
+        "/api/offer", content=bytes(2_000_000), headers=bearer(SERVER_TOKEN)
+    )
+    assert elsewhere.json()["error"].startswith("What was sent is larger than 1")
 
 
 async def test_one_at_a_time_and_not_for_ever(
@@ -178,6 +192,91 @@ async def test_one_at_a_time_and_not_for_ever(
     monkeypatch.setattr(verifying, "_WITHIN_S", 0.01)
     slow = await send(http, b"x")
     assert (slow.status_code, slow.json()["code"]) == (422, "too-long")
+
+
+PROBE = """
+import json, socket, subprocess, sys
+from pathlib import Path
+from visavis.streamer.avatars.sandbox import ProcessLimits, confine
+job, secrets = json.loads(sys.argv[1]), sys.argv[2:]
+limits = ProcessLimits(**job["limits"])
+readable, writable = [Path(p) for p in job["readable"]], [Path(job["folder"])]
+held = confine(limits, readable=readable, writable=writable)
+def tried(act):
+    try:
+        act()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+said = {Path(p).name: tried(lambda: open(p, "rb").read()) for p in secrets}
+said["network"] = tried(lambda: socket.create_connection(("127.0.0.1", 9), 1))
+said["program"] = tried(lambda: subprocess.run(["/bin/true"]))
+print(json.dumps([list(held), said]))
+"""
+
+
+def secrets_of(data: Path) -> list[Path]:
+    return [*data.glob("trust/*.key"), *data.glob("avatars/*/record.json")]
+
+
+async def test_who_takes_the_child_over_that_reads_a_video_gets_no_key_and_no_way_out(
+    http: httpx.AsyncClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watermark_key(tmp_path)
+    secrets = secrets_of(tmp_path)
+    assert len(secrets) >= 3
+    real, asked = asyncio.create_subprocess_exec, []
+
+    async def seen(*command: str, **more: Any) -> Any:
+        asked.append((command, more))
+        return await real(*command, **more)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", seen)
+    monkeypatch.setenv("VISAVIS_TOKEN", SERVER_TOKEN)
+    assert (await send(http, b"no video")).status_code == 422
+    [(command, more)] = asked
+    job = json.loads(command[-1])
+    assert SERVER_TOKEN not in str(more["env"])
+    os.mkdir(job["folder"])
+    probe = await real(
+        sys.executable, "-P", "-B", "-c", PROBE, command[-1], *map(str, secrets),
+        stdout=asyncio.subprocess.PIPE, env=more["env"], cwd=job["folder"],
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(probe.communicate(), 60)
+    shutil.rmtree(job["folder"], ignore_errors=True)
+    held, said = json.loads(out)
+    if not {"files", "network-namespace", "syscalls"} <= set(held):
+        pytest.skip(f"this kernel grants {', '.join(held)} only")
+    assert "done" not in said.values(), said
+
+
+async def test_no_token_is_ever_in_the_log(
+    app: Any, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    text, _ = app.state.services.avatars.tokens.create("watch", 60)
+    wrong = "a wrong one, which may be somebody's right one elsewhere"
+    for token in (SERVER_TOKEN, text, wrong, f"{text[:-1]}x"):
+        for _ in range(11):
+            await http.get("/api/me", headers=bearer(token))
+    assert "wrong tokens" in caplog.text, "it is read at all"
+    for token in (SERVER_TOKEN, text, wrong):
+        assert token not in caplog.text and token[-16:] not in caplog.text
+
+
+async def test_the_server_s_token_is_compared_in_constant_time(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, compared = hmac.compare_digest, []
+
+    def compare(one: Any, other: Any) -> bool:
+        compared.append({one, other})
+        return real(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for path in ("/api/me", "/api/rooms/tea"):
+        await http.get(path, headers=bearer("wrong"))
+    assert compared.count({b"wrong", SERVER_TOKEN.encode()}) == 2
 
 
 @pytest.mark.parametrize(

@@ -412,6 +412,22 @@ async def test_a_browser_gets_a_page_where_there_is_none(http: httpx.AsyncClient
     assert program.json()["code"] == "not-found"
 
 
+async def test_a_page_that_is_not_here_is_a_page_and_an_answer_that_is_not_here_is_none(
+    tmp_path: Path,
+) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with client(tmp_path, root_path="/avatars") as http:
+        for path in ("/avatars/visavis-ca.crt", "/avatars/nothing", "/avatars/static/nothing.css"):
+            page = await http.get(path, headers=browser)
+            assert page.status_code == 404 and "<h1>" in page.text, path
+            assert 'href="/avatars/"' in page.text and "<script" not in page.text
+            assert "frame-ancestors 'self'" in page.headers["content-security-policy"]
+            assert (await http.get(path, headers={"accept": "application/json"})).json()["code"]
+        answer = await http.get("/avatars/api/avatars/nobody", headers=browser)
+        assert (answer.status_code, answer.json()["code"]) == (404, "unknown-avatar")
+        assert (await http.post("/avatars/nothing", headers=browser)).json()["code"] == "not-found"
+
+
 @pytest.mark.parametrize("seconds", ["x", "1e999999", "", "9" * 30])
 async def test_a_wrong_parameter_is_told_in_our_words(
     http: httpx.AsyncClient, seconds: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,11 +15,13 @@ import pytest
 from tests.unit.streamer.trust.test_tokens import SERVER_TOKEN, bearer
 from visavis.streamer.avatars.store import AvatarStore
 from visavis.streamer.config import Config, QuotasConfig, ServerConfig
-from visavis.streamer.errors import Forbidden, Unauthorized
+from visavis.streamer.errors import Forbidden, NotFound, Unauthorized
 from visavis.streamer.http.app import create_app
 from visavis.streamer.http.routes.services import Services
 from visavis.streamer.rooms.access.bound import Bound
+from visavis.streamer.rooms.access.standing import Standing
 from visavis.streamer.rooms.access.tickets import Purpose, TicketOffice
+from visavis.streamer.rooms.connecting import Connector
 from visavis.streamer.session.manager import OfferRequest
 from visavis.streamer.trust.callers import CALLER
 from visavis.streamer.trust.consent import Terms
@@ -174,6 +178,73 @@ async def test_withdrawing_puts_one_out_of_a_call_and_keeps_the_others(
         back = await enter(http, seat["seat"], seat=seat["seat"])
         assert back.status_code in (401, 403), back.json()
     assert await half_a_second() == {host["id"]} and not lines[host["id"]].ended
+
+
+async def test_a_stock_player_watches_for_as_long_as_what_it_came_by_holds(
+    http: httpx.AsyncClient, served: Services, store: AvatarStore
+) -> None:
+    host = (await enter(http, SERVER_TOKEN)).json()
+    tickets = [(await invited(http, purpose="watch", lasts_s=60)).json()["ticket"]]
+    tickets += [(await invited(http, purpose="watch")).json()["ticket"] for _ in "ab"]
+    text, record = store.tokens.create("watch", 60)
+    by_token = (await enter(http, text)).json()
+    removed = (await enter(http, tickets[1])).json()
+    shown = [served.rooms.credentials(False, ticket) for ticket in (*tickets, by_token["seat"])]
+    room, now = served.rooms.meetings["tea"].room, [time.time()]
+    context: Any = SimpleNamespace(tokens=store.tokens)
+    standing = Standing(context, lambda event, who: None, lambda: now[0])
+    unfit = [standing.watching(one, room.closed_to) for one in shown]
+    assert [why() for why in unfit] == ["", "", "", ""]
+    room.remove(host["id"], removed["id"])
+    store.tokens.revoke(record.id)
+    now[0] += 61
+    assert [why() for why in unfit] == [
+        "This invitation has expired; ask for a new one.",
+        "The host has closed this link; ask for a new one.",
+        "",
+        "This token has been taken back.",
+    ]
+    with pytest.raises(Forbidden, match="closed this link"):
+        standing.watching(shown[1], room.closed_to)
+
+
+async def test_who_may_not_watch_any_more_is_put_out() -> None:
+    ended: list[tuple[str, str, str]] = []
+
+    class Player:
+        def __init__(self, name: str) -> None:
+            self.id = self.name = name
+
+        def end_soon(self, reason: str, cause: str) -> None:
+            ended.append((self.name, reason, cause))
+
+    class Sessions:
+        def __init__(self) -> None:
+            self.there = {name: Player(name) for name in "ab"}
+
+        async def watch(self, view: str, sdp: str) -> tuple[Player, str]:
+            return self.there[sdp], "answer"
+
+        def peer(self, name: str) -> Player:
+            if name not in self.there:
+                raise NotFound("There is no such session.")
+            return self.there[name]
+
+    sessions, why = Sessions(), {"a": "", "b": ""}
+    context: Any = SimpleNamespace()
+    connector = Connector(context, sessions)  # type: ignore[arg-type]
+    member: Any = SimpleNamespace(connection=SimpleNamespace(view_id="v"))
+    for name in "ab":
+        answer = await connector.watch(member, name, lambda name=name: why[name])
+        assert answer["pc_id"] == name
+    connector.put_out()
+    assert ended == []
+    why["b"] = "No more."
+    connector.put_out()
+    assert ended == [("b", "No more.", "token")]
+    del sessions.there["b"]
+    connector.put_out()
+    assert list(connector.watching) == ["a"], "nobody is kept who has gone"
 
 
 async def test_a_new_consent_needs_a_new_invitation(
