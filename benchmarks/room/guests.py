@@ -9,10 +9,12 @@ import asyncio
 import json
 import sys
 import time
+import wave
 from typing import Any
 
 import httpx
 import numpy as np
+from numpy.typing import NDArray
 
 from visavis.benchmarks.common import BenchmarkError
 from visavis.benchmarks.latency.sound import RATE, synthetic_speech
@@ -35,11 +37,19 @@ class Guests:
         found: dict[str, Any] = await action(**command)
         return found
 
-    async def _come(self, name: str, avatar: str, turn: int) -> dict[str, Any]:
-        """Join; everybody speaks a turn of their own, so that one word is not everybody's."""
-        voice = np.roll(synthetic_speech(3 * _TURN_S, seed=turn), int(turn * _TURN_S * RATE))
+    async def _come(self, name: str, avatar: str, turn: int, voice: str = "") -> dict[str, Any]:
+        """Join; everybody speaks a turn of their own, so that one word is not everybody's.
+
+        Args:
+            name: what they are called.
+            avatar: id of the face they wear.
+            turn: which words are theirs, and when.
+            voice: a WAV file of mono s16 at 48 kHz that they speak instead.
+        """
+        said = _read_wav(voice) if voice else synthetic_speech(3 * _TURN_S, seed=turn)
+        said = said if voice else np.roll(said, int(turn * _TURN_S * RATE))
         guest = StandIn(
-            self._http, self._room, name, avatar, voice, others=self._others, size=self._size
+            self._http, self._room, name, avatar, said, others=self._others, size=self._size
         )
         self._people[name] = guest
         others = [person for person in self._people.values() if person is not guest]
@@ -79,6 +89,12 @@ class Guests:
     async def _quit(self) -> dict[str, Any]:
         await asyncio.gather(*(p.leave() for p in self._people.values()))
         return {}
+
+
+def _read_wav(path: str) -> NDArray[np.float32]:
+    with wave.open(path) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    return (samples / 32768).astype(np.float32)
 
 
 async def _serve(url: str, room: str, others: int, size: int) -> None:

@@ -3,7 +3,9 @@
 Everybody is a stand-in: it speaks, takes everybody's packets and decodes nothing, in a process of
 its own, so that the figures are the server's. ``--screen`` puts somebody into the call besides who
 speaks from a real Chromium, and a listener in it who decodes them: from that microphone to that
-screen, as ``visavis bench latency`` measures it.
+screen, as ``visavis bench latency`` measures it. Where the cores cannot bear the browser beside the
+server, what was measured without it is kept, one sentence says what is missing, and the exit code
+is 2.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import httpx
 import psutil
 
 from visavis.benchmarks.common import (
+    FAILED,
     BenchmarkError,
     Server,
     astronaut_jpeg,
@@ -32,6 +35,7 @@ from visavis.benchmarks.common import (
 )
 from visavis.benchmarks.reporting import add_report_options, check_report_options, report
 from visavis.benchmarks.room import page, screen
+from visavis.benchmarks.room.page import TooFewCores
 from visavis.benchmarks.room.summary import comings, steady, verdict
 
 ROOM = "bench"
@@ -71,7 +75,9 @@ def _run(args: argparse.Namespace) -> int:
     about = {"people": args.people, "size": args.size, "fps": 25, "seconds": args.seconds}
     about["viewers"] = "stand-ins on the same machine that take packets and do not decode"
     report(args, {"benchmark": "room", "settings": about, **result})
-    return 0
+    for why in result.get("not_measured", {}).values():
+        sys.stderr.write(f"visavis bench: {why}\n")
+    return FAILED if "not_measured" in result else 0
 
 
 async def _measure(server: Server, args: argparse.Namespace) -> dict[str, Any]:
@@ -89,8 +95,11 @@ async def _measure(server: Server, args: argparse.Namespace) -> dict[str, Any]:
         result["worker_death"] = await _worker_death(server, guests)
     result["goals_met"] = verdict(result)
     if args.screen:
-        result["page"] = await _page(server, args, avatars)
-        result |= await _screen(server, args, avatars)
+        for name, part in (("page", _page), ("screen", _screen)):
+            try:
+                result[name] = await part(server, args, avatars)
+            except TooFewCores as error:  # the rest is as good as without --screen
+                result.setdefault("not_measured", {})[name] = str(error)
     return result
 
 
@@ -161,8 +170,10 @@ async def _page(server: Server, args: argparse.Namespace, avatars: list[str]) ->
     others = args.people - 1
     async with _guests(server, args.people, args.size) as guests:
         names = [f"Person {n + 1}" for n in range(others)]
-        ids = {n: (await _come(guests, name=n, avatar=avatars[0], turn=0))["id"] for n in names}
-        last = names[-1]
+        ids, last = {}, names[-1]
+        for name in names:
+            came = await let_in(guests, server.url, name=name, avatar=avatars[0], turn=0)
+            ids[name] = came["id"]
 
         async def go() -> tuple[str, float]:
             began = 1e3 * time.time()
@@ -170,31 +181,51 @@ async def _page(server: Server, args: argparse.Namespace, avatars: list[str]) ->
             return ids[last], began
 
         async def come() -> None:
-            ids[last] = (await _come(guests, name=last, avatar=avatars[0], turn=0))["id"]
+            came = await let_in(guests, server.url, name=last, avatar=avatars[0], turn=0)
+            ids[last] = came["id"]
 
         return await page.measure(server.url, ROOM, others, min(args.joins, 8), go, come)
 
 
-async def _come(guests: Guests, **who: Any) -> dict[str, Any]:
+async def let_in(guests: Guests, url: str = "", **who: Any) -> dict[str, Any]:
     """Have somebody join who asks again, as people do, while the server is overloaded.
 
     Raises:
-        BenchmarkError: they are refused for something else, or for too long.
+        TooFewCores: it is overloaded all the time; the sentence says by how much.
+        BenchmarkError: they are refused for something else.
     """
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline, before = time.monotonic() + _PATIENCE_S, None
     while True:
         try:
             return await guests.do("come", **who)
         except BenchmarkError as error:
-            if "overloaded" not in str(error) or time.monotonic() > deadline:
+            if "overloaded" not in str(error):
                 raise
+            if time.monotonic() > deadline:
+                raise TooFewCores(await _too_few(url, before or {})) from error
+        if before is None and url:
+            before = await _counters(url)
         await asyncio.sleep(_AGAIN_S)
+
+
+async def _too_few(url: str, before: dict[str, tuple[int, int]]) -> str:
+    """Say what came late while somebody was kept out, as the server itself counts it."""
+    share = ""
+    if before:
+        worst = steady([], before, await _counters(url))["late_or_repeated_percent_of_the_worst"]
+        share = f" ({worst:.0f} % of the worst avatar's)"
+    return (
+        f"The {psutil.cpu_count()} cores of this machine do not bear so many faces and a browser "
+        f"that decodes them beside the server: too many pictures came late{share}, so that it let "
+        f"nobody else in for {_PATIENCE_S:.0f} s; ask for fewer --people or use a larger machine."
+    )
 
 
 async def _screen(server: Server, args: argparse.Namespace, avatars: list[str]) -> dict[str, Any]:
     async def fill() -> None:
         for n in range(args.people - 1):
-            await _come(guests, name=f"Person {n + 1}", avatar=avatars[n % 2], turn=n)
+            name = f"Person {n + 1}"
+            await let_in(guests, server.url, name=name, avatar=avatars[n % 2], turn=n)
 
     async with _guests(server, args.people + 1, args.size) as guests:
         seconds = max(20.0, args.seconds)

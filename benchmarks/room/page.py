@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from visavis.benchmarks.common import CHROMIUM_ARGS, BenchmarkError, find_chromium, percentiles
 from visavis.benchmarks.latency.sound import synthetic_speech, write_wav
@@ -46,6 +47,10 @@ _NOTES = """() => {
     }).observe(document.getElementById("tiles"), { childList: true });
   });
 }"""
+
+
+class TooFewCores(BenchmarkError):
+    """The server and a browser together want more than this machine has."""
 
 
 class Screen:
@@ -110,7 +115,16 @@ class Screen:
             if value := await self._page.evaluate(condition):
                 return value
             await asyncio.sleep(0.01)
-        raise BenchmarkError(f"The page waited in vain for {condition}.")
+        said = "#lobby-problem:not([hidden]) p, #room-problem:not([hidden]) p"
+        words = await self._page.locator(said).all_inner_texts()
+        if "overloaded" in " ".join(words):
+            raise TooFewCores(
+                f"The {psutil.cpu_count()} cores of this machine do not bear so many faces and a "
+                f"browser that decodes them beside the server: the page was not let in for "
+                f"{_LIMIT_MS // 1000} s; ask for fewer --people or use a larger machine."
+            )
+        told = f"; it says: {' '.join(words)}" if words else "."
+        raise BenchmarkError(f"The page waited in vain for {condition}{told}")
 
 
 @contextlib.asynccontextmanager

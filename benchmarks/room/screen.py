@@ -102,4 +102,4 @@ async def measure(
     raw["began"] = max(raw["began"], everybody_at)
     figures = summarise(raw)
     found = {name: figures[name] for name in _TAKEN if name in figures}
-    return {"screen": {**found, "frames": figures["frames"], "method": figures["method"]}}
+    return {**found, "frames": figures["frames"], "method": figures["method"]}

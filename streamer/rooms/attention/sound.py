@@ -34,15 +34,30 @@ class _Voice:
         if begin - self.end >= _KEPT:
             self._ring[:] = 0
         elif begin > self.end:
-            self._ring[np.arange(self.end, begin) % _KEPT] = 0
-        self._ring[np.arange(begin, begin + len(samples)) % _KEPT] = samples
+            for there, _ in _places(self.end, begin - self.end):
+                self._ring[there] = 0
+        for there, here in _places(begin, len(samples)):
+            self._ring[there] = samples[here]
         self.end = begin + len(samples)
 
     def add_to(self, total: NDArray[np.int32], start: int) -> None:
         first = max(start, self.end - _KEPT)
         last = min(start + len(total), self.end)
         if last > first:
-            total[first - start : last - start] += self._ring[np.arange(first, last) % _KEPT]
+            part = total[first - start : last - start]
+            for there, here in _places(first, last - first):
+                part[here] += self._ring[there]
+
+
+def _places(start: int, count: int) -> list[tuple[slice, slice]]:
+    """Return where a stretch of at most ``_KEPT`` samples lies in a ring, and which of it: slices.
+
+    An array of indices costs ten times as much as these.
+    """
+    at = start % _KEPT
+    first = min(count, _KEPT - at)
+    found = [(slice(at, at + first), slice(0, first))]
+    return found if first == count else [*found, (slice(0, count - first), slice(first, count))]
 
 
 class RoomSound:

@@ -48,7 +48,8 @@ class SpeakingDetector:
         self._rest = self._rest[:0]
 
     def _take(self, frame: NDArray[np.int16]) -> None:
-        loud = float(np.sqrt(np.mean(np.square(frame, dtype=np.float32)))) > _QUIET
+        sound = frame.astype(np.float32)
+        loud = float(sound @ sound) > _QUIET**2 * _FRAME
         voiced = loud and self._vad.is_speech(frame.tobytes(), RATE)
         self._recent = [*self._recent[1 - _WINDOW :], voiced]
         self._unvoiced = 0 if voiced else self._unvoiced + 1

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
+import subprocess
+import sys
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, Playwright
 
-from tests.browser.helpers.driving import launch, until
+from tests.browser.helpers.driving import launch, until, wait_for
 from tests.browser.helpers.speech import RATE, write_wav
 from visavis.models.appearance.photo.tracker import MediaPipeTracker
 
@@ -116,7 +119,7 @@ class Caller:
         )
         self.id = own
 
-    def sees(self, *others: Caller, timeout_s: float = 30.0) -> None:
+    def sees(self, *others: Caller | StandIn, timeout_s: float = 30.0) -> None:
         """Wait until one's own picture and these people's are on screen."""
         for other in others:
             until(
@@ -124,13 +127,61 @@ class Caller:
                 timeout_s,
             )  # fmt: skip
 
-    def tile(self, other: Caller) -> Any:
+    def tile(self, other: Caller | StandIn) -> Any:
         """Return the locator of somebody's tile."""
         return self.page.locator(f'.tile[data-id="{other.id}"]')
 
     def captions(self) -> list[str]:
         """Return what was said to a screen reader."""
         return self.page.locator("#captions p").all_inner_texts()
+
+
+class StandIn:
+    """Somebody without a browser: speaks, takes everybody's packets, and decodes nothing.
+
+    In a process of its own, as a third Chromium that decodes and paints leaves two cores no room
+    for the server that all this is about.
+
+    Args:
+        url: the server.
+        room: the call's name in its address.
+        name: what they are called.
+    """
+
+    def __init__(self, url: str, room: str, name: str) -> None:
+        command = [sys.executable, "-P", "-m", "visavis.benchmarks.room.guests"]
+        self.name, self.id = name, ""
+        self._process = subprocess.Popen(
+            [*command, url, room, "2", "256"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> StandIn:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        try:
+            self._do("quit")
+            self._process.wait(20)
+        finally:
+            self._process.kill()
+            self._process.communicate()
+
+    def join(self, avatar: str, voice: Path) -> None:
+        """Join with a face and a voice, and wait for everybody's pictures."""
+        self.id = self._do("come", name=self.name, avatar=avatar, turn=0, voice=str(voice))["id"]
+
+    def _do(self, what: str, **details: object) -> dict[str, Any]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": what, **details}) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline() or "{}")
+        assert answer is not None and "error" not in answer, answer.get("error")
+        return answer
+
+
+Somebody = Caller | StandIn
+Box = tuple[float, float, float, float]  # x, y, width and height in a picture
 
 
 @dataclass(frozen=True)
@@ -198,11 +249,14 @@ class Watched:
         return Signal(table[:, 0], table[:, 1])
 
 
-def face_box(frame: NDArray[np.uint8]) -> tuple[float, float, float, float]:
-    """Find the face with some room about it: x, y, width, height in pixels of a square."""
+def face_box(page: Page, who: str) -> Box:
+    """Find the face in somebody's tile with some room about it, in pixels of a square.
+
+    A tile that has just been given another stream may be black for a moment.
+    """
     tracker = MediaPipeTracker()
     try:
-        (face,) = tracker.detect(frame)
+        (face,) = wait_for(lambda: tracker.detect(grab(page, who)), "a face in the tile")
     finally:
         tracker.close()
     x0, y0, x1, y1 = face.box
@@ -220,9 +274,7 @@ def grab(page: Page, who: str) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
-def start_watching(
-    caller: Caller, boxes: dict[str, tuple[float, float, float, float]], side: int, seconds: float
-) -> None:
+def start_watching(caller: Caller, boxes: dict[str, Box], side: int, seconds: float) -> None:
     """Begin to watch a box of tiles, by participant, scaled to ``side`` pixels."""
     caller.page.evaluate(
         f"(a) => {{ window.watched = undefined;"
@@ -245,6 +297,19 @@ def watched(caller: Caller, timeout_s: float) -> dict[str, Watched]:
             Signal(levels[:, 0] / 1000, levels[:, 1]),
         )
     return seen
+
+
+def all_watch(
+    people: Sequence[Caller],
+    everybody: Sequence[Somebody],
+    box: Callable[[Caller, Somebody], Box],
+    side: int,
+    seconds: float,
+) -> dict[str, dict[str, Watched]]:
+    """Have people watch everybody at the same time; what each saw, by id and id."""
+    for person in people:
+        start_watching(person, {o.id: box(person, o) for o in everybody}, side, seconds)
+    return {person.id: watched(person, seconds + 30) for person in people}
 
 
 def follows(moves: Signal, sound: Signal) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -124,11 +126,49 @@ async def test_who_is_refused_for_overload_asks_again(monkeypatch: pytest.Monkey
     """A browser that begins to decode beside the server makes it refuse for a while."""
     monkeypatch.setattr(main, "_AGAIN_S", 0.0)
     people: Any = Refusing('{"code":"overloaded"}', 2)
-    assert await main._come(people, name="Ada") == {"id": "Ada"}
+    assert await main.let_in(people, name="Ada") == {"id": "Ada"}
     assert people.asked == 3
     full: Any = Refusing('{"code":"at-capacity"}', 2)
     with pytest.raises(BenchmarkError, match="at-capacity"):
-        await main._come(full, name="Ada")
+        await main.let_in(full, name="Ada")
+
+
+async def test_a_machine_that_cannot_bear_the_browser_is_told_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What came late meanwhile is the server's own count, not a guess."""
+    counted = iter([{"a": (0, 0)}, {"a": (1000, 120)}])
+
+    async def counters(url: str) -> dict[str, tuple[int, int]]:
+        return next(counted)
+
+    monkeypatch.setattr(main, "_counters", counters)
+    monkeypatch.setattr(main, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(main, "_PATIENCE_S", 0.05)
+    always: Any = Refusing('{"code":"overloaded"}', 10**9)
+    with pytest.raises(main.TooFewCores, match=r"cores .*\(12 % of the worst avatar's\)"):
+        await main.let_in(always, "http://here", name="Ada")
+
+
+def test_what_was_measured_before_the_browser_came_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept: dict[str, Any] = {}
+
+    async def measured(server: Any, args: Any) -> dict[str, Any]:
+        return {"steady": {"slowest_fps": 25.0}, "not_measured": {"page": "Two cores."}}
+
+    @contextlib.contextmanager
+    def running(**settings: str) -> Iterator[None]:
+        yield None
+
+    monkeypatch.setattr(main, "_measure", measured)
+    monkeypatch.setattr(main, "running_server", running)
+    monkeypatch.setattr(main, "find_chromium", lambda: "chromium")
+    monkeypatch.setattr(main, "report", lambda args, result: kept.update(result))
+    assert main.main(["--screen"]) == 2
+    assert kept["steady"]["slowest_fps"] == 25.0
+    assert capsys.readouterr().err == "visavis bench: Two cores.\n"
 
 
 async def test_who_was_refused_keeps_no_seat(monkeypatch: pytest.MonkeyPatch) -> None:

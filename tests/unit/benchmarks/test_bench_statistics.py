@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from visavis.benchmarks.figures import compare, report
 from visavis.benchmarks.figures.intervals import ratio_interval, slope_interval
 from visavis.benchmarks.figures.tables import figures, table
 from visavis.benchmarks.latency import versus
+from visavis.benchmarks.reporting import check_writable
+from visavis.benchmarks.scale import main as scale
 
 
 def test_interval_of_the_ratio_holds_the_truth_about_as_often_as_it_says() -> None:
@@ -202,3 +205,32 @@ def test_rounds_are_added_up() -> None:
     assert both["mouth_to_lip_ms"]["p50"] == 2.0 and both["mouth_to_lip_ms"]["n"] == 3
     assert both["frames"]["missing_percent"] == 25.0
     assert both["frames"]["late_percent"] == 1.0
+
+
+def test_folders_on_the_way_are_made_with_the_result_and_not_before(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "newer" / "result.json")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["folder", "file/result.json", "file/below/result.json"])
+def test_what_cannot_be_written_is_one_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BenchmarkError, match=r"is a f(older|ile)"):
+        check_writable(tmp_path / name)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="everything can be written to by this user")
+def test_a_folder_that_is_not_ours_is_one_sentence(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(BenchmarkError, match="cannot be written to"):
+        check_writable(tmp_path / "new" / "result.json")
+
+
+def test_a_simulation_that_could_not_be_kept_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[object] = []
+    monkeypatch.setattr(scale, "read_measured", begun.append)
+    assert scale.main(["--json", str(tmp_path)]) == FAILED
+    assert not begun and "is a folder; name a file in it" in capsys.readouterr().err

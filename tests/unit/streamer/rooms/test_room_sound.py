@@ -71,6 +71,19 @@ def test_a_voice_that_pauses_leaves_no_echo_of_itself() -> None:
     assert sound.heard("ben", 1.5 + 0.08, BLOCK) is None, "what is a second old is gone"
 
 
+def test_a_stretch_over_the_rings_end_is_whole() -> None:
+    """The second that is kept begins anew within a block, at whatever length the blocks are."""
+    room, said = RoomSound(), (np.arange(3 * RATE) % 3001 + 1).astype(np.int16)
+    at, lengths = 0, (320, 7, 1500, 641)
+    for n in range(40):
+        block = said[at : at + lengths[n % 4]]
+        room.spoke("ada", 10 + at / RATE, block)
+        at += len(block)
+        begun = max(0, at - RATE // 2)
+        heard = room.heard("ben", 10 + begun / RATE + 0.08, at - begun)
+        assert heard is not None and np.array_equal(heard, said[begun:at]), n
+
+
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> NDArray[np.int16]:
     path: Path = tmp_path_factory.mktemp("voice") / "voice.wav"
