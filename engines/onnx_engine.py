@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from visavis.engines.base import EngineError, InputError, OutOfMemory, Tensors
 
 _DTYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(bool)": np.bool_,
-    "tensor(uint8)": np.uint8,
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(int64)": np.dtype(np.int64),
+    "tensor(int32)": np.dtype(np.int32),
+    "tensor(bool)": np.dtype(np.bool_),
+    "tensor(uint8)": np.dtype(np.uint8),
 }
 ort.disable_telemetry_events()  # the second lock; visavis.models.offline has the first
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -63,6 +63,10 @@ class OnnxEngine:
         self._device = device
         self._session: Any = self._load(graph, _options(threads, layout))
         self._inputs = {i.name: i for i in self._session.get_inputs()}
+        self._wanted = [
+            (name, len(meta.shape), _fixed(meta), _DTYPES[meta.type])
+            for name, meta in self._inputs.items()
+        ]
         self._outputs = [o.name for o in self._session.get_outputs()]
         self._bind = device == "cuda" if bind is None else bind
         self._bindings: dict[tuple[tuple[int, ...], ...], Any] = {}
@@ -155,23 +159,28 @@ class OnnxEngine:
 
     def _check(self, inputs: Tensors) -> None:
         """Refuse what does not fit the graph's signature."""
-        for name, meta in self._inputs.items():
+        for name, axes, fixed, dtype in self._wanted:
             value = inputs.get(name)
             if value is None:
                 raise InputError(f"The input {name} of {self._name} is missing.")
-            fits = len(value.shape) == len(meta.shape) and all(
-                not isinstance(wanted, int) or wanted == size
-                for wanted, size in zip(meta.shape, value.shape, strict=True)
-            )
-            if not fits or value.dtype != _DTYPES[meta.type]:
-                wanted_dtype = np.dtype(_DTYPES[meta.type]).name
+            shape = value.shape
+            fits = len(shape) == axes and value.dtype == dtype
+            if fits:
+                for axis, size in fixed:
+                    fits = fits and shape[axis] == size
+            if not fits:
                 raise InputError(
-                    f"The input {name} of {self._name} must be {wanted_dtype} "
-                    f"{list(meta.shape)}, not {value.dtype} {list(value.shape)}."
+                    f"The input {name} of {self._name} must be {dtype.name} "
+                    f"{list(self._inputs[name].shape)}, not {value.dtype} {list(shape)}."
                 )
         if len(inputs) > len(self._inputs):
             extra = ", ".join(sorted(set(inputs) - set(self._inputs)))
             raise InputError(f"{self._name} has no input named {extra}.")
+
+
+def _fixed(meta: Any) -> list[tuple[int, int]]:
+    """Return the axes of an input that are not free, with their sizes."""
+    return [(axis, size) for axis, size in enumerate(meta.shape) if isinstance(size, int)]
 
 
 def _preload() -> None:

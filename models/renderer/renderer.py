@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.face.basis import FaceBasis, load_basis
 from visavis.models.appearance.identity import Identity, IdentityError
-from visavis.models.arrays import Floats, Image
+from visavis.models.arrays import Floats, Image, held_within
 from visavis.models.coefficients import COUNT, INDEX, neutral
 from visavis.models.renderer.chin import Chin
 from visavis.models.renderer.eyes.eyes import EyePainter
@@ -360,8 +360,8 @@ class Renderer:
     def _draw_face(self, points: Floats, pose: HeadPose) -> FacePatch:
         face = points[: self.rig.face_count, :2]
         low, high = np.floor(face.min(0)).astype(int), np.ceil(face.max(0)).astype(int) + 1
-        x0, y0 = (int(np.clip(v, 0, self.size - 1)) for v in low)
-        x1, y1 = (int(np.clip(v, 1, self.size)) for v in high)
+        x0, y0 = (held_within(v, 0, self.size - 1) for v in low)
+        x1, y1 = (held_within(v, 1, self.size) for v in high)
         depth = np.full((max(y1 - y0, 1), max(x1 - x0, 1)), FAR, np.float32)
         flow = np.empty((*depth.shape, 3), np.float32)
         rasterise(self._skin, points, self._values, depth, flow, x0, y0)

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from visavis.models.appearance.identity import Identity
-from visavis.models.arrays import Floats, Image, ease, smoothstep
+from visavis.models.arrays import Floats, Image, ease, held_within, smoothstep
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.eyes.lashes import LASH_LENGTH, lash_at, lash_picture, smoothed
 from visavis.models.renderer.frame import Frame, Opening, Skin
@@ -326,8 +326,8 @@ class EyePainter:
         low, high = np.floor(loop.min(0) - pad), np.ceil(loop.max(0) + pad)
         low[1] -= np.ceil((_TUNING.above - 0.16) * self._rig.unit)
         size = self._rig.size
-        x0, y0 = (int(np.clip(v, 0, size)) for v in low)
-        x1, y1 = (int(np.clip(v, 0, size)) for v in high)
+        x0, y0 = (held_within(v, 0, size) for v in low)
+        x1, y1 = (held_within(v, 0, size) for v in high)
         return x0, y0, x1, y1
 
     def _hole(self, points: Floats) -> Floats:

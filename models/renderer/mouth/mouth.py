@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
-from visavis.models.arrays import Floats, smoothstep
+from visavis.models.arrays import Floats, held_within, smoothstep
 from visavis.models.renderer.frame import Frame, Opening
 from visavis.models.renderer.geometry.geometry import Rig
 from visavis.models.renderer.mouth.teeth import apply_photo_teeth, photo_teeth, tooth_relief
@@ -311,8 +311,8 @@ class MouthPainter:
         seam = self._rig.lips
         ring = np.concatenate([points[seam.upper, :2], points[seam.lower, :2]])
         low, high = np.floor(ring.min(0)) - 2, np.ceil(ring.max(0)) + 3
-        x0, y0 = (int(np.clip(v, 0, self._rig.size)) for v in low)
-        x1, y1 = (int(np.clip(v, 0, self._rig.size)) for v in high)
+        x0, y0 = (held_within(v, 0, self._rig.size) for v in low)
+        x1, y1 = (held_within(v, 0, self._rig.size) for v in high)
         return x0, y0, x1, y1
 
     def paint(self, frame: Frame, opening: Opening) -> Floats:

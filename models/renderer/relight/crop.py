@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.arrays import Floats, Image
+from visavis.models.arrays import Floats, Image, held_within
 from visavis.models.renderer.refiner import Box, Places, RefinerInput
 
 SIDE = 96  # pixels of the network's crop
@@ -61,8 +61,8 @@ def mouth_box(size: int, places: Places) -> Box | None:
         return None
     x0, y0, x1, y1 = places.mouth
     side = min(size, max(8, round(REACH * places.unit)))
-    left = int(np.clip(round((x0 + x1 - side) / 2), 0, size - side))
-    top = int(np.clip(round((y0 + y1 - side) / 2), 0, size - side))
+    left = held_within(round((x0 + x1 - side) / 2), 0, size - side)
+    top = held_within(round((y0 + y1 - side) / 2), 0, size - side)
     return left, top, left + side, top + side
 
 
