@@ -126,8 +126,9 @@ class StandIn:
     async def leave(self) -> float:
         """Leave for good; return when that was asked for, in monotonic seconds."""
         began = time.monotonic()
-        headers = {"authorization": f"Bearer {self._seat}"}
-        await self._http.delete(f"{self._base}/people/me", headers=headers)
+        if self._seat:  # else they were refused at the door
+            headers = {"authorization": f"Bearer {self._seat}"}
+            await self._http.delete(f"{self._base}/people/me", headers=headers)
         self._seat = ""
         await self.close()
         return began

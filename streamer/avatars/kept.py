@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 from visavis.streamer.avatars.enrolment import EnrolmentResult
 from visavis.streamer.avatars.folder import AvatarFolder
 from visavis.streamer.avatars.record import CLOSED, AvatarRecord
-from visavis.streamer.errors import Conflict, Forbidden, NotFound
+from visavis.streamer.errors import BadRequest, Conflict, Forbidden, NotFound
 from visavis.streamer.locks import let_go
 from visavis.streamer.trust.audit import AuditLog
 from visavis.streamer.trust.callers import Caller
@@ -195,6 +196,30 @@ class KeptAvatars:
             await end_sessions(avatar_id)
         await self._on_disk(self.note, "consent-withdraw", avatar_id)
         return record
+
+    async def renew(self, avatar_id: str, terms: Terms, statement: str = "") -> ConsentRecord:
+        """Give an avatar a new consent, in place of the one before.
+
+        Args:
+            avatar_id: which; ready.
+            terms: what is agreed to, beside the text.
+            statement: the text; empty is what was agreed to when it was made.
+
+        Raises:
+            NotFound: there is no such avatar.
+            Conflict: it is not ready, or the vault is locked.
+            BadRequest: the terms cannot be, or the disk does not take them.
+        """
+        record = self._ready(avatar_id)
+        if statement:
+            agreed = dataclasses.replace(record.consent, statement=statement)
+            record = dataclasses.replace(record, consent=agreed)
+        try:
+            given = await self._on_disk(self.consents.give, record, terms)
+        except OSError as error:
+            raise BadRequest(f"The consent could not be kept: {error.strerror}.") from error
+        await self._on_disk(lambda: self.note("consent-renew", avatar_id, consent=given.id))
+        return given
 
     def preview(self, avatar_id: str) -> bytes:
         """Return the picture of a ready avatar at rest, a JPEG; raises as ``bundle_path``."""

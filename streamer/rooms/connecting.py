@@ -11,6 +11,7 @@ from visavis.streamer.rooms.access.people import Part, Person
 from visavis.streamer.rooms.audience import Audience
 from visavis.streamer.rooms.meeting import Meeting
 from visavis.streamer.rooms.member import Member
+from visavis.streamer.rooms.places import check_place, giving_back
 from visavis.streamer.session.context import SessionContext
 from visavis.streamer.session.manager import OfferRequest, SessionManager
 from visavis.streamer.webrtc.sdp.signaling import Offer
@@ -36,6 +37,10 @@ class Connector:
         self.watching: dict[str, Callable[[], str]] = {}
         self._context = context
         self._sessions = sessions
+
+    def check_place(self, meeting: Meeting, who: str, part: Part) -> None:
+        """Check that there is a place for a face; see :func:`check_place`."""
+        check_place(self._sessions.admission, meeting, who, part)
 
     async def offer(
         self, meeting: Meeting, member: Member, request: OfferRequest
@@ -63,7 +68,8 @@ class Connector:
     async def _with_avatar(
         self, meeting: Meeting, member: Member, person: Person, request: OfferRequest
     ) -> dict[str, Any]:
-        session, answer = await self._sessions.join(request, member)
+        async with giving_back(meeting, person):
+            session, answer = await self._sessions.join(request, member)
         await meeting.connect(member, session)
         session.set_muted(person.muted)
         person.avatar_id = session.avatar.id

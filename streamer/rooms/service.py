@@ -149,8 +149,7 @@ class Rooms:
             VisavisError: they may not even know that.
         """
         meeting = self._open_to(name, shown)
-        room = meeting.room if meeting is not None else None
-        return describe_door(name, room, shown, self.limits.people)
+        return describe_door(name, meeting and meeting.room, shown, self.limits.people)
 
     def check_owner(self, shown: Credentials) -> None:
         """Check that a request may do what the server's owner may.
@@ -275,6 +274,7 @@ class Rooms:
         part = Part.WATCHER if watches else entry.part
         link = shown.ticket.holder if shown.ticket is not None and old is None else ""
         who = old.holder if old else (_WATCHER * watches) + secrets.token_urlsafe(_ID_BYTES)
+        self._connector.check_place(meeting, who, part)  # before a token is used up
         bound = old.bound if old is not None else self._standing.enters(shown, link)
         host = (old.host if old is not None else shown.owner) and not room.has_host
         person = room.enter(who, called, part, host=host, agrees=entry.agrees, link=link)

@@ -100,14 +100,28 @@ class Admission:
             size: width and height in pixels; 0 is the usual.
 
         Raises:
-            AtCapacity: it is full, or the models are not running, or cannot keep up as it is.
+            AtCapacity: the models are not running, or as :meth:`check`.
         """
-        capacity = self.capacity
-        self._metrics.capacity.set(capacity)
         if not self._supervisor.up:
             raise AtCapacity(
                 "The avatar engine is restarting; try again in a moment.", 2, code="restarting"
             )
+        self.check(size)
+        self._held += 1
+        self._load += relative_cost(size or self._size, self._size)
+        self._metrics.sessions.set(self._held)
+
+    def check(self, size: int = 0) -> None:
+        """Check that there is room for one more; nothing is taken, and a restart is not asked for.
+
+        Args:
+            size: width and height in pixels; 0 is the usual.
+
+        Raises:
+            AtCapacity: it is full, or cannot keep up as it is.
+        """
+        capacity = self.capacity
+        self._metrics.capacity.set(capacity)
         if self._held and self._supervisor.exhausted:
             raise AtCapacity(
                 "The server is overloaded and takes no more sessions for now.",
@@ -122,9 +136,6 @@ class Admission:
             raise AtCapacity(
                 f"The server is full: it holds {capacity} {noun} at a time.", RETRY_AFTER_S
             )
-        self._held += 1
-        self._load += cost
-        self._metrics.sessions.set(self._held)
 
     def _most(self, capacity: int) -> float:
         """Return what all may cost together; a number given by hand counts heads only."""

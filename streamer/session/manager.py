@@ -79,7 +79,7 @@ class SessionManager:
         self._meter = meter or Meter()
         self._context = context
         self._journal = journal
-        self._admission = admission
+        self.admission = admission  # rooms ask it before they give a seat
         self._sessions: dict[str, Session] = {}
         self._inherited: set[str] = set()  # sessions whose place goes to who started over
         self._views: dict[str, Session] = {}
@@ -208,15 +208,15 @@ class SessionManager:
         """Take a place; who starts over has its own again, whoever else is waiting for one."""
         ghost = self._sessions.get(ghost_id)
         if ghost is None:
-            self._admission.enter(size)
+            self.admission.enter(size)
             return
         self._inherited.add(ghost.id)
         try:
             await ghost.end("The viewer started over.", "restart")
         finally:
             self._inherited.discard(ghost.id)
-            self._admission.leave(ghost.size)
-        self._admission.enter(size)  # nothing else runs since it was left
+            self.admission.leave(ghost.size)
+        self.admission.enter(size)  # nothing else runs since it was left
 
     def viewed(self, view_id: str) -> Session:
         """Return the session of a view id or of a stage.
@@ -388,7 +388,7 @@ class SessionManager:
             self._meter.ended(session)
             self._journal("session-end", session.avatar.id, session.id)
             if session.id not in self._inherited:
-                self._admission.leave(session.size)
+                self.admission.leave(session.size)
 
 
 def _answered(peer: Peer, sdp: str) -> dict[str, Any]:

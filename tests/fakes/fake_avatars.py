@@ -22,6 +22,15 @@ class FakeRecord:
     reason_code: str = ""
 
 
+class FakeConsents:
+    """Everybody has agreed to everything."""
+
+    def check(self, avatar_id: str, purpose: str) -> None: ...
+
+    def was_withdrawn(self, avatar_id: str) -> bool:
+        return False
+
+
 class FakeAvatars:
     """Knows the avatars it is given by name; a name is also the id."""
 
@@ -29,6 +38,7 @@ class FakeAvatars:
         self.folder = folder
         self._records: dict[str, FakeRecord] = {}
         self.notes: list[tuple[str, str]] = []
+        self.consents = FakeConsents()
         for name in names:
             self.add(name)
 

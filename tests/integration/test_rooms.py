@@ -284,12 +284,44 @@ async def test_a_listener_takes_no_place_in_the_worker(start_server: StartServer
         await lea.until(lambda: len(lea.pictures(ada.id)) > 5)
         assert live.services.admission.held == 1
         ben = person(live, "Ben", 1)
-        assert (await ben.enter()).status_code == 201
-        refused = await ben.offer()
+        refused = await ben.enter()
         assert refused.status_code == 503 and "full" in refused.json()["error"]
         await lea.send(type="chat", text="I only listen")
         await ada.until(lambda: ada.of("chat"))
         await close(ada, lea, ben)
+
+
+async def test_who_waits_for_a_place_holds_no_seat_and_gets_in_by_asking_again(
+    start_server: StartServer,
+) -> None:
+    limits = {"max_sessions": 1}
+    async with start_server(avatars=AVATARS, limits=limits, rooms={"people": 2}) as live:
+        (ada,) = await call_of(live, "Ada")
+        room = live.services.rooms.meetings["tea"].room
+        ben = person(live, "Ben", 1)
+        for _ in range(3):
+            refused = await ben.enter()
+            assert (refused.status_code, refused.json()["code"]) == (503, "server-full")
+            assert int(refused.headers["retry-after"]) > 0
+        lea = Guest(live.http, None, name="Lea", part="listener")
+        await lea.join()  # the second seat was not Ben's
+        await lea.leave()
+        assert [p.name for p in room.seated()] == ["Ada"]
+
+        other = person(live, "Cleo", 2, room="coffee")  # two who see the same last place
+        await ada.leave()
+        assert (await ben.enter()).status_code == 201
+        await other.join()
+        refused = await ben.offer()
+        assert refused.status_code == 503
+        assert room.seated() == [], "the seat is given back with the refusal"
+        before = ben.id
+        await other.leave()
+        again = person(live, "Ben", 1)
+        again.seat = ben.seat
+        await again.join()
+        assert again.id == before, "the same seat, by the same ticket"
+        await close(ada, ben, lea, other, again)
 
 
 async def test_invitations_open_a_guarded_server(start_server: StartServer) -> None:

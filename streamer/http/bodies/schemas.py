@@ -227,6 +227,17 @@ class Rename(Incoming):
     name: str = Field(min_length=1, max_length=100_000)
 
 
+class GiveConsent(Incoming):
+    """A consent for an avatar that exists; it takes the place of the one before."""
+
+    consent: StrictBool = Field(description="The person has agreed.")
+    statement: str = Field("", max_length=STATEMENT_LENGTH, description="What was agreed to.")
+    who: str = Field("", max_length=MOST_WHO, description="The avatar's name if empty.")
+    purposes: str = Field("", max_length=64, description="With commas; all if empty.")
+    expires: str = Field("", max_length=40, description="A date; empty is until it is withdrawn.")
+    presence: str = Field("", max_length=MOST_PRESENCE)
+
+
 # ---------------------------------------------------------------------- what is answered
 
 
@@ -317,6 +328,8 @@ class Avatar(Outgoing):
     reason_code: str = Field(default="", description="The same for programs.")
     created: str
     notes: tuple[str, ...]
+    refusal: str = Field(default="", description="Why it may not be shown in calls now; or empty.")
+    refusal_code: str = Field(default="", description="The same for programs: `consent-expired`.")
 
 
 class ConsentShown(Outgoing):

@@ -5,19 +5,22 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request, Response
 
 from visavis.models.appearance.photo.photo import formats
-from visavis.streamer.errors import AtCapacity, NotFound, Unprocessable
+from visavis.streamer.errors import AtCapacity, BadRequest, NotFound, Unprocessable
 from visavis.streamer.http.bodies.answers import DESCRIBED
 from visavis.streamer.http.bodies.forms import describe_form, read_photo
+from visavis.streamer.http.bodies.permitted import with_refusal
 from visavis.streamer.http.bodies.schemas import (
     Avatar,
     Avatars,
     ConsentShown,
+    GiveConsent,
     Guidance,
     Photos,
     Rename,
 )
 from visavis.streamer.http.routes.services import Served
 from visavis.streamer.trust.callers import CALLER
+from visavis.streamer.trust.consent import read_terms
 
 _BUNDLE = "application/zip"
 
@@ -46,7 +49,8 @@ async def list_avatars(served: Served) -> Avatars:
     photos = Photos(formats=formats(), max_bytes=limits.photo_bytes, max_pixels=limits.photo_pixels)
     caller = CALLER.get()
     seen = [a for a in served.avatars.list() if not caller.id or caller.sees(a.id, a.owner)]
-    return Avatars.model_validate({"avatars": seen, "photos": photos})
+    shown = [with_refusal(record, served.avatars.consents) for record in seen]
+    return Avatars(avatars=shown, photos=photos)
 
 
 @router.post(
@@ -123,7 +127,7 @@ async def open_photo(served: Served, request: Request) -> Response:
 @router.get("/{avatar_id}")
 async def show_avatar(served: Served, avatar_id: str) -> Avatar:
     """One avatar, with its progress while it is made."""
-    return Avatar.model_validate(served.avatars.get(avatar_id))
+    return with_refusal(served.avatars.get(avatar_id), served.avatars.consents)
 
 
 @router.patch("/{avatar_id}")
@@ -152,6 +156,15 @@ async def show_consent(served: Served, avatar_id: str) -> ConsentShown:
     """The consent that an avatar exists by."""
     served.avatars.get(avatar_id)
     return ConsentShown.model_validate(served.avatars.consents.of(avatar_id))
+
+
+@router.post("/{avatar_id}/consent", status_code=201)
+async def give_consent(served: Served, avatar_id: str, body: GiveConsent) -> ConsentShown:
+    """Give a new one in place of the one before; tokens made under that one end."""
+    if not body.consent:
+        raise BadRequest("A new consent needs the person's agreement.", code="no-consent")
+    terms = read_terms(body.who, body.purposes, body.expires, body.presence)
+    return ConsentShown.model_validate(await served.avatars.renew(avatar_id, terms, body.statement))
 
 
 @router.delete("/{avatar_id}/consent")

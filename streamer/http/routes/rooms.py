@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from visavis.streamer.errors import AtCapacity, Forbidden, NotFound
 from visavis.streamer.http.bodies.answers import DESCRIBED
 from visavis.streamer.http.bodies.forms import describe_form, read_photo
+from visavis.streamer.http.bodies.permitted import with_refusal
 from visavis.streamer.http.bodies.schemas import Avatar, Candidates, Done, IceServer, Id, Mood
 from visavis.streamer.http.routes.recordings import FRESH, Recordings, send_file
 from visavis.streamer.http.routes.services import Served, ice_servers
@@ -294,7 +295,7 @@ async def show_avatar(
 ) -> Avatar:
     """One avatar, with its progress while it is made."""
     rooms.check_may_join(room, shown, avatar_id)
-    return Avatar.model_validate(served.avatars.get(avatar_id))
+    return with_refusal(served.avatars.get(avatar_id), served.avatars.consents)
 
 
 @router.delete("/{room}/avatars/{avatar_id}", status_code=204, response_class=Response)

@@ -55,8 +55,9 @@ export class ChooseView {
     const card = byId("card").content.cloneNode(true).firstElementChild;
     card.querySelector(".card-name").textContent = record.name;
     if (record.status === "ready") {
-      card.querySelector("a").href = `#avatar=${record.id}`;
       this.#library.draw(record.id, card.querySelector("canvas"));
+      if (record.refusal) this.#refuse(card, record);
+      else card.querySelector("a").href = `#avatar=${record.id}`;
     } else {
       card.querySelector(".card-note").textContent = `Being made, ${Math.round(record.progress * 100)} %`;
     }
@@ -73,6 +74,41 @@ export class ChooseView {
       button.addEventListener("click", action);
     }
     return card;
+  }
+
+  /** A face without a valid consent cannot be used: say why, and what helps. */
+  #refuse(card, record) {
+    card.classList.add("refused");
+    card.querySelector(".card-note").textContent = `Cannot be used: ${record.refusal}`;
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: "Give consent" });
+    button.setAttribute("aria-label", `Give consent for ${record.name}`);
+    button.addEventListener("click", () => this.#consent(record));
+    card.append(button);
+  }
+
+  async #consent(record) {
+    const dialog = byId("consenting");
+    byId("consenting-why").textContent = record.refusal;
+    byId("consenting-who").value = "";
+    byId("consenting-who").placeholder = record.name;
+    byId("consenting-agree").checked = false;
+    byId("consenting-problem").textContent = "";
+    dialog.querySelector("form").onsubmit = (event) => {
+      if (event.submitter?.value !== "give" || byId("consenting-agree").checked) return;
+      event.preventDefault();
+      byId("consenting-problem").textContent = "Without this agreement the avatar stays unused.";
+      byId("consenting-agree").focus();
+    };
+    if ((await ask(dialog)) !== "give") return;
+    const terms = { statement: byId("consenting-statement").textContent, who: byId("consenting-who").value.trim() };
+    try {
+      await this.#library.giveConsent(record.id, terms);
+      announce(`${record.name} can be used again.`);
+    } catch (error) {
+      return notice(byId("choose-problem"), error.message);
+    }
+    await this.enter();
+    this.element.querySelector(`[href="#avatar=${CSS.escape(record.id)}"]`)?.focus();
   }
 
   async #rename({ id, name }) {

@@ -39,8 +39,9 @@ export class Library {
     return this.records;
   }
 
+  /** Who can be shown now. */
   get ready() {
-    return this.records.filter(({ status }) => status === "ready");
+    return this.records.filter(({ status, refusal }) => status === "ready" && !refusal);
   }
 
   find(id) {
@@ -74,6 +75,10 @@ export class Library {
   /** The avatar as a file, to be kept or sent to another server. */
   bundle(id) {
     return this.allowed(() => this.#avatars.bundle(id));
+  }
+
+  giveConsent(id, terms) {
+    return this.allowed(() => this.#avatars.giveConsent(id, terms));
   }
 
   async remove(id) {

@@ -48,7 +48,8 @@ async function route() {
     if (mine !== wish) return;
   }
   const record = library.find(id);
-  if (record?.status === "ready") return enter(stage, record);
+  if (record?.refusal) problem = `${record.name} cannot be used now. ${record.refusal}`;
+  else if (record?.status === "ready") return enter(stage, record);
   history.replaceState(null, "", location.pathname + location.search);
   enter(choose, problem);
 }

@@ -14,7 +14,7 @@ const RESTORABLE = ["connection", "idle", "timeout", "worker", "error", "hangup"
 /**
  * States: idle, joining, live, waiting (the server is full), reconnecting, over.
  *
- * Events, as `on(name, action)`: state, room, join, leave, person, speaking, floor, chat, lock, muted,
+ * Events, as `on(name, action)`: state (with `words`, and a `count` of what changes every second), room, join, leave, person, speaking, floor, chat, lock, muted,
  * recording, recorded, tracks, own, problem, quality, stumble.
  */
 export class RoomCall {
@@ -24,6 +24,7 @@ export class RoomCall {
   #listeners = new Map();
   #quality = new QualityWatch();
   #entry = null;
+  #seated = false; // a seat was taken by this try to come in
   #speaking = [];
   #tracks = new Map();
 
@@ -79,7 +80,7 @@ export class RoomCall {
     this.muted = muted;
     this.wishes = { ...this.wishes, ...wishes };
     for (const track of microphone?.getAudioTracks() ?? []) this.#adopt(track);
-    this.#set("joining", "Joining");
+    this.#set("joining", "Joining: asking the server for a place.");
     try {
       await this.#connect(run, false);
     } catch (error) {
@@ -88,6 +89,22 @@ export class RoomCall {
       this.#set("idle", "");
       throw error;
     }
+  }
+
+  /** Give up to come in; the ticket of a seat is kept, the seat is not. */
+  cancel() {
+    if (!this.#run || !["joining", "waiting"].includes(this.state)) return;
+    if (this.#seated) this.#giveBack();
+    this.#stop();
+    release(this.microphone);
+    this.microphone = null;
+    this.#set("idle", "");
+  }
+
+  #giveBack() {
+    const { seat } = this.#door;
+    this.#door.leave();
+    this.#door.keepSeat(seat);
   }
 
   async leave() {
@@ -155,10 +172,14 @@ export class RoomCall {
       const link = new Link(this.#door, this.#handlers(run));
       this.#link = link;
       try {
+        this.#seated = false;
         const seat = await this.#door.enter(this.#entry);
+        this.#seated = true;
+        if (run.signal.aborted) return this.#giveBack(); // given up meanwhile
         Object.assign(this, { me: seat.id, host: seat.host, part: seat.part, title: seat.title });
         const microphone = this.part === "avatar" ? this.microphone : null;
         const { signal } = run;
+        if (!again) this.#set("joining", microphone ? "Joining: the server connects you and loads your avatar." : "Joining: the server connects you.");
         const others = Math.max(1, [...this.people.values()].filter(({ part }) => part === "avatar").length - Number(Boolean(microphone)));
         const own = await link.connect({ microphone, others, wishes: microphone ? this.wishes : {}, iceServers: seat.iceServers, signal });
         if (run.signal.aborted) return;
@@ -176,10 +197,12 @@ export class RoomCall {
 
   async #beforeNextAttempt(error, run, again, attempt) {
     if (error.retryAfterS > 0 && error.code !== "room-full") { // no room for another avatar just now
+      const words = `${error.message} You come in by yourself as soon as there is a place.`;
       for (let left = error.retryAfterS; left > 0; left -= 1) {
-        this.#set("waiting", `${error.message} Trying again in ${left} s.`);
+        this.#set("waiting", words, `Trying again in ${left} s.`);
         await sleep(1000, run.signal);
       }
+      this.#set("waiting", words, "Trying again now.");
       return;
     }
     const worthIt = ["unreachable", "connection-lost"].includes(error.code) || error.status >= 500;
@@ -242,9 +265,9 @@ export class RoomCall {
     this.#tell("state", "over", { title, words, seat });
   }
 
-  #set(state, words) {
+  #set(state, words, count = "") {
     this.state = state;
-    this.#tell("state", state, { words });
+    this.#tell("state", state, { words, count });
   }
 
   // --------------------------------------------------------------------- what the server says

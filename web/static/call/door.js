@@ -143,7 +143,7 @@ export class Door {
   async avatars(owner) {
     if (owner) {
       const { avatars } = await (await this.#ask("api/avatars", { bearer: this.#token })).json();
-      return avatars.filter(({ status }) => status === "ready");
+      return avatars.filter(({ status }) => status === "ready"); // one that is refused is shown, with the reason
     }
     const found = await Promise.all(ownAvatars().map((id) => this.#avatar(id).catch(() => null)));
     return found.filter((record) => record?.status === "ready");

@@ -14,6 +14,7 @@ export class Faces {
   records = [];
   chosen = "";
   loaded = false;
+  owner = false; // of the server: may give consents
 
   /**
    * @param {import("./door.js").Door} door
@@ -31,13 +32,25 @@ export class Faces {
   }
 
   async load(owner, wanted) {
+    this.owner = owner;
     this.records = await this.#door.avatars(owner);
     this.loaded = true;
-    const known = this.records.some(({ id }) => id === wanted);
-    this.choose(known ? wanted : (this.records[0]?.id ?? ""), { quiet: true });
+    const known = this.#usable.some(({ id }) => id === wanted);
+    this.choose(known ? wanted : (this.#usable[0]?.id ?? ""), { quiet: true });
+  }
+
+  get #usable() {
+    return this.records.filter(({ refusal }) => !refusal);
+  }
+
+  /** Say why a face cannot be worn, and what helps. */
+  #refuse({ name, refusal }) {
+    const help = this.owner ? `Give consent for it on the page of all avatars.` : "Choose another face, or make a new one.";
+    this.#onproblem(`${name} cannot be worn: ${refusal} ${help}`);
   }
 
   choose(id, { quiet = false } = {}) {
+    if (!quiet) this.#onproblem(""); // what was wrong with another face
     this.chosen = id;
     this.render();
     if (!quiet) this.#onchoose(id);
@@ -58,11 +71,18 @@ export class Faces {
     }
   }
 
-  #face({ id, name }) {
+  #face(record) {
+    const { id, name, refusal } = record;
     const canvas = make("canvas", { width: 128, height: 128 });
     canvas.setAttribute("aria-hidden", "true");
     this.draw(id, canvas);
     const item = this.#item(id, name, canvas);
+    if (refusal) {
+      const button = item.firstElementChild;
+      button.append(make("span", { className: "face-refusal", textContent: "No consent" }));
+      button.setAttribute("aria-disabled", "true");
+      button.title = refusal;
+    }
     if (this.#door.mayErase(id)) item.append(this.#eraser(id, name));
     return item;
   }
@@ -83,7 +103,7 @@ export class Faces {
     }
     this.records = this.records.filter((record) => record.id !== id);
     say(`${name} was erased.`);
-    this.choose(this.chosen === id ? (this.records[0]?.id ?? "") : this.chosen);
+    this.choose(this.chosen === id ? (this.#usable[0]?.id ?? "") : this.chosen);
   }
 
   #plain(id, name, drawing) {
@@ -94,8 +114,15 @@ export class Faces {
     const button = make("button", { type: "button" }, picture, make("span", { className: "face-name", textContent: name }));
     button.dataset.id = id;
     if (id !== "new") button.setAttribute("aria-pressed", String(id === this.chosen));
-    button.addEventListener("click", () => (id === "new" ? this.#ask() : this.choose(id)));
+    button.addEventListener("click", () => this.#pressed(id));
     return make("li", {}, button);
+  }
+
+  #pressed(id) {
+    const refused = this.records.find((record) => record.id === id && record.refusal);
+    if (id === "new") this.#ask();
+    else if (refused) this.#refuse(refused);
+    else this.choose(id);
   }
 
   async draw(id, canvas) {

@@ -2,7 +2,7 @@
 
 import { askForToken, isAboutToken } from "../app/access.js";
 import { recall, remember } from "../app/preferences.js";
-import { byId, notice } from "./dom.js";
+import { byId, notice, say } from "./dom.js";
 import { MicrophoneCheck, chosenMicrophone, chosenSpeaker, keepMicrophone, keepSpeaker, listDevices } from "./media/devices.js";
 import { chime } from "./media/sounds.js";
 
@@ -13,14 +13,16 @@ export class Lobby {
   #check = new MicrophoneCheck();
   #info = null;
   #unheard = false; // the microphone could not be opened
+  #said = "";
   element = byId("view-lobby");
 
   /**
    * @param {import("./door.js").Door} door
    * @param {import("./faces.js").Faces} faces
    * @param {(entry: object, options: object) => Promise<void>} join
+   * @param {() => void} cancel gives up to join
    */
-  constructor(door, faces, join) {
+  constructor(door, faces, join, cancel) {
     this.#door = door;
     this.#faces = faces;
     this.#join = join;
@@ -28,6 +30,7 @@ export class Lobby {
     byId("who").addEventListener("input", () => problem("who"));
     byId("lobby-form").addEventListener("submit", (event) => (event.preventDefault(), this.#submit()));
     byId("lobby-retry").addEventListener("click", () => this.enter());
+    byId("join-cancel").addEventListener("click", cancel);
     byId("microphones").addEventListener("change", ({ target }) => (keepMicrophone(target.value), this.#listen()));
     byId("speakers").addEventListener("change", ({ target }) => keepSpeaker(target.value));
     byId("test-sound").addEventListener("click", () => chime("test", { always: true, speaker: byId("speakers").value }));
@@ -63,6 +66,25 @@ export class Lobby {
 
   leave() {
     this.#check.close();
+    this.progress();
+  }
+
+  /**
+   * Say what is waited for on the way in.
+   *
+   * @param {string} [words] said to screen readers too, once; nothing is waited for without
+   * @param {string} [count] only to be seen: it changes every second
+   */
+  progress(words = "", count = "") {
+    byId("join-wait").hidden = !words;
+    byId("join-wait-words").textContent = words;
+    byId("join-wait-count").textContent = count;
+    byId("join").hidden = Boolean(words);
+    if (words && words !== this.#said) {
+      say(words);
+      byId("join-wait").scrollIntoView({ block: "nearest" });
+    }
+    this.#said = words;
   }
 
   /** The access token opens what an invitation does not. */
@@ -138,17 +160,22 @@ export class Lobby {
     const part = this.#info?.watch_only || !this.#faces.chosen ? "listener" : "avatar";
     byId("join").disabled = true;
     notice(byId("lobby-problem"));
+    this.progress(part === "avatar" && !this.#check.stream ? "Joining: opening your microphone." : "Joining.");
+    byId("join-cancel").focus(); // what was pressed is not there any more
     try {
       const microphone = part === "avatar" ? (this.#check.stream ?? (await this.#check.open(chosenMicrophone()))) : null;
       this.#check.take();
       await this.#join({ name, part, agrees: agreed }, { microphone, muted: false, wishes: { avatar_id: this.#faces.chosen } });
+      if (!this.element.hidden && part === "avatar") this.#listen(); // it was given up
     } catch (error) {
+      this.progress();
       byId("lobby-retry").hidden = true;
       notice(byId("lobby-problem"), error.message);
       if (part === "avatar" && !this.#check.stream) this.#listen();
       this.#look().then((info) => ((this.#info = info), this.#describe()), () => {});
     }
     byId("join").disabled = false;
+    if ([document.body, byId("join-cancel")].includes(document.activeElement)) byId("join").focus();
   }
 }
 

@@ -22,8 +22,8 @@ const room = roomInAddress();
 const door = new Door(room);
 const call = new RoomCall(door);
 const lists = [{ list: byId("faces"), listen: true }, { list: byId("faces-live"), listen: false }];
-const faces = new Faces(door, lists, faceChosen, (sentence) => notice(byId(call.active ? "room-problem" : "lobby-problem"), sentence));
-const lobby = new Lobby(door, faces, join);
+const faces = new Faces(door, lists, faceChosen, faceProblem);
+const lobby = new Lobby(door, faces, join, () => call.cancel());
 const tiles = new Tiles(call);
 const drawer = new Drawer(call);
 const takes = new Takes(call, door);
@@ -34,6 +34,13 @@ let saying = 0;
 function faceChosen(id) {
   if (!call.active) lobby.faceChosen(id);
   else if (id) call.wear(id); // who erased the face they wear is told by the server
+}
+
+/** In the call faces are chosen in a dialog, which covers the notices. */
+function faceProblem(sentence) {
+  if (call.active) return void (byId("faces-live-words").textContent = sentence);
+  byId("lobby-retry").hidden = true;
+  notice(byId("lobby-problem"), sentence);
 }
 
 function show(name, title) {
@@ -47,19 +54,21 @@ async function join(entry, options) {
   byId("exposure").hidden = !call.watching || recall("exposed", "", "sessionStorage") === "yes";
 }
 
-function stateChanged(state, { words = "", title = "", seat = "" }) {
+function stateChanged(state, { words = "", count = "", title = "", seat = "" }) {
   const pill = byId("room-state");
   pill.hidden = state === "live";
-  pill.textContent = words;
+  pill.textContent = `${words} ${count}`.trim();
   if (state === "live") {
     lobby.leave();
     show("room", byId("room-heading"));
     tiles.setSpeaker(chosenSpeaker());
+    byId("room-wait").hidden = call.people.size > 0; // nothing is known yet of who is here
     caption("You are in the call.");
     notice(byId("room-problem"));
   }
   if (state === "reconnecting") caption("The connection was lost. Reconnecting.");
-  if (state === "waiting" && byId("view-room").hidden) notice(byId("lobby-problem"), words, { calm: true });
+  if (byId("view-room").hidden) lobby.progress(["joining", "waiting"].includes(state) ? words : "", count);
+  else if (state === "waiting") caption(words);
   if (state === "over") over(title, words, seat);
   keepAwake();
 }
@@ -145,7 +154,10 @@ call.on("leave", went);
 call.on("person", changed);
 call.on("speaking", speaks);
 call.on("quality", rated);
-call.on("room", () => (byId("room-title").textContent = call.title));
+call.on("room", () => {
+  byId("room-title").textContent = call.title;
+  byId("room-wait").hidden = true;
+});
 call.on("problem", (sentence) => notice(byId("room-problem"), sentence));
 call.on("lock", ({ on }) => caption(on ? "The host has locked the call." : "The call is open again."));
 call.on("muted", ({ by }) => {

@@ -1,10 +1,11 @@
 /** The pictures of all people: a grid, or the speaker large and the others in a row. */
 
-import { byId } from "./dom.js";
+import { byId, caption } from "./dom.js";
 
 const GAP = 12;
 const HOLD_MS = 2000; // the large one stays for so long after its last word
 const TELL_MS = 400;
+const LONG_MS = 4000; // a picture that is not there by then is waited for because something is busy
 const STATE_WORDS = { joining: "Joining", away: "Reconnecting" };
 const LINE_WORDS = { fair: "Unsteady connection", poor: "Weak connection" };
 
@@ -19,12 +20,13 @@ export class Tiles {
   #telling = 0;
   #timer = 0;
   #speaker = "";
+  #awaited = false; // it was said that pictures are waited for
 
   /** @param {import("./call.js").RoomCall} call */
   constructor(call) {
     this.#call = call;
     new ResizeObserver(() => this.arrange()).observe(this.#list);
-    call.on("room", () => this.show());
+    call.on("room", () => (this.show(), this.#await()));
     call.on("join", () => this.show());
     call.on("leave", () => this.show());
     call.on("person", () => this.show());
@@ -65,6 +67,7 @@ export class Tiles {
     this.#tiles.clear();
     this.#large = "";
     this.#told = "";
+    this.#awaited = false;
   }
 
   // ---------------------------------------------------------------------------- who is shown
@@ -82,6 +85,13 @@ export class Tiles {
     this.arrange();
   }
 
+  /** Say to who does not see it that pictures are waited for, and that they have come. */
+  #await() {
+    const waits = [...this.#tiles.values()].some(({ seen }) => !seen);
+    if (waits !== this.#awaited) caption(waits ? "Waiting for the pictures." : "The pictures are here.");
+    this.#awaited = waits;
+  }
+
   #draw(person) {
     const tile = this.#tiles.get(person.id) ?? this.#make(person);
     const me = person.id === this.#call.me;
@@ -90,12 +100,16 @@ export class Tiles {
     element.querySelector(".tile-name span").textContent = me ? `${person.name} (you)` : person.name;
     element.querySelector(".tile-muted").toggleAttribute("hidden", !person.muted);
     element.querySelector(".tile-hand").hidden = !person.hand;
-    element.setAttribute("aria-label", inWords(person, me));
+    element.setAttribute("aria-label", inWords(person, me, !tile.seen));
     const line = element.querySelector(".tile-line");
     line.textContent = me ? "" : (LINE_WORDS[person.quality] ?? ""); // one's own is said above
     line.hidden = !line.textContent;
-    const words = STATE_WORDS[person.presence] ?? "";
-    this.#cover(person.id, person.presence === "joining" && tile.seen ? "" : words, person.presence === "away");
+    this.#cover(person.id, stateWords(person, tile, me), person.presence === "away");
+  }
+
+  #redraw(id) {
+    const person = this.#call.people.get(id);
+    if (person && this.#tiles.has(id)) this.#draw(person);
   }
 
   #cover(id, words, grey = false) {
@@ -113,11 +127,14 @@ export class Tiles {
     element.dataset.id = person.id;
     video.muted = person.id === this.#call.me; // seen, never heard; and it has no sound anyway
     video.setAttribute("aria-label", person.id === this.#call.me ? "Your avatar" : `${person.name}’s avatar`);
-    const tile = { element, video, seen: false, audio: null, picture: null };
+    const tile = { element, video, seen: false, since: performance.now(), audio: null, picture: null };
+    setTimeout(() => this.#redraw(person.id), LONG_MS + 10);
     video.addEventListener("loadeddata", () => {
       tile.seen = true;
       element.classList.add("seen");
       element.dataset.firstPicture ||= String(Math.round(performance.now()));
+      this.#redraw(person.id);
+      if (this.#awaited) this.#await();
     });
     video.addEventListener("click", () => this.#pin(person.id));
     if (this.#speaker) video.setSinkId?.(this.#speaker).catch(() => {});
@@ -146,6 +163,9 @@ export class Tiles {
       else {
         tile.video.srcObject = null;
         tile.element.classList.remove("seen");
+        Object.assign(tile, { seen: false, since: performance.now() });
+        setTimeout(() => this.#redraw(id), LONG_MS + 10);
+        this.#redraw(id);
       }
     }
   }
@@ -169,7 +189,8 @@ export class Tiles {
   #speaks(id, on) {
     this.#tiles.get(id)?.element.classList.toggle("speaking", on);
     const person = this.#call.people.get(id);
-    if (person) this.#tiles.get(id)?.element.setAttribute("aria-label", inWords(person, id === this.#call.me));
+    const tile = this.#tiles.get(id);
+    if (person && tile) tile.element.setAttribute("aria-label", inWords(person, id === this.#call.me, !tile.seen));
     this.#chooseLarge();
   }
 
@@ -252,12 +273,22 @@ export class Tiles {
   }
 }
 
+/** What stands where a picture should be. */
+function stateWords(person, tile, me) {
+  if (person.presence === "away" || (person.presence === "joining" && !tile.seen)) return STATE_WORDS[person.presence];
+  if (tile.seen) return "";
+  const words = me ? "Waiting for your picture" : "Waiting for the picture";
+  const long = performance.now() - tile.since > LONG_MS;
+  return long ? `${words}. The server or this device is busy.` : words;
+}
+
 /** A person in words, for those who do not see the rings and marks. */
-export function inWords(person, me) {
+export function inWords(person, me, waits = false) {
   const parts = [me ? "You" : person.name];
   if (person.host) parts.push("host");
   if (person.part === "listener") parts.push("listening only");
   if (person.presence === "away") parts.push("reconnecting");
+  else if (waits && person.part === "avatar") parts.push("waiting for the picture");
   if (person.muted) parts.push("muted");
   else if (person.speaking) parts.push("speaking");
   if (person.hand) parts.push("hand raised");

@@ -65,6 +65,17 @@ export class Avatars {
     return (await this.#server.request(`api/avatars/${encodeURIComponent(id)}/avatar.vav`)).blob();
   }
 
+  /**
+   * Give an avatar a new consent, in place of one that was withdrawn, has ended or does not cover calls.
+   *
+   * @param {string} id
+   * @param {{statement: string, who?: string}} terms
+   */
+  async giveConsent(id, { statement, who = "" }) {
+    const path = `api/avatars/${encodeURIComponent(id)}/consent`;
+    return (await this.#server.request(path, { method: "POST", json: { consent: true, statement, who } })).json();
+  }
+
   async remove(id) {
     await this.#server.request(`api/avatars/${encodeURIComponent(id)}`, { method: "DELETE" });
   }
