@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from visavis.streamer.errors import AtCapacity
@@ -36,7 +36,7 @@ def check_place(admission: Admission, meeting: Meeting, who: str, part: Part) ->
 
 
 @asynccontextmanager
-async def giving_back(meeting: Meeting, person: Person) -> AsyncIterator[None]:
+async def giving_back(meeting: Meeting, person: Person) -> AsyncGenerator[None, None]:
     """Give the seat back of who is refused all the same; who comes back keeps theirs for a while.
 
     Somebody else was faster, or the face is a larger one.
