@@ -61,10 +61,13 @@ def test_a_fault_in_every_try_fails_the_run(live: Path, capfd: pytest.CaptureFix
     assert "once more: live.test_flaky::test_flaky" in capfd.readouterr().out
 
 
-def test_a_skip_is_not_made_good_by_a_fault_that_is(live: Path) -> None:
+def test_a_skip_is_not_made_good_by_a_fault_that_is(
+    live: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (live / "test_flaky.py").write_text(FLAKY.format(failures=2))
     (live / "test_skips.py").write_text(SKIPS)
     assert stages.main(["--no-unexpected-skips"]) == 1
+    assert "test_skips: skipped: no browser" in capfd.readouterr().out.split("== what failed")[1]
 
 
 def test_a_stage_that_does_not_end_fails_the_run(live: Path) -> None:
