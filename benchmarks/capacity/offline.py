@@ -1,4 +1,4 @@
-"""``python -m visavis.benchmarks.capacity.offline``: how much faster than real time.
+"""``visavis bench offline``: how much faster than real time.
 
 The whole path of ``visavis render`` without enrolment: reading, motion, drawing, H.264 and AAC.
 Beside it, what one frame costs on one thread, drawing alone.

@@ -8,14 +8,14 @@ import sys
 
 from visavis.streamer.cli.apart import LIVEKIT_WORKER, livekit_worker
 
-PRESENTS = ("present", "record")  # what draws in this very process
+TRAIN = "train"  # whose products are large enough for every core
 
 
 def one_thread_each() -> None:
     """Keep NumPy's and other pools to one thread, as workers are; before NumPy is imported.
 
     The products of a frame are small: a second thread does nothing for them but spin, and took
-    half a core from what draws.
+    half a core from what draws: a live presenter, or the second drawing process of ``render``.
     """
     for pool in ("OMP", "OPENBLAS", "MKL", "NUMBA"):
         os.environ.setdefault(f"{pool}_NUM_THREADS", "1")
@@ -26,7 +26,7 @@ def main() -> None:
     if sys.argv[1:2] == [LIVEKIT_WORKER]:
         livekit_worker(sys.argv[2:])
         return
-    if sys.argv[1:2] and sys.argv[1] in PRESENTS:
+    if sys.argv[1:2] != [TRAIN]:
         one_thread_each()
     # Loading takes a second: Ctrl-C in it ends the command as quietly as later, and where it is
     # ignored, as in the background of a script, it stays so.

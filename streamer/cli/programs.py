@@ -12,7 +12,7 @@ from visavis.streamer.errors import BadRequest
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 _BENCHES = (
     *("latency", "network", "quality", "capacity", "room", "soak", "engines", "trust"),
-    *("agent", "whip", "push", "presenter", "scale", "compare"),
+    *("agent", "whip", "push", "presenter", "offline", "scale", "compare"),
 )
 
 
@@ -26,6 +26,7 @@ def bench(
         return
     modules = {name: f"visavis.benchmarks.{name}.main" for name in _BENCHES}
     modules["push"] = "visavis.benchmarks.whip.push"
+    modules["offline"] = "visavis.benchmarks.capacity.offline"
     modules["compare"] = "visavis.benchmarks.figures.compare"
     _delegate("benchmarks", modules, which.removeprefix("--"), context.args)
 

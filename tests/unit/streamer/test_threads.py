@@ -1,4 +1,4 @@
-"""What draws in the command's own process has one thread a pool, set before NumPy is loaded."""
+"""Every command but ``train`` has one thread a pool, set before NumPy is loaded."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ sys.stderr.write(os.environ.get("OPENBLAS_NUM_THREADS", "unset"))
 
 @pytest.mark.parametrize(
     ("command", "given", "threads"),
-    [("present", "", "1"), ("record", "", "1"), ("present", "3", "3"), ("serve", "", "unset")],
+    [("present", "", "1"), ("render", "", "1"), ("present", "3", "3"), ("train", "", "unset")],
 )
-def test_pools_have_one_thread_where_it_draws(command: str, given: str, threads: str) -> None:
+def test_pools_have_one_thread_but_in_training(command: str, given: str, threads: str) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     if given:
         environment["OPENBLAS_NUM_THREADS"] = given
