@@ -61,7 +61,8 @@ def _measure(scratch: Path, speech: Path | None, runs: int) -> dict[str, Any]:
         for _ in range(runs):
             motion = MotionStream(select.load(MOTION_GRAPH, "cpu"), fps=25)
             began = time.perf_counter()
-            render_file(motion, drawers, speech, scratch / "o.mp4", size=size, fps=25)
+            film = scratch / "o.mp4"
+            render_file(motion, drawers, speech, film, size=size, fps=25, force=True)
             ratios.append((duration_s(speech) or 0) / (time.perf_counter() - began))
         result[f"render_{size}"] = {
             "times_real_time": round(float(np.median(ratios)), 2),

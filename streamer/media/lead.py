@@ -11,7 +11,7 @@ MOST_HELD_MS = 1000.0  # a viewer that says more is not to be believed
 _SOONER = 0.02  # of the time passed: the viewer's buffer plays a little faster, nobody hears it
 _LATER = 0.002  # slower than a buffer forgets, or it would take the change for jitter and grow
 _SHARE = 0.02  # of the newest picture in the mean: 2 s at 25 a second
-_MARGIN_S = 0.025  # sound must be here before it can leave: a packet and a little
+_MARGIN_S = 0.018  # sound must be here before it can leave: a block of 10 ms and a little
 
 
 class SoundLead:

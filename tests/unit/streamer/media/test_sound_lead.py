@@ -49,8 +49,8 @@ def test_coming_back_is_slower_than_a_buffer_forgets_jitter() -> None:
 def test_sound_does_not_leave_before_it_is_here() -> None:
     viewer = Viewer()
     viewer.lead.held(HELD_MS + 200)
-    assert viewer.after(20, lateness_s=0.03) == pytest.approx(DELAY_S - 0.03 - 0.025)
-    assert viewer.after(0.01, delay_s=0.13, lateness_s=0.03) == pytest.approx(0.075)
+    assert viewer.after(20, lateness_s=0.03) == pytest.approx(DELAY_S - 0.03 - 0.018)
+    assert viewer.after(0.01, delay_s=0.13, lateness_s=0.03) == pytest.approx(0.082)
     assert viewer.after(1, lateness_s=0.2) == 0.05, "a stall takes nothing from what was configured"
 
 
