@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visavis.benchmarks.quality.pictures import psnr, sharpness, ssim
-from visavis.models.appearance.colours import polygon_mask
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.face.fit import EYES, LIPS, OVAL, Fit, fit_expression
 from visavis.models.appearance.face.neutral import Geometry
+from visavis.models.appearance.layers.shapes import polygon_mask
 from visavis.models.arrays import Floats, Image
 from visavis.models.coefficients import ARKIT, COUNT, INDEX
 

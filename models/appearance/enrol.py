@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from visavis.models.appearance.colours import (
     eye_patch_size,
     measure_colours,
-    polygon_mask,
-    soften_folds,
     take_eye,
     take_teeth,
 )
@@ -23,6 +21,7 @@ from visavis.models.appearance.face.fit import EYE_CONTOUR, OVAL, Fit, fit_face
 from visavis.models.appearance.face.neutral import Geometry, neutralise
 from visavis.models.appearance.identity import Identity
 from visavis.models.appearance.layers.covered import EYES_NEARLY_CLOSED, eye_opening
+from visavis.models.appearance.layers.folds import soften_folds
 from visavis.models.appearance.layers.glasses import find_frames, without_frames
 from visavis.models.appearance.layers.layers import (
     FACE_WIDTHS,
@@ -33,6 +32,7 @@ from visavis.models.appearance.layers.layers import (
     refine_matte,
     without_bars,
 )
+from visavis.models.appearance.layers.shapes import polygon_mask
 from visavis.models.appearance.photo.errors import EnrolmentRefused
 from visavis.models.arrays import Floats, Image
 

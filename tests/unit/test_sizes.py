@@ -33,7 +33,6 @@ MANY_ARGUMENTS = {
 }
 LONG_FILES = {
     "benchmarks/quality/motion/motion.py": "one bench, read from top to bottom",
-    "models/appearance/colours.py": "mouth and eyes share their samples of the photo",
     "models/motion/training/evaluate.py": "the measures of one evaluation, pure functions",
     "streamer/session/session.py": "where everything of a session meets; its parts are apart",
 }

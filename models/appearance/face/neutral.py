@@ -26,7 +26,7 @@ _LID_THICKNESS = 0.45  # cm from the mesh's edge to the lid's visible rim, at mo
 _KEPT = 0.12  # of a strong expression
 # People rest at part of a smile: so much of it stays whole, and so much of what is beyond.
 _SMILES = ("mouthSmile", "mouthDimple", "cheek", "mouthStretch")
-_SLIGHT, _SMILE_KEPT = 0.12, 0.34
+_SLIGHT, _SMILE_KEPT = 0.15, 0.42
 _WIDE_SMILE = (0.45, 0.80)  # strength of a smile from which it thins the lips, and wholly
 # Width of a mouth at rest that 424 unsmiling portraits have, in distances of the outer eye corners:
 # a constant, and per nose's width, face's width and face's height; its deviation is .036. A smile

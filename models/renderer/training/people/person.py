@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.colours import polygon_mask
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.face.fit import OVAL
 from visavis.models.appearance.layers.layers import (
@@ -16,6 +15,7 @@ from visavis.models.appearance.layers.layers import (
     foreground_colour,
     refine_matte,
 )
+from visavis.models.appearance.layers.shapes import polygon_mask
 from visavis.models.arrays import Floats
 from visavis.models.renderer.training.people.drawing.gl import COLUMNS, WIDTH, Groups, Look
 from visavis.models.renderer.training.people.drawing.light import Light, random_light, to_linear

@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from visavis.models.appearance.colours import _crease, soften_folds, take_teeth
+from visavis.models.appearance.colours import take_teeth
+from visavis.models.appearance.layers.closed_mouth import _crease
+from visavis.models.appearance.layers.folds import soften_folds
 
 GREY = np.array([0.299, 0.587, 0.114])
 SKIN, LOWER, UPPER = (205, 165, 140), (200, 120, 115), (120, 75, 65)
@@ -133,3 +135,14 @@ def test_neither_a_beard_nor_a_shadow_is_a_crease():
     assert _crease(grey, skin, bearded).sum() == 32
     grey[20:28, 10:30] = 60.0  # a shadow over half of one side
     assert not _crease(grey, skin, bare)[:, :60].any()
+
+
+def test_what_is_filled_beside_a_corner_is_skin_not_lip():
+    picture, points = smiling()
+    for x in (99, 201):
+        cv2.circle(picture, (x, 200), 8, (25, 15, 12), -1)
+    clean = take_teeth(picture, points)[1].astype(float)
+    for part in (np.s_[197:204, 91:97], np.s_[197:204, 203:209]):
+        assert (picture[part] @ GREY).min() < 30
+        hue = clean[part][..., 1] / clean[part][..., 0]
+        assert hue.min() > 0.76, "skin has .80, lips .60"

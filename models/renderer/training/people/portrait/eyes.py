@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from visavis.models.appearance.colours import EYE_CONTOUR, polygon_mask
+from visavis.models.appearance.face.fit import EYE_CONTOUR
+from visavis.models.appearance.layers.shapes import polygon_mask
 from visavis.models.arrays import Floats
 from visavis.models.renderer.training.people.drawing.light import to_linear
 from visavis.models.renderer.training.people.portrait.portrait import WORK, Portrait

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.colours import polygon_mask
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.face.fit import OVAL, Fit, fit_face
 from visavis.models.appearance.layers.layers import frame_face
+from visavis.models.appearance.layers.shapes import polygon_mask
 from visavis.models.arrays import Floats, Image
 
 WORK = 512  # side of the square that a portrait is brought to

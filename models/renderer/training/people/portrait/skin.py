@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from visavis.models.appearance.colours import EYE_CONTOUR, polygon_mask
+from visavis.models.appearance.face.fit import EYE_CONTOUR
 from visavis.models.appearance.layers.layers import push_pull
+from visavis.models.appearance.layers.shapes import polygon_mask
 from visavis.models.arrays import Floats, ease
 from visavis.models.renderer.raster.warp import FAR, rasterise
 from visavis.models.renderer.training.people.drawing.light import estimate_shading, shade, to_linear
