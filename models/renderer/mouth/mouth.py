@@ -220,10 +220,12 @@ class MouthPainter:
         shares = np.ones((2, count), np.float32)
         if self._teeth is not None:
             self._values[: len(used), 3:] = self._teeth.lookup[used]
-            own = np.flatnonzero(self._teeth.lookup[used, 2] > 0)
-            shares[0, own], shares[1, own] = _TUNING.own_shadow, _TUNING.own_sooner
-            # The photo brings the shading between its teeth; twice would be stripes.
-            light[own] = 1 - _TUNING.own_shade + _TUNING.own_shade * light[own]
+            own = self._teeth.shown()[used]
+            shares[0, : len(used)] -= own * (1 - _TUNING.own_shadow)
+            shares[1, : len(used)] -= own * (1 - _TUNING.own_sooner)
+            # The photo brings the shading between its teeth; twice would be stripes. Where it
+            # shows none, at the ends of the row, teeth without it would be fangs.
+            light += own * (1 - _TUNING.own_shade) * (1 - light)
         self._base = np.concatenate([base, self._throat.base])
         lit = np.concatenate([light, self._throat.light])
         self._light = np.ascontiguousarray(np.vstack([lit, shares]), np.float32)

@@ -54,6 +54,13 @@ class PhotoTeeth:
     lookup: Floats
     colour: Floats
 
+    def shown(self) -> Floats:
+        """Return ``(V,)`` how far, 0-1, the photo shows the tooth at each vertex of its row."""
+        at = np.rint(self.lookup[:, :2]).astype(np.int64)
+        last = len(self.texture) - 1
+        opacity = self.texture[at[:, 1].clip(0, last), at[:, 0].clip(0, last), 3]
+        return np.asarray(self.lookup[:, 2] * opacity / np.float32(255), np.float32)
+
 
 def tooth_relief(basis: FaceBasis, name: str) -> Floats:
     """Return the light ``(N,)`` on the vertices of a row of teeth.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from visavis.models.renderer.mouth.mouth import _TUNING, _shade
+from visavis.models.renderer.mouth.teeth import PhotoTeeth
 
 ENAMEL = np.array([[220.0, 210.0, 195.0]], np.float32)
 
@@ -35,3 +36,11 @@ def test_own_teeth_bring_their_lips_shadow_themselves():
     own, drawn = (tooth(1.0, (share, 1.0)) for share in (_TUNING.own_shadow, 1.0))
     assert drawn[0] < 0.72 * ENAMEL[0, 0]
     assert 0.85 * ENAMEL[0, 0] < own[0] < ENAMEL[0, 0]
+
+
+def test_teeth_that_the_photo_does_not_show_keep_the_shade_of_a_rows_end():
+    texture = np.zeros((20, 20, 4), np.uint8)
+    texture[8:12, 6:14, 3] = 255
+    lookup = np.array([[10, 10, 1], [2, 10, 1], [10, 10, 0], [-5, 40, 1]], np.float32)
+    teeth = PhotoTeeth(texture, lookup, np.full(3, 200, np.float32))
+    assert np.array_equal(teeth.shown(), [1, 0, 0, 0]), "only in the row, and where it is seen"
