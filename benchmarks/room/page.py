@@ -19,9 +19,17 @@ _LIMIT_MS = 20_000
 _NAME = "At a screen"
 
 # Set before the page's own scripts: when joining was pressed, when tiles come, are seen and go, and
-# the longest time that one picture of somebody else stood still.
+# the longest time that one picture of somebody else stood still, how many connections there were,
+# when the latest began and when somebody else was last shown.
 _NOTES = """() => {
-  const notes = (window.notes = { clicked: 0, seen: {}, gone: {}, gap: 0 });
+  const notes = { clicked: 0, seen: {}, gone: {}, gap: 0, peers: 0, began: 0, shown: 0 };
+  window.notes = notes;
+  window.RTCPeerConnection = class extends RTCPeerConnection {
+    constructor(...settings) {
+      super(...settings);
+      Object.assign(notes, { peers: notes.peers + 1, began: performance.now() });
+    }
+  };
   addEventListener("click", ({ target }) => {
     if (target.id !== "join") return;
     Object.assign(notes, { clicked: performance.now(), seen: {}, gap: 0 });
@@ -33,6 +41,7 @@ _NOTES = """() => {
       notes.seen[tile.dataset.id] ??= performance.now();
       if (last && !video.muted) notes.gap = Math.max(notes.gap, now - last);
       last = now;
+      if (!video.muted) notes.shown = now;
       video.requestVideoFrameCallback(look);
     };
     video.requestVideoFrameCallback(look);
@@ -100,9 +109,10 @@ class Screen:
     async def back_after_loss(self, lose: Callable[[], Awaitable[None]]) -> dict[str, Any]:
         """Lose the connection; how long pictures stood still, and whether the id is kept."""
         before = self.id
-        await self._page.evaluate("notes.gap = 0")
+        peers = int(await self._page.evaluate("notes.gap = 0, notes.peers"))
         await lose()
-        await self._until("notes.gap > 150")  # it stood still, and has gone on
+        # Another connection, on which pictures go on: on a fast machine they hardly stood still.
+        await self._until(f"notes.peers > {peers} && notes.shown > notes.began + 300")
         await asyncio.sleep(1.0)
         now = await self._page.evaluate(
             "[...document.querySelectorAll('.tile')].find((t) => t.querySelector('video').muted)"
