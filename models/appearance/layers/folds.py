@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from visavis.models.appearance.layers.beard import beard_of
+from visavis.models.appearance.layers.layers import push_pull
 from visavis.models.appearance.layers.lids import grow
 from visavis.models.appearance.layers.shapes import OUTER_LIPS, box, polygon_mask
 from visavis.models.arrays import Floats, Image, Mask
@@ -46,14 +47,12 @@ def soften_folds(picture: Image, landmarks: Floats, smile: float) -> Image:
     x0, x1, y0, y1 = _window(mask > 0.01, 0.2 * face)
     part = np.s_[y0:y1, x0:x1]
     changed = picture[part].astype(np.float32)
-    for _ in range(_FOLD_ROUNDS):  # what surrounds a wide fold is dark itself at first
-        fine = cv2.GaussianBlur(changed, (0, 0), max(0.5, 0.006 * face))
-        around = cv2.GaussianBlur(changed, (0, 0), 0.04 * face)
-        # Folds are not only darker but redder than the cheek: each channel goes to its
-        # surroundings.
-        lift = around - fine
-        darker = np.clip(lift.mean(2, keepdims=True) / (0.03 * np.maximum(around, 16.0)), 0, 1)
-        changed += strength * mask[part][..., None] * darker * lift
+    fine = cv2.GaussianBlur(changed, (0, 0), max(0.5, 0.006 * face))
+    # What the skin would be without: from one side of the band to the other. Folds are not only
+    # darker but redder than the cheek, and the cheek beside bulges: each channel goes both ways.
+    known = (lines[part] == 0) & ~lips[part]
+    across = cv2.GaussianBlur(push_pull(fine, known), (0, 0), 0.012 * face)
+    changed += strength * mask[part][..., None] * (across - fine)
     out = picture.copy()
     out[part] = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
     return out

@@ -43,6 +43,9 @@ class _RigTuning(NamedTuple):
     mouth_sizes: tuple[float, float] = (0.75, 1.2)  # of the mean mouth's width
     round_hole: float = 0.66  # of the lips' width that stays open between rounded lips
     corners_meet: float = 1.6  # of the rounding, by which corners close
+    # cm by which corners that are shut overlap, lips being round, and the gap from which they begin
+    round_overlap: float = 0.14
+    overlap_from: float = 0.15
     wide: tuple[float, float] = (0.4, 1.3)  # cm of gap
     bow: float = 0.85  # how far wide lips form a bow rather than a V
     tuck_gap: float = 0.28  # cm of upper teeth that show over a tucked lower lip
@@ -195,6 +198,8 @@ class Rig:
         self._round_hole = np.sqrt(np.clip(1 - (side / _TUNING.round_hole) ** 2, 0, 1)).astype(
             np.float32
         )
+        corners = np.clip((np.abs(side) - _TUNING.round_hole + 0.12) / 0.12, 0, 1)
+        self._round_overlap = (_TUNING.round_overlap * corners).astype(np.float32)
         self._bow = (1 - np.abs(side) ** 2.5).astype(np.float32)
         self._tuck_gap = (_TUNING.tuck_gap * np.clip(1 - (side / 0.8) ** 2, 0, 1)).astype(
             np.float32
@@ -313,6 +318,11 @@ class Rig:
         if expression.tuck > 1e-3:
             wanted = np.maximum(wanted, expression.tuck * self._tuck_gap)
         wanted = np.where(wanted < 1e-3, _TUNING.sealed_gap, wanted)
+        if expression.round > 1e-3:
+            # The corners of rounded lips lie at different depths: seen from above or below, lips
+            # that just meet there are a hair apart, and whiskers grow from the mouth.
+            near = np.clip(1.0 - wanted / _TUNING.overlap_from, 0, 1)
+            wanted = wanted - expression.round * near * self._round_overlap
         for _ in range(2):
             delta = (wanted - gap).astype(np.float32)
             if np.abs(delta).max() < 2e-3:
