@@ -26,9 +26,9 @@ def astronaut_identity() -> Identity:
     """Enrol the public-domain portrait of scikit-image once per session."""
     skimage_data = pytest.importorskip("skimage.data", reason="scikit-image is not installed")
     from visavis.models.appearance.enrol import enrol
-    from visavis.models.appearance.photo.tracker import MediaPipeTracker
+    from visavis.models.appearance.tracker.provider import open_tracker
 
-    tracker = MediaPipeTracker()
+    tracker = open_tracker()
     try:
         return enrol(skimage_data.astronaut(), tracker=tracker)
     finally:
