@@ -7,8 +7,6 @@ and lips are looked at once more, closely. Every step runs on one core.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import cv2
@@ -25,14 +23,12 @@ from visavis.models.appearance.tracker.faces import (
     bounds,
     distinct,
     enlarge,
-    iou,
     levels,
     shrink,
 )
 from visavis.models.appearance.tracker.pictures import cut, follow_edges
+from visavis.models.appearance.tracker.weights import Weights, shipped
 
-WEIGHTS: Final = Path(__file__).resolve().parents[2] / "weights" / "tracker"
-GRAPHS: Final = ("find", "face", "eye", "lips", "matte")
 Picture = NDArray[np.uint8]
 Points = NDArray[np.float64]
 
@@ -43,10 +39,12 @@ class _Tuning(NamedTuple):
     Set on portraits and pictures without faces that no network was trained on.
     """
 
-    maybe: float = 0.3  # of the finder; the face network has the last word
-    sure: float = 0.5  # of the face network, when a whole photo is looked at
-    sure_in_tile: float = 0.8  # of the face network, in one of many tiles
+    maybe: float = 0.4  # of the finder; the face network has the last word
+    sure: float = 0.95  # of the face network, when a whole photo is looked at
+    sure_in_tile: float = 0.98  # of the face network, in one of many tiles
     follow: float = 0.5  # of the face network, from frame to frame
+    # IOD between the first look's landmarks and the second's: a face stays where it is.
+    wandering: float = 0.3
     grey: float = 127.0  # of the room around a close-up
     room: float = 0.4  # of the photo's longer side, on each side of a close-up
     segment_px: int = 1024  # the guided edge is made at this size
@@ -63,22 +61,22 @@ class OwnTracker:
     """Our own networks in ONNX Runtime; see ``faces.FaceTracker``.
 
     Args:
-        folder: of the five graphs.
+        weights: what it runs on; by default what is shipped.
         threads: of each graph.
 
+    Attributes:
+        mirror: ``(478,)`` which landmark each becomes in a mirror.
+
     Raises:
-        FileNotFoundError: a graph is not there.
+        WeightsError: the shipped weights are not there or damaged.
     """
 
-    def __init__(self, folder: Path = WEIGHTS, *, threads: int = 1) -> None:
-        self._folder, self._threads = folder, threads
+    def __init__(self, weights: Weights | None = None, *, threads: int = 1) -> None:
+        weights = weights or shipped()
+        self._files, self.mirror = weights.graphs, weights.mirror
+        self._threads = threads
         self._graphs: dict[str, Any] = {}
         self._last: tuple[Points, float] | None = None  # middle, side of the face just followed
-        for name in GRAPHS:
-            if not (folder / f"{name}.onnx").is_file():
-                raise FileNotFoundError(f"The face network {name}.onnx is not in {folder}.")
-        # Which landmark each becomes in a mirror.
-        self._mirror = np.array(json.loads((folder / "mirror.json").read_text()), np.int64)
 
     def detect(self, photo: Picture) -> list[FaceLandmarks]:
         """Return the faces of an ``(H, W, 3)`` RGB photo, largest first, at most four."""
@@ -136,7 +134,7 @@ class OwnTracker:
             options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
             options.log_severity_level = 3
             self._graphs[name] = ort.InferenceSession(
-                str(self._folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
+                str(self._files[name]), options, providers=["CPUExecutionProvider"]
             )
         return self._graphs[name]
 
@@ -157,9 +155,10 @@ class OwnTracker:
         look = cut(part, parts.look(middle, side, 0.0, size), size)
         self._fill(look, width / side, height / side)
         logit, dx, dy, log_side = self._run("find", look[None])[0]
-        peak = cv2.dilate(logit, np.ones((3, 3), np.uint8)) <= logit
+        least = np.log(_TUNING.maybe / (1 - _TUNING.maybe))
+        peak = (cv2.dilate(logit, np.ones((3, 3), np.uint8)) <= logit) & (logit > least)
         found = []
-        for y, x in zip(*np.nonzero(peak & (logit > np.log(0.3 / 0.7))), strict=True):
+        for y, x in zip(*np.nonzero(peak), strict=True):
             at = np.array([x + dx[y, x] + 0.5, y + dy[y, x] + 0.5]) * _STRIDE
             half = float(np.exp(np.clip(log_side[y, x], -1, 4)) * _STRIDE) / 2
             centre = middle + (at - size / 2) * side / size + corner
@@ -198,7 +197,7 @@ class OwnTracker:
         for box, _ in found:
             middle, side = _square(box)
             face = self._landmarks(photo, middle, side, _LOOKS, sure)
-            if face is not None and all(iou(face.box, other.box) < 0.4 for other in faces):
+            if face is not None and not any(_one_person(face, other) for other in faces):
                 faces.append(face)
         self._last = None
         return sorted(faces, key=lambda f: -f.width * f.height)[:MAX_FACES]
@@ -212,17 +211,19 @@ class OwnTracker:
         sure: float,
     ) -> FaceLandmarks | None:
         """Return the face whose mesh is about ``side`` px large around ``middle``, if it is one."""
-        points, _ = self._face(photo, middle, side, 0.0, _QUICK)
-        _, angle = parts.eyes_apart(points)
+        first, _ = self._face(photo, middle, side, 0.0, _QUICK)
+        apart, angle = parts.eyes_apart(first)
+        points = first
         middle, side = parts.mesh_box(points, angle)
         if not np.isfinite(side) or side < 4 or side > 4 * max(photo.shape[:2]):
             return None
         points, score = self._face(photo, middle, side, angle, looks)
-        if score < sure:
+        moved = float(np.linalg.norm((points - first)[:, :2], axis=1).mean()) / apart
+        if score < sure or moved > _TUNING.wandering:
             return None
         points[list(parts.LIPS), :2] = self._lips(photo, points, looks)
         for mirrored in (False, True):
-            marks = self._mirror[list(parts.EYE)] if mirrored else np.array(parts.EYE)
+            marks = self.mirror[list(parts.EYE)] if mirrored else np.array(parts.EYE)
             points[marks, :2] = self._eye(photo, points, looks, mirrored)
         _, angle = parts.eyes_apart(points)
         self._last = parts.mesh_box(points, angle)
@@ -252,7 +253,7 @@ class OwnTracker:
         for shape, matrix, (_, _, flip) in zip(shapes, matrices, looks, strict=True):
             shape[:, :2] = _back(shape[:, :2], matrix, size)
             shape[:, 2] /= np.sqrt(abs(np.linalg.det(matrix[:, :2])))
-            kept.append(shape[self._mirror] if flip else shape)
+            kept.append(shape[self.mirror] if flip else shape)
         score = float(np.median(1 / (1 + np.exp(-np.clip(out[:, -1], -30, 30)))))
         return np.mean(kept, axis=0), score
 
@@ -261,7 +262,7 @@ class OwnTracker:
     ) -> Points:
         apart, angle = parts.eyes_apart(points)
         middle = parts.centre(points, parts.MOUTH)
-        swap = self._places(parts.LIPS, self._mirror[list(parts.LIPS)])
+        swap = self._places(parts.LIPS, self.mirror[list(parts.LIPS)])
         size, kept = self._size("lips"), []
         matrices = [
             parts.look(
@@ -312,6 +313,15 @@ def _back(points: Points, matrix: Points, size: int) -> Points:
     """Return points of a look, in pixels from its middle, in pixels of the photo."""
     inverse = np.linalg.inv(matrix[:, :2])
     return np.asarray((points + (size - 1) / 2 - matrix[:, 2]) @ inverse.T)
+
+
+def _one_person(face: FaceLandmarks, other: FaceLandmarks) -> bool:
+    """Say whether the middle of one face lies in the other: no two people's do."""
+    for a, b in ((face.box, other.box), (other.box, face.box)):
+        x, y = (a[0] + a[2]) / 2, (a[1] + a[3]) / 2
+        if b[0] < x < b[2] and b[1] < y < b[3]:
+            return True
+    return False
 
 
 def _square(box: Box) -> tuple[Points, float]:

@@ -6,7 +6,6 @@ a frame that it doubts is left out.
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
@@ -58,44 +57,39 @@ def draw_coefficients(rng: np.random.Generator) -> NDArray[np.float32]:
     return values
 
 
-def main() -> None:
-    """Write ``moved.npy`` and ``moved_points.npy``, as many frames as were made in time."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("faces", type=Path, help="folder of portraits")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--people", type=int, default=160)
-    parser.add_argument("--frames", type=int, default=24, help="of each")
-    parser.add_argument("--minutes", type=float, default=15.0, help="stop after so long")
-    arguments = parser.parse_args()
-    until = time.monotonic() + 60 * arguments.minutes
+def animate(faces: Path, out: Path, *, people: int, frames: int, minutes: float) -> None:
+    """Write ``moved_all.npy`` and ``moved_points.npy``, as many as can be made in time.
+
+    Args:
+        faces: folder of portraits.
+        out: where ``label`` wrote.
+        people: portraits to animate.
+        frames: of each.
+        minutes: after which it stops.
+    """
+    until = time.monotonic() + 60 * minutes
     cv2.setNumThreads(1)
     rng = np.random.default_rng(7)
-    chosen = [p for i, p in portraits(arguments.faces) if not is_held_out(i)]
-    chosen = [chosen[i] for i in rng.permutation(len(chosen))[: arguments.people]]
-    most = arguments.people * arguments.frames
-    shape = (most, CROP, CROP, 3)
-    crops = np.lib.format.open_memmap(arguments.out / "moved_all.npy", "w+", np.uint8, shape)
+    chosen = [p for i, p in portraits(faces) if not is_held_out(i)]
+    chosen = [chosen[i] for i in rng.permutation(len(chosen))[:people]]
+    shape = (people * frames, CROP, CROP, 3)
+    crops = np.lib.format.open_memmap(out / "moved_all.npy", "w+", np.uint8, shape)
     points: list[NDArray[np.float32]] = []
     tracker = MediaPipeTracker()
-    for number, path in enumerate(chosen):
+    for path in chosen:
         photo = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
         try:
             renderer = Renderer(enrol(photo, tracker=tracker, size=_SIZE), size=_SIZE)
         except EnrolmentRefused:
             continue
-        for _ in range(arguments.frames):
+        for _ in range(frames):
             frame = renderer.render(draw_coefficients(rng)).copy()
-            faces = tracker.detect(frame)
-            if len(faces) == 1:
-                crops[len(points)], found = cut(frame, faces[0])
-                points.append(found)
-        np.save(arguments.out / "moved_points.npy", np.stack(points) if points else [])
-        if number % 10 == 0:
-            print(number, len(points), flush=True)
+            found = tracker.detect(frame)
+            if len(found) == 1:
+                crops[len(points)], marks = cut(frame, found[0])
+                points.append(marks)
         if time.monotonic() > until:
             break
-    print(f"{len(points)} frames of {number + 1} people")
-
-
-if __name__ == "__main__":
-    main()
+    if points:
+        np.save(out / "moved_points.npy", np.stack(points))
+    print(f"{len(points)} animated frames", flush=True)

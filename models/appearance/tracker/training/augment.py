@@ -81,4 +81,10 @@ def texture(rng: np.random.Generator, size: int) -> Picture:
         colour = [int(v) for v in rng.integers(0, 256, 3)]
         turn, width = float(rng.uniform(0, 180)), int(rng.integers(-1, 4)) or 1
         cv2.ellipse(x, [int(v) for v in at], [int(v) for v in axes], turn, 0, 360, colour, width)
+    for _ in range(int(rng.integers(0, 4)) if rng.random() < 0.4 else 0):  # emblems have letters
+        word = "".join(chr(int(c)) for c in rng.integers(48, 123, int(rng.integers(1, 6))))
+        where = [int(v) for v in rng.integers(0, size, 2)]
+        colour = [int(v) for v in rng.integers(0, 256, 3)]
+        large = float(rng.uniform(0.2, 0.02 * size))
+        cv2.putText(x, word, where, int(rng.integers(0, 8)), large, colour, int(rng.integers(1, 5)))
     return x

@@ -6,7 +6,6 @@ says and is measured on portraits that are in no array here.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,14 +65,10 @@ def portraits(folder: Path) -> Iterator[tuple[int, Path]]:
     yield from enumerate(sorted(folder.glob("*.jpg")))
 
 
-def main() -> None:
+def label(faces: Path, out: Path) -> None:
     """Write ``crops.npy``, ``points.npy``, ``mattes.npy``, ``pictures.npy`` and ``names.json``."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("faces", type=Path, help="folder of portraits")
-    parser.add_argument("out", type=Path)
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    chosen = [p for i, p in portraits(arguments.faces) if not is_held_out(i)]
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = [p for i, p in portraits(faces) if not is_held_out(i)]
     count = len(chosen)
     shapes = {
         "crops": ((count, CROP, CROP, 3), np.uint8),
@@ -82,25 +77,19 @@ def main() -> None:
         "mattes": ((count, MATTE, MATTE), np.uint8),
     }
     arrays = {
-        name: np.lib.format.open_memmap(arguments.out / f"{name}.npy", "w+", kind, shape)
+        name: np.lib.format.open_memmap(out / f"{name}.npy", "w+", kind, shape)
         for name, (shape, kind) in shapes.items()
     }
     tracker, names = MediaPipeTracker(), []
     for path in chosen:
         photo = np.ascontiguousarray(cv2.imread(str(path))[..., ::-1])
-        faces = tracker.detect(photo)
-        if not faces:
+        found = tracker.detect(photo)
+        if not found:
             continue
         at = len(names)
-        arrays["crops"][at], arrays["points"][at] = cut(photo, faces[0])
+        arrays["crops"][at], arrays["points"][at] = cut(photo, found[0])
         arrays["pictures"][at] = square(photo)
         arrays["mattes"][at] = square(np.rint(255 * tracker.segment(photo)).astype(np.uint8))
-        names.append({"name": path.name, "points": faces[0].points[:, :2].round(1).tolist()})
-        if at % 100 == 0:
-            print(at, flush=True)
-    (arguments.out / "names.json").write_text(json.dumps(names))
-    print(f"{len(names)} of {count} portraits")
-
-
-if __name__ == "__main__":
-    main()
+        names.append({"name": path.name, "points": found[0].points[:, :2].round(1).tolist()})
+    (out / "names.json").write_text(json.dumps(names))
+    print(f"{len(names)} of {count} portraits", flush=True)

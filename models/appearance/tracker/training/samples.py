@@ -13,9 +13,10 @@ from scipy.optimize import linear_sum_assignment
 from visavis.models.appearance.tracker import parts
 from visavis.models.appearance.tracker.training.augment import occlude, relight, texture, wear
 from visavis.models.appearance.tracker.training.nets import SIZES
+from visavis.models.appearance.tracker.training.scenes import Portraits
 
 Floats = NDArray[np.float32]
-_NO_FACE = 0.12  # of the face network's samples
+_NO_FACE = 0.2  # of the face network's samples
 _MOVED = 0.4  # of the samples, from animated portraits
 
 
@@ -27,6 +28,7 @@ class Faces:
         real: ``(N, S, S, 3)`` uint8 of portraits, ``moved`` of animated ones (may be none).
         real_points: ``(N, 478, 3)`` in their pixels; ``moved_points`` likewise.
         pictures: ``(N, 256, 256, 3)`` uint8, whole portraits.
+        boxes: ``(N, 3)`` middle and side of the face in them.
         mirror: ``(478,)`` which landmark each becomes in a mirror.
     """
 
@@ -35,22 +37,24 @@ class Faces:
     moved: NDArray[np.uint8]
     moved_points: Floats
     pictures: NDArray[np.uint8]
+    boxes: Floats
     mirror: NDArray[np.int64]
 
     @staticmethod
-    def load(folder: Path) -> Faces:
-        """Open what ``label`` and ``animate`` wrote."""
-        import json
-
-        count = len(json.loads((folder / "names.json").read_text()))
+    def load(folder: Path, faces: Path) -> Faces:
+        """Open what ``label`` and ``animate`` wrote of the portraits in ``faces``."""
+        portraits = Portraits.load(folder, faces)
+        count = len(portraits.pictures)
         real = np.load(folder / "crops.npy", mmap_mode="r")[:count]
         points = np.load(folder / "points.npy")[:count]
         moved, moved_points = real[:0], points[:0]
         if (folder / "moved_points.npy").exists():
             moved_points = np.load(folder / "moved_points.npy")
             moved = np.load(folder / "moved_all.npy", mmap_mode="r")[: len(moved_points)]
-        pictures = np.load(folder / "pictures.npy", mmap_mode="r")[:count]
-        return Faces(real, points, moved, moved_points, pictures, mirror_map(points))
+        return Faces(
+            real, points, moved, moved_points, portraits.pictures, portraits.boxes,
+            mirror_map(points),
+        )  # fmt: skip
 
     def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], Floats]:
         """Return one crop and its landmarks."""
@@ -136,13 +140,19 @@ class Looks:
         return wear(picture, rng)
 
     def _without_face(self, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """Return noise, or a piece of a portrait in which the face is tiny, huge or cut off."""
-        if rng.random() < 0.3:
+        """Return noise, or a piece of a portrait without the face or with a part of it."""
+        if rng.random() < 0.15:
             return texture(rng, self.size)
+        if rng.random() < 0.5:
+            return self._elsewhere(rng)
         crop, points = self.faces.draw(rng)
         angle = rng.uniform(-np.pi, np.pi)
         middle, side = parts.mesh_box(points, 0.0)
-        if rng.random() < 0.5:  # beside the face
+        kind = rng.random()
+        if kind < 0.45:  # lying on its side or upside down: to be turned before it is a face
+            angle = parts.eyes_apart(points)[1] + np.radians(rng.uniform(75, 285))
+            middle, side = middle + rng.normal(0, 0.06, 2) * side, side * rng.uniform(1.1, 1.8)
+        elif kind < 0.7:  # beside the face
             way = rng.uniform(0, 2 * np.pi)
             middle = middle + np.array([np.cos(way), np.sin(way)]) * side * rng.uniform(0.85, 1.2)
             side = side * rng.uniform(0.5, 1.3)
@@ -152,6 +162,23 @@ class Looks:
         matrix = parts.look(middle, side, angle, self.size)
         return cv2.warpAffine(
             crop, matrix, (self.size, self.size), borderMode=cv2.BORDER_REFLECT_101
+        )
+
+    def _elsewhere(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """Return a piece of a portrait that has little of the face in it."""
+        at = int(rng.integers(len(self.faces.pictures)))
+        picture, (x, y, face) = self.faces.pictures[at], self.faces.boxes[at]
+        middle, side = rng.uniform(0, 256, 2), float(np.exp(rng.uniform(np.log(24), np.log(200))))
+        for _ in range(8):
+            clear = 0.5 * (0.7 * side + 0.8 * face)
+            if max(abs(middle[0] - x), abs(middle[1] - y)) > clear:
+                break
+            middle, side = rng.uniform(0, 256, 2), max(20.0, 0.8 * side)
+        else:
+            return texture(rng, self.size)
+        matrix = parts.look(middle, side, rng.normal(0, 0.4), self.size)
+        return cv2.warpAffine(
+            picture, matrix, (self.size, self.size), borderMode=cv2.BORDER_REFLECT_101
         )
 
 

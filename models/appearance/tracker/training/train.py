@@ -1,14 +1,12 @@
-"""``python -m visavis.models.appearance.tracker.training.train DATA FACES OUT``: train and export.
+"""Train the five networks, one after another, and export them.
 
 A run is as long as it is told to be, in minutes: the learning rate falls with the clock, so that a
-slow machine gives a worse network and not an unfinished one. It goes on from ``OUT/PART.pt``.
+slow machine gives a worse network and not an unfinished one. It goes on from ``PART.pt``.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
 import queue
 import threading
 import time
@@ -16,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,6 +24,7 @@ from visavis.models.appearance.tracker.training.nets import SIZES, Finder, Landm
 from visavis.models.appearance.tracker.training.samples import Faces, Looks
 from visavis.models.appearance.tracker.training.scenes import Mattes, Portraits, Scenes
 
+_SAY_S = 60.0  # between two lines
 PARTS = ("face", "lips", "eye", "find", "matte")
 _BATCH = {"face": 32, "lips": 32, "eye": 32, "find": 16, "matte": 12}
 _RATE = {"face": 1.2e-3, "lips": 1.2e-3, "eye": 1.2e-3, "find": 1.5e-3, "matte": 2e-3}
@@ -126,7 +124,7 @@ def batches(sample: Sample, size: int, seed: int) -> Iterator[tuple[Tensor, Tens
 def build(part: str, data: Path, faces: Path) -> tuple[nn.Module, Sample, Callable[..., Tensor]]:
     """Return a part's network, what makes its samples, and its loss."""
     if part in _WIDTHS:
-        looks = Looks(Faces.load(data), part)
+        looks = Looks(Faces.load(data, faces), part)
         mean, basis = shape_basis(looks, _HIDDEN[part])
         net = Landmarks(_WIDTHS[part], SIZES[part], mean, basis, sure=part == "face")
         return net, looks.sample, shape_loss(part)
@@ -136,11 +134,18 @@ def build(part: str, data: Path, faces: Path) -> tuple[nn.Module, Sample, Callab
     return Matte(), Mattes(portraits).sample, matte_loss
 
 
-def train(part: str, arguments: argparse.Namespace, minutes: float) -> None:
-    """Train one network for so many minutes and export the mean of its last weights."""
-    net, sample, loss_of = build(part, arguments.data, arguments.faces)
+def train(part: str, faces: Path, out: Path, minutes: float) -> None:
+    """Train one network for so many minutes and export the mean of its last weights.
+
+    Args:
+        part: of ``PARTS``.
+        faces: folder of portraits.
+        out: with ``data`` of ``label`` and ``animate``; gets ``PART.pt`` and ``PART.onnx``.
+        minutes: how long.
+    """
+    net, sample, loss_of = build(part, out / "data", faces)
     net = net.to(memory_format=torch.channels_last)
-    kept = arguments.out / f"{part}.pt"
+    kept = out / f"{part}.pt"
     steps, seen = 0, 0
     if kept.exists():
         state = torch.load(kept, weights_only=True)
@@ -158,9 +163,9 @@ def train(part: str, arguments: argparse.Namespace, minutes: float) -> None:
         warm = min(1.0, (steps + 1) / 100)
         optimiser.param_groups[0]["lr"] = rate * warm * (0.5 * (1 + np.cos(np.pi * done)) + 0.003)
         inputs = pictures.float().contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=not arguments.exact):
-            out = net(inputs)
-        loss = loss_of(out.float(), targets, third)
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = net(inputs)
+        loss = loss_of(answer.float(), targets, third)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 5.0)
@@ -169,13 +174,13 @@ def train(part: str, arguments: argparse.Namespace, minutes: float) -> None:
         _follow(mean, net, min(0.998, steps / (steps + 20)))
         value = float(loss.detach())
         running += 0.02 * (value - running) if steps > 1 else value
-        if time.monotonic() - said > arguments.say:
+        if time.monotonic() - said > _SAY_S:
             said = time.monotonic()
             pace = steps * len(pictures) / (said - began)
             print(f"{part} {done:4.0%} seen {seen} loss {running:.3f} {pace:.0f}/s", flush=True)
             torch.save({"net": mean.state_dict(), "seen": seen}, kept)
     torch.save({"net": mean.state_dict(), "seen": seen}, kept)
-    export(part, mean, arguments.out, seen)
+    export(part, mean, out, seen)
 
 
 @torch.no_grad()
@@ -220,29 +225,3 @@ def _halved(model: Any) -> Any:
     del graph.node[:]
     graph.node.extend(nodes)
     return model
-
-
-def main() -> None:
-    """Train the parts in turn."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="what label and animate wrote")
-    parser.add_argument("faces", type=Path, help="folder of portraits")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), metavar="PART=MINUTES")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--say", type=float, default=60.0, help="seconds between two lines")
-    parser.add_argument("--exact", action="store_true", help="float32 throughout")
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    cv2.setNumThreads(1)
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(1)
-    mirror = Faces.load(arguments.data).mirror
-    (arguments.out / "mirror.json").write_text(json.dumps(mirror.tolist()))
-    for item in arguments.parts:
-        part, _, minutes = item.partition("=")
-        train(part, arguments, float(minutes or 60))
-
-
-if __name__ == "__main__":
-    main()

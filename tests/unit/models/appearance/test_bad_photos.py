@@ -10,7 +10,8 @@ from visavis.models.appearance.enrol import enrol
 from visavis.models.appearance.identity import Identity
 from visavis.models.appearance.layers.covered import eye_opening, refuse_covered
 from visavis.models.appearance.photo.errors import EnrolmentRefused
-from visavis.models.appearance.photo.tracker import MediaPipeTracker
+from visavis.models.appearance.tracker.faces import FaceTracker
+from visavis.models.appearance.tracker.provider import open_tracker
 from visavis.models.coefficients import INDEX, neutral
 from visavis.models.renderer.geometry.pose import head_pose, turning_range
 from visavis.models.renderer.renderer import Renderer
@@ -18,7 +19,7 @@ from visavis.models.renderer.renderer import Renderer
 
 @pytest.fixture(scope="module")
 def tracker():
-    tracker = MediaPipeTracker()
+    tracker = open_tracker()
     yield tracker
     tracker.close()
 
@@ -33,7 +34,7 @@ def landmarks(tracker, astronaut) -> np.ndarray:
     return tracker.detect(astronaut)[0].points
 
 
-def serve(photo: np.ndarray, tracker: MediaPipeTracker) -> Identity:
+def serve(photo: np.ndarray, tracker: FaceTracker) -> Identity:
     """Enrol as the service does, in this process."""
     photo = np.ascontiguousarray(photo)
     identity = enrol(photo, tracker=tracker)
@@ -41,7 +42,7 @@ def serve(photo: np.ndarray, tracker: MediaPipeTracker) -> Identity:
     return identity
 
 
-def reason(photo: np.ndarray, tracker: MediaPipeTracker) -> str:
+def reason(photo: np.ndarray, tracker: FaceTracker) -> str:
     with pytest.raises(EnrolmentRefused) as caught:
         serve(photo, tracker)
     return str(caught.value)
