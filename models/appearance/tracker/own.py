@@ -40,13 +40,18 @@ class _Tuning(NamedTuple):
     """
 
     maybe: float = 0.4  # of the finder; the face network has the last word
-    sure: float = 0.95  # of the face network, when a whole photo is looked at
-    sure_in_tile: float = 0.98  # of the face network, in one of many tiles
+    sure: float = 0.99  # of the face network, when a whole photo is looked at
+    sure_in_tile: float = 0.99  # of the face network, in one of many tiles
     follow: float = 0.5  # of the face network, from frame to frame
     # IOD between the first look's landmarks and the second's: a face stays where it is.
     wandering: float = 0.3
+    spread: float = 0.05  # IOD between what several looks say; of faces .01 at the median
     grey: float = 127.0  # of the room around a close-up
     room: float = 0.4  # of the photo's longer side, on each side of a close-up
+    smallest: float = 0.07  # of a tile's side: what the finder surely sees
+    second: float = 0.4  # of the largest face: a second one that matters
+    settles: float = 0.08  # IOD between two looks below which the crop is right
+    certain: float = 1.8  # times the matte's logit: it is vaguer than its teacher
     segment_px: int = 1024  # the guided edge is made at this size
 
 
@@ -81,17 +86,18 @@ class OwnTracker:
     def detect(self, photo: Picture) -> list[FaceLandmarks]:
         """Return the faces of an ``(H, W, 3)`` RGB photo, largest first, at most four."""
         height, width = photo.shape[:2]
+        faces: list[FaceLandmarks] = []
+        found = self._find_close_up(photo)
         for number, level in enumerate(levels(height, width)):
-            found: list[tuple[Box, float]] = []
             for x0, y0, x1, y1 in level:
                 found += self._find(photo[y0:y1, x0:x1], (x0, y0))
-            if number == 0:
-                found += self._find_close_up(photo)
             limit = _TUNING.sure if number == 0 else _TUNING.sure_in_tile
             faces = self._faces(photo, distinct(found), limit)
-            if faces:
-                return faces
-        return []
+            # What is left to be found is far smaller than what is: nobody's second face.
+            side = max((x1 - x0 for x0, _, x1, _ in level), default=0)
+            if faces and _TUNING.smallest * side < _TUNING.second * faces[0].width:
+                break
+        return faces
 
     def track(self, frame: Picture) -> FaceLandmarks | None:
         """Return the face of a frame that is mostly one face, or nothing.
@@ -118,7 +124,7 @@ class OwnTracker:
         small = shrink(photo, _TUNING.segment_px)
         look = np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
         both = self._run("matte", np.stack([look, look[:, ::-1]]))[:, 0]
-        logit = (both[0] + both[1][:, ::-1]) / 2
+        logit = _TUNING.certain * (both[0] + both[1][:, ::-1]) / 2
         mask = (1 / (1 + np.exp(-np.clip(logit, -30, 30)))).astype(np.float32)
         mask = enlarge(mask, small.shape[1], small.shape[0])
         return enlarge(follow_edges(small, mask), photo.shape[1], photo.shape[0])
@@ -211,15 +217,21 @@ class OwnTracker:
         sure: float,
     ) -> FaceLandmarks | None:
         """Return the face whose mesh is about ``side`` px large around ``middle``, if it is one."""
-        first, _ = self._face(photo, middle, side, 0.0, _QUICK)
-        apart, angle = parts.eyes_apart(first)
-        points = first
-        middle, side = parts.mesh_box(points, angle)
-        if not np.isfinite(side) or side < 4 or side > 4 * max(photo.shape[:2]):
-            return None
-        points, score = self._face(photo, middle, side, angle, looks)
+        first, angle = np.zeros((478, 3)), 0.0
+        for _ in range(3):  # until the crop is where the face is
+            points, _, _ = self._face(photo, middle, side, angle, _QUICK)
+            apart, angle = parts.eyes_apart(points)
+            middle, side = parts.mesh_box(points, angle)
+            if not np.isfinite(side) or side < 4 or side > 4 * max(photo.shape[:2]):
+                return None
+            moved = float(np.linalg.norm((points - first)[:, :2], axis=1).mean()) / apart
+            first = points
+            if moved < _TUNING.settles:
+                break
+        points, score, spread = self._face(photo, middle, side, angle, looks)
+        apart, _ = parts.eyes_apart(points)
         moved = float(np.linalg.norm((points - first)[:, :2], axis=1).mean()) / apart
-        if score < sure or moved > _TUNING.wandering:
+        if score < sure or moved > _TUNING.wandering or spread > _TUNING.spread:
             return None
         points[list(parts.LIPS), :2] = self._lips(photo, points, looks)
         for mirrored in (False, True):
@@ -238,8 +250,8 @@ class OwnTracker:
         side: float,
         angle: float,
         looks: tuple[tuple[float, float, bool], ...],
-    ) -> tuple[Points, float]:
-        """Return ``(478, 3)`` landmarks in pixels of the photo and how sure it is a face."""
+    ) -> tuple[Points, float, float]:
+        """Return ``(478, 3)`` landmarks in pixels, how sure it is a face, and the looks' spread."""
         size = self._size("face")
         matrices = [
             parts.look(
@@ -255,7 +267,10 @@ class OwnTracker:
             shape[:, 2] /= np.sqrt(abs(np.linalg.det(matrix[:, :2])))
             kept.append(shape[self.mirror] if flip else shape)
         score = float(np.median(1 / (1 + np.exp(-np.clip(out[:, -1], -30, 30)))))
-        return np.mean(kept, axis=0), score
+        mean = np.mean(kept, axis=0)
+        apart, _ = parts.eyes_apart(mean)
+        spread = np.linalg.norm((np.stack(kept) - mean)[..., :2], axis=2).mean() / apart
+        return mean, score, float(spread)
 
     def _lips(
         self, photo: Picture, points: Points, looks: tuple[tuple[float, float, bool], ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from typing import Final, Literal
 
 from visavis.models.appearance.tracker.faces import OpenTracker
@@ -13,7 +14,8 @@ CHOICES: Final = ("auto", "mediapipe", "own")
 
 def mediapipe_installed() -> bool:
     """Say whether MediaPipe is there; its last wheel with models stops at Python 3.12."""
-    return importlib.util.find_spec("mediapipe") is not None
+    # Once a tracker was made, an empty package without a specification stands there for it.
+    return "mediapipe" in sys.modules or importlib.util.find_spec("mediapipe") is not None
 
 
 def open_tracker(choice: str = "auto") -> OpenTracker:

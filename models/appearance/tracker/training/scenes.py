@@ -118,7 +118,9 @@ class Scenes:
         picture, _, box = self._draw(rng)
         share = float(np.exp(rng.uniform(np.log(0.18), np.log(0.85))))  # the face's, of the side
         scale = share * self.size / box[2]
-        c, s = np.cos(turn := np.radians(rng.normal(0, 13))), np.sin(turn)
+        lying = bool(rng.random() < 0.12)  # on its side: to be turned before it is a face
+        turn = np.radians(rng.uniform(75, 285) if lying else rng.normal(0, 13))
+        c, s = np.cos(turn), np.sin(turn)
         matrix = scale * np.array([[c, s], [-s, c]])
         room = max(0.0, 0.5 - 0.55 * share)
         place = self.size * (0.5 + rng.uniform(-room, room, 2))
@@ -129,7 +131,7 @@ class Scenes:
             borderMode=cv2.BORDER_CONSTANT if rng.random() < 0.5 else cv2.BORDER_REPLICATE,
             borderValue=tuple(int(v) for v in rng.integers(0, 256, 3)),
         )  # fmt: skip
-        return shown, [np.array([*place, share * self.size], np.float32)]
+        return shown, [] if lying else [np.array([*place, share * self.size], np.float32)]
 
     def _paste(self, canvas: Picture, faces: list[Floats], rng: np.random.Generator) -> None:
         picture, matte, box = self._draw(rng)
