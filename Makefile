@@ -7,8 +7,8 @@
 # make fuzz   search for inputs that break a parser, an hour (SECONDS=600: ten minutes)
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= $(shell for p in python3.12 python3.11 python3; do \
-	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python3.14; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
 	&& echo $$p && break; done)
 # A system package is installed only by root or by a sudo that asks nothing.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
@@ -94,7 +94,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info
 
 $(BIN)/python:
-	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or 3.12 is needed: apt-get install python3 python3-venv"; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 to 3.14 is needed: apt-get install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(call apt,python3-venv,the venv module of Python) && $(PYTHON) -m venv $(VENV); }
 
 $(VENV)/.run: $(BIN)/python pyproject.toml

@@ -10,14 +10,14 @@ import sys
 
 from visavis.models.appearance.enrol import enrol
 from visavis.models.appearance.photo.photo import sanitise
-from visavis.models.appearance.photo.tracker import MediaPipeTracker
 from visavis.models.appearance.portrait import synthetic_portrait
+from visavis.models.appearance.tracker.provider import open_tracker
 from visavis.models.renderer.renderer import Renderer
 
 
 def main() -> int:
     """Compile; returns the exit code."""
-    tracker = MediaPipeTracker()
+    tracker = open_tracker()
     identity = enrol(sanitise(synthetic_portrait()), tracker=tracker, size=256)
     tracker.close()
     Renderer(identity, size=256)

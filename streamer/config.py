@@ -158,6 +158,8 @@ class LimitsConfig(_Section):
     """Width times height of a photo."""
     photo_sandbox: Literal["best", "required"] = "best"
     """Whether a photo is read where the system lacks a part of the sandbox: required refuses."""
+    face_tracker: Literal["auto", "mediapipe", "own"] = "auto"
+    """What finds faces in photos; auto takes MediaPipe where it is installed."""
     verify_bytes: Int = Field(default=64_000_000, ge=1_000_000, le=1_000_000_000)
     """Size of a video that the page /verify takes; it is held in memory."""
     connect_timeout_s: Seconds = Field(default=15.0, ge=1, le=600)

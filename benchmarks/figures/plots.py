@@ -1,6 +1,6 @@
 """PNG pictures of results.
 
-Drawn with matplotlib: it is there already, mediapipe needs it.
+Drawn with matplotlib, which the extra `bench` brings.
 """
 
 from __future__ import annotations

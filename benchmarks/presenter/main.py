@@ -83,9 +83,9 @@ def _bundle(args: argparse.Namespace, folder: Path) -> Path:
         return Path(args.avatar)
     from visavis.models.appearance.enrol import enrol
     from visavis.models.appearance.photo.photo import sanitise
-    from visavis.models.appearance.photo.tracker import MediaPipeTracker
+    from visavis.models.appearance.tracker.provider import open_tracker
 
-    tracker = MediaPipeTracker()
+    tracker = open_tracker()
     try:
         identity = enrol(sanitise(astronaut_jpeg()), tracker=tracker)
     finally:

@@ -6,7 +6,8 @@ the truth, ``visavis bench quality synthetic ...`` whole frames of held-out synt
 ``visavis bench quality photos ...`` photos, on against off; ``visavis bench quality people ...``
 puts our pictures of real people beside their own videos; ``visavis bench quality portraits ...``
 measures and draws the warp on portraits of everyone; ``visavis bench quality vlogger ...`` fills
-the table that papers on talking heads have, by group; add ``--help`` to each for its options.
+the table that papers on talking heads have, by group; ``visavis bench quality faces ...`` holds our
+face tracker against MediaPipe; add ``--help`` to each for its options.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _MODULES = {
     "synthetic": "visavis.benchmarks.quality.renderer.renderer_people",
     "people": "visavis.benchmarks.quality.people",
     "vlogger": "visavis.benchmarks.quality.vlogger.vlogger",
+    "faces": "visavis.benchmarks.quality.faces.faces",
 }
 
 

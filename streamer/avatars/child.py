@@ -96,10 +96,10 @@ def _enrol(data: bytes, job: dict[str, Any], pipe: _Pipe) -> tuple[list[str], di
     import cv2
 
     from visavis.models.appearance.layers.covered import refuse_covered
-    from visavis.models.appearance.photo.tracker import MediaPipeTracker
+    from visavis.models.appearance.tracker.provider import open_tracker
 
     cv2.setNumThreads(1)
-    tracker = _Remembering(MediaPipeTracker())
+    tracker = _Remembering(open_tracker(job.get("tracker", "auto")))
     clock.lap("tracker")
     photo, notes = upright(photo, tracker)
     if len(faces := tracker.detect(photo)) == 1:

@@ -86,6 +86,7 @@ class PhotoJob:
             photo; among the temporary files by default.
         demand: measures without which the child must not read the photo.
         show: make no bundle; the preview is the photo itself.
+        tracker: what finds the face, one of ``provider.CHOICES``.
     """
 
     size: int
@@ -98,6 +99,7 @@ class PhotoJob:
     workplace: Path | None = None
     demand: tuple[str, ...] = ()
     show: bool = False
+    tracker: str = "auto"
 
     def for_child(self, folder: Path, bundle: int, preview: int) -> dict[str, Any]:
         """Return what the child is told; files by their descriptors."""
@@ -113,6 +115,7 @@ class PhotoJob:
             "preview": preview,
             "demand": list(self.demand),
             "show": self.show,
+            "tracker": self.tracker,
         }
 
 

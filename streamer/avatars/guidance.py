@@ -91,10 +91,11 @@ class Guide:
 
     Args:
         demand: measures without which the child must not look.
+        tracker: what finds the face, one of ``provider.CHOICES``.
     """
 
-    def __init__(self, demand: tuple[str, ...] = ()) -> None:
-        self._demand = demand
+    def __init__(self, demand: tuple[str, ...] = (), tracker: str = "auto") -> None:
+        self._demand, self._tracker = demand, tracker
         self._busy = asyncio.Lock()
         self._child: asyncio.subprocess.Process | None = None
         self._folder = ""
@@ -155,6 +156,7 @@ class Guide:
             "limits": asdict(ProcessLimits()),
             "readable": [str(_ROOT / "models")],
             "demand": list(self._demand),
+            "tracker": self._tracker,
         }
         self._child = await asyncio.create_subprocess_exec(
             sys.executable, "-P", "-B", "-m", "visavis.streamer.avatars.look_child",

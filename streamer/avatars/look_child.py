@@ -41,9 +41,9 @@ def main(argument: str) -> None:
         return
     import numpy as np
 
-    from visavis.models.appearance.photo.tracker import MediaPipeTracker
+    from visavis.models.appearance.tracker.provider import open_tracker
 
-    tracker = MediaPipeTracker()
+    tracker = open_tracker(job.get("tracker", "auto"))
     _say(out, {"ready": True})
     while len(data := sys.stdin.buffer.read(FRAME_BYTES)) == FRAME_BYTES:
         picture = np.frombuffer(data, np.uint8).reshape(SIDE, SIDE, 3)

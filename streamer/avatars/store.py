@@ -82,7 +82,9 @@ class AvatarStore(KeptAvatars):
         super().__init__(data_dir, audit)
         self._limits = limits
         self._size = size
-        self._enroller: Enroller = enroller or partial(enrol_photo, write=self._folder.vault.write)
+        self._enroller: Enroller = enroller or partial(
+            enrol_photo, write=self._folder.vault.write, tracker=limits.face_tracker
+        )
         self._stopping: set[asyncio.Task[AvatarRecord]] = set()
         self._turn = asyncio.Semaphore(1)
         self.quotas = Quotas()

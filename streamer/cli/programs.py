@@ -33,7 +33,7 @@ def bench(
 
 def train(
     context: typer.Context,
-    which: Annotated[str, typer.Argument(help="motion, renderer or basis")] = "--help",
+    which: Annotated[str, typer.Argument(help="motion, renderer, tracker or basis")] = "--help",
 ) -> None:
     """Train what ships; ``train WHICH --help`` lists options. Needs the extra train."""
     if which == "--help":
@@ -43,6 +43,7 @@ def train(
         "motion": "visavis.models.motion.training.train",
         "basis": "visavis.models.appearance.training.build_basis",
         "renderer": "visavis.models.renderer.training.relight.command",
+        "tracker": "visavis.models.appearance.tracker.training.command",
     }
     _delegate("training", modules, which, context.args)
 

@@ -154,6 +154,7 @@ def _identity(
             size=settings.media.size,
             timeout_s=60.0,
             demand=demanded(settings.limits.photo_sandbox),
+            tracker=settings.limits.face_tracker,
             progress=told,
         )
         bar.update(task, completed=1.0)

@@ -72,10 +72,10 @@ def run_checks(config: Config, *, air_gap_s: float | None = None) -> list[Check]
 
 def _python() -> Iterator[Check]:
     version = ".".join(map(str, sys.version_info[:3]))
-    if (3, 11) <= sys.version_info[:2] < (3, 13):
+    if (3, 11) <= sys.version_info[:2] < (3, 15):
         yield Check("Python", "ok", f"Python {version}.")
     else:
-        yield Check("Python", "fail", f"Python {version}.", "Use Python 3.11 or 3.12.")
+        yield Check("Python", "fail", f"Python {version}.", "Use Python 3.11 to 3.14.")
 
 
 def processor() -> Iterator[Check]:

@@ -1,8 +1,8 @@
 """The plots of a report as SVG that stands inside the page: no file, no font, no script beside it.
 
-Drawn with matplotlib, which mediapipe brings. Text stays text, in the page's own font; black is
-handed over as ``currentColor``, so a plot is as dark or as light as the page around it. Each is
-drawn wide and narrow, since a wide one shrunk to a phone cannot be read.
+Drawn with matplotlib, which MediaPipe brings where that installs. Text stays text, in the page's
+own font; black is handed over as ``currentColor``, so a plot is as dark or as light as the page
+around it. Each is drawn wide and narrow, since a wide one shrunk to a phone cannot be read.
 """
 
 from __future__ import annotations

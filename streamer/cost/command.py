@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -80,6 +81,8 @@ class _Outputs:
     def check(self, inputs: tuple[Path, ...], force: bool) -> None:
         from visavis.streamer.commands.outputs import check_output
 
+        if self.html is not None and find_spec("matplotlib") is None:
+            raise BadRequest("The report's plots need matplotlib: pip install matplotlib.")
         named = ((self.html, ".html"), (self.json, ".json"), (self.csv, ".csv"))
         for path, suffix in named:
             if path is not None:

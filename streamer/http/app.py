@@ -255,7 +255,7 @@ def _services(
         store,
         rooms,
         archive,
-        Guide(demanded(config.limits.photo_sandbox)),
+        Guide(demanded(config.limits.photo_sandbox), config.limits.face_tracker),
         scribe,
         ice_servers,
         PhotoOpener(config.limits),

@@ -15,7 +15,7 @@ from tests.browser.conftest import png
 from tests.browser.helpers.driving import frames_shown, go_live, live, state, until, wait_for
 from tests.browser.helpers.recording import ACROSS, DOWN, Recording, grab, record
 from tests.browser.helpers.serving import Serving
-from visavis.models.appearance.photo.tracker import MediaPipeTracker
+from visavis.models.appearance.tracker.provider import open_tracker
 
 pytestmark = pytest.mark.browser
 OpenPage = Callable[..., Page]
@@ -65,7 +65,7 @@ def watch_fluently(page: Page) -> Recording:
 
 def mouth_box(frame: NDArray[np.uint8]) -> tuple[float, float, float, float]:
     """Find the mouth in the picture: x, y, width, height in pixels."""
-    tracker = MediaPipeTracker()
+    tracker = open_tracker()
     try:
         (face,) = tracker.detect(frame)
     finally:

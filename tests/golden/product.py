@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from visavis.models.appearance.enrol import enrol
 from visavis.models.appearance.identity import Identity
 from visavis.models.appearance.photo.photo import sanitise
-from visavis.models.appearance.photo.tracker import MediaPipeTracker
 from visavis.models.appearance.portrait import synthetic_portrait
+from visavis.models.appearance.tracker.provider import open_tracker
 from visavis.models.coefficients import COUNT, INDEX
 from visavis.models.motion.stream import MotionStream
 from visavis.streamer.worker.pipeline.motion_models import MotionModels, load_motion
@@ -55,7 +55,7 @@ class Product:
     """The graphs, loaded once as the worker does, and the tracker of enrolment."""
 
     def __init__(self) -> None:
-        self._tracker = MediaPipeTracker()
+        self._tracker = open_tracker()
         self._motion: MotionModels = load_motion(_ENGINE, _THREADS)
         # Live pictures of 384 and more take the large network only where it is fast enough, which
         # no golden may depend on: asked for as a file is, it is always there.

@@ -14,70 +14,34 @@ import os
 import sys
 import types
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-LANDMARKS = 478  # 468 of the mesh and five for each iris
-MAX_FACES = 4
-# The detector sees the picture at 192 px: a face below about 1/12 of its side is found only in a
-# tile. Width and height of a tile as a share of the picture's, and how many per side.
-_TILE_GRIDS = ((1.0, 1), (0.6, 2), (0.4, 4))
-_LONG = 2.5  # times its short side: a panorama, which is looked at square by square
+from visavis.models.appearance.tracker.faces import (
+    LANDMARKS,
+    LONG,
+    MAX_FACES,
+    TILE_GRIDS,
+    Box,
+    FaceLandmarks,
+    FaceTracker,
+    bounds,
+    distinct,
+    enlarge,
+    iou,
+    shrink,
+    tiles,
+)
+
+__all__ = ["LANDMARKS", "FaceLandmarks", "FaceTracker", "MediaPipeTracker"]
+
 _CROP_SIZE = 512  # px; the landmark model itself looks at 192-256 px of it
 _MIN_CROP_SIZE = 192
-_SAME_FACE_IOU = 0.3
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 _SEGMENT_SIZE = 1024  # px; four times what the model sees, as fine as its guided edge gets
 _ROOM = 127  # grey of the room around a close-up
 _LIFTED = np.rint(255 * (np.arange(256) / 255) ** 0.5).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class FaceLandmarks:
-    """One face.
-
-    Attributes:
-        points: ``(478, 3)`` float32; x right, y down in pixels of the photo, z away from the
-            viewer in the same unit (MediaPipe's, weak: about the right order of depth).
-        score: the detector's confidence, 0-1.
-        box: x0, y0, x1, y1 in pixels around the landmarks.
-    """
-
-    points: NDArray[np.float32]
-    score: float
-    box: Box
-
-    @property
-    def width(self) -> float:
-        """Width of the box in pixels."""
-        return self.box[2] - self.box[0]
-
-    @property
-    def height(self) -> float:
-        """Height of the box in pixels."""
-        return self.box[3] - self.box[1]
-
-    @property
-    def inter_ocular_px(self) -> float:
-        """Distance between the eye centres (means of both corners) in pixels."""
-        right = (self.points[33, :2] + self.points[133, :2]) / 2
-        left = (self.points[263, :2] + self.points[362, :2]) / 2
-        return float(np.hypot(*(left - right)))
-
-
-class FaceTracker(Protocol):
-    """Finds faces and people."""
-
-    def detect(self, photo: NDArray[np.uint8]) -> list[FaceLandmarks]:
-        """Return the faces of an ``(H, W, 3)`` RGB photo, largest first, at most four."""
-        ...
-
-    def segment(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return ``(H, W)`` float32: the probability that a pixel is a person."""
-        ...
 
 
 class MediaPipeTracker:
@@ -115,7 +79,7 @@ class MediaPipeTracker:
         with _quiet():
             for box, score in self._boxes(photo):
                 found = self._landmarks(photo, box, score)
-                if found is not None and all(_iou(found.box, f.box) < 0.5 for f in faces):
+                if found is not None and all(iou(found.box, f.box) < 0.5 for f in faces):
                     faces.append(found)
         return sorted(faces, key=lambda f: -f.width * f.height)[:MAX_FACES]
 
@@ -132,9 +96,9 @@ class MediaPipeTracker:
         with _quiet():
             if self._segmenter is None:
                 self._segmenter = self._solutions.SelfieSegmentation(model_selection=0)
-            small = _fit(photo, _SEGMENT_SIZE)
+            small = shrink(photo, _SEGMENT_SIZE)
             mask = np.asarray(self._segmenter.process(small).segmentation_mask, np.float32)
-        return _enlarge(_follow_edges(small, mask), photo.shape[1], photo.shape[0])
+        return enlarge(_follow_edges(small, mask), photo.shape[1], photo.shape[0])
 
     def close(self) -> None:
         """Release the graphs."""
@@ -149,15 +113,15 @@ class MediaPipeTracker:
                 model_selection=1, min_detection_confidence=self._min_score
             )
         height, width = photo.shape[:2]
-        for share, per_side in _TILE_GRIDS:
+        for share, per_side in TILE_GRIDS:
             found: list[tuple[Box, float]] = []
-            for x0, y0, x1, y1 in _tiles(height, width, share, per_side):
+            for x0, y0, x1, y1 in tiles(height, width, share, per_side):
                 found += self._faces_in(photo[y0:y1, x0:x1], (x0, y0))
             if found:
-                return _distinct(found)
-            long = max(width, height) > _LONG * min(width, height)
+                return distinct(found)
+            long = max(width, height) > LONG * min(width, height)
             if share == 1.0 and not long and (found := self._faces_close_up(photo)):
-                return _distinct(found)
+                return distinct(found)
         return []
 
     def _faces_in(
@@ -166,7 +130,7 @@ class MediaPipeTracker:
         """Look at one part of the photo whose upper left pixel is ``corner``."""
         height, width = part.shape[:2]
         found = []
-        for detection in self._detector.process(_fit(part, 640)).detections or ():
+        for detection in self._detector.process(shrink(part, 640)).detections or ():
             b = detection.location_data.relative_bounding_box
             left, top = corner[0] + b.xmin * width, corner[1] + b.ymin * height
             box = (left, top, left + b.width * width, top + b.height * height)
@@ -202,7 +166,7 @@ class MediaPipeTracker:
         if not results:
             return None
         points = np.median(np.stack(results), axis=0).astype(np.float32)
-        return FaceLandmarks(points, score, _bounds(points))
+        return FaceLandmarks(points, score, bounds(points))
 
     def _mesh_points(
         self,
@@ -218,39 +182,7 @@ class MediaPipeTracker:
         points = np.array([(p.x, p.y, p.z) for p in answer[0].landmark], np.float32)
         points *= np.array([width, height, width], np.float32) * np.float32(scale)
         points[:, :2] += np.array(corner, np.float32)
-        return FaceLandmarks(points, score, _bounds(points))
-
-
-def _bounds(points: NDArray[np.float32]) -> Box:
-    low, high = points[:468, :2].min(axis=0), points[:468, :2].max(axis=0)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-
-def _tiles(height: int, width: int, share: float, per_side: int) -> Iterator[tuple[int, ...]]:
-    """Yield overlapping ``x0, y0, x1, y1``; none below the detector's own size."""
-    side_w, side_h, corners = width, height, [(0, 0)]
-    if max(width, height) > _LONG * min(width, height):
-        side_w = side_h = side = min(width, height)
-        count = -(-2 * (max(width, height) - side) // side) + 1  # half of each is seen twice
-        steps = np.linspace(0, max(width, height) - side, count).astype(int)
-        corners = [(int(at), 0) if width > height else (0, int(at)) for at in steps]
-    w, h = int(side_w * share), int(side_h * share)
-    if share < 1.0 and max(w, h) < 192:
-        return
-    for left, top in corners:
-        for y in np.linspace(0, side_h - h, per_side).astype(int):
-            for x in np.linspace(0, side_w - w, per_side).astype(int):
-                yield left + int(x), top + int(y), left + int(x) + w, top + int(y) + h
-
-
-def _fit(picture: NDArray[np.uint8], long_side: int) -> NDArray[np.uint8]:
-    import cv2
-
-    scale = long_side / max(picture.shape[:2])
-    if scale >= 1.0:
-        return np.ascontiguousarray(picture)
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return FaceLandmarks(points, score, bounds(points))
 
 
 def _crop(
@@ -273,26 +205,6 @@ def _crop(
     return np.asarray(square, np.uint8), (float(x0), float(y0)), length / target
 
 
-def _iou(a: Box, b: Box) -> float:
-    w = min(a[2], b[2]) - max(a[0], b[0])
-    h = min(a[3], b[3]) - max(a[1], b[1])
-    if w <= 0 or h <= 0:
-        return 0.0
-    area = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return float(w * h / (area - w * h))
-
-
-def _distinct(
-    found: list[tuple[Box, float]],
-) -> list[tuple[Box, float]]:
-    """Drop boxes that show a face already seen in another tile."""
-    kept: list[tuple[Box, float]] = []
-    for box, score in sorted(found, key=lambda f: -f[1]):
-        if all(_iou(box, other) < _SAME_FACE_IOU for other, _ in kept):
-            kept.append((box, score))
-    return kept[: 2 * MAX_FACES]
-
-
 def _follow_edges(photo: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArray[np.float32]:
     """Guided filter (He, Sun and Tang 2010) of the mask along the photo's edges."""
     import cv2
@@ -301,14 +213,6 @@ def _follow_edges(photo: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArra
     guide = np.ascontiguousarray(photo)
     filtered = cv2.ximgproc.guidedFilter(guide, mask, radius, 1e-3 * 255**2)
     return np.clip(np.asarray(filtered, np.float32), 0.0, 1.0)
-
-
-def _enlarge(mask: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    import cv2
-
-    if mask.shape == (height, width):
-        return mask
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _import_solutions() -> types.SimpleNamespace:

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, Playwright
 
 from tests.browser.helpers.driving import launch, until, wait_for
 from tests.browser.helpers.speech import RATE, write_wav
-from visavis.models.appearance.photo.tracker import MediaPipeTracker
+from visavis.models.appearance.tracker.provider import open_tracker
 
 _OWN_TILE_S = 5.0  # a busy page lays it out a moment after it names who is there
 # Between what is seen and what is heard, frame callbacks against Web Audio: where picture and sound
@@ -234,7 +234,7 @@ class Watched:
         Measured in the face itself: a listener turns to whoever speaks, which changes a box that is
         fixed in the picture more than any mouth does.
         """
-        tracker = MediaPipeTracker()
+        tracker = open_tracker()
         found = []
         try:
             for at, picture in zip(self.seconds, self.pictures, strict=True):
@@ -258,7 +258,7 @@ def face_box(page: Page, who: str) -> Box:
 
     A tile that has just been given another stream may be black for a moment.
     """
-    tracker = MediaPipeTracker()
+    tracker = open_tracker()
     try:
         (face,) = wait_for(lambda: tracker.detect(grab(page, who)), "a face in the tile")
     finally:

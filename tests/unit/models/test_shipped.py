@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from visavis.models.appearance.face import basis
+from visavis.models.appearance.tracker import weights
 from visavis.models.motion import stream
 from visavis.models.renderer.relight import light, shade
 from visavis.models.shipped import WeightsError, WeightsMissing
@@ -29,6 +30,11 @@ LOADERS: dict[str, tuple[Callable[[], Any], Any, str]] = {
     "motion/flow.onnx": (stream.load_flow_engine_path, stream, "FLOW_GRAPH"),
     "light/light.onnx": (light.light_graph, light, "LIGHT_GRAPH"),
     "mouth/shade.onnx": (shade.shade_graph, shade, "SHADE_GRAPH"),
+    "tracker/find.onnx": (weights.find_graph, weights, "FIND_GRAPH"),
+    "tracker/face.onnx": (weights.face_graph, weights, "FACE_GRAPH"),
+    "tracker/eye.onnx": (weights.eye_graph, weights, "EYE_GRAPH"),
+    "tracker/lips.onnx": (weights.lips_graph, weights, "LIPS_GRAPH"),
+    "tracker/matte.onnx": (weights.matte_graph, weights, "MATTE_GRAPH"),
 }
 
 

@@ -101,9 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         canvas = GlCanvas(arguments.size, arguments.fine)
-        from visavis.models.appearance.photo.tracker import MediaPipeTracker
+        from visavis.models.appearance.tracker.provider import open_tracker
 
-        segmenter = MediaPipeTracker()
+        segmenter = open_tracker()
         studio = Studio(arguments.facekit, arguments.faces, segmenter, canvas, arguments.size)
     except (CanvasUnavailableError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")

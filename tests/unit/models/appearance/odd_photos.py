@@ -48,9 +48,9 @@ def heif(picture: Image.Image, **options: object) -> bytes:
 
 def matte(picture: Image.Image) -> np.ndarray:
     """A soft outline of the person, ``(H, W)`` uint8, from the tracker's own segmentation."""
-    from visavis.models.appearance.photo.tracker import MediaPipeTracker
+    from visavis.models.appearance.tracker.provider import open_tracker
 
-    tracker = MediaPipeTracker()
+    tracker = open_tracker()
     mask = tracker.segment(np.asarray(picture.convert("RGB")))
     tracker.close()
     return (255 * mask).round().astype(np.uint8)

@@ -10,7 +10,7 @@ import pytest
 
 from visavis.models.appearance.face.basis import load_basis
 from visavis.models.appearance.identity import Identity
-from visavis.models.appearance.photo.tracker import MediaPipeTracker
+from visavis.models.appearance.tracker.provider import open_tracker
 from visavis.models.coefficients import ARKIT, COUNT, INDEX, neutral
 from visavis.models.renderer.geometry.pose import head_pose
 from visavis.models.renderer.raster.warp import FAR, count_bits, cover, rasterise
@@ -26,7 +26,7 @@ def renderer(astronaut_identity: Identity) -> Renderer:
 
 @pytest.fixture(scope="module")
 def tracker():
-    tracker = MediaPipeTracker()
+    tracker = open_tracker()
     yield tracker
     tracker.close()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from visavis.models.appearance.photo.photo import sanitise
-from visavis.models.appearance.photo.tracker import MediaPipeTracker
 from visavis.models.appearance.portrait import synthetic_portrait
+from visavis.models.appearance.tracker.provider import open_tracker
 from visavis.streamer import cpu
 from visavis.streamer.avatars.sandbox import MEASURES
 from visavis.streamer.commands import doctor, reach
@@ -123,7 +123,7 @@ def test_what_the_kernel_refuses_is_said() -> None:
 
 
 def test_the_drawn_person_has_one_face_of_a_useful_size() -> None:
-    tracker = MediaPipeTracker()
+    tracker = open_tracker()
     (face,) = tracker.detect(sanitise(synthetic_portrait()))
     tracker.close()
     assert face.width > 200 and face.score > 0.8

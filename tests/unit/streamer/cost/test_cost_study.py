@@ -200,3 +200,14 @@ def test_a_plain_number_is_a_stated_one(tmp_path: Path) -> None:
     path.write_text(own, "utf-8")
     q = read_prices(path).machine.purchase_eur
     assert (q.value, q.low, q.high, q.kind) == (999, 999, 999, "stated")
+
+
+def test_without_matplotlib_the_page_is_refused_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from visavis.streamer.cost import command
+
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    with pytest.raises(BadRequest, match="pip install matplotlib"):
+        command._Outputs(tmp_path / "r.html", None, None).check((), force=False)
+    command._Outputs(None, tmp_path / "r.json", None).check((), force=False)

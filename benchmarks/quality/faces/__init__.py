@@ -1,0 +1,1 @@
+"""Our face tracker against MediaPipe, on people neither was shown."""

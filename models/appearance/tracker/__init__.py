@@ -1,0 +1,1 @@
+"""Our own face networks, run by ONNX Runtime, and the choice of a tracker."""

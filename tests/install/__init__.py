@@ -1,0 +1,1 @@
+"""The product on systems that have never seen it."""
