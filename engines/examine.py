@@ -11,11 +11,12 @@ from visavis.engines.onnx_engine import OnnxEngine
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "models" / "weights"
 _STEPS = 20
+_ENROLMENT = "tracker"  # its graphs run in the photo's child, on the CPU alone
 
 
 def shipped() -> list[Path]:
-    """Return every graph that ships, in order of their names."""
-    return sorted(WEIGHTS.rglob("*.onnx"))
+    """Return every graph that an engine may run live, in order of their names."""
+    return sorted(p for p in WEIGHTS.rglob("*.onnx") if p.parent.name != _ENROLMENT)
 
 
 def title(graph: Path) -> str:

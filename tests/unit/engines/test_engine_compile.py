@@ -22,13 +22,14 @@ from visavis.engines.base import EngineError
 from visavis.engines.build import BackgroundBuild, build
 from visavis.engines.cache import PlanCache, read_header
 from visavis.engines.check import check_export
+from visavis.engines.examine import shipped
 from visavis.engines.graphs.samples import DIMS
 from visavis.engines.tensorrt.compiler import Job, compile_plan, edition_version, key_of, prepared
 from visavis.engines.tensorrt.engine import TensorRtEngine
 from visavis.engines.tensorrt.select import precision_of
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "models" / "weights"
-SHIPPED = sorted(WEIGHTS.rglob("*.onnx"))
+SHIPPED = shipped()
 
 
 def job_of(graph: Path, *buckets: int) -> Job:

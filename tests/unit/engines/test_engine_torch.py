@@ -13,14 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.fakes.graphs import pictures, small_network
 from visavis.engines.base import EngineError, InputError
 from visavis.engines.check import check_engine
+from visavis.engines.examine import shipped
 from visavis.engines.graphs.export import BATCH, prepare, read, signature_of
 from visavis.engines.graphs.samples import DIMS
 from visavis.engines.onnx_engine import OnnxEngine
 from visavis.engines.parity import compare
 from visavis.engines.torch_engine import TorchEngine
 
-WEIGHTS = Path(__file__).resolve().parents[3] / "models" / "weights"
-SHIPPED = sorted(WEIGHTS.rglob("*.onnx"))
+SHIPPED = shipped()
 
 
 @pytest.mark.parametrize("graph", SHIPPED, ids=lambda p: f"{p.parent.name}/{p.stem}")

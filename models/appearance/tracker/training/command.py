@@ -69,6 +69,7 @@ def write_manifest(out: Path, faces: Faces) -> None:
         graph, state = out / f"{part}.onnx", out / f"{part}.pt"
         if not graph.exists():
             continue
+        manifest[f"{part}_file"] = graph.name
         manifest[f"{part}_sha256"] = hashlib.sha256(graph.read_bytes()).hexdigest()
         manifest[f"{part}_bytes"] = graph.stat().st_size
         if state.exists():
