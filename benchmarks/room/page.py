@@ -184,12 +184,13 @@ async def measure(
             joined.append(await somebody.join(others))
             if n + 1 < times:
                 await somebody.leave()
+        # Before anybody else comes anew: the newest session is the page's own.
+        for _ in range(max(1, times // 2)):
+            back.append(await somebody.back_after_loss(lambda: _hang_up(url)))
         for _ in range(times):
             who, at = await go()
             gone.append(await somebody.gone_at(who) - at)
             await come()
-        for _ in range(max(1, times // 2)):
-            back.append(await somebody.back_after_loss(lambda: _hang_up(url)))
         await somebody.leave()
     return {
         "page_interactive_ms": percentiles([o["interactive"] for o in opened]),
