@@ -28,6 +28,20 @@ class Skin(NamedTuple):
     top: int
 
 
+class Lit(NamedTuple):
+    """The inside of a mouth, lit.
+
+    Attributes:
+        vertices: ``(N, 3)`` in pixels.
+        values: ``(N, 3)`` colours 0-255, or ``(N, 6)`` with the place in the photo's teeth behind.
+        thin: ``(3,)`` the lips' inside, in shadow.
+    """
+
+    vertices: Floats
+    values: Floats
+    thin: Floats
+
+
 @dataclass(frozen=True)
 class Opening:
     """Where the skin has a hole, or may have one: the mouth or an eye.

@@ -368,6 +368,10 @@ class Renderer:
         self._chin.continue_neck(depth, flow, y0, points, pose.pitch)
         return FacePatch(depth, flow, x0, y0)
 
+    def is_open(self, model: Floats) -> bool:
+        """Say whether the inside of the mouth is seen, by vertices ``(V, 3)`` in model cm."""
+        return float(self.rig.lips.gap(model).max()) > _TUNING.open
+
     def _openings(self, frame: Frame) -> tuple[Opening | None, list[Opening]]:
         """Measure how much skin each pixel at mouth and eyes has; complete the flow there.
 
@@ -376,7 +380,7 @@ class Renderer:
         """
         face, found = frame.face, []
         boxes = [self._mouth.box(frame.points), *(eye.box(frame.points) for eye in self._eyes)]
-        is_open = float(self.rig.lips.gap(frame.model).max()) > _TUNING.open
+        is_open = self.is_open(frame.model)
         for i, (box, tris) in enumerate(zip(boxes, self._hole_tris, strict=True)):
             x0, y0, x1, y1 = box
             coverage = np.zeros((max(0, y1 - y0), max(0, x1 - x0)), np.uint8)

@@ -17,6 +17,7 @@ from visavis.models.renderer.eyes.lashes import LASH_LENGTH, lash_at, lash_pictu
 from visavis.models.renderer.frame import Frame, Opening, Skin
 from visavis.models.renderer.geometry.expression import Eye
 from visavis.models.renderer.geometry.geometry import Rig
+from visavis.models.renderer.geometry.pose import HeadPose
 from visavis.models.renderer.raster.warp import double, sample_twice
 
 
@@ -52,7 +53,7 @@ class _EyeTuning(NamedTuple):
 _TUNING = _EyeTuning()
 
 
-class _EyeOfPhoto(NamedTuple):
+class EyeOfPhoto(NamedTuple):
     """What the photo says of one eye; pixels are the photo's at the renderer's size.
 
     Attributes:
@@ -76,7 +77,7 @@ class _EyeOfPhoto(NamedTuple):
     lashes: Floats
 
 
-class _EyeNow(NamedTuple):
+class EyeNow(NamedTuple):
     """What one eye does in a frame.
 
     Attributes:
@@ -179,7 +180,7 @@ def _lid_pixel(out, ox, oy, place, rims, fringe, lid, lid_mix, limit, colour):
 def _paint(out, skin, eye, now):
     """Put the closed lid on the skin, the eyeball behind it and the lash line on top.
 
-    ``skin`` is a :class:`Skin`, ``eye`` a :class:`_EyeOfPhoto`, ``now`` a :class:`_EyeNow`.
+    ``skin`` is a :class:`Skin`, ``eye`` a :class:`EyeOfPhoto`, ``now`` a :class:`EyeNow`.
     """
     source, coverage, left, top = skin.source, skin.coverage, skin.left, skin.top
     ball, lid, patch, centre, radius = eye.ball, eye.lid, eye.patch, eye.centre, eye.radius
@@ -272,7 +273,7 @@ class EyePainter:
         self._rims = np.zeros((5, len(columns)), np.float32)
         self._rims[3] = ease(t)
         self._rims[4] = self._above_corners(self._open)
-        self._photo = _EyeOfPhoto(
+        self.photo = EyeOfPhoto(
             ball,
             lid,
             self._patch,
@@ -342,8 +343,19 @@ class EyePainter:
             frame: the picture.
             opening: this eye in it.
         """
-        points, eye = frame.points, frame.expression.eyes[self._side]
-        self._rig.move(self._still, self._weight, frame.pose, self._moved)
+        now = self.now(frame.points, frame.expression.eyes[self._side], frame.pose)
+        skin = Skin(frame.source, opening.coverage, opening.box[0], opening.box[1])
+        _paint(frame.out, skin, self.photo, now)
+
+    def now(self, points: Floats, eye: Eye, pose: HeadPose) -> EyeNow:
+        """Return what the eye does in a frame; valid until the next call.
+
+        Args:
+            points: ``(V, 3)`` the frame's vertices in pixels.
+            eye: of its expression.
+            pose: of the head.
+        """
+        self._rig.move(self._still, self._weight, pose, self._moved)
         inverse = self._to_source(self._moved[:, :2].astype(np.float64))
         line = smoothed(points[self._upper, :2])
         closure = self._follow(line, inverse)
@@ -356,7 +368,7 @@ class EyePainter:
             ],
             np.float32,
         )
-        now = _EyeNow(
+        return EyeNow(
             inverse,
             self._shift(eye),
             np.float32(closing),
@@ -369,8 +381,6 @@ class EyePainter:
             shades,
             self._hole(points),
         )
-        skin = Skin(frame.source, opening.coverage, opening.box[0], opening.box[1])
-        _paint(frame.out, skin, self._photo, now)
 
     def _to_source(self, now: NDArray[np.float64]) -> Floats:
         """Return the affine map (2, 3) from the frame's pixels to the photo's, by least squares."""
@@ -383,7 +393,7 @@ class EyePainter:
         reach = _TUNING.eyeball * self._rig.scale
         shift = np.array([math.sin(eye.yaw), 0.8 * math.sin(eye.pitch)]) * reach
         length = float(np.hypot(*shift))
-        limit = _TUNING.shift_limit * float(self._photo.radius)
+        limit = _TUNING.shift_limit * float(self.photo.radius)
         if length > limit:
             shift *= limit / length
         return shift.astype(np.float32)

@@ -57,12 +57,16 @@ def _lay(out, frame, worn, depth, flow, left, top):
 
 
 class FramePainter:
-    """Paints the frame that one identity wears; nothing where it wears none."""
+    """Paints the frame that one identity wears; nothing where it wears none.
+
+    Attributes:
+        worn: ``(2h, 2w, 4)`` the frame with opacity, doubled; None where there is none.
+    """
 
     def __init__(self, rig: Rig, basis: FaceBasis, identity: Identity, size: int) -> None:
         """Cut the frame out of the photo and say where its plane is."""
         self._rig = rig
-        self._frame: NDArray[np.uint8] | None = None
+        self.worn: NDArray[np.uint8] | None = None
         if identity.frames.size == 0:
             return
         worn = np.dstack([identity.photo, identity.frames])
@@ -75,10 +79,10 @@ class FramePainter:
             return
         y0, y1 = max(0, int(rows[0]) - 2), min(size, int(rows[-1]) + 3)
         x0, x1 = max(0, int(columns[0]) - 2), min(size, int(columns[-1]) + 3)
-        self._frame = double(np.ascontiguousarray(worn[y0:y1, x0:x1]))
+        self.worn = double(np.ascontiguousarray(worn[y0:y1, x0:x1]))
         # Between a pixel and its neighbours to the right and below, something may be seen.
         near = cv2.dilate(seen[y0:y1, x0:x1].astype(np.uint8), np.ones((3, 3), np.uint8))
-        self._worn = near > 0
+        self._seen = near > 0
         columns = np.linspace(x0, x1, _TUNING.strips + 1)
         home = np.stack([np.stack([columns, np.full_like(columns, y)], 1) for y in (y0, y1)])
         flat = home.reshape(-1, 2).astype(np.float32)
@@ -127,7 +131,7 @@ class FramePainter:
 
     def paint(self, out: NDArray[np.uint8], pose: HeadPose) -> None:
         """Paint over a frame's face ``(S, S, 3)``, in place."""
-        if self._frame is None:
+        if self.worn is None:
             return
         self._rig.move(self._nodes, self._weight, pose, self._moved)
         low = np.clip(np.floor(self._moved[:, :2].min(0)), 0, self._rig.size).astype(int)
@@ -136,4 +140,4 @@ class FramePainter:
         depth, flow = self._far[part], self._flow[part]
         left, top = int(low[0]), int(low[1])
         rasterise(self._triangles, self._moved, self._values, depth, flow, left, top)
-        _lay(out, self._frame, self._worn, depth, flow, left, top)
+        _lay(out, self.worn, self._seen, depth, flow, left, top)

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from visavis.models.appearance.face.basis import FaceBasis
 from visavis.models.appearance.identity import Identity
 from visavis.models.arrays import Floats, held_within, smoothstep
-from visavis.models.renderer.frame import Frame, Opening
+from visavis.models.renderer.frame import Frame, Lit, Opening
+from visavis.models.renderer.geometry.expression import Expression
 from visavis.models.renderer.geometry.geometry import Rig
+from visavis.models.renderer.geometry.pose import HeadPose
+from visavis.models.renderer.mouth.seam_line import draw_seam_line
 from visavis.models.renderer.mouth.teeth import apply_photo_teeth, photo_teeth, tooth_relief
 from visavis.models.renderer.mouth.throat import Throat
 from visavis.models.renderer.raster.warp import FAR, rasterise
@@ -64,29 +67,6 @@ class _MouthTuning(NamedTuple):
 
 
 _TUNING = _MouthTuning()
-
-
-@njit(cache=True, fastmath=True, nogil=True)
-def _draw_seam(out, line, strength, half, left, top, right, bottom):
-    """Darken along the line where closed lips meet; ``strength`` per point, 0-1."""
-    for y in range(top, bottom):
-        for x in range(left, right):
-            best = np.float32(0.0)
-            for s in range(line.shape[0] - 1):
-                if x < line[s, 0] - 2 * half or x > line[s + 1, 0] + 2 * half:
-                    continue
-                ex, ey = line[s + 1, 0] - line[s, 0], line[s + 1, 1] - line[s, 1]
-                px, py = x - line[s, 0], y - line[s, 1]
-                t = (px * ex + py * ey) / (ex * ex + ey * ey + np.float32(1e-6))
-                t = min(np.float32(1.0), max(np.float32(0.0), t))
-                gx, gy = px - t * ex, py - t * ey
-                d = (gx * gx + gy * gy) / (half * half)
-                best = max(best, (strength[s] + t * (strength[s + 1] - strength[s])) * np.exp(-d))
-            if best > 0.004:
-                for k in range(3):
-                    # Blue and green go first: the line is flesh in shadow, not ink.
-                    fade = np.float32(0.85) if k == 0 else np.float32(1.0)
-                    out[y, x, k] = int(out[y, x, k] * (np.float32(1.0) - fade * best) + 0.5)
 
 
 @njit(cache=True, fastmath=True, nogil=True)
@@ -245,7 +225,7 @@ class MouthPainter:
         )
         line = np.zeros((2, 2), np.float32)
         strength = np.zeros(2, np.float32)
-        _draw_seam(np.zeros((1, 1, 3), np.uint8), line, strength, np.float32(1), 0, 0, 1, 1)
+        draw_seam_line(np.zeros((1, 1, 3), np.uint8), line, strength, np.float32(1), 0, 0, 1, 1)
 
     @staticmethod
     def _front(basis: FaceBasis, name: str) -> NDArray[np.int32]:
@@ -254,21 +234,32 @@ class MouthPainter:
 
     def draw_seam(self, frame: Frame) -> None:
         """Draw the line between lips that touch, where the photo has none."""
-        if self._seam_dark <= 0:
+        found = self.seam_line(frame.points, frame.model, frame.expression)
+        if found is None:
             return
+        x0, y0, x1, y1 = self.box(frame.points)
+        draw_seam_line(frame.out, *found, self.seam_half, x0, y0, x1, y1)
+
+    @property
+    def seam_half(self) -> np.float32:
+        """Half the width of the line between closed lips, pixels."""
+        return np.float32(max(0.8, _TUNING.seam * self._rig.scale))
+
+    def seam_line(
+        self, points: Floats, model: Floats, expression: Expression
+    ) -> tuple[Floats, Floats] | None:
+        """Return the line where lips touch, ``(K, 2)`` pixels, and how dark it is, ``(K,)`` 0-1."""
+        if self._seam_dark <= 0:
+            return None
         seam = self._rig.lips
-        points, expression = frame.points, frame.expression
-        gap = seam.gap(frame.model)
+        gap = seam.gap(model)
         shut = np.clip(1.0 - gap / 0.08, 0, 1).astype(np.float32)
         strength = self._seam_dark * self._seam_profile * shut
         strength *= np.float32(1.0 - _TUNING.seam_round * expression.round)
         if strength.max() < 0.01:
-            return
+            return None
         upper, lower = seam.read_upper @ points[seam.upper], seam.read_lower @ points[seam.lower]
-        line = np.ascontiguousarray((0.5 * (upper + lower))[:, :2], np.float32)
-        half = np.float32(max(0.8, _TUNING.seam * self._rig.scale))
-        x0, y0, x1, y1 = self.box(points)
-        _draw_seam(frame.out, line, strength, half, x0, y0, x1, y1)
+        return np.ascontiguousarray((0.5 * (upper + lower))[:, :2], np.float32), strength
 
     def _unlit(
         self, rig: Rig, basis: FaceBasis, identity: Identity, lining: NDArray[np.int32]
@@ -324,8 +315,27 @@ class MouthPainter:
             frame: the picture, whose skin is in place already.
             opening: the mouth in it.
         """
-        points, model, pose, expression = frame.points, frame.model, frame.pose, frame.expression
         coverage, (left, top, _, _) = opening.coverage, opening.box
+        lit = self.lit(frame.points, frame.model, frame.pose, frame.expression)
+        interior = self._rasterise(lit.vertices, coverage.shape, left, top)
+        near = cv2.GaussianBlur(coverage, (0, 0), self.rim_sigma)
+        _mix(frame.out, interior, coverage, near, lit.thin, self._rim, left, top)
+        return interior
+
+    @property
+    def rim_sigma(self) -> float:
+        """Pixels of the blur that says how near the lips' edge is."""
+        return max(0.6, _TUNING.rim * self._rig.unit)
+
+    def lit(self, points: Floats, model: Floats, pose: HeadPose, expression: Expression) -> Lit:
+        """Light the inside of the mouth of one frame; valid until the next call.
+
+        Args:
+            points: ``(V, 3)`` the face's vertices in pixels.
+            model: ``(V, 3)`` the same in model cm.
+            pose: of the head.
+            expression: of the face.
+        """
         rig, seam = self._rig, self._rig.lips
         vertices = self._vertices
         vertices[: len(self._used)] = points[self._used]
@@ -341,27 +351,21 @@ class MouthPainter:
         thin = self._thin * np.float32(1.0 + _TUNING.thin_round * expression.round)
         ring = points[seam.upper]
         order = np.argsort(ring[:, 0], kind="stable")
-        ring_x = seam.read_upper @ ring[:, 0]
-        ring_y = seam.read_upper @ ring[:, 1]
-        front = np.float32(ring[order[len(order) // 2], 2])
         _shade(
             vertices,
             self._base,
             self._light,
             self._warm,
-            front,
+            np.float32(ring[order[len(order) // 2], 2]),
             np.float32(rig.scale),
-            ring_x,
-            ring_y,
+            seam.read_upper @ ring[:, 0],
+            seam.read_upper @ ring[:, 1],
             np.maximum(seam.gap(model), 0),
             thin,
             terms,
             self._values,
         )
-        interior = self._rasterise(vertices, coverage.shape, left, top)
-        near = cv2.GaussianBlur(coverage, (0, 0), max(0.6, _TUNING.rim * rig.unit))
-        _mix(frame.out, interior, coverage, near, thin, self._rim, left, top)
-        return interior
+        return Lit(vertices, self._values, thin)
 
     def _rasterise(self, vertices: Floats, shape: tuple[int, ...], left: int, top: int) -> Floats:
         """Draw the lit vertices' triangles on a grid of ``fine`` samples per pixel."""

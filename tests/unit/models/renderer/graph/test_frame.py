@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -10,33 +11,18 @@ import onnx
 import onnxruntime
 import pytest
 
-from tests.golden.material import poses
+from tests.golden.material import photos, poses
+from tests.golden.product import Product
 from visavis.engines.tensorrt.compiler import Job, compile_plan, prepared
 from visavis.models.appearance.identity import Identity
-from visavis.models.arrays import Floats, Image
-from visavis.models.renderer.frame import Frame, Opening
+from visavis.models.arrays import Image
 from visavis.models.renderer.graph.constants import Arrays, frame_arrays, identity_arrays
 from visavis.models.renderer.graph.frame import Colour, frame_graph
 from visavis.models.renderer.renderer import Renderer
 
 SIZE = 256
-FEW = ("rest", "jaw .65", "yaw -", "pitch -", "roll +", "breath and shrug", "all at once")
-
-
-class Unpainted(Renderer):
-    """Stops where the graph does: nothing is painted over the warp, and edges are as they are."""
-
-    def render(self, coefficients: Floats) -> Image:
-        """Return the warp over the background."""
-        vector = self._vector(coefficients)
-        pose = self._pose(vector)
-        points = self.rig.pose(self.rig.express(self.rig.map(vector)), pose)
-        self._shell.update(points, pose)
-        self._compose(self._draw_face(points, pose))
-        return self._out
-
-    def _openings(self, frame: Frame) -> tuple[Opening | None, list[Opening]]:
-        raise AssertionError("there is nothing to paint")
+FEW = ("rest", "blink", "gaze up left", "jaw .65", "yaw -", "pitch -", "all at once")
+LEAST_DB = 38.0  # of a frame against the compiled renderer's; measured 47 to 68
 
 
 def psnr(a: Image, b: Image) -> float:
@@ -44,10 +30,10 @@ def psnr(a: Image, b: Image) -> float:
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
 
-def session(colour: Colour, threads: int = 2) -> onnxruntime.InferenceSession:
+def session(colour: Colour, size: int = SIZE) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    model = frame_graph(SIZE, colour=colour).SerializeToString()
+    options.intra_op_num_threads = 2
+    model = frame_graph(size, colour=colour).SerializeToString()
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
@@ -56,20 +42,53 @@ def stacked(parts: list[Arrays]) -> Arrays:
 
 
 @pytest.fixture(scope="module")
-def cpu(astronaut_identity: Identity) -> Unpainted:
-    return Unpainted(astronaut_identity, size=SIZE)
+def cpu(astronaut_identity: Identity) -> Renderer:
+    return Renderer(astronaut_identity, size=SIZE)
 
 
-def test_the_warp_is_the_compiled_renderers(cpu: Unpainted) -> None:
-    graph, constants = session("rgb"), identity_arrays(cpu)
-    for name in FEW:
+def least(cpu: Renderer, graph: onnxruntime.InferenceSession, names: Iterable[str]) -> float:
+    """Return the lowest PSNR of the graph's frames to the compiled renderer's."""
+    constants, found = identity_arrays(cpu), []
+    for name in names:
         vector = poses()[name]
-        expected = cpu.render(vector).copy()
-        (drawn,) = graph.run(None, stacked([{**constants, **frame_arrays(cpu, vector)}]))
-        assert psnr(expected, drawn[0]) > 55, name
+        feed = stacked([{**constants, **frame_arrays(cpu, vector)}])
+        (drawn,) = graph.run(None, feed)
+        found.append(psnr(cpu.render(vector), drawn[0]))
+    return min(found)
 
 
-def test_sessions_of_a_batch_do_not_mix(cpu: Unpainted) -> None:
+def test_a_frame_is_the_compiled_renderers(cpu: Renderer) -> None:
+    assert least(cpu, session("rgb"), FEW) > LEAST_DB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [256, 512])
+def test_all_poses_of_three_people(size: int) -> None:
+    """The astronaut, who shows teeth; the drawn person, who wears glasses; a dark mirror image."""
+    found = dict(photos())
+    dark = np.rint(0.5 * found["astronaut"][:, ::-1].astype(np.float64))
+    found["mirrored"] = np.ascontiguousarray(dark, np.uint8)
+    graph, product = session("rgb", size), Product()
+    try:
+        lowest = {
+            name: least(Renderer(product.enrol(photo), size=size), graph, poses())
+            for name, photo in found.items()
+        }
+    finally:
+        product.close()
+    assert min(lowest.values()) > LEAST_DB, lowest
+
+
+def test_what_is_missing_would_be_seen(cpu: Renderer) -> None:
+    """Proof that it can fail: a mouth that stays shut is below the limit."""
+    vector = poses()["jaw .65"]
+    feed = stacked([{**identity_arrays(cpu), **frame_arrays(cpu, vector)}])
+    feed["mouth_open"][:] = 0
+    (shut,) = session("rgb").run(None, feed)
+    assert psnr(cpu.render(vector), shut[0]) < LEAST_DB
+
+
+def test_sessions_of_a_batch_do_not_mix(cpu: Renderer) -> None:
     graph, constants = session("rgb"), identity_arrays(cpu)
     vectors = [poses()[name] for name in ("yaw +", "rest")]
     parts = [{**constants, **frame_arrays(cpu, vector)} for vector in vectors]
@@ -81,13 +100,13 @@ def test_sessions_of_a_batch_do_not_mix(cpu: Unpainted) -> None:
     assert psnr(both[0], both[1]) < 25
 
 
-def test_nv12_is_the_encoders_yuv(cpu: Unpainted) -> None:
+def test_nv12_is_the_encoders_yuv(cpu: Renderer) -> None:
     vector = poses()["yaw +"]
     feed = stacked([{**identity_arrays(cpu), **frame_arrays(cpu, vector)}])
     (nv12,) = session("nv12").run(None, feed)
-    expected = cv2.cvtColor(cpu.render(vector), cv2.COLOR_RGB2YUV_I420)
-    assert np.abs(nv12[0, :SIZE].astype(int) - expected[:SIZE]).max() <= 12
-    assert psnr(nv12[0, :SIZE], expected[:SIZE]) > 50
+    (rgb,) = session("rgb").run(None, feed)
+    expected = cv2.cvtColor(rgb[0], cv2.COLOR_RGB2YUV_I420)
+    assert np.abs(nv12[0, :SIZE].astype(int) - expected[:SIZE]).max() <= 1
     u, v = (plane.reshape(SIZE // 2, SIZE // 2) for plane in np.split(expected[SIZE:], 2))
     chroma = nv12[0, SIZE:].reshape(SIZE // 2, SIZE // 2, 2)
     # OpenCV reads one pixel of four, the graph their mean.
