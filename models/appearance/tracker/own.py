@@ -36,8 +36,8 @@ Points = NDArray[np.float64]
 class _Tuning(NamedTuple):
     """What is taken for a face.
 
-    Fitted to portraits and pictures without faces that no network was trained on: which of both they
-    tell apart is in the card of the networks.
+    Fitted to portraits and to pictures without faces that no network was trained on; the card of
+    the networks says how well they tell them apart.
     """
 
     maybe: float = 0.4  # of the finder; the face network has the last word
