@@ -22,7 +22,9 @@ from visavis.models.renderer.graph.constants import (
     EYE_NAMES,
     HOLE,
     TEETH_SIDE,
+    eye_sides,
     grid_triangles,
+    mouth_sides,
     triangle_count,
 )
 from visavis.models.renderer.graph.eyes import painted_eye
@@ -30,16 +32,17 @@ from visavis.models.renderer.graph.glasses import worn
 from visavis.models.renderer.graph.motion import Motion, Outline, move, pulled
 from visavis.models.renderer.graph.mouth import painted_mouth
 from visavis.models.renderer.graph.openings import Box, coverage, edges_closed, touched
-from visavis.models.renderer.graph.raster import TILE, Raster, interpolated, rasterise
+from visavis.models.renderer.graph.raster import TILE, Raster, between, interpolated, rasterise
 from visavis.models.renderer.raster.warp import FULL
 from visavis.models.renderer.shell import NODES, STEP
 
 Colour = Literal["rgb", "nv12"]
 
-# Triangles that touch 8 pixels' rows and tiles at most, over the golden poses, and half as many
-# again: measured 125 a tile at 256 and 85 at 512.
-_PER_TILE, _PER_ROW = 192, 1600
-_PER_HOLE_TILE = 96  # of them, for 2 x 2 pixels: measured 64
+# Triangles of the face in 8 rows of pixels, and in 8 x 8 of them, at 256 and at 512: measured 679
+# and 629, 144 and 93; and the part of the tiles that it touches: measured .42.
+_PER_ROW, _PER_TILE, _USED = (960, 900), (192, 128), 0.6
+# The same of the sheet, in cells of 4 pixels: measured 842 and 488, 134 and 64.
+_SHEET_ROW, _SHEET_TILE = (1100, 680), (176, 88)
 # BT.601, limited range: Y, U and V of RGB in 0-255.
 _YUV = np.array([[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]])
 
@@ -69,14 +72,14 @@ def frame_graph(size: int, *, colour: Colour = "nv12") -> onnx.ModelProto:
     g = GraphBuilder()
     frame = _inputs(g, size)
     flow = _sheet(g, frame)
-    mouth = Box(size, size * 5 // 16, size * 3 // 16, g.input("mouth_box", (4,)))
+    mouth = Box(size, *mouth_sides(size), g.input("mouth_box", (4,)))
     lips = _lips_covered(g, frame, mouth)
     skin = touched(g, mouth, lips)
     eyes: list[tuple[str, Box, str]] = []
     for name in EYE_NAMES:
-        box = Box(size, size * 3 // 16, size * 3 // 16, g.input(f"{name}_box", (4,)))
+        box = Box(size, *eye_sides(size), g.input(f"{name}_box", (4,)))
         triangles = g.input(f"{name}_triangles", (3 * HOLE, 1), "int64")
-        lids = coverage(g, box, frame.points, triangles, HOLE, _PER_HOLE_TILE)
+        lids = coverage(g, box, frame.points, triangles, HOLE)
         skin = g.op("Max", skin, touched(g, box, lids))
         eyes.append((name, box, lids))
     source = _face(g, frame, flow, skin)
@@ -126,23 +129,24 @@ def _sheet(g: GraphBuilder, frame: _Frame) -> str:
     values = g.op("Gather", g.part(nodes, -1, 0, 2), index, axis=1)
     cells = size // STEP + 1
     side = -(-cells // TILE) * TILE
-    drawn = rasterise(g, Raster(side, side, len(triangles), _PER_ROW, _PER_TILE), corners)
+    held = (between(size, *_SHEET_ROW), between(size, *_SHEET_TILE))
+    drawn = rasterise(g, Raster(side, side, len(triangles), *held), corners)
     flow = interpolated(g, drawn, g.shape(values, len(triangles), 6), 2)
     still = np.stack(np.meshgrid(*2 * [np.arange(side) * STEP]), -1)[None]
     flow = g.op("Where", drawn.covered, flow, g.constant(still))
     # Bilinear between cells, as two products of matrices.
     at = np.arange(size) / STEP
-    between = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(side)))  # (S, side)
+    share = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(side)))  # (S, side)
     planes = g.op("Transpose", flow, perm=[0, 3, 1, 2])
-    wide = g.op("MatMul", planes, g.constant(between.T))
-    fine = g.op("MatMul", g.constant(between), wide)
+    wide = g.op("MatMul", planes, g.constant(share.T))
+    fine = g.op("MatMul", g.constant(share), wide)
     return g.op("Transpose", fine, perm=[0, 2, 3, 1])
 
 
 def _lips_covered(g: GraphBuilder, frame: _Frame, box: Box) -> str:
     """Return the skin at the mouth, 0-16; closed lips hide everything."""
     triangles = g.input("lip_triangles", (3 * HOLE, 1), "int64")
-    found = coverage(g, box, frame.points, triangles, HOLE, _PER_HOLE_TILE)
+    found = coverage(g, box, frame.points, triangles, HOLE)
     is_open = g.op("Greater", g.shape(g.input("mouth_open", (1,)), 1, 1, 1), 0.5)
     return g.op("Where", is_open, found, float(FULL))
 
@@ -155,7 +159,8 @@ def _face(g: GraphBuilder, frame: _Frame, sheet: str, skin: str) -> str:
     count = triangle_count()
     corners = g.at(frame.points, g.input("skin", (3 * count, 1), "int64"))
     corners = g.shape(corners, count, 9)
-    raster = Raster(frame.size, frame.size, count, _PER_ROW, _PER_TILE)
+    held = (between(frame.size, *_PER_ROW), between(frame.size, *_PER_TILE))
+    raster = Raster(frame.size, frame.size, count, *held, _USED)
     drawn = rasterise(g, raster, corners)
     u, v, blend = g.channels(interpolated(g, drawn, g.input("skin_values", (count, 9)), 3), 3)
     v = _neck_continued(g, frame, drawn.depth, u, v)

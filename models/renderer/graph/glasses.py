@@ -7,6 +7,7 @@ from visavis.models.renderer.graph.motion import Motion, move
 from visavis.models.renderer.graph.raster import Raster, interpolated, rasterise
 
 TRIANGLES, NODES = 20, 22
+_PER_TILE, _USED = 12, 0.25  # measured 8 and .14
 
 
 def worn(g: GraphBuilder, size: int, motion: Motion, picture: str) -> str:
@@ -15,7 +16,8 @@ def worn(g: GraphBuilder, size: int, motion: Motion, picture: str) -> str:
     moved = move(g, motion, nodes, g.input("glasses_weight", (NODES,)))
     index = g.input("glasses_triangles", (3 * TRIANGLES, 1), "int64")
     corners = g.shape(g.at(moved, index), TRIANGLES, 9)
-    drawn = rasterise(g, Raster(size, size, TRIANGLES, TRIANGLES, TRIANGLES, 1e-5), corners)
+    raster = Raster(size, size, TRIANGLES, TRIANGLES, _PER_TILE, _USED, 1e-5)
+    drawn = rasterise(g, raster, corners)
     places = g.shape(g.at(g.input("glasses_places", (NODES, 2)), index), TRIANGLES, 6)
     at = interpolated(g, drawn, places, 2)
     last = g.shape(g.input("glasses_last", (2,)), 1, 1, 2)

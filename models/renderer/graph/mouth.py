@@ -6,13 +6,15 @@ import numpy as np
 
 from visavis.models.renderer.graph.build import GraphBuilder
 from visavis.models.renderer.graph.openings import Box, corner, cut, laid, meant, places
-from visavis.models.renderer.graph.raster import Raster, interpolated, rasterise
+from visavis.models.renderer.graph.raster import Raster, between, interpolated, rasterise
 from visavis.models.renderer.mouth.teeth import _TUNING as TEETH
 from visavis.models.renderer.raster.warp import FULL
 
 FINE = 2  # samples per pixel and axis
 TRIANGLES, VERTICES, LINE = 2691, 1836, 21  # of the inside; points of the line between lips
-_PER_ROW = 1700  # triangles; over the golden poses 1174 a row, 305 a tile at 256, 171 at 512
+# Triangles in 4 rows of pixels, and in 4 x 4 of them, at 256 and at 512: measured 1174 and 902, 305
+# and 171.
+_PER_ROW, _PER_TILE = (1600, 1250), (400, 232)
 
 
 def _interior(g: GraphBuilder, box: Box, teeth: int) -> str:
@@ -24,8 +26,14 @@ def _interior(g: GraphBuilder, box: Box, teeth: int) -> str:
     x, y = (g.add(g.mul(g.sub(a, b), float(FINE)), half) for a, b in ((x, x0), (y, y0)))
     corners = g.shape(g.op("Concat", x, y, z, axis=-1), TRIANGLES, 9)
     values = g.at(g.input("mouth_values", (VERTICES, 6)), index)
-    per_tile = 448 if box.size <= 256 else 272
-    raster = Raster(FINE * box.width, FINE * box.height, TRIANGLES, _PER_ROW, per_tile, 1e-5)
+    raster = Raster(
+        FINE * box.width,
+        FINE * box.height,
+        TRIANGLES,
+        between(box.size, *_PER_ROW),
+        between(box.size, *_PER_TILE),
+        slack=1e-5,
+    )
     drawn = rasterise(g, raster, corners)
     seen = interpolated(g, drawn, g.shape(values, TRIANGLES, 18), 6)
     colour = g.part(seen, -1, 0, 3)

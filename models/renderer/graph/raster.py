@@ -1,9 +1,10 @@
-"""Rasterising in standard operators: tiles, their triangles, and products of matrices.
+"""Rasterising in standard operators: tiles, their triangles, and a z-buffer by ``ArgMax``.
 
 A GPU's own rasteriser is out of a graph's reach. So the picture is cut into tiles of 8 x 8 pixels;
-``TopK`` finds the few triangles that touch each (first per row of tiles, then per tile).
-Barycentric coordinates are linear in x and y, so those of all pixels and triangles of a tile are
-one product of matrices; ``ArgMax`` over depth is the z-buffer. Exact, as ``raster.warp.rasterise``.
+``TopK`` finds the few triangles that touch each (first per row of tiles, then per tile), and the
+tiles that any touches; barycentric coordinates are linear in x and y. Exact, as
+``raster.warp.rasterise``. What costs is memory: a value per tile, triangle and pixel; so those are
+worked out once, for the depth alone, and what is at the nearest is worked out again.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Raster:
         triangles: of the mesh, those of no area among them.
         per_row: triangles that a row of tiles can hold.
         per_tile: triangles that a tile can hold; what is beyond is not drawn.
+        used: part of the tiles that triangles can touch; what is beyond is not drawn.
         slack: of a barycentric coordinate, by which a pixel may lie outside.
     """
 
@@ -38,6 +40,7 @@ class Raster:
     triangles: int
     per_row: int
     per_tile: int
+    used: float = 1.0
     slack: float = 1e-4
 
     @property
@@ -49,6 +52,31 @@ class Raster:
     def rows(self) -> int:
         """Rows of tiles."""
         return self.height // TILE
+
+    @property
+    def drawn(self) -> int:
+        """Tiles that can be drawn into."""
+        return max(1, round(self.used * self.rows * self.columns))
+
+
+class Tiles(NamedTuple):
+    """Tiles of a picture and the triangles that touch them; tensors by name.
+
+    Attributes:
+        record: ``(B, T, 9)`` see ``_Planes``.
+        chosen: ``(B, drawn, per_tile)`` int64, triangles.
+        covered: ``(B, drawn, per_tile, TILE * TILE)`` bool.
+        depth: the same, of each triangle.
+        rank: ``(B, tiles, 1)`` int64, which of the drawn tiles each tile of the picture is.
+        touched: ``(B, tiles, 1)`` bool, whether it is one at all.
+    """
+
+    record: str
+    chosen: str
+    covered: str
+    depth: str
+    rank: str
+    touched: str
 
 
 class Drawn(NamedTuple):
@@ -86,13 +114,15 @@ def _planes(g: GraphBuilder, corners: str) -> _Planes:
     bax, bay, cax, cay = g.sub(bx, ax), g.sub(by, ay), g.sub(cx, ax), g.sub(cy, ay)
     area = g.sub(g.mul(bax, cay), g.mul(bay, cax))
     thin = g.op("Less", g.op("Abs", area), _THIN)
-    inverse = g.div(1.0, g.op("Where", thin, 1.0, area))
+    # A triangle without area lies nowhere: its depth is FAR at every pixel.
+    inverse = g.op("Where", thin, 0.0, g.div(1.0, g.op("Where", thin, 1.0, area)))
     b_dx, b_dy = g.mul(cay, inverse), g.op("Neg", g.mul(cax, inverse))
     c_dx, c_dy = g.op("Neg", g.mul(bay, inverse)), g.mul(bax, inverse)
     baz, caz = g.sub(bz, az), g.sub(cz, az)
     z_dx = g.add(g.mul(b_dx, baz), g.mul(c_dx, caz))
     z_dy = g.add(g.mul(b_dy, baz), g.mul(c_dy, caz))
-    record = g.op("Concat", ax, ay, b_dx, b_dy, c_dx, c_dy, z_dx, z_dy, az, axis=-1)
+    start = g.op("Where", thin, FAR, az)
+    record = g.op("Concat", ax, ay, b_dx, b_dy, c_dx, c_dy, z_dx, z_dy, start, axis=-1)
     x0, y0 = (g.op("Ceil", g.sub(g.op("Min", *v), 1e-4)) for v in ((ax, bx, cx), (ay, by, cy)))
     x1, y1 = (g.op("Floor", g.add(g.op("Max", *v), 1e-4)) for v in ((ax, bx, cx), (ay, by, cy)))
     empty = g.op("Or", thin, g.op("Or", g.op("Less", x1, x0), g.op("Less", y1, y0)))
@@ -132,64 +162,104 @@ def _chosen(g: GraphBuilder, raster: Raster, touched: str) -> tuple[str, str]:
     return g.shape(chosen, tiles, raster.per_tile), g.shape(held, tiles, raster.per_tile, 1)
 
 
-def _weights(g: GraphBuilder, raster: Raster, record: str) -> tuple[str, str, str]:
-    """Return the weights of b and c and the depth, each ``(B, tiles, per_tile, TILE * TILE)``."""
-    columns, rows = _starts(raster.columns), _starts(raster.rows)
-    corner = np.stack(np.meshgrid(columns, rows), -1).reshape(1, -1, 1, 2)
-    left, top = (g.constant(corner[..., k : k + 1]) for k in (0, 1))
-    ax, ay, b_dx, b_dy, c_dx, c_dy, z_dx, z_dy, az = g.channels(record, 9)
-    x, y = g.sub(left, ax), g.sub(top, ay)
-    xy = np.stack(np.meshgrid(np.arange(TILE), np.arange(TILE)), -1).reshape(-1, 2)
-    pixels = np.concatenate([xy, np.ones((len(xy), 1))], 1).T  # (3, TILE * TILE)
-    basis = g.constant(pixels)
-    found = []
-    for dx, dy, start in ((b_dx, b_dy, None), (c_dx, c_dy, None), (z_dx, z_dy, az)):
-        first = g.add(g.mul(x, dx), g.mul(y, dy))
-        first = first if start is None else g.add(first, start)
-        found.append(g.op("MatMul", g.op("Concat", dx, dy, first, axis=-1), basis))
-    return found[0], found[1], found[2]
+def _ranked(g: GraphBuilder, raster: Raster, held: str) -> tuple[str, str, str]:
+    """Return the tiles that something touches: ``(B, drawn)``, and ``rank`` and ``touched``."""
+    tiles = raster.rows * raster.columns
+    some = g.op("ReduceMax", held, g.constant([2], "int64"), keepdims=0)
+    some = g.shape(some, tiles)
+    order = g.mul(some, g.constant(np.arange(tiles, 0, -1)[None]))
+    count = g.constant([raster.drawn], "int64")
+    _, index = g.ops("TopK", 2, order, count, axis=-1, largest=1, sorted=1)
+    rank = g.sub(g.op("CumSum", some, g.constant(1, "int64")), 1.0)
+    seen = g.op("And", g.op("Greater", some, 0.5), g.op("Less", rank, float(raster.drawn)))
+    rank = g.whole(g.clip(rank, 0.0, raster.drawn - 1.0))
+    return index, g.shape(rank, tiles, 1), g.shape(seen, tiles, 1)
 
 
-def untiled(g: GraphBuilder, raster: Raster, value: str) -> str:
-    """Return ``(B, tiles, TILE * TILE)`` as a picture ``(B, H, W, 1)``."""
-    split = g.shape(value, raster.rows, raster.columns, TILE, TILE)
-    ordered = g.op("Transpose", split, perm=[0, 1, 3, 2, 4])
-    return g.shape(ordered, raster.height, raster.width, 1)
+def _each(g: GraphBuilder, index: str) -> str:
+    """Return an index ``(B, ...)`` as ``at`` takes it, ``(B, ..., 1)``."""
+    return g.op("Unsqueeze", index, g.constant([-1], "int64"))
 
 
-def inside(g: GraphBuilder, raster: Raster, corners: str) -> tuple[str, str, str, str, str]:
-    """Return per tile which pixels each of its triangles covers.
+def tiled(g: GraphBuilder, raster: Raster, corners: str) -> Tiles:
+    """Return which pixels of each tile its triangles cover, and how near they are.
 
     Args:
         g: the graph.
         raster: the picture.
         corners: ``(B, T, 9)`` x, y in its pixels and depth of three corners.
-
-    Returns:
-        ``(B, tiles, per_tile, TILE * TILE)``: whether it is covered, the weights of b and c, the
-        depth; and which triangles they are, ``(B, tiles, per_tile)``.
     """
     planes = _planes(g, corners)
     chosen, held = _chosen(g, raster, planes.touched)
-    record = g.at(planes.record, g.op("Unsqueeze", chosen, g.constant([-1], "int64")))
-    b, c, z = _weights(g, raster, record)
-    a = g.sub(g.sub(1.0, b), c)
-    covered = g.op("GreaterOrEqual", g.op("Min", a, b, c), -raster.slack)
+    index, rank, seen = _ranked(g, raster, held)
+    chosen, held = (g.at(v, _each(g, index)) for v in (chosen, held))
+    corner = np.stack(np.meshgrid(_starts(raster.columns), _starts(raster.rows)), -1)
+    start = g.op("Gather", g.constant(corner.reshape(-1, 2)), index, axis=0)
+    left, top = (g.shape(v, raster.drawn, 1, 1) for v in g.channels(start, 2))
+    inner = np.stack(np.meshgrid(np.arange(TILE), np.arange(TILE)), -1).reshape(-1, 2)
+    x, y = (
+        g.add(edge, g.constant(inner[:, k][None, None, None])) for k, edge in enumerate((left, top))
+    )
+    b, c, z = _linear(g, g.at(planes.record, _each(g, chosen)), x, y)
+    least = g.op("Min", g.sub(g.sub(1.0, b), c), b, c)
+    covered = g.op("GreaterOrEqual", least, -raster.slack)
     covered = g.op("And", covered, g.op("Greater", held, 0.5))
-    return covered, b, c, z, chosen
+    return Tiles(planes.record, chosen, covered, z, rank, seen)
+
+
+def _linear(g: GraphBuilder, record: str, x: str, y: str) -> tuple[str, str, str]:
+    """Return the weights of b and c and the depth of triangles at pixels."""
+    ax, ay, b_dx, b_dy, c_dx, c_dy, z_dx, z_dy, az = g.channels(record, 9)
+    px, py = g.sub(x, ax), g.sub(y, ay)
+    b = g.add(g.mul(px, b_dx), g.mul(py, b_dy))
+    c = g.add(g.mul(px, c_dx), g.mul(py, c_dy))
+    return b, c, g.add(az, g.mul(px, z_dx), g.mul(py, z_dy))
+
+
+def untiled(g: GraphBuilder, raster: Raster, tiles: Tiles, value: str) -> str:
+    """Return ``(B, drawn, TILE * TILE)`` as a picture ``(B, H, W, 1)``; other tiles repeat some."""
+    split = g.shape(g.at(value, tiles.rank), raster.rows, raster.columns, TILE, TILE)
+    ordered = g.op("Transpose", split, perm=[0, 1, 3, 2, 4])
+    return g.shape(ordered, raster.height, raster.width, 1)
+
+
+def anything(g: GraphBuilder, raster: Raster, corners: str) -> str:
+    """Return ``(B, H, W, 1)``: 1.0 where any triangle is; see :func:`tiled` for the arguments."""
+    tiles = tiled(g, raster, corners)
+    some = g.op("ReduceMax", g.number(tiles.covered), g.constant([2], "int64"), keepdims=0)
+    return g.mul(untiled(g, raster, tiles, some), _touched(g, raster, tiles))
+
+
+def _touched(g: GraphBuilder, raster: Raster, tiles: Tiles) -> str:
+    """Return ``(B, H, W, 1)``: 1.0 in tiles that are drawn."""
+    seen = g.shape(g.number(tiles.touched), raster.rows, 1, raster.columns, 1)
+    wide = g.mul(seen, g.constant(np.ones((1, 1, TILE, 1, TILE))))
+    return g.shape(wide, raster.height, raster.width, 1)
 
 
 def rasterise(g: GraphBuilder, raster: Raster, corners: str) -> Drawn:
-    """Draw triangles, the nearest wins; see :func:`inside` for the arguments."""
-    covered, b, c, z, chosen = inside(g, raster, corners)
-    depth = g.op("Where", covered, z, FAR)
-    nearest = g.op("ArgMax", depth, axis=2, keepdims=1)
-    depth, b, c = (g.op("GatherElements", v, nearest, axis=2) for v in (depth, b, c))
-    nearest = g.shape(nearest, raster.rows * raster.columns, TILE * TILE)
-    triangle = g.op("GatherElements", chosen, nearest, axis=2)
-    depth, b, c, triangle = (untiled(g, raster, v) for v in (depth, b, c, triangle))
-    weights = g.op("Concat", g.sub(g.sub(1.0, b), c), b, c, axis=-1)
-    return Drawn(g.op("Greater", depth, FAR / 2), depth, triangle, weights)
+    """Draw triangles, the nearest wins; see :func:`tiled` for the arguments."""
+    tiles = tiled(g, raster, corners)
+    depth = g.op("Where", tiles.covered, tiles.depth, FAR)
+    nearest = g.op("ArgMax", depth, axis=2, keepdims=0)
+    triangle = g.op("GatherElements", tiles.chosen, nearest, axis=2)
+    triangle = untiled(g, raster, tiles, triangle)
+    x = g.constant(np.arange(raster.width)[None, None, :, None])
+    y = g.constant(np.arange(raster.height)[None, :, None, None])
+    b, c, z = _linear(g, g.at(tiles.record, triangle), x, y)
+    a = g.sub(g.sub(1.0, b), c)
+    # Where no triangle is, the first of the tile was taken, which does not cover the pixel.
+    covered = g.op("GreaterOrEqual", g.op("Min", a, b, c), -raster.slack)
+    covered = g.op("And", covered, g.op("Greater", z, FAR / 2))
+    covered = g.op("And", covered, g.op("Greater", _touched(g, raster, tiles), 0.5))
+    weights = g.op("Concat", a, b, c, axis=-1)
+    return Drawn(covered, g.op("Where", covered, z, FAR), triangle, weights)
+
+
+def between(size: int, at_256: int, at_512: int) -> int:
+    """Return a bound for a size of picture, in proportion to two that were measured."""
+    share = min(1.0, max(0.0, (size - 256) / 256))
+    return round(at_256 + share * (at_512 - at_256))
 
 
 def interpolated(g: GraphBuilder, drawn: Drawn, values: str, count: int) -> str:

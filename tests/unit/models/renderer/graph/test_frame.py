@@ -62,6 +62,7 @@ def test_a_frame_is_the_compiled_renderers(cpu: Renderer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("size", [256, 512])
 def test_all_poses_of_three_people(size: int) -> None:
     """The astronaut, who shows teeth; the drawn person, who wears glasses; a dark mirror image."""
